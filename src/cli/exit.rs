@@ -1,0 +1,35 @@
+//! Exit codes: 0 success, 1 the data has faults, 2 could not run.
+
+use std::io;
+use std::process::ExitCode;
+
+use crate::error::Error;
+
+/// How a program ends when nothing kept it from running.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// All is well: 0.
+    Success,
+    /// The data has faults, and they were reported: 1.
+    Faults,
+}
+
+/// Runs a program's body and turns what comes of it into an exit code. An error is printed once, with its causes,
+/// to stderr. A reader that closed our stdout early (`| head`) is no error.
+pub fn run(body: impl FnOnce() -> anyhow::Result<Exit>) -> ExitCode {
+    match body() {
+        Ok(Exit::Success) => ExitCode::SUCCESS,
+        Ok(Exit::Faults) => ExitCode::from(1),
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            let data_fault = error.downcast_ref::<Error>().is_some_and(Error::is_data_fault);
+            ExitCode::from(if data_fault { 1 } else { 2 })
+        }
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let io = error.downcast_ref::<io::Error>();
+    io.is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
+}

@@ -1,0 +1,34 @@
+//! A progress bar on stderr, drawn only on a terminal; a log file gets nothing from it.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// Progress of one long step, in units of the caller's choice.
+pub struct Progress(ProgressBar);
+
+impl Progress {
+    /// Starts a bar named `what`, counting `total` of `unit` (such as `sites`).
+    ///
+    /// # Panics
+    /// Never: the template is constant and valid.
+    #[must_use]
+    pub fn new(what: &'static str, total: u64, unit: &'static str) -> Self {
+        let template =
+            format!("{{prefix:>9}} {{wide_bar}} {{human_pos}}/{{human_len}} {unit} {{per_sec}} {{eta}} left");
+        let style = ProgressStyle::with_template(&template).expect("the template is constant and valid");
+        let bar = ProgressBar::new(total).with_style(style).with_prefix(what);
+        bar.enable_steady_tick(Duration::from_millis(200));
+        Self(bar)
+    }
+
+    /// Counts `n` more as done.
+    pub fn add(&self, n: u64) {
+        self.0.inc(n);
+    }
+
+    /// Takes the bar off the screen.
+    pub fn finish(&self) {
+        self.0.finish_and_clear();
+    }
+}

@@ -1,0 +1,415 @@
+//! The words of the field as types, each parsed once at the edge: experiment, plate, well, site, population, label.
+//! No I/O happens here.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::str::FromStr;
+
+/// A text that is not what its type demands; the caller adds the place.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("expected {expected}, found {found:?}")]
+pub struct ParseError {
+    /// What would have been right.
+    pub expected: &'static str,
+    /// The text.
+    pub found: String,
+}
+
+impl ParseError {
+    fn new(expected: &'static str, found: &str) -> Self {
+        let found = found.chars().take(80).collect();
+        Self { expected, found }
+    }
+}
+
+/// An experiment: one batch of one cell type, such as `HEPG2-08`. It becomes a folder name, so it is limited to
+/// letters, digits, `-`, `_` and `.` (not first), at most 64 bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Experiment(String);
+
+impl Experiment {
+    /// The name as it is in paths.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// What stands before the last `-`: `HEPG2` of `HEPG2-08`; the whole name where there is none.
+    #[must_use]
+    pub fn cell_type(&self) -> &str {
+        self.0.rsplit_once('-').map_or(&self.0, |(cell_type, _)| cell_type)
+    }
+}
+
+impl FromStr for Experiment {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        let expected = "an experiment's name (letters, digits, '-', '_', '.'; at most 64; not 'statistics')";
+        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+        let reserved = matches!(text, "statistics" | "zarr.json");
+        if text.is_empty() || text.len() > 64 || text.starts_with('.') || reserved || !text.bytes().all(plain) {
+            return Err(ParseError::new(expected, text));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl Ord for Experiment {
+    fn cmp(&self, other: &Self) -> Ordering {
+        natural_cmp(&self.0, &other.0)
+    }
+}
+
+impl PartialOrd for Experiment {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl fmt::Display for Experiment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// One plate of one experiment; displayed as its folder, `HEPG2-08/Plate1`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PlateId {
+    /// The experiment.
+    pub experiment: Experiment,
+    /// The plate's number within the experiment, from 1.
+    pub plate: u16,
+}
+
+impl fmt::Display for PlateId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&format!("{}/Plate{}", self.experiment, self.plate))
+    }
+}
+
+impl FromStr for PlateId {
+    type Err = ParseError;
+
+    /// Parses `HEPG2-08/Plate1` and, as people type it, `HEPG2-08/1`.
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        let expected = "a plate such as HEPG2-08/Plate1";
+        let (experiment, plate) = text.split_once('/').ok_or_else(|| ParseError::new(expected, text))?;
+        let plate = plate.strip_prefix("Plate").unwrap_or(plate);
+        Ok(Self {
+            experiment: experiment.parse()?,
+            plate: parse_number(plate).ok_or_else(|| ParseError::new(expected, text))?,
+        })
+    }
+}
+
+/// A well by row and column, such as `B02` or `AA02`. Ordered by row (Z before AA), then column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Well {
+    row: u16,
+    column: u16,
+}
+
+impl Well {
+    /// The well at `row` (0 is A) and `column` (from 1).
+    ///
+    /// # Panics
+    /// If the row is past `ZZ` or the column is not in 1..=99.
+    #[must_use]
+    pub fn new(row: u16, column: u16) -> Self {
+        assert!(row < 26 * 27 && (1..=99).contains(&column), "a well within ZZ99");
+        Self { row, column }
+    }
+
+    /// Row, 0 for A, 26 for AA.
+    #[must_use]
+    pub fn row(self) -> u16 {
+        self.row
+    }
+
+    /// Column, from 1.
+    #[must_use]
+    pub fn column(self) -> u16 {
+        self.column
+    }
+}
+
+impl FromStr for Well {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        let fail = || ParseError::new("a well such as B02 or AA02", text);
+        let letters = text.bytes().take_while(u8::is_ascii_uppercase).count();
+        let digits = &text.as_bytes()[letters..];
+        if !(1..=2).contains(&letters) || digits.len() != 2 || !digits.iter().all(u8::is_ascii_digit) {
+            return Err(fail());
+        }
+        let column = u16::from(digits[0] - b'0') * 10 + u16::from(digits[1] - b'0');
+        if column == 0 {
+            return Err(fail());
+        }
+        let row = text
+            .bytes()
+            .take(letters)
+            .fold(0, |row, b| row * 26 + u16::from(b - b'A') + 1)
+            - 1;
+        Ok(Self { row, column })
+    }
+}
+
+impl fmt::Display for Well {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let letter = |i: u16| char::from(b'A' + i as u8);
+        if self.row >= 26 {
+            write!(f, "{}", letter(self.row / 26 - 1))?;
+        }
+        write!(f, "{}{:02}", letter(self.row % 26), self.column)
+    }
+}
+
+/// One well of one plate; displayed as Kaggle's `id_code`, `HEPG2-08_1_B02`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct WellId {
+    /// The plate.
+    pub plate: PlateId,
+    /// The well on it.
+    pub well: Well,
+}
+
+impl fmt::Display for WellId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}_{}_{}", self.plate.experiment, self.plate.plate, self.well)
+    }
+}
+
+impl FromStr for WellId {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        let fail = || ParseError::new("a well's id such as HEPG2-08_1_B02", text);
+        let (rest, well) = text.rsplit_once('_').ok_or_else(fail)?;
+        let (experiment, plate) = rest.rsplit_once('_').ok_or_else(fail)?;
+        Ok(Self {
+            plate: PlateId {
+                experiment: experiment.parse()?,
+                plate: parse_number(plate).ok_or_else(fail)?,
+            },
+            well: well.parse()?,
+        })
+    }
+}
+
+/// One field of view of one well; displayed as rxrx.ai's `site_id`, `HEPG2-08_1_B02_1`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SiteId {
+    /// The well.
+    pub well: WellId,
+    /// The site's number within the well, from 1.
+    pub site: u16,
+}
+
+impl SiteId {
+    /// The site of `experiment`, `plate`, `well` and `site`, each as RxRx1 writes it.
+    ///
+    /// # Errors
+    /// If the experiment or the well is not well formed.
+    pub fn new(experiment: &str, plate: u16, well: &str, site: u16) -> Result<Self, ParseError> {
+        let plate = PlateId {
+            experiment: experiment.parse()?,
+            plate,
+        };
+        let well = WellId {
+            plate,
+            well: well.parse()?,
+        };
+        Ok(Self { well, site })
+    }
+}
+
+impl fmt::Display for SiteId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}_{}", self.well, self.site)
+    }
+}
+
+/// What a well was given: the groups whose statistics are kept apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Population {
+    /// Untreated wells.
+    NegativeControl,
+    /// Wells with a well-known siRNA, the same on every plate.
+    PositiveControl,
+    /// Wells with the siRNA under study.
+    Treatment,
+    /// A tree without CSVs tells nothing.
+    Unknown,
+}
+
+impl Population {
+    /// All populations, in the order in which statistics are stored.
+    pub const ALL: [Self; 4] = [
+        Self::NegativeControl,
+        Self::PositiveControl,
+        Self::Treatment,
+        Self::Unknown,
+    ];
+
+    /// The name in files, as in RxRx1's `well_type`; `unknown` where that is empty.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NegativeControl => "negative_control",
+            Self::PositiveControl => "positive_control",
+            Self::Treatment => "treatment",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// Position in [`Population::ALL`].
+    #[must_use]
+    pub fn index(self) -> usize {
+        self as usize
+    }
+}
+
+impl FromStr for Population {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        match text {
+            "" => Ok(Self::Unknown),
+            _ => Self::ALL
+                .into_iter()
+                .find(|p| p.name() == text)
+                .ok_or_else(|| ParseError::new("negative_control, positive_control or treatment", text)),
+        }
+    }
+}
+
+impl fmt::Display for Population {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// What is known of a site beyond its place.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Label {
+    /// `train`, `test`, or empty where unknown.
+    pub dataset: String,
+    /// The population.
+    pub population: Population,
+    /// The siRNA as the source names it; empty where unknown.
+    pub sirna: String,
+    /// The class (0..1107 treatments, 1108..1137 positive controls, 1138 untreated in RxRx1).
+    pub class: Option<u32>,
+}
+
+impl Label {
+    /// The label of a site of which nothing is known.
+    #[must_use]
+    pub fn unknown() -> Self {
+        Self {
+            dataset: String::new(),
+            population: Population::Unknown,
+            sirna: String::new(),
+            class: None,
+        }
+    }
+}
+
+/// Parses a plain decimal number: digits only, no sign, no space.
+#[must_use]
+pub fn parse_number<T: FromStr>(text: &str) -> Option<T> {
+    if text.bytes().all(|b| b.is_ascii_digit()) {
+        text.parse().ok()
+    } else {
+        None
+    }
+}
+
+/// Compares as people number things: `sirna_9` before `sirna_10`, `HUVEC-2` before `HUVEC-10`. Texts that differ
+/// only in leading zeros are told apart bytewise, so that the order is total.
+#[must_use]
+pub fn natural_cmp(a: &str, b: &str) -> Ordering {
+    let (mut x, mut y) = (a.as_bytes(), b.as_bytes());
+    while let (Some(&p), Some(&q)) = (x.first(), y.first()) {
+        if p.is_ascii_digit() && q.is_ascii_digit() {
+            let (m, n) = (take_digits(&mut x), take_digits(&mut y));
+            let order = m.len().cmp(&n.len()).then_with(|| m.cmp(n));
+            if order != Ordering::Equal {
+                return order;
+            }
+        } else if p == q {
+            (x, y) = (&x[1..], &y[1..]);
+        } else {
+            return p.cmp(&q);
+        }
+    }
+    x.len().cmp(&y.len()).then_with(|| a.cmp(b))
+}
+
+/// Splits the digits off the front, leading zeros dropped.
+fn take_digits<'a>(text: &mut &'a [u8]) -> &'a [u8] {
+    let n = text.iter().take_while(|b| b.is_ascii_digit()).count();
+    let (digits, rest) = text.split_at(n);
+    *text = rest;
+    let zeros = digits.iter().take_while(|&&b| b == b'0').count();
+    &digits[zeros..]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn wells_are_ordered_by_row_then_column_and_z_comes_before_aa() {
+        let well = |text: &str| text.parse::<Well>().unwrap();
+        assert!(well("B23") < well("C02"));
+        assert!(well("B02") < well("B03"));
+        assert!(well("Z01") < well("AA01"));
+        assert_eq!(well("AA02").row(), 26);
+    }
+
+    #[test]
+    fn refuses_wells_that_are_not_written_as_rxrx1_writes_them() {
+        for text in ["", "B", "02", "B2", "b02", "B002", "B00", "AAA01", "B0x", "B02 ", "É02"] {
+            assert!(text.parse::<Well>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn refuses_experiments_that_would_leave_their_folder() {
+        for text in ["", ".", "..", "a/b", "a\\b", "a b", "statistics", "zarr.json", "é"] {
+            assert!(text.parse::<Experiment>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn natural_order_counts_numbers() {
+        let mut names = ["sirna_10", "sirna_9", "UNTREATED", "sirna_009", "sirna_1"];
+        names.sort_by(|a, b| natural_cmp(a, b));
+        assert_eq!(names, ["UNTREATED", "sirna_1", "sirna_009", "sirna_9", "sirna_10"]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_site_survives_being_written_and_parsed(row in 0u16..26 * 27, column in 1u16..=99, plate in 0u16..=999) {
+            let well = Well::new(row, column);
+            prop_assert_eq!(well.to_string().parse::<Well>().unwrap(), well);
+            let id = WellId { plate: PlateId { experiment: "HEPG2-08".parse().unwrap(), plate }, well };
+            prop_assert_eq!(id.to_string().parse::<WellId>().unwrap(), id.clone());
+            prop_assert_eq!(id.plate.to_string().parse::<PlateId>().unwrap(), id.plate);
+        }
+
+        #[test]
+        fn natural_order_is_total(a in "[a-b0-1]{0,6}", b in "[a-b0-1]{0,6}", c in "[a-b0-1]{0,6}") {
+            prop_assert_eq!(natural_cmp(&a, &b), natural_cmp(&b, &a).reverse());
+            prop_assert_eq!(natural_cmp(&a, &b) == Ordering::Equal, a == b);
+            if natural_cmp(&a, &b).is_lt() && natural_cmp(&b, &c).is_lt() {
+                prop_assert!(natural_cmp(&a, &c).is_lt());
+            }
+        }
+    }
+}
