@@ -2,9 +2,14 @@
 //! reads them fast. Nothing in here prints or exits; the programs in `bin/` do.
 #![doc = "\n\nStart with [`site`] for the words, then [`error`]."]
 
+pub mod classes;
 pub mod cli;
 pub mod error;
+pub mod plate_statistics;
 pub mod simulate;
 pub mod site;
+pub mod source;
+pub mod stats;
+pub mod store;
 
 pub use error::{Error, Result};

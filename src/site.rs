@@ -318,6 +318,27 @@ impl Label {
     }
 }
 
+/// Height and width of images, in pixels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ImageSize {
+    /// Rows.
+    pub height: u32,
+    /// Columns.
+    pub width: u32,
+}
+
+impl ImageSize {
+    /// The largest side that is accepted: larger than any plate camera, small enough that no size computed from it
+    /// overflows.
+    pub const MAX_SIDE: u32 = 16_384;
+
+    /// Pixels of one channel.
+    #[must_use]
+    pub fn pixels(self) -> usize {
+        self.height as usize * self.width as usize
+    }
+}
+
 /// Parses a plain decimal number: digits only, no sign, no space.
 #[must_use]
 pub fn parse_number<T: FromStr>(text: &str) -> Option<T> {

@@ -1,0 +1,146 @@
+//! Joins statistics and store: counts as the rows of a plate's listing, and back.
+
+use std::path::Path;
+
+use crate::error::{Error, Result};
+use crate::site::{PlateId, Population, SiteId};
+use crate::stats::{Histogram, PlateStatistics, SiteStatistics, pair_index, pairs};
+use crate::store::listing::read_rows;
+use crate::store::rows::{ComomentRow, HistogramRow, PixelStats, SiteRow};
+
+/// The rows of `pixel_stats.csv` of one site, a channel each.
+#[must_use]
+pub fn pixel_stats(id: &SiteId, site: &SiteStatistics) -> Vec<PixelStats> {
+    let channels = (1..).zip(&site.histograms);
+    let row = |(channel, histogram): (usize, &Histogram)| PixelStats {
+        id: id.clone(),
+        channel,
+        mean: histogram.mean(),
+        std: histogram.std(0),
+        median: histogram.median(),
+        min: histogram.min().unwrap_or(0),
+        max: histogram.max().unwrap_or(0),
+        sum: histogram.sum(),
+        sum_of_squares: histogram.sum_of_squares(),
+    };
+    channels.map(row).collect()
+}
+
+/// The rows of `histogram.csv`.
+#[must_use]
+pub fn histogram_rows(statistics: &PlateStatistics) -> Vec<HistogramRow> {
+    let mut rows = Vec::new();
+    for population in Population::ALL {
+        for (channel, histogram) in (1..).zip(&statistics.population(population).histograms) {
+            let levels = (0..=255).zip(histogram.0).filter(|&(_, count)| count > 0);
+            rows.extend(levels.map(|(level, count)| HistogramRow {
+                population,
+                channel,
+                level,
+                count,
+            }));
+        }
+    }
+    rows
+}
+
+/// The rows of `comoments.csv`.
+#[must_use]
+pub fn comoment_rows(statistics: &PlateStatistics) -> Vec<ComomentRow> {
+    let mut rows = Vec::new();
+    for population in Population::ALL {
+        let counted = statistics.population(population);
+        for ((a, b), &sum_of_products) in pairs(counted.histograms.len()).zip(&counted.products) {
+            rows.push(ComomentRow {
+                population,
+                channel_a: a + 1,
+                channel_b: b + 1,
+                sum_of_products,
+            });
+        }
+    }
+    rows
+}
+
+/// Reads the counts of one plate from its listing in the store at `root`.
+///
+/// # Errors
+/// If a file of the listing cannot be read or names a channel that the store does not have.
+pub fn read(root: &Path, plate: &PlateId, n_channels: usize) -> Result<PlateStatistics> {
+    let check = |channel: usize| match channel {
+        1.. if channel <= n_channels => Ok(channel - 1),
+        _ => Err(Error::malformed(plate, format!("channels 1 to {n_channels}"), channel)),
+    };
+    let mut statistics = PlateStatistics::default();
+    for site in read_rows::<SiteRow>(root, plate, "sites.csv")? {
+        let population = statistics.population_mut(site.label.population);
+        population.n_sites += 1;
+        population.histograms.resize(n_channels, Histogram::default());
+        population.products.resize(n_channels * (n_channels + 1) / 2, 0);
+    }
+    for row in read_rows::<HistogramRow>(root, plate, "histogram.csv")? {
+        let channel = check(row.channel)?;
+        let histograms = &mut statistics.population_mut(row.population).histograms;
+        let histogram = histograms
+            .get_mut(channel)
+            .ok_or_else(|| no_sites(plate, row.population))?;
+        histogram.0[usize::from(row.level)] = row.count;
+    }
+    for row in read_rows::<ComomentRow>(root, plate, "comoments.csv")? {
+        let (a, b) = (check(row.channel_a)?, check(row.channel_b)?);
+        let index = pair_index(a.min(b), a.max(b), n_channels);
+        let products = &mut statistics.population_mut(row.population).products;
+        *products.get_mut(index).ok_or_else(|| no_sites(plate, row.population))? = row.sum_of_products;
+    }
+    Ok(statistics)
+}
+
+fn no_sites(plate: &PlateId, population: Population) -> Error {
+    Error::malformed(
+        plate,
+        format!("no counts of {population}, of which there are no sites"),
+        "some",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::site::Label;
+    use crate::store::listing::Listing;
+    use crate::store::spec::listing_path;
+
+    #[test]
+    fn counts_survive_the_listing() {
+        let store = tempfile::tempdir().unwrap();
+        let id = SiteId::new("HEPG2-08", 1, "B02", 1).unwrap();
+        let plate = id.well.plate.clone();
+        let pixels: Vec<u8> = (0..3 * 50_u32).map(|i| (i * i / 5) as u8).collect();
+        let site = SiteStatistics::of(&pixels, 3);
+        let mut statistics = PlateStatistics::default();
+        let label = Label {
+            population: Population::PositiveControl,
+            ..Label::unknown()
+        };
+        statistics.population_mut(label.population).add(&site);
+        let listing = Listing {
+            plate: plate.clone(),
+            pixel_stats: pixel_stats(&id, &site),
+            sites: vec![SiteRow {
+                id,
+                label,
+                row: 0,
+                crc32c: 0,
+            }],
+            histogram: histogram_rows(&statistics),
+            comoments: comoment_rows(&statistics),
+            rejected: Vec::new(),
+            sources: Vec::new(),
+        };
+        let dir = store.path().join(listing_path(&plate));
+        std::fs::create_dir_all(&dir).unwrap();
+        listing.write(&dir, Vec::new()).unwrap();
+        assert_eq!(read(store.path(), &plate, 3).unwrap(), statistics);
+        assert!(read(store.path(), &plate, 2).is_err(), "a channel too many");
+    }
+}

@@ -1,0 +1,127 @@
+//! What can be wrong with a source image or a well: the vocabulary that `pack` and `verify` report in.
+
+use std::fmt;
+
+use crate::site::{PlateId, Well};
+
+/// The kinds of fault of a raw tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum FaultKind {
+    /// A row of the CSVs whose well or site has no image at all.
+    NoImages,
+    /// A well with fewer sites than most wells of its plate.
+    MissingSite,
+    /// A site that lacks one of the channels.
+    MissingChannel,
+    /// A channel number that the other sites do not have.
+    ExtraChannel,
+    /// A file of zero bytes.
+    Empty,
+    /// A PNG that ends too early.
+    Truncated,
+    /// A PNG whose own CRC does not match its content.
+    WrongCrc,
+    /// Not a PNG, or one that cannot be decoded.
+    Undecodable,
+    /// An image of another size than the rest.
+    WrongSize,
+    /// A PNG of 16 bit, of RGB, with a palette, and so on.
+    NotGrey8,
+    /// A file that the operating system could not read.
+    Unreadable,
+    /// Images of which the CSVs know nothing. A warning: they are listed and left out.
+    NoRow,
+}
+
+impl FaultKind {
+    /// All kinds, in order of report.
+    pub const ALL: [Self; 12] = [
+        Self::NoImages,
+        Self::MissingSite,
+        Self::MissingChannel,
+        Self::ExtraChannel,
+        Self::Empty,
+        Self::Truncated,
+        Self::WrongCrc,
+        Self::Undecodable,
+        Self::WrongSize,
+        Self::NotGrey8,
+        Self::Unreadable,
+        Self::NoRow,
+    ];
+
+    /// The name in `rejected.csv` and in JSON.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NoImages => "no-images",
+            Self::MissingSite => "missing-site",
+            Self::MissingChannel => "missing-channel",
+            Self::ExtraChannel => "extra-channel",
+            Self::Empty => "empty-file",
+            Self::Truncated => "truncated",
+            Self::WrongCrc => "wrong-crc",
+            Self::Undecodable => "undecodable",
+            Self::WrongSize => "wrong-size",
+            Self::NotGrey8 => "not-8-bit-grey",
+            Self::Unreadable => "unreadable",
+            Self::NoRow => "no-row",
+        }
+    }
+
+    /// What it means, for a summary: `62,753 wells that the CSVs name have no images`.
+    #[must_use]
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::NoImages => "named by the CSVs, but there is no image",
+            Self::MissingSite => "fewer sites than most wells of the plate",
+            Self::MissingChannel => "a channel's file is missing",
+            Self::ExtraChannel => "a channel that other sites do not have",
+            Self::Empty => "a file of zero bytes",
+            Self::Truncated => "a PNG that ends too early",
+            Self::WrongCrc => "a PNG whose CRC does not match",
+            Self::Undecodable => "not a PNG that can be decoded",
+            Self::WrongSize => "another size than the other images",
+            Self::NotGrey8 => "not 8-bit grey",
+            Self::Unreadable => "the file cannot be read",
+            Self::NoRow => "images without a row in the CSVs, left out",
+        }
+    }
+
+    /// Whether it stops `pack --on-error fail`.
+    #[must_use]
+    pub fn is_warning(self) -> bool {
+        self == Self::NoRow
+    }
+}
+
+/// One fault of the raw tree, and where it is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Fault {
+    /// The plate.
+    pub plate: PlateId,
+    /// The well.
+    pub well: Well,
+    /// The site; `None` where the whole well is meant.
+    pub site: Option<u16>,
+    /// The kind.
+    pub kind: FaultKind,
+    /// The file, relative to the tree's root; empty where no single file is meant.
+    pub file: String,
+    /// What was expected and what was found.
+    pub detail: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.file.is_empty() {
+            write!(f, "{}/{}", self.plate, self.well)?;
+            if let Some(site) = self.site {
+                write!(f, "_s{site}")?;
+            }
+        } else {
+            f.write_str(&self.file)?;
+        }
+        write!(f, ": {}: {}", self.kind.name(), self.detail)
+    }
+}

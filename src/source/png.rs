@@ -1,0 +1,603 @@
+//! Decoding the PNGs of one site into one tensor, under limits: an 8-bit grey PNG of the expected size, every CRC
+//! and the Adler-32 checked, or a fault that says what is wrong. Never panics and never allocates by what a file claims.
+//!
+//! Why not a library alone: a row filtered with Paeth depends on each pixel before it, so a decoder waits most of its
+//! time. The channels of a site do not depend on each other; three rows of three channels undone side by side take
+//! less than half the time. libdeflate does the inflating; what is rare (Adam7) goes to the `png` crate.
+
+use libdeflater::{DecompressionError, Decompressor};
+
+use super::fault::FaultKind;
+use crate::site::ImageSize;
+
+const SIGNATURE: [u8; 8] = *b"\x89PNG\r\n\x1a\n";
+
+/// What is wrong with one PNG.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PngFault {
+    /// The kind.
+    pub kind: FaultKind,
+    /// Expected and found.
+    pub detail: String,
+}
+
+impl PngFault {
+    fn new(kind: FaultKind, detail: impl Into<String>) -> Self {
+        let detail = detail.into();
+        Self { kind, detail }
+    }
+}
+
+/// What the header of a PNG says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header {
+    /// The size.
+    pub size: ImageSize,
+    bit_depth: u8,
+    colour_type: u8,
+    interlaced: bool,
+}
+
+/// Reads signature and IHDR of a PNG: what is needed to learn the size of the images of a tree.
+///
+/// # Errors
+/// A fault if the file is no PNG or ends before its header does.
+pub fn read_header(png: &[u8]) -> Result<Header, PngFault> {
+    if png.is_empty() {
+        return Err(PngFault::new(FaultKind::Empty, "expected a PNG, found 0 bytes"));
+    }
+    let common = png.len().min(SIGNATURE.len());
+    if png[..common] != SIGNATURE[..common] {
+        let detail = format!("expected the PNG signature, found {}", hex(&png[..common]));
+        return Err(PngFault::new(FaultKind::Undecodable, detail));
+    }
+    let mut chunks = Chunks {
+        png,
+        at: SIGNATURE.len().min(png.len()),
+    };
+    let chunk = chunks.next_chunk()?;
+    let ihdr: &[u8; 13] = match (&chunk.kind, chunk.data.try_into()) {
+        (b"IHDR", Ok(ihdr)) => ihdr,
+        _ => {
+            return Err(PngFault::new(
+                FaultKind::Undecodable,
+                "expected IHDR of 13 bytes as first chunk",
+            ));
+        }
+    };
+    let side = |at: usize| u32::from_be_bytes([ihdr[at], ihdr[at + 1], ihdr[at + 2], ihdr[at + 3]]);
+    let size = ImageSize {
+        width: side(0),
+        height: side(4),
+    };
+    let sides = 1..=ImageSize::MAX_SIDE;
+    if !sides.contains(&size.width) || !sides.contains(&size.height) {
+        let detail = format!(
+            "expected sides of 1 to {}, found {} x {}",
+            ImageSize::MAX_SIDE,
+            size.width,
+            size.height
+        );
+        return Err(PngFault::new(FaultKind::WrongSize, detail));
+    }
+    let &[bit_depth, colour_type, compression, filter, interlace] = &ihdr[8..] else {
+        unreachable!("IHDR has 13 bytes")
+    };
+    if compression != 0 || filter != 0 || interlace > 1 {
+        let detail = format!("expected PNG methods 0, 0, 0 or 1, found {compression}, {filter}, {interlace}");
+        return Err(PngFault::new(FaultKind::Undecodable, detail));
+    }
+    Ok(Header {
+        size,
+        bit_depth,
+        colour_type,
+        interlaced: interlace == 1,
+    })
+}
+
+/// Decodes sites; keeps its buffers from one site to the next.
+pub struct SiteDecoder {
+    size: ImageSize,
+    inflate: Decompressor,
+    /// Deflated bytes of a PNG with several IDAT chunks.
+    deflated: Vec<u8>,
+    /// Filtered rows of every channel: `[C, H, 1 + W]`.
+    filtered: Vec<u8>,
+}
+
+impl SiteDecoder {
+    /// A decoder for images of this size.
+    #[must_use]
+    pub fn new(size: ImageSize) -> Self {
+        Self {
+            size,
+            inflate: Decompressor::new(),
+            deflated: Vec::new(),
+            filtered: Vec::new(),
+        }
+    }
+
+    /// Decodes `pngs`, one a channel, into `pixels`: `[C, H, W] u8`. Returns the faults as (channel index, fault), each
+    /// channel's first; where there are any, the content of `pixels` means nothing.
+    ///
+    /// # Panics
+    /// If `pixels` has not C x H x W bytes.
+    pub fn decode(&mut self, pngs: &[&[u8]], pixels: &mut [u8]) -> Vec<(usize, PngFault)> {
+        assert_eq!(pixels.len(), pngs.len() * self.size.pixels(), "[C, H, W] bytes");
+        let plane = self.size.height as usize * (1 + self.size.width as usize);
+        self.filtered.resize(plane * pngs.len(), 0);
+        let mut filtered = std::mem::take(&mut self.filtered);
+        let mut faults = Vec::new();
+        for (channel, (png, rows)) in pngs.iter().zip(filtered.chunks_exact_mut(plane)).enumerate() {
+            if let Err(fault) = self.inflate_rows(png, rows) {
+                faults.push((channel, fault));
+            }
+        }
+        if faults.is_empty() {
+            let width = self.size.width as usize;
+            let mut inputs = filtered.chunks_exact(plane);
+            let mut outputs = pixels.chunks_exact_mut(self.size.pixels());
+            let mut left = pngs.len();
+            while left > 0 {
+                left -= match left {
+                    1 => unfilter::<1>(&mut inputs, &mut outputs, width),
+                    2 | 4 => unfilter::<2>(&mut inputs, &mut outputs, width),
+                    _ => unfilter::<3>(&mut inputs, &mut outputs, width),
+                };
+            }
+        }
+        self.filtered = filtered;
+        faults
+    }
+
+    /// Checks and inflates one PNG into its filtered rows, each row led by its filter type.
+    fn inflate_rows(&mut self, png: &[u8], rows: &mut [u8]) -> Result<(), PngFault> {
+        let header = read_header(png)?;
+        if header.bit_depth != 8 || header.colour_type != 0 {
+            let detail = format!(
+                "expected 8-bit grey, found {}",
+                describe(header.bit_depth, header.colour_type)
+            );
+            return Err(PngFault::new(FaultKind::NotGrey8, detail));
+        }
+        if header.size != self.size {
+            let (ImageSize { height, width }, found) = (self.size, header.size);
+            let detail = format!("expected {width} x {height}, found {} x {}", found.width, found.height);
+            return Err(PngFault::new(FaultKind::WrongSize, detail));
+        }
+        let zlib = collect_idat(png, &mut self.deflated)?;
+        if header.interlaced {
+            return decode_interlaced(png, rows, self.size);
+        }
+        let n_bytes = rows.len();
+        let undecodable = |found: &str| {
+            let detail = format!("expected {n_bytes} bytes of rows, found {found}");
+            Err(PngFault::new(FaultKind::Undecodable, detail))
+        };
+        match self.inflate.zlib_decompress(zlib, rows) {
+            Ok(n) if n == rows.len() => {}
+            Ok(n) => return undecodable(&n.to_string()),
+            Err(DecompressionError::BadData) => return undecodable("zlib data that is damaged"),
+            Err(DecompressionError::InsufficientSpace) => return undecodable("more"),
+        }
+        for (y, row) in rows.chunks_exact(1 + self.size.width as usize).enumerate() {
+            if row[0] > 4 {
+                let detail = format!("expected a filter type of 0 to 4 in row {y}, found {}", row[0]);
+                return Err(PngFault::new(FaultKind::Undecodable, detail));
+            }
+        }
+        Ok(())
+    }
+}
+
+struct Chunk<'a> {
+    kind: [u8; 4],
+    data: &'a [u8],
+}
+
+/// Walks the chunks of a PNG; checks length and CRC of each.
+struct Chunks<'a> {
+    png: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Chunks<'a> {
+    fn next_chunk(&mut self) -> Result<Chunk<'a>, PngFault> {
+        let rest = &self.png[self.at..];
+        let truncated = || {
+            let detail = format!(
+                "expected more chunks up to IEND, found the end after {} bytes",
+                self.png.len()
+            );
+            PngFault::new(FaultKind::Truncated, detail)
+        };
+        let head: &[u8; 8] = rest.first_chunk().ok_or_else(truncated)?;
+        let [l0, l1, l2, l3, kind @ ..] = *head;
+        let length = u32::from_be_bytes([l0, l1, l2, l3]) as usize;
+        let end = length
+            .checked_add(12)
+            .filter(|&end| end <= rest.len())
+            .ok_or_else(truncated)?;
+        let (checked, crc) = rest[4..end].split_at(4 + length);
+        let expected = u32::from_be_bytes([crc[0], crc[1], crc[2], crc[3]]);
+        let found = crc32fast::hash(checked);
+        if expected != found {
+            let kind = kind.escape_ascii();
+            let detail = format!(
+                "chunk {kind} at byte {}: expected CRC {expected:08x}, found {found:08x}",
+                self.at
+            );
+            return Err(PngFault::new(FaultKind::WrongCrc, detail));
+        }
+        self.at += end;
+        Ok(Chunk {
+            kind,
+            data: &checked[4..],
+        })
+    }
+}
+
+/// The zlib stream of a PNG: a slice of it where one IDAT holds it all, else gathered in `buffer`. Walks up to IEND, so
+/// every CRC is checked.
+fn collect_idat<'a>(png: &'a [u8], buffer: &'a mut Vec<u8>) -> Result<&'a [u8], PngFault> {
+    let mut chunks = Chunks {
+        png,
+        at: SIGNATURE.len(),
+    };
+    let mut single: Option<&[u8]> = None;
+    buffer.clear();
+    let mut n_idat = 0;
+    loop {
+        let chunk = chunks.next_chunk()?;
+        match &chunk.kind {
+            b"IDAT" => {
+                n_idat += 1;
+                match single.replace(chunk.data) {
+                    None => {}
+                    Some(first) if n_idat == 2 => {
+                        buffer.extend_from_slice(first);
+                        buffer.extend_from_slice(chunk.data);
+                    }
+                    Some(_) => buffer.extend_from_slice(chunk.data),
+                }
+            }
+            b"IEND" => break,
+            b"IHDR" if n_idat == 0 => {}
+            [first, ..] if first.is_ascii_lowercase() => {}
+            kind => {
+                let detail = format!("expected chunks of a grey PNG, found {}", kind.escape_ascii());
+                return Err(PngFault::new(FaultKind::Undecodable, detail));
+            }
+        }
+    }
+    match single {
+        None => Err(PngFault::new(
+            FaultKind::Undecodable,
+            "expected image data (IDAT), found none",
+        )),
+        Some(data) if n_idat == 1 => Ok(data),
+        Some(_) => Ok(buffer),
+    }
+}
+
+/// Undoes the filters of `N` channels side by side; returns `N`.
+fn unfilter<'a, const N: usize>(
+    inputs: &mut impl Iterator<Item = &'a [u8]>,
+    outputs: &mut impl Iterator<Item = &'a mut [u8]>,
+    width: usize,
+) -> usize {
+    let mut take_input = || {
+        inputs
+            .next()
+            .expect("the caller counts channels")
+            .chunks_exact(1 + width)
+    };
+    let mut sources: [_; N] = std::array::from_fn(|_| take_input());
+    let mut take_output = || {
+        outputs
+            .next()
+            .expect("the caller counts channels")
+            .chunks_exact_mut(width)
+    };
+    let mut targets: [_; N] = std::array::from_fn(|_| take_output());
+    let above_all = vec![0; width];
+    let mut above: [&[u8]; N] = [&above_all; N];
+    loop {
+        let rows = sources.each_mut().map(Iterator::next);
+        if rows[0].is_none() {
+            return N;
+        }
+        let rows = rows.map(|row| row.expect("channels have equally many rows").split_at(1));
+        let mut out = targets
+            .each_mut()
+            .map(|rows| rows.next().expect("one output row an input row"));
+        if N > 1 && rows.iter().all(|(filter, _)| filter[0] == 4) {
+            unfilter_paeth(rows.map(|(_, row)| row), above, &mut out, width);
+        } else {
+            for ((&(filter, row), above), out) in rows.iter().zip(above).zip(&mut out) {
+                unfilter_row(filter[0], row, above, out);
+            }
+        }
+        above = out.map(|row| &*row);
+    }
+}
+
+/// Undoes one row of `N` channels that all use Paeth. The chains of the channels are independent, so the processor
+/// works on one while it waits for another.
+fn unfilter_paeth<const N: usize>(rows: [&[u8]; N], above: [&[u8]; N], out: &mut [&mut [u8]; N], width: usize) {
+    let rows = rows.map(|row| &row[..width]);
+    let above = above.map(|row| &row[..width]);
+    assert!(
+        out.iter().all(|row| row.len() == width),
+        "lengths are checked once, before the loop"
+    );
+    let (mut left, mut above_left) = ([0_i16; N], [0_i16; N]);
+    for x in 0..width {
+        for lane in 0..N {
+            let up = i16::from(above[lane][x]);
+            let value = rows[lane][x].wrapping_add(paeth(left[lane], up, above_left[lane]));
+            out[lane][x] = value;
+            left[lane] = i16::from(value);
+            above_left[lane] = up;
+        }
+    }
+}
+
+/// Undoes one row. Filter types as in the PNG specification, section 9: none, sub, up, average, Paeth.
+fn unfilter_row(filter: u8, row: &[u8], above: &[u8], out: &mut [u8]) {
+    let pixels = out.iter_mut().zip(row.iter().zip(above));
+    match filter {
+        0 => out.copy_from_slice(row),
+        1 => {
+            let mut left = 0_u8;
+            for (out, (&value, _)) in pixels {
+                left = left.wrapping_add(value);
+                *out = left;
+            }
+        }
+        2 => pixels.for_each(|(out, (&value, &up))| *out = value.wrapping_add(up)),
+        3 => {
+            let mut left = 0_u8;
+            for (out, (&value, &up)) in pixels {
+                left = value.wrapping_add(((u16::from(left) + u16::from(up)) / 2) as u8);
+                *out = left;
+            }
+        }
+        _ => {
+            let (mut left, mut above_left) = (0, 0);
+            for (out, (&value, &up)) in pixels {
+                let up = i16::from(up);
+                *out = value.wrapping_add(paeth(left, up, above_left));
+                left = i16::from(*out);
+                above_left = up;
+            }
+        }
+    }
+}
+
+/// The Paeth predictor without branches: of left, up and up-left the one nearest to left + up - (up-left). With
+/// `t = 3c - (a + b)`, t >= max(a, b) picks the smaller neighbour, t <= min(a, b) the larger, and between them up-left.
+#[inline(always)]
+#[allow(clippy::inline_always)] // It is the inner loop; a call there costs more than the work.
+fn paeth(left: i16, up: i16, above_left: i16) -> u8 {
+    let threshold = 3 * above_left - (left + up);
+    let (low, high) = (left.min(up), left.max(up));
+    let picked = if high <= threshold { low } else { above_left };
+    let picked = if threshold <= low { high } else { picked };
+    picked as u8
+}
+
+/// Decodes an Adam7 PNG into rows of filter type none.
+fn decode_interlaced(png: &[u8], rows: &mut [u8], size: ImageSize) -> Result<(), PngFault> {
+    let fail = |e: png::DecodingError| PngFault::new(FaultKind::Undecodable, e.to_string());
+    let mut reader = png::Decoder::new(std::io::Cursor::new(png)).read_info().map_err(fail)?;
+    let mut pixels = vec![0; size.pixels()];
+    reader.next_frame(&mut pixels).map_err(fail)?;
+    let width = size.width as usize;
+    for (row, pixels) in rows.chunks_exact_mut(1 + width).zip(pixels.chunks_exact(width)) {
+        row[0] = 0;
+        row[1..].copy_from_slice(pixels);
+    }
+    Ok(())
+}
+
+fn describe(bit_depth: u8, colour_type: u8) -> String {
+    let colour = match colour_type {
+        0 => "grey",
+        2 => "RGB",
+        3 => "palette",
+        4 => "grey with alpha",
+        6 => "RGB with alpha",
+        _ => return format!("colour type {colour_type}"),
+    };
+    format!("{bit_depth}-bit {colour}")
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const SIZE: ImageSize = ImageSize { height: 7, width: 9 };
+
+    fn encode(size: ImageSize, pixels: &[u8], change: impl Fn(&mut png::Encoder<&mut Vec<u8>>)) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut encoder = png::Encoder::new(&mut out, size.width, size.height);
+        encoder.set_color(png::ColorType::Grayscale);
+        encoder.set_depth(png::BitDepth::Eight);
+        change(&mut encoder);
+        encoder.write_header().unwrap().write_image_data(pixels).unwrap();
+        out
+    }
+
+    fn ramp(n: usize, step: usize) -> Vec<u8> {
+        (0..n).map(|i| (i * i * step / 7) as u8).collect()
+    }
+
+    fn decode_one(png: &[u8]) -> Result<Vec<u8>, FaultKind> {
+        let mut pixels = vec![0; SIZE.pixels()];
+        match SiteDecoder::new(SIZE).decode(&[png], &mut pixels).pop() {
+            None => Ok(pixels),
+            Some((_, fault)) => Err(fault.kind),
+        }
+    }
+
+    #[test]
+    fn the_paeth_predictor_is_that_of_the_specification() {
+        for (a, b, c) in (0..=255).step_by(5).flat_map(|a| {
+            (0..=255)
+                .step_by(3)
+                .flat_map(move |b| (0..=255).map(move |c: i16| (a, b, c)))
+        }) {
+            let p = a + b - c;
+            let (pa, pb, pc) = ((p - a).abs(), (p - b).abs(), (p - c).abs());
+            let expected = if pa <= pb && pa <= pc {
+                a
+            } else if pb <= pc {
+                b
+            } else {
+                c
+            };
+            assert_eq!(i16::from(paeth(a, b, c)), expected, "{a} {b} {c}");
+        }
+    }
+
+    #[test]
+    fn every_filter_and_any_number_of_channels_decodes_to_the_pixels_encoded() {
+        use png::Filter::{Adaptive, Avg, NoFilter, Paeth, Sub, Up};
+        let filters = [Paeth, Paeth, Paeth, NoFilter, Sub, Up, Avg, Adaptive];
+        for n_channels in 1..=filters.len() {
+            for rotate in 0..filters.len() {
+                let images: Vec<Vec<u8>> = (0..n_channels).map(|c| ramp(SIZE.pixels(), c + 3)).collect();
+                let filter = |c: usize| filters[(c + rotate) % filters.len()];
+                let pngs: Vec<Vec<u8>> = images
+                    .iter()
+                    .enumerate()
+                    .map(|(c, image)| encode(SIZE, image, |e| e.set_filter(filter(c))))
+                    .collect();
+                let slices: Vec<&[u8]> = pngs.iter().map(Vec::as_slice).collect();
+                let mut pixels = vec![0; n_channels * SIZE.pixels()];
+                assert_eq!(SiteDecoder::new(SIZE).decode(&slices, &mut pixels), []);
+                assert_eq!(pixels, images.concat());
+            }
+        }
+    }
+
+    #[test]
+    fn image_data_in_many_chunks_is_one_stream() {
+        let pixels = ramp(SIZE.pixels(), 3);
+        let png = encode(SIZE, &pixels, |_| {});
+        let at = png.windows(4).position(|w| w == b"IDAT").unwrap() - 4;
+        let length = u32::from_be_bytes(png[at..at + 4].try_into().unwrap()) as usize;
+        let mut split = png[..at].to_vec();
+        for part in png[at + 8..at + 8 + length].chunks(5) {
+            split.extend((part.len() as u32).to_be_bytes());
+            let body = [b"IDAT", part].concat();
+            split.extend(&body);
+            split.extend(crc32fast::hash(&body).to_be_bytes());
+        }
+        split.extend(&png[at + 12 + length..]);
+        assert_eq!(decode_one(&split).unwrap(), pixels);
+    }
+
+    #[test]
+    fn an_interlaced_image_is_decoded() {
+        // Adam7 sends a 2 x 2 image in three passes: top left, top right, bottom row; each row led by its filter type.
+        let passes = [0, 10, 0, 20, 0, 30, 40];
+        let mut zlib = vec![0; 100];
+        let n = libdeflater::Compressor::default()
+            .zlib_compress(&passes, &mut zlib)
+            .unwrap();
+        let mut png = SIGNATURE.to_vec();
+        for (kind, data) in [
+            (b"IHDR", &[0, 0, 0, 2, 0, 0, 0, 2, 8, 0, 0, 0, 1][..]),
+            (b"IDAT", &zlib[..n]),
+            (b"IEND", &[]),
+        ] {
+            let body = [&kind[..], data].concat();
+            png.extend((data.len() as u32).to_be_bytes());
+            png.extend(&body);
+            png.extend(crc32fast::hash(&body).to_be_bytes());
+        }
+        let mut pixels = vec![0; 4];
+        let size = ImageSize { height: 2, width: 2 };
+        assert_eq!(SiteDecoder::new(size).decode(&[&png], &mut pixels), []);
+        assert_eq!(pixels, [10, 20, 30, 40]);
+    }
+
+    #[test]
+    fn each_fault_has_its_kind() {
+        let good = encode(SIZE, &ramp(SIZE.pixels(), 3), |_| {});
+        assert_eq!(decode_one(b""), Err(FaultKind::Empty));
+        assert_eq!(decode_one(b"GIF89a......"), Err(FaultKind::Undecodable));
+        for cut in 1..good.len() {
+            assert_eq!(decode_one(&good[..cut]), Err(FaultKind::Truncated), "cut at {cut}");
+        }
+        let wide = ImageSize { width: 10, ..SIZE };
+        assert_eq!(
+            decode_one(&encode(wide, &ramp(wide.pixels(), 1), |_| {})),
+            Err(FaultKind::WrongSize)
+        );
+        let deep = encode(SIZE, &ramp(2 * SIZE.pixels(), 1), |e| {
+            e.set_depth(png::BitDepth::Sixteen)
+        });
+        assert_eq!(decode_one(&deep), Err(FaultKind::NotGrey8));
+        let rgb = encode(SIZE, &ramp(3 * SIZE.pixels(), 1), |e| e.set_color(png::ColorType::Rgb));
+        assert_eq!(decode_one(&rgb), Err(FaultKind::NotGrey8));
+        let palette = encode(SIZE, &vec![0; SIZE.pixels()], |e| {
+            e.set_color(png::ColorType::Indexed);
+            e.set_palette(vec![1, 2, 3]);
+        });
+        assert_eq!(decode_one(&palette), Err(FaultKind::NotGrey8));
+    }
+
+    #[test]
+    fn every_flipped_bit_is_a_fault() {
+        let good = encode(SIZE, &ramp(SIZE.pixels(), 3), |_| {});
+        for bit in 0..good.len() * 8 {
+            let mut bad = good.clone();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            assert!(decode_one(&bad).is_err(), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn an_image_that_inflates_to_more_or_less_than_its_size_is_refused() {
+        let small = ImageSize { height: 6, ..SIZE };
+        let mut png = encode(small, &ramp(small.pixels(), 3), |_| {});
+        for height in [5_u8, 7] {
+            png[23] = height;
+            let crc = crc32fast::hash(&png[12..29]);
+            png[29..33].copy_from_slice(&crc.to_be_bytes());
+            let size = ImageSize {
+                height: height.into(),
+                ..SIZE
+            };
+            let mut pixels = vec![0; size.pixels()];
+            let faults = SiteDecoder::new(size).decode(&[&png], &mut pixels);
+            assert_eq!(faults[0].1.kind, FaultKind::Undecodable);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn decodes_what_the_image_crate_decodes(pixels in proptest::collection::vec(any::<u8>(), SIZE.pixels())) {
+            let png = encode(SIZE, &pixels, |e| e.set_filter(png::Filter::Adaptive));
+            let reference = image::load_from_memory(&png).unwrap().into_luma8().into_raw();
+            prop_assert_eq!(&reference, &pixels);
+            prop_assert_eq!(decode_one(&png).unwrap(), pixels);
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(mut png in proptest::collection::vec(any::<u8>(), 0..200), keep in 0usize..60) {
+            let good = encode(SIZE, &[7; 63], |_| {});
+            let keep = keep.min(good.len()).min(png.len());
+            png[..keep].copy_from_slice(&good[..keep]);
+            let _ = decode_one(&png);
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! SHA-256 and crc32c, and the hex they are written in.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+use crate::error::{Error, Result};
+
+/// A SHA-256.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Sha(pub [u8; 32]);
+
+impl Sha {
+    /// The SHA-256 of `bytes`.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+
+    /// The SHA-256 of a file, and its size in bytes.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn of_file(path: &Path, progress: &dyn Fn(u64)) -> Result<(Self, u64)> {
+        // Small enough to stay in a core's own cache, so that reading costs little beside hashing.
+        let mut buffer = vec![0; 128 << 10];
+        let mut file = File::open(path).map_err(Error::io(path, "open"))?;
+        let mut hash = Sha256::new();
+        let mut size = 0;
+        loop {
+            let n = match file.read(&mut buffer) {
+                Ok(0) => return Ok((Self(hash.finalize().into()), size)),
+                Ok(n) => n,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                Err(e) => return Err(Error::io(path, "read")(e)),
+            };
+            hash.update(&buffer[..n]);
+            size += n as u64;
+            progress(n as u64);
+        }
+    }
+
+    /// Parses 64 lower-case hex digits.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let digit = |b: u8| match b {
+            b'0'..=b'9' => Some(b - b'0'),
+            b'a'..=b'f' => Some(b - b'a' + 10),
+            _ => None,
+        };
+        let text: &[u8; 64] = text.as_bytes().try_into().ok()?;
+        let mut sha = [0; 32];
+        for (byte, pair) in sha.iter_mut().zip(text.chunks_exact(2)) {
+            *byte = digit(pair[0])? << 4 | digit(pair[1])?;
+        }
+        Some(Self(sha))
+    }
+}
+
+impl fmt::Display for Sha {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Sha {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Parses a crc32c of 8 lower-case hex digits.
+#[must_use]
+pub fn parse_crc32c(text: &str) -> Option<u32> {
+    let plain = text.len() == 8 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    plain.then(|| u32::from_str_radix(text, 16).ok()).flatten()
+}
+
+/// A writer that hashes and counts what goes through it.
+pub struct HashingWriter<W> {
+    inner: W,
+    hash: Sha256,
+    size: u64,
+}
+
+impl<W: Write> HashingWriter<W> {
+    /// Wraps a writer.
+    pub fn new(inner: W) -> Self {
+        Self {
+            inner,
+            hash: Sha256::new(),
+            size: 0,
+        }
+    }
+
+    /// Bytes written so far.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The writer, the SHA-256 and the size of what was written.
+    pub fn finish(self) -> (W, Sha, u64) {
+        (self.inner, Sha(self.hash.finalize().into()), self.size)
+    }
+}
+
+impl<W: Write> Write for HashingWriter<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let n = self.inner.write(bytes)?;
+        self.hash.update(&bytes[..n]);
+        self.size += n as u64;
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hex_is_read_back_and_only_lower_case_of_the_right_length() {
+        let sha = Sha::of(b"abc");
+        assert_eq!(
+            sha.to_string(),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
+        assert_eq!(Sha::parse(&sha.to_string()), Some(sha));
+        assert_eq!(Sha::parse(&sha.to_string().to_uppercase()), None);
+        assert_eq!(Sha::parse(&sha.to_string()[1..]), None);
+        assert_eq!(parse_crc32c("0f00ba12"), Some(0x0f00_ba12));
+        for text in ["0F00BA12", "+f00ba12", "f00ba12", ""] {
+            assert_eq!(parse_crc32c(text), None, "{text}");
+        }
+    }
+}

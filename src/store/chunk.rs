@@ -1,0 +1,155 @@
+//! One site's pixels as a chunk: encoding, and decoding of bytes that may be anything.
+
+use crate::error::{Error, Result};
+
+use super::spec::{Codec, StoreSpec};
+
+/// Encodes sites; keeps its state from one to the next.
+pub struct Encoder {
+    zstd: Option<zstd::bulk::Compressor<'static>>,
+}
+
+impl Encoder {
+    /// An encoder of this codec.
+    ///
+    /// # Errors
+    /// If zstd cannot set itself up.
+    pub fn new(codec: Codec) -> Result<Self> {
+        let zstd = match codec {
+            Codec::Raw => None,
+            Codec::Zstd(level) => {
+                let compressor = zstd::bulk::Compressor::new(level);
+                Some(compressor.map_err(|e| Error::refused("--codec", "a zstd level that works", e))?)
+            }
+        };
+        Ok(Self { zstd })
+    }
+
+    /// Encodes `pixels` into `chunk`, which is replaced.
+    ///
+    /// # Errors
+    /// If zstd fails, which it does only when memory runs out.
+    pub fn encode(&mut self, pixels: &[u8], chunk: &mut Vec<u8>) -> Result<()> {
+        chunk.clear();
+        match &mut self.zstd {
+            None => chunk.extend_from_slice(pixels),
+            Some(zstd) => {
+                chunk.reserve(zstd::zstd_safe::compress_bound(pixels.len()) + 4);
+                let done = zstd.compress_to_buffer(pixels, chunk);
+                done.map_err(|e| Error::refused("zstd", "a compressed site", e))?;
+                let crc = crc32c::crc32c(chunk);
+                chunk.extend(crc.to_le_bytes());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Decodes chunks; keeps its state from one to the next.
+#[derive(Default)]
+pub struct Decoder {
+    zstd: Option<zstd::bulk::Decompressor<'static>>,
+}
+
+impl Decoder {
+    /// Decodes `chunk` into `pixels`, `[C, H, W] u8`; `place` names the site in errors.
+    ///
+    /// # Errors
+    /// If the chunk is not one of `spec`'s codec that holds exactly one site.
+    pub fn decode(
+        &mut self,
+        spec: &StoreSpec,
+        chunk: &[u8],
+        pixels: &mut [u8],
+        place: &dyn Fn() -> String,
+    ) -> Result<()> {
+        let malformed = |expected: &str, found: String| Err(Error::malformed(place(), expected, found));
+        match spec.codec {
+            Codec::Raw => {
+                if chunk.len() != pixels.len() {
+                    return malformed(&format!("{} bytes", pixels.len()), chunk.len().to_string());
+                }
+                pixels.copy_from_slice(chunk);
+            }
+            Codec::Zstd(_) => {
+                let Some((data, crc)) = chunk.split_last_chunk::<4>() else {
+                    return malformed("a chunk of zstd and crc32c", format!("{} bytes", chunk.len()));
+                };
+                let (expected, found) = (u32::from_le_bytes(*crc), crc32c::crc32c(data));
+                if expected != found {
+                    return malformed(&format!("chunk crc32c {expected:08x}"), format!("{found:08x}"));
+                }
+                let zstd = match &mut self.zstd {
+                    Some(zstd) => zstd,
+                    None => {
+                        let new = zstd::bulk::Decompressor::new().map_err(|e| Error::refused("zstd", "memory", e))?;
+                        self.zstd.insert(new)
+                    }
+                };
+                match zstd.decompress_to_buffer(data, pixels) {
+                    Ok(n) if n == pixels.len() => {}
+                    Ok(n) => return malformed(&format!("{} bytes of pixels", pixels.len()), n.to_string()),
+                    Err(e) => return malformed(&format!("{} bytes of zstd pixels", pixels.len()), e.to_string()),
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::spec::tests::spec;
+    use proptest::prelude::*;
+
+    fn decode(codec: Codec, chunk: &[u8]) -> Result<Vec<u8>> {
+        let mut pixels = vec![0; 30];
+        Decoder::default()
+            .decode(&spec(codec), chunk, &mut pixels, &|| "x".into())
+            .map(|()| pixels)
+    }
+
+    fn encode(codec: Codec, pixels: &[u8]) -> Vec<u8> {
+        let mut chunk = vec![1, 2, 3];
+        Encoder::new(codec).unwrap().encode(pixels, &mut chunk).unwrap();
+        chunk
+    }
+
+    #[test]
+    fn a_chunk_of_another_size_is_refused() {
+        for codec in [Codec::Raw, Codec::Zstd(3)] {
+            for n in [0, 29, 31, 3000] {
+                assert!(decode(codec, &encode(codec, &vec![7; n])).is_err(), "{codec} {n}");
+            }
+        }
+        assert!(decode(Codec::Zstd(3), b"abc").is_err());
+    }
+
+    #[test]
+    fn every_flipped_bit_of_a_compressed_chunk_is_seen() {
+        let good = encode(Codec::Zstd(3), &(0..30).collect::<Vec<u8>>());
+        for bit in 0..good.len() * 8 {
+            let mut bad = good.clone();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            assert!(decode(Codec::Zstd(3), &bad).is_err(), "bit {bit}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn pixels_survive_every_codec(pixels in proptest::collection::vec(any::<u8>(), 30), level in 1i32..=22) {
+            for codec in [Codec::Raw, Codec::Zstd(level)] {
+                prop_assert_eq!(&decode(codec, &encode(codec, &pixels)).unwrap(), &pixels);
+            }
+        }
+
+        #[test]
+        fn no_chunk_makes_it_panic(mut chunk in proptest::collection::vec(any::<u8>(), 0..80)) {
+            let _ = decode(Codec::Raw, &chunk);
+            chunk.splice(0..0, [0x28, 0xb5, 0x2f, 0xfd]);
+            chunk.extend(crc32c::crc32c(&chunk).to_le_bytes());
+            let _ = decode(Codec::Zstd(3), &chunk);
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! A plate's listing: the seven text files in `plates/EXPERIMENT/PlateN/` that say what the plate's array holds, what it
+//! was made from, and what was left out. A plate without one is not done.
+
+use std::fs;
+use std::path::Path;
+
+use crate::error::{Error, Result, read_text};
+use crate::site::PlateId;
+
+use super::checksum::Sha;
+use super::manifest::{self, Entry};
+use super::rows::{ComomentRow, HistogramRow, PixelStats, Rejected, Row, SiteRow, from_csv, to_csv};
+use super::spec::listing_path;
+
+/// The name of the list of a plate's own files.
+pub const FILES: &str = "files.sha256";
+/// The name of the list of a plate's source images.
+pub const SOURCES: &str = "sources.sha256";
+/// The names of a listing's CSVs.
+pub const CSVS: [&str; 5] = [
+    "comoments.csv",
+    "histogram.csv",
+    "pixel_stats.csv",
+    "rejected.csv",
+    "sites.csv",
+];
+
+/// All that a listing says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Listing {
+    /// The plate.
+    pub plate: PlateId,
+    /// Sites, in the order of the array.
+    pub sites: Vec<SiteRow>,
+    /// One row a site and channel.
+    pub pixel_stats: Vec<PixelStats>,
+    /// Pixel counts.
+    pub histogram: Vec<HistogramRow>,
+    /// Sums of products.
+    pub comoments: Vec<ComomentRow>,
+    /// What was left out.
+    pub rejected: Vec<Rejected>,
+    /// The PNGs, with sizes, relative to the source's root.
+    pub sources: Vec<Entry>,
+}
+
+impl Listing {
+    /// Writes the seven files into `dir`, an empty folder. `array_files` are the files of the plate's array, relative to
+    /// the store's root.
+    ///
+    /// # Errors
+    /// If a file cannot be written.
+    pub fn write(&self, dir: &Path, array_files: Vec<Entry>) -> Result<()> {
+        let contents = [
+            (CSVS[0], to_csv(&self.comoments)),
+            (CSVS[1], to_csv(&self.histogram)),
+            (CSVS[2], to_csv(&self.pixel_stats)),
+            (CSVS[3], to_csv(&self.rejected)),
+            (CSVS[4], to_csv(&self.sites)),
+            (SOURCES, manifest::format(&self.sources)),
+        ];
+        let mut files = array_files;
+        for (name, text) in contents {
+            files.push(Entry {
+                path: format!("{}/{name}", listing_path(&self.plate)),
+                sha: Sha::of(text.as_bytes()),
+                size: Some(text.len() as u64),
+            });
+            super::write::write_synced(&dir.join(name), text.as_bytes())?;
+        }
+        super::write::write_synced(&dir.join(FILES), manifest::format(&files).as_bytes())
+    }
+}
+
+/// Reads the rows of one of a listing's CSVs.
+///
+/// # Errors
+/// If it cannot be read or is not well formed.
+pub fn read_rows<R: Row>(store: &Path, plate: &PlateId, name: &str) -> Result<Vec<R>> {
+    let path = store.join(listing_path(plate)).join(name);
+    from_csv(&read_text(&path)?, &path.display().to_string())
+}
+
+/// Reads one of a listing's lists of files.
+///
+/// # Errors
+/// If it cannot be read or is not well formed.
+pub fn read_list(store: &Path, plate: &PlateId, name: &str) -> Result<Vec<Entry>> {
+    let path = store.join(listing_path(plate)).join(name);
+    manifest::parse(&read_text(&path)?, &path.display().to_string())
+}
+
+/// The plates of a store that have a listing, in the order of the store.
+///
+/// # Errors
+/// If a folder cannot be read.
+pub fn listed_plates(store: &Path) -> Result<Vec<PlateId>> {
+    let root = store.join(super::spec::PLATES);
+    let mut plates = Vec::new();
+    for experiment in folder_names(&root)? {
+        for plate in folder_names(&root.join(&experiment))? {
+            if let Ok(id) = format!("{experiment}/{plate}").parse::<PlateId>()
+                && id.to_string() == format!("{experiment}/{plate}")
+            {
+                plates.push(id);
+            }
+        }
+    }
+    plates.sort_unstable();
+    Ok(plates)
+}
+
+/// Names of the folders in `dir`; none where it does not exist.
+fn folder_names(dir: &Path) -> Result<Vec<String>> {
+    if !dir.is_dir() {
+        return Ok(Vec::new());
+    }
+    let mut names = Vec::new();
+    for entry in fs::read_dir(dir).map_err(Error::io(dir, "list"))? {
+        let entry = entry.map_err(Error::io(dir, "list"))?;
+        if entry.path().is_dir()
+            && let Ok(name) = entry.file_name().into_string()
+        {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}

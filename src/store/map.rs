@@ -1,0 +1,59 @@
+//! Mapping shards into memory. With the trainer's shim this is the only place with `unsafe`.
+#![allow(unsafe_code)]
+
+use std::fs::File;
+use std::path::Path;
+
+use memmap2::Mmap;
+
+use crate::error::{Error, Result};
+
+use super::spec::ChunkPlace;
+
+/// A shard in memory, read as pages are touched.
+///
+/// The file must not shrink while it is mapped: touching a page past its new end kills the process with SIGBUS.
+/// Shards are renamed into place whole and never written again, so only an outside hand could do that; where one might,
+/// read with [`super::Shard`] instead.
+pub struct MappedShard {
+    map: Mmap,
+    places: Vec<ChunkPlace>,
+}
+
+impl MappedShard {
+    pub(super) fn new(file: &File, path: &Path, places: Vec<ChunkPlace>) -> Result<Self> {
+        // SAFETY: the map is read-only and private to this process, and the bytes have no invariants: whatever another
+        // process wrote into the file would be seen as other pixels. That it must not shrink is the caller's part, as
+        // the type says.
+        let map = unsafe { Mmap::map(file) }.map_err(Error::io(path, "map"))?;
+        let needed = places
+            .iter()
+            .map(|place| place.offset + place.length)
+            .max()
+            .unwrap_or(0);
+        if (map.len() as u64) < needed {
+            return Err(Error::malformed(
+                path.display(),
+                format!("{needed} bytes or more"),
+                map.len(),
+            ));
+        }
+        Ok(Self { map, places })
+    }
+
+    /// The stored bytes of chunk `slot`. For the codec `raw` that is the site's tensor, `[C, H, W] u8`.
+    ///
+    /// # Panics
+    /// If the shard has no such chunk.
+    #[must_use]
+    pub fn chunk(&self, slot: usize) -> &[u8] {
+        let ChunkPlace { offset, length } = self.places[slot];
+        &self.map[offset as usize..][..length as usize]
+    }
+
+    /// How many chunks there are.
+    #[must_use]
+    pub fn n_chunks(&self) -> usize {
+        self.places.len()
+    }
+}
