@@ -1,2 +1,142 @@
-//! To come.
-fn main() {}
+//! `pack`: a tree of PNGs into a store of tensor shards.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use cellshard::cli::{self, Exit, report};
+use cellshard::pack::{self, OnError, PackConfig, Partition};
+use cellshard::site::PlateId;
+use cellshard::source::{Layout, SourceConfig};
+use cellshard::store::Codec;
+use clap::{Parser, ValueEnum};
+
+/// Turn a tree of microscopy PNGs into checksummed tensor shards. Resumes by itself: run it again after any
+/// interruption, with new experiments, or with replaced images.
+#[derive(Parser)]
+#[command(name = "pack", version)]
+struct Args {
+    /// Folder with the images
+    #[arg(long)]
+    src: PathBuf,
+    /// Folder of the store; made if it is not there
+    #[arg(long)]
+    dst: PathBuf,
+    /// raw (chunks are the tensors, page-aligned) or zstd:LEVEL with a level of 1 to 22
+    #[arg(long, default_value = "zstd:3")]
+    codec: Codec,
+    /// Sites in one shard file [default: as many as make 121 MB raw, at most 77]
+    #[arg(long)]
+    sites_per_shard: Option<u32>,
+    /// Layout of the images [default: recognised]
+    #[arg(long)]
+    layout: Option<LayoutArg>,
+    /// Folder with the CSVs [default: --src]
+    #[arg(long)]
+    metadata: Option<PathBuf>,
+    /// A classes.csv that fixes which class each siRNA is
+    #[arg(long)]
+    classes: Option<PathBuf>,
+    /// A file of wells (HUVEC-06_1_B18, one a line) that really have fewer sites; RxRx1's four are known
+    #[arg(long)]
+    known_partial: Option<PathBuf>,
+    /// Only these experiments, such as HEPG2-01,HEPG2-02 [default: all]
+    #[arg(long, value_delimiter = ',')]
+    experiments: Vec<String>,
+    /// Only these plates, such as HEPG2-01/Plate1 [default: all]
+    #[arg(long, value_delimiter = ',')]
+    plates: Vec<PlateId>,
+    /// Threads that decode and encode [default: one a core]
+    #[arg(long)]
+    threads: Option<usize>,
+    /// fail: examine everything, report all faults, leave the plates that have one out; skip: leave out only the sites
+    /// that have one and list them in rejected.csv
+    #[arg(long, default_value = "fail")]
+    on_error: OnErrorArg,
+    /// Pack part I of N of the plates; the last process to finish completes the store
+    #[arg(long, value_name = "I/N")]
+    partition: Option<Partition>,
+    /// Compare the content of every source with what was packed, not only name, size and time
+    #[arg(long)]
+    rehash: bool,
+    /// Say what would be packed and how large it will be, and stop
+    #[arg(long)]
+    dry_run: bool,
+    /// Write every fault to this CSV file
+    #[arg(long, value_name = "FILE")]
+    faults: Option<PathBuf>,
+    /// Report as JSON on stdout
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum LayoutArg {
+    Kaggle,
+    #[value(name = "rxrx.ai")]
+    RxrxAi,
+    Bare,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum OnErrorArg {
+    Fail,
+    Skip,
+}
+
+fn main() -> ExitCode {
+    cli::run(|| {
+        let args = Args::parse();
+        let mut faults_file = args.faults.as_ref().map(report::create).transpose()?;
+        let config = config(&args)?;
+        let (plan_only, faults, exit) = if args.dry_run {
+            let (plan, faults) = pack::plan(&config)?;
+            report::plan(&plan, &faults, args.json)?;
+            (true, faults, Exit::Success)
+        } else {
+            let bar = cli::Progress::new("pack", "sites");
+            let result = pack::pack(&config, &|progress| match progress {
+                pack::Progress::Planned(n) => bar.set_total(n),
+                pack::Progress::Sites(n) => bar.add(n),
+            });
+            bar.finish();
+            let packed = result?;
+            report::pack(&packed, &config.dst, args.json)?;
+            let refused = config.on_error == OnError::Fail && packed.has_faults();
+            (false, packed.faults, if refused { Exit::Faults } else { Exit::Success })
+        };
+        if let Some(file) = &mut faults_file {
+            report::write_faults(file, &faults).context("cannot write the list of faults")?;
+        }
+        let would_fail = plan_only && config.on_error == OnError::Fail && faults.iter().any(|f| !f.kind.is_warning());
+        Ok(if would_fail { Exit::Faults } else { exit })
+    })
+}
+
+fn config(args: &Args) -> anyhow::Result<PackConfig> {
+    Ok(PackConfig {
+        source: SourceConfig {
+            root: args.src.clone(),
+            layout: args.layout.map(|layout| match layout {
+                LayoutArg::Kaggle => Layout::Kaggle,
+                LayoutArg::RxrxAi => Layout::RxrxAi,
+                LayoutArg::Bare => Layout::Bare,
+            }),
+            metadata: args.metadata.clone(),
+            classes: args.classes.clone(),
+            known_partial: args.known_partial.clone(),
+            experiments: args.experiments.clone(),
+            plates: args.plates.clone(),
+        },
+        dst: args.dst.clone(),
+        codec: args.codec,
+        sites_per_shard: args.sites_per_shard,
+        threads: cli::threads(args.threads)?,
+        on_error: match args.on_error {
+            OnErrorArg::Fail => OnError::Fail,
+            OnErrorArg::Skip => OnError::Skip,
+        },
+        partition: args.partition.unwrap_or(Partition::WHOLE),
+        rehash: args.rehash,
+    })
+}

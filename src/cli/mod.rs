@@ -2,8 +2,21 @@
 
 mod exit;
 mod progress;
+pub mod report;
 mod table;
 
 pub use exit::{Exit, run};
 pub use progress::Progress;
-pub use table::{Align, Table, bytes, count};
+pub use table::{Align, Table, bytes, count, plural};
+
+/// The number of threads asked for, or one a core.
+///
+/// # Errors
+/// If it is 0 or beyond reason.
+pub fn threads(asked: Option<usize>) -> crate::Result<usize> {
+    match asked {
+        None => Ok(std::thread::available_parallelism().map_or(1, std::num::NonZero::get)),
+        Some(n) if (1..=1024).contains(&n) => Ok(n),
+        Some(n) => Err(crate::Error::refused("--threads", "1 to 1024", n)),
+    }
+}

@@ -8,18 +8,23 @@ use indicatif::{ProgressBar, ProgressStyle};
 pub struct Progress(ProgressBar);
 
 impl Progress {
-    /// Starts a bar named `what`, counting `total` of `unit` (such as `sites`).
+    /// Starts a bar named `what` that counts `unit` (such as `sites`); its total comes with [`Progress::set_total`].
     ///
     /// # Panics
     /// Never: the template is constant and valid.
     #[must_use]
-    pub fn new(what: &'static str, total: u64, unit: &'static str) -> Self {
+    pub fn new(what: &'static str, unit: &'static str) -> Self {
         let template =
             format!("{{prefix:>9}} {{wide_bar}} {{human_pos}}/{{human_len}} {unit} {{per_sec}} {{eta}} left");
         let style = ProgressStyle::with_template(&template).expect("the template is constant and valid");
-        let bar = ProgressBar::new(total).with_style(style).with_prefix(what);
+        let bar = ProgressBar::new(0).with_style(style).with_prefix(what);
         bar.enable_steady_tick(Duration::from_millis(200));
         Self(bar)
+    }
+
+    /// Sets what there is to count.
+    pub fn set_total(&self, total: u64) {
+        self.0.set_length(total);
     }
 
     /// Counts `n` more as done.

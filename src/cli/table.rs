@@ -92,6 +92,17 @@ pub fn count(n: u64) -> String {
     out
 }
 
+/// A count and its noun: `1 plate`, `204 plates`, `2 classes`.
+#[must_use]
+pub fn plural(n: u64, noun: &str) -> String {
+    let ending = match (n, noun.ends_with('s')) {
+        (1, _) => "",
+        (_, true) => "es",
+        (_, false) => "s",
+    };
+    format!("{} {noun}{ending}", count(n))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,6 +112,9 @@ mod tests {
         assert_eq!(count(0), "0");
         assert_eq!(count(999), "999");
         assert_eq!(count(125_510), "125,510");
+        assert_eq!(plural(1, "class"), "1 class");
+        assert_eq!(plural(0, "class"), "0 classes");
+        assert_eq!(plural(1108, "site"), "1,108 sites");
         assert_eq!(bytes(999), "999 B");
         assert_eq!(bytes(1_572_864), "1.6 MB");
         assert_eq!(bytes(197_000_000_000), "197 GB");

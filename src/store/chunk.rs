@@ -25,14 +25,15 @@ impl Encoder {
         Ok(Self { zstd })
     }
 
-    /// Encodes `pixels` into `chunk`, which is replaced.
+    /// Encodes `pixels` into `chunk`, which is replaced. Where nothing is to be done to them the two change places, so
+    /// that nothing is copied: what `pixels` holds afterwards means nothing.
     ///
     /// # Errors
     /// If zstd fails, which it does only when memory runs out.
-    pub fn encode(&mut self, pixels: &[u8], chunk: &mut Vec<u8>) -> Result<()> {
+    pub fn encode(&mut self, pixels: &mut Vec<u8>, chunk: &mut Vec<u8>) -> Result<()> {
         chunk.clear();
         match &mut self.zstd {
-            None => chunk.extend_from_slice(pixels),
+            None => std::mem::swap(pixels, chunk),
             Some(zstd) => {
                 chunk.reserve(zstd::zstd_safe::compress_bound(pixels.len()) + 4);
                 let done = zstd.compress_to_buffer(pixels, chunk);
@@ -112,7 +113,10 @@ mod tests {
 
     fn encode(codec: Codec, pixels: &[u8]) -> Vec<u8> {
         let mut chunk = vec![1, 2, 3];
-        Encoder::new(codec).unwrap().encode(pixels, &mut chunk).unwrap();
+        Encoder::new(codec)
+            .unwrap()
+            .encode(&mut pixels.to_vec(), &mut chunk)
+            .unwrap();
         chunk
     }
 

@@ -214,9 +214,9 @@ impl Cube {
     }
 
     fn chunk(&self) -> Result<Vec<u8>> {
-        let bytes: Vec<u8> = self.values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let mut bytes: Vec<u8> = self.values.iter().flat_map(|value| value.to_le_bytes()).collect();
         let mut chunk = Vec::new();
-        super::chunk::Encoder::new(super::spec::Codec::Zstd(3))?.encode(&bytes, &mut chunk)?;
+        super::chunk::Encoder::new(super::spec::Codec::Zstd(3))?.encode(&mut bytes, &mut chunk)?;
         Ok(chunk)
     }
 }

@@ -4,6 +4,7 @@
 use std::fs::{self, File, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use serde_json::json;
 
@@ -12,7 +13,7 @@ use crate::error::{Error, Result, read_file, read_text};
 use crate::site::PlateId;
 
 use super::checksum::{HashingWriter, Sha};
-use super::listing::Listing;
+use super::listing::{Listing, SOURCES};
 use super::manifest::Entry;
 use super::spec::{
     ALIGNMENT, ChunkPlace, Codec, PIXELS, PLATES, StoreSpec, ZARR_JSON, array_path, encode_index, group_document,
@@ -120,12 +121,19 @@ impl StoreWriter {
         })
     }
 
-    /// Puts a finished plate into the store, in place of any earlier one. From here until [`StoreWriter::merge`] the
+    /// Puts a finished plate into the store, in place of any earlier one; a source that is newer than `started` will
+    /// count as changed. From here until [`StoreWriter::merge`] the
     /// store counts as unfinished.
     ///
     /// # Errors
     /// If a file cannot be written or renamed; the store then has the plate without a listing, or not at all.
-    pub fn commit(&self, builder: PlateBuilder, listing: &Listing, mut shards: Vec<Entry>) -> Result<()> {
+    pub fn commit(
+        &self,
+        builder: &PlateBuilder,
+        listing: &Listing,
+        mut shards: Vec<Entry>,
+        started: SystemTime,
+    ) -> Result<()> {
         let plate = &builder.plate;
         let built_array = builder.dir.join("array");
         let built_listing = builder.dir.join("listing");
@@ -140,6 +148,12 @@ impl StoreWriter {
             });
         }
         listing.write(&built_listing, shards)?;
+        let sources = built_listing.join(SOURCES);
+        let stamped = File::options()
+            .write(true)
+            .open(&sources)
+            .and_then(|file| file.set_modified(started));
+        stamped.map_err(Error::io(&sources, "set the time of"))?;
         sync_dir(&built_listing)?;
 
         let _lock = Lock::take(&self.root)?;
@@ -306,6 +320,12 @@ impl PlateBuilder {
             places: Vec::new(),
             spec: self.spec.clone(),
         })
+    }
+
+    /// Takes the plate's folder away again.
+    pub fn discard(&self) {
+        // What cannot be removed now goes with the whole temporary folder.
+        let _ = fs::remove_dir_all(&self.dir);
     }
 
     /// Packs the chunks of finished shards anew, leaving out those for which `keep` (a flag a chunk, shard after shard)

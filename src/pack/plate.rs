@@ -1,0 +1,220 @@
+//! A plate on its way into the store: gathers what its shards yield, and commits it when the last one is done.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::SystemTime;
+
+use crate::error::Result;
+use crate::plate_statistics::{comoment_rows, histogram_rows};
+use crate::site::{Label, SiteId, WellId};
+use crate::source::fault::Fault;
+use crate::source::{PlatePlan, SitePlan};
+use crate::stats::PlateStatistics;
+use crate::store::listing::Listing;
+use crate::store::manifest::Entry;
+use crate::store::rows::{PixelStats, Rejected, SiteRow};
+use crate::store::{FinishedShard, PlateBuilder, StoreSpec, StoreWriter};
+
+use super::OnError;
+
+/// What packing one plate came to.
+#[derive(Debug, Default)]
+pub(super) struct PlateOutcome {
+    /// Sites in the store; `None` where faults kept the plate out.
+    pub(super) sites_packed: Option<u64>,
+    pub(super) stored_bytes: u64,
+    pub(super) faults: Vec<Fault>,
+}
+
+/// One site that was decoded without a fault.
+pub(super) struct GoodSite {
+    pub(super) crc32c: u32,
+    pub(super) pixel_stats: Vec<PixelStats>,
+}
+
+/// What the sites of one shard yielded, in their order.
+#[derive(Default)]
+pub(super) struct ShardYield {
+    /// `None` for a site that is left out.
+    pub(super) sites: Vec<Option<GoodSite>>,
+    pub(super) statistics: PlateStatistics,
+    pub(super) sources: Vec<Entry>,
+    pub(super) faults: Vec<Fault>,
+    /// The file, unless nothing was to be written.
+    pub(super) file: Option<FinishedShard>,
+}
+
+/// A plate that is being packed.
+pub(super) struct PlateWork<'a> {
+    pub(super) plan: &'a PlatePlan,
+    on_error: OnError,
+    /// Whether sites are only looked at, because a fault keeps the plate out of the store.
+    examine_only: AtomicBool,
+    started: OnceLock<SystemTime>,
+    builder: Mutex<Option<Arc<PlateBuilder>>>,
+    shards: Mutex<Vec<Option<ShardYield>>>,
+}
+
+impl<'a> PlateWork<'a> {
+    pub(super) fn new(plan: &'a PlatePlan, spec: &StoreSpec, on_error: OnError) -> Self {
+        let n_channels = spec.channels.len();
+        let known = plan.faults.iter().any(|fault| !fault.kind.is_warning())
+            || plan
+                .sites
+                .iter()
+                .any(|site| plan.missing_channel(site, n_channels).is_some());
+        Self {
+            plan,
+            on_error,
+            examine_only: AtomicBool::new(known && on_error == OnError::Fail),
+            started: OnceLock::new(),
+            builder: Mutex::default(),
+            shards: Mutex::new((0..spec.n_shards(plan.sites.len())).map(|_| None).collect()),
+        }
+    }
+
+    /// Notes the time from which on a source that changes is a changed source.
+    pub(super) fn note_start(&self) {
+        self.started.get_or_init(SystemTime::now);
+    }
+
+    /// Whether the sites of this plate are written, not only looked at.
+    pub(super) fn is_written(&self) -> bool {
+        !self.examine_only.load(Ordering::Relaxed)
+    }
+
+    /// Notes that a site has a fault.
+    pub(super) fn note_fault(&self) {
+        if self.on_error == OnError::Fail {
+            self.examine_only.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// The place where the plate is built.
+    pub(super) fn builder(&self, writer: &StoreWriter) -> Result<Arc<PlateBuilder>> {
+        let mut builder = self
+            .builder
+            .lock()
+            .expect("no thread panics while it holds the builder");
+        match &*builder {
+            Some(builder) => Ok(Arc::clone(builder)),
+            None => Ok(Arc::clone(
+                builder.insert(Arc::new(writer.plate_builder(&self.plan.id)?)),
+            )),
+        }
+    }
+
+    /// The id of one of the plate's sites.
+    pub(super) fn site_id(&self, site: &SitePlan) -> SiteId {
+        let well = WellId {
+            plate: self.plan.id.clone(),
+            well: site.well,
+        };
+        SiteId { well, site: site.site }
+    }
+
+    /// Takes what a shard yielded; if it was the last one, finishes the plate and says what came of it.
+    pub(super) fn shard_done(
+        &self,
+        shard: usize,
+        result: ShardYield,
+        writer: &StoreWriter,
+    ) -> Result<Option<PlateOutcome>> {
+        let mut shards = self.shards.lock().expect("no thread panics while it holds the shards");
+        shards[shard] = Some(result);
+        if shards.iter().any(Option::is_none) {
+            return Ok(None);
+        }
+        let shards = std::mem::take(&mut *shards).into_iter().flatten().collect();
+        self.finish(shards, writer).map(Some)
+    }
+
+    /// Commits the plate, or drops it if a fault keeps it out. A plate without sites goes straight here.
+    pub(super) fn finish(&self, shards: Vec<ShardYield>, writer: &StoreWriter) -> Result<PlateOutcome> {
+        let mut outcome = PlateOutcome {
+            faults: self.plan.faults.clone(),
+            ..PlateOutcome::default()
+        };
+        let mut statistics = PlateStatistics::default();
+        let (mut good, mut sources, mut files) = (Vec::new(), Vec::new(), Vec::new());
+        // A flag for each site of the shards that have a file; a shard without one has no site to keep.
+        let mut keep = Vec::new();
+        for shard in shards {
+            if shard.file.is_some() {
+                keep.extend(shard.sites.iter().map(Option::is_some));
+            }
+            statistics.merge(&shard.statistics);
+            good.extend(shard.sites);
+            sources.extend(shard.sources);
+            files.extend(shard.file);
+            outcome.faults.extend(shard.faults);
+        }
+        let builder = self.builder(writer)?;
+        if self.on_error == OnError::Fail && outcome.faults.iter().any(|fault| !fault.kind.is_warning()) {
+            builder.discard();
+            return Ok(outcome);
+        }
+        if good.iter().any(Option::is_none) && !files.is_empty() {
+            files = builder.close_gaps(&files, &keep)?;
+        }
+        let mut sites = Vec::new();
+        let mut pixel_stats = Vec::new();
+        for (plan, good) in self.plan.sites.iter().zip(good) {
+            let Some(good) = good else { continue };
+            let row = sites.len() as u32;
+            let label: Label = plan.label.clone();
+            sites.push(SiteRow {
+                id: self.site_id(plan),
+                label,
+                row,
+                crc32c: good.crc32c,
+            });
+            pixel_stats.extend(good.pixel_stats);
+        }
+        let listing = Listing {
+            plate: self.plan.id.clone(),
+            pixel_stats,
+            histogram: histogram_rows(&statistics),
+            comoments: comoment_rows(&statistics),
+            rejected: rejected_once(&outcome.faults),
+            sources,
+            sites,
+        };
+        outcome.sites_packed = Some(listing.sites.len() as u64);
+        outcome.stored_bytes = files.iter().filter_map(|file| file.entry.size).sum();
+        let files = files.into_iter().map(|file| file.entry).collect();
+        let started = *self.started.get_or_init(SystemTime::now);
+        writer.commit(&builder, &listing, files, started)?;
+        Ok(outcome)
+    }
+}
+
+/// A fault as a row of `rejected.csv`.
+pub(super) fn to_rejected(fault: &Fault) -> Rejected {
+    let Fault {
+        plate,
+        well,
+        site,
+        kind,
+        file,
+        detail,
+    } = fault.clone();
+    Rejected {
+        plate,
+        well,
+        site,
+        reason: kind.name().to_owned(),
+        file,
+        detail,
+    }
+}
+
+/// One row a site or well, with its first fault, sorted.
+fn rejected_once(faults: &[Fault]) -> Vec<Rejected> {
+    let mut sorted: Vec<&Fault> = faults.iter().collect();
+    sorted.sort();
+    let mut seen = BTreeSet::new();
+    sorted.retain(|fault| seen.insert((fault.well, fault.site)));
+    sorted.into_iter().map(to_rejected).collect()
+}
