@@ -4,10 +4,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use cellshard::cli::{self, Exit, report};
+use cellshard::cli::{self, Exit, SourceArgs, report};
 use cellshard::pack::{self, OnError, PackConfig, Partition};
-use cellshard::site::PlateId;
-use cellshard::source::{Layout, SourceConfig};
 use cellshard::store::Codec;
 use clap::{Parser, ValueEnum};
 
@@ -28,24 +26,8 @@ struct Args {
     /// Sites in one shard file [default: as many as make 121 MB raw, at most 77]
     #[arg(long)]
     sites_per_shard: Option<u32>,
-    /// Layout of the images [default: recognised]
-    #[arg(long)]
-    layout: Option<LayoutArg>,
-    /// Folder with the CSVs [default: --src]
-    #[arg(long)]
-    metadata: Option<PathBuf>,
-    /// A classes.csv that fixes which class each siRNA is
-    #[arg(long)]
-    classes: Option<PathBuf>,
-    /// A file of wells (HUVEC-06_1_B18, one a line) that really have fewer sites; RxRx1's four are known
-    #[arg(long)]
-    known_partial: Option<PathBuf>,
-    /// Only these experiments, such as HEPG2-01,HEPG2-02 [default: all]
-    #[arg(long, value_delimiter = ',')]
-    experiments: Vec<String>,
-    /// Only these plates, such as HEPG2-01/Plate1 [default: all]
-    #[arg(long, value_delimiter = ',')]
-    plates: Vec<PlateId>,
+    #[command(flatten)]
+    source: SourceArgs,
     /// Threads that decode and encode [default: one a core]
     #[arg(long)]
     threads: Option<usize>,
@@ -71,14 +53,6 @@ struct Args {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-enum LayoutArg {
-    Kaggle,
-    #[value(name = "rxrx.ai")]
-    RxrxAi,
-    Bare,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
 enum OnErrorArg {
     Fail,
     Skip,
@@ -89,10 +63,10 @@ fn main() -> ExitCode {
         let args = Args::parse();
         let mut faults_file = args.faults.as_ref().map(report::create).transpose()?;
         let config = config(&args)?;
-        let (plan_only, faults, exit) = if args.dry_run {
+        let faults = if args.dry_run {
             let (plan, faults) = pack::plan(&config)?;
             report::plan(&plan, &faults, args.json)?;
-            (true, faults, Exit::Success)
+            faults
         } else {
             let bar = cli::Progress::new("pack", "sites");
             let result = pack::pack(&config, &|progress| match progress {
@@ -102,32 +76,19 @@ fn main() -> ExitCode {
             bar.finish();
             let packed = result?;
             report::pack(&packed, &config.dst, args.json)?;
-            let refused = config.on_error == OnError::Fail && packed.has_faults();
-            (false, packed.faults, if refused { Exit::Faults } else { Exit::Success })
+            packed.faults
         };
         if let Some(file) = &mut faults_file {
             report::write_faults(file, &faults).context("cannot write the list of faults")?;
         }
-        let would_fail = plan_only && config.on_error == OnError::Fail && faults.iter().any(|f| !f.kind.is_warning());
-        Ok(if would_fail { Exit::Faults } else { exit })
+        let refused = config.on_error == OnError::Fail && faults.iter().any(|fault| !fault.kind.is_warning());
+        Ok(if refused { Exit::Faults } else { Exit::Success })
     })
 }
 
 fn config(args: &Args) -> anyhow::Result<PackConfig> {
     Ok(PackConfig {
-        source: SourceConfig {
-            root: args.src.clone(),
-            layout: args.layout.map(|layout| match layout {
-                LayoutArg::Kaggle => Layout::Kaggle,
-                LayoutArg::RxrxAi => Layout::RxrxAi,
-                LayoutArg::Bare => Layout::Bare,
-            }),
-            metadata: args.metadata.clone(),
-            classes: args.classes.clone(),
-            known_partial: args.known_partial.clone(),
-            experiments: args.experiments.clone(),
-            plates: args.plates.clone(),
-        },
+        source: args.source.config(&args.src),
         dst: args.dst.clone(),
         codec: args.codec,
         sites_per_shard: args.sites_per_shard,

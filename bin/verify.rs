@@ -1,2 +1,124 @@
-//! To come.
-fn main() {}
+//! `verify`: what of a store or of a raw tree is whole, and what to send again.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use cellshard::cli::{self, Exit, Progress, SourceArgs, report};
+use cellshard::store::manifest;
+use cellshard::verify::{self, Depth, StoreConfig};
+use clap::Parser;
+
+/// Prove what of a store or of a raw tree of PNGs is whole: what is missing, extra, cut short or altered, down to the
+/// site. Exit code 0: all is whole; 1: it is not.
+#[derive(Parser)]
+#[command(name = "verify", version)]
+struct Args {
+    /// A store, or a raw tree
+    path: PathBuf,
+    /// Store: compare only names and sizes
+    #[arg(long, conflicts_with = "deep")]
+    quick: bool,
+    /// Store: also decode every site and compare it with its own checksum
+    #[arg(long)]
+    deep: bool,
+    /// Store: a SHA256SUMS kept elsewhere, for a store that arrived half
+    #[arg(long, value_name = "FILE")]
+    manifest: Option<PathBuf>,
+    /// Write the files to send again, one a line, as rsync --files-from reads them
+    #[arg(long, value_name = "FILE")]
+    damaged_list: Option<PathBuf>,
+    /// Raw tree: write the SHA-256 of every file, for --against after an upload
+    #[arg(long, value_name = "FILE", conflicts_with = "against")]
+    write: Option<PathBuf>,
+    /// Raw tree: compare with a list that --write made, or with the sources of a store
+    #[arg(long, value_name = "FILE|STORE")]
+    against: Option<PathBuf>,
+    #[command(flatten, next_help_heading = "Raw tree")]
+    source: SourceArgs,
+    /// Threads [default: one a core]
+    #[arg(long)]
+    threads: Option<usize>,
+    /// Report as JSON on stdout
+    #[arg(long)]
+    json: bool,
+}
+
+fn main() -> ExitCode {
+    cli::run(|| {
+        let args = Args::parse();
+        cli::limit_threads(args.threads)?;
+        if !args.path.is_dir() {
+            bail!("{}: expected a folder, found none", args.path.display());
+        }
+        let mut damaged_list = args.damaged_list.as_ref().map(report::create).transpose()?;
+        let is_store = verify::is_store(&args.path);
+        check_flags(&args, is_store)?;
+        let found = if is_store {
+            let depth = if args.deep {
+                Depth::Deep
+            } else if args.quick {
+                Depth::Quick
+            } else {
+                Depth::Full
+            };
+            let bar = Progress::new("verify", "bytes");
+            let config = StoreConfig {
+                root: args.path.clone(),
+                depth,
+                manifest: args.manifest.clone(),
+            };
+            let found = verify::verify_store(&config, &|n| bar.add(n));
+            bar.finish();
+            found?
+        } else if let Some(against) = &args.against {
+            let bar = Progress::new("verify", "bytes");
+            let found = verify::compare_tree(&args.path, against, &|n| bar.add(n));
+            bar.finish();
+            found?
+        } else {
+            return verify_tree(&args);
+        };
+        if let Some(file) = &mut damaged_list {
+            report::write_lines(file, found.damaged()).context("cannot write the list of damaged files")?;
+        }
+        report::verify(&args.path, &found, is_store, args.json)?;
+        Ok(if found.findings.is_empty() {
+            Exit::Success
+        } else {
+            Exit::Faults
+        })
+    })
+}
+
+/// A flag that would have no effect is refused: who gave it expects one.
+fn check_flags(args: &Args, is_store: bool) -> anyhow::Result<()> {
+    let of_store = args.quick || args.deep || args.manifest.is_some();
+    let of_tree = args.write.is_some() || args.against.is_some() || args.source.any();
+    match is_store {
+        true if of_tree => {
+            bail!("--write, --against and what says how to read a raw tree: expected a raw tree, found a store")
+        }
+        false if of_store => bail!("--quick, --deep, --manifest: expected a store, found a raw tree"),
+        false if args.damaged_list.is_some() && args.against.is_none() => {
+            bail!("--damaged-list: expected a store, or --against FILE, found a raw tree alone")
+        }
+        _ => Ok(()),
+    }
+}
+
+fn verify_tree(args: &Args) -> anyhow::Result<Exit> {
+    let config = args.source.config(&args.path);
+    let list = args.write.as_deref();
+    let mut file = list.map(report::create_beside).transpose()?;
+    let bar = Progress::new("verify", "sites");
+    let found = verify::verify_tree(&config, list, &|n| bar.set_total(n), &|n| bar.add(n));
+    bar.finish();
+    let found = found?;
+    if let (Some(file), Some(path)) = (file.take(), list) {
+        report::persist(file, path, &manifest::format(&found.list))?;
+    }
+    report::tree(&args.path, &found, list, args.json)?;
+    let is_whole = found.faults.iter().all(|fault| fault.kind.is_warning());
+    Ok(if is_whole { Exit::Success } else { Exit::Faults })
+}

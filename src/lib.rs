@@ -13,4 +13,6 @@ pub mod source;
 pub mod stats;
 pub mod store;
 
+pub mod verify;
+
 pub use error::{Error, Result};

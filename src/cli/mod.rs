@@ -3,10 +3,12 @@
 mod exit;
 mod progress;
 pub mod report;
+mod source_args;
 mod table;
 
 pub use exit::{Exit, run};
 pub use progress::Progress;
+pub use source_args::SourceArgs;
 pub use table::{Align, Table, bytes, count, plural};
 
 /// The number of threads asked for, or one a core.
@@ -19,4 +21,15 @@ pub fn threads(asked: Option<usize>) -> crate::Result<usize> {
         Some(n) if (1..=1024).contains(&n) => Ok(n),
         Some(n) => Err(crate::Error::refused("--threads", "1 to 1024", n)),
     }
+}
+
+/// Has all parallel work of this process use the number of threads asked for.
+///
+/// # Errors
+/// If it is 0 or beyond reason.
+pub fn limit_threads(asked: Option<usize>) -> anyhow::Result<()> {
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(threads(asked)?)
+        .build_global()?;
+    Ok(())
 }

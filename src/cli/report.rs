@@ -11,11 +11,18 @@ use serde_json::{Value, json};
 
 use crate::pack::{PackReport, Plan};
 use crate::source::fault::{Fault, FaultKind};
+use crate::verify::{Finding, Kind, Report, TreeReport};
+
+use tempfile::NamedTempFile;
 
 use super::table::{bytes, count, plural};
 
 /// Examples that are shown of each kind of fault.
 const EXAMPLES: usize = 3;
+/// Files that are shown of each kind of finding.
+const FINDINGS: usize = 20;
+/// Sites that are shown of each file.
+const SITES: usize = 8;
 
 /// Creates a file that a report will go to, before the long work starts.
 ///
@@ -174,6 +181,173 @@ pub fn pack(report: &PackReport, dst: &Path, as_json: bool) -> anyhow::Result<()
         )?;
     }
     Ok(())
+}
+
+/// Prints what was found in a store, or in a tree that was compared with a list.
+///
+/// # Errors
+/// If stdout is closed.
+pub fn verify(path: &Path, report: &Report, is_store: bool, as_json: bool) -> anyhow::Result<()> {
+    if as_json {
+        return json(&json!({
+            "path": path.display().to_string(),
+            "whole": report.findings.is_empty(),
+            "files": report.files,
+            "sites": report.sites,
+            "bytes_read": report.bytes,
+            "seconds": report.seconds,
+            "findings": report.findings.iter().map(finding_json).collect::<Vec<_>>(),
+        }));
+    }
+    let mut out = io::stdout().lock();
+    let what = if is_store { "store" } else { "tree" };
+    let sites = if is_store {
+        format!(", {}", plural(report.sites, "site"))
+    } else {
+        String::new()
+    };
+    writeln!(
+        out,
+        "{what:<10} {}: {}{sites}",
+        path.display(),
+        plural(report.files, "file")
+    )?;
+    let rate = bytes((report.bytes as f64 / report.seconds.max(1e-3)) as u64);
+    writeln!(
+        out,
+        "read       {} in {:.2} s ({rate}/s)",
+        bytes(report.bytes),
+        report.seconds
+    )?;
+    for kind in Kind::ALL {
+        let of_kind: Vec<&Finding> = report.findings.iter().filter(|finding| finding.kind == kind).collect();
+        if of_kind.is_empty() {
+            continue;
+        }
+        writeln!(out, "{:<10} {}", kind.name(), files(of_kind.len()))?;
+        for finding in of_kind.iter().take(FINDINGS) {
+            writeln!(out, "           {}: {}", finding.path, finding.detail)?;
+            for site in finding.sites.iter().take(SITES) {
+                let (well, plate) = (site.well.well, &site.well.plate);
+                writeln!(
+                    out,
+                    "             site {} {} {well} {}",
+                    plate.experiment, plate.plate, site.site
+                )?;
+            }
+            if finding.sites.len() > SITES {
+                writeln!(
+                    out,
+                    "             and {} more sites",
+                    count((finding.sites.len() - SITES) as u64)
+                )?;
+            }
+        }
+        if of_kind.len() > FINDINGS {
+            writeln!(out, "           and {} more", count((of_kind.len() - FINDINGS) as u64))?;
+        }
+    }
+    let damaged = report.damaged().count() as u64;
+    let sites: usize = report.findings.iter().map(|finding| finding.sites.len()).sum();
+    match (report.findings.is_empty(), damaged) {
+        (true, _) => writeln!(out, "result     whole")?,
+        (false, 0) => writeln!(out, "result     not whole")?,
+        (false, n) if !is_store => writeln!(out, "result     not whole: {} to send again", plural(n, "file"))?,
+        (false, n) => {
+            let sites = plural(sites as u64, "site");
+            writeln!(
+                out,
+                "result     not whole: {} to send again, {sites} unreadable until then",
+                plural(n, "file")
+            )?;
+        }
+    }
+    Ok(())
+}
+
+fn finding_json(finding: &Finding) -> Value {
+    json!({
+        "kind": finding.kind.name(),
+        "path": finding.path,
+        "detail": finding.detail,
+        "sites": finding.sites.iter().map(ToString::to_string).collect::<Vec<_>>(),
+    })
+}
+
+/// Prints what was found in a raw tree.
+///
+/// # Errors
+/// If stdout is closed.
+pub fn tree(path: &Path, report: &TreeReport, list: Option<&Path>, as_json: bool) -> anyhow::Result<()> {
+    if as_json {
+        return json(&json!({
+            "path": path.display().to_string(),
+            "whole": report.faults.iter().all(|fault| fault.kind.is_warning()),
+            "plates": report.plates,
+            "sites": report.sites,
+            "bytes_read": report.bytes,
+            "seconds": report.seconds,
+            "faults": faults_json(&report.faults),
+        }));
+    }
+    let mut out = io::stdout().lock();
+    let [height, width] = report.size;
+    let (plates, sites) = (plural(report.plates, "plate"), plural(report.sites, "site"));
+    writeln!(
+        out,
+        "tree       {}: {plates}, {sites} of {} x {height} x {width}",
+        path.display(),
+        report.channels
+    )?;
+    writeln!(
+        out,
+        "decoded    {} of PNGs in {:.2} s",
+        bytes(report.bytes),
+        report.seconds
+    )?;
+    write_faults_summary(&mut out, &report.faults)?;
+    if let Some(list) = list {
+        writeln!(out, "written    {}: {}", list.display(), files(report.list.len()))?;
+    }
+    let whole = report.faults.iter().all(|fault| fault.kind.is_warning());
+    writeln!(out, "result     {}", if whole { "whole" } else { "not whole" })?;
+    Ok(())
+}
+
+/// Starts a file that takes the place of `path` when it is complete.
+///
+/// # Errors
+/// If its folder cannot be written to.
+pub fn create_beside(path: &Path) -> anyhow::Result<NamedTempFile> {
+    let parent = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    NamedTempFile::new_in(parent).with_context(|| format!("{}: cannot create", path.display()))
+}
+
+/// Completes a file that [`create_beside`] started.
+///
+/// # Errors
+/// If it cannot be written or renamed.
+pub fn persist(mut file: NamedTempFile, path: &Path, text: &str) -> anyhow::Result<()> {
+    let place = || format!("{}: cannot write", path.display());
+    file.write_all(text.as_bytes()).with_context(place)?;
+    file.as_file().sync_all().with_context(place)?;
+    file.persist(path).with_context(place)?;
+    Ok(())
+}
+
+/// Writes lines to a file.
+///
+/// # Errors
+/// If it cannot be written.
+pub fn write_lines<'a>(file: &mut File, lines: impl Iterator<Item = &'a str>) -> io::Result<()> {
+    let mut out = io::BufWriter::new(file);
+    for line in lines {
+        writeln!(out, "{line}")?;
+    }
+    out.flush()
 }
 
 /// Sums faults up by kind, with examples.

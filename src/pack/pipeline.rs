@@ -2,7 +2,6 @@
 //! and hashes shards; queues between them are short, so memory is bounded by the number of lanes. A lane works on one
 //! shard at a time, so what a shard holds depends on nothing but its sites.
 
-use std::fs;
 use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -11,11 +10,10 @@ use std::thread::{self, Scope};
 
 use crate::error::{Error, Result};
 use crate::plate_statistics::pixel_stats;
-use crate::source::fault::{Fault, FaultKind};
+use crate::source::fault::Fault;
 use crate::source::png::SiteDecoder;
-use crate::source::{PlatePlan, SitePlan, Source};
+use crate::source::{Image, PlatePlan, SitePlan, Source};
 use crate::stats::SiteStatistics;
-use crate::store::checksum::Sha;
 use crate::store::chunk::Encoder;
 use crate::store::manifest::Entry;
 use crate::store::{ShardWriter, StoreSpec, StoreWriter};
@@ -70,13 +68,9 @@ struct Shared<'a> {
 struct Images {
     job: usize,
     site: usize,
-    files: Vec<ImageFile>,
-}
-
-struct ImageFile {
-    channel: usize,
-    path: String,
-    content: Result<(Vec<u8>, Sha), std::io::Error>,
+    files: Vec<Image>,
+    /// The files that could be read.
+    sources: Vec<Entry>,
 }
 
 /// From worker to writer.
@@ -192,18 +186,22 @@ impl Shared<'_> {
             plate.note_start();
             for site in sites.clone() {
                 let (plate, plan) = self.site(job, site);
-                let channels = (0..self.source.n_channels).filter(|c| plan.channels & (1 << c) != 0);
-                let read = |channel| {
-                    let path = plate.plan.file(plan, channel);
-                    let content = fs::read(self.source.root.join(&path)).map(|bytes| {
-                        let sha = Sha::of(&bytes);
-                        (bytes, sha)
-                    });
-                    ImageFile { channel, path, content }
-                };
-                let files = channels.map(read).collect();
+                let files = self.source.read_images(plate.plan, plan);
+                let sources = files
+                    .iter()
+                    .filter_map(|file| Some(Entry::of(&file.path, file.content.as_ref().ok()?)))
+                    .collect();
                 // A send fails only if the worker is gone, and then it has said why.
-                if self.stopped.load(Ordering::Relaxed) || images.send(Images { job, site, files }).is_err() {
+                if self.stopped.load(Ordering::Relaxed)
+                    || images
+                        .send(Images {
+                            job,
+                            site,
+                            files,
+                            sources,
+                        })
+                        .is_err()
+                {
                     return Ok(());
                 }
             }
@@ -216,10 +214,19 @@ impl Shared<'_> {
         let mut encoder = Encoder::new(self.spec.codec)?;
         let mut pixels = Vec::new();
         let mut result = ShardYield::default();
-        while let Ok(Images { job, site, files }) = images.recv() {
+        while let Ok(Images {
+            job,
+            site,
+            files,
+            sources,
+        }) = images.recv()
+        {
             let (plate, plan) = self.site(job, site);
             pixels.resize(self.spec.site_bytes(), 0);
-            let faults = self.decode(plate, plan, &files, &mut decoder, &mut pixels, &mut result.sources);
+            result.sources.extend(sources);
+            let faults = self
+                .source
+                .decode_images(plate.plan, plan, &files, &mut decoder, &mut pixels);
             let mut good = None;
             if !faults.is_empty() {
                 plate.note_fault();
@@ -248,57 +255,6 @@ impl Shared<'_> {
             }
         }
         Ok(())
-    }
-
-    /// Decodes one site into `pixels`; returns its faults. Notes every file that could be read as a source.
-    fn decode(
-        &self,
-        plate: &PlateWork<'_>,
-        plan: &SitePlan,
-        files: &[ImageFile],
-        decoder: &mut SiteDecoder,
-        pixels: &mut [u8],
-        sources: &mut Vec<Entry>,
-    ) -> Vec<Fault> {
-        let mut faults: Vec<Fault> = plate
-            .plan
-            .missing_channel(plan, self.source.n_channels)
-            .into_iter()
-            .collect();
-        let fault = |kind, file: &str, detail| Fault {
-            plate: plate.plan.id.clone(),
-            well: plan.well,
-            site: Some(plan.site),
-            kind,
-            file: file.to_owned(),
-            detail,
-        };
-        let mut pngs: Vec<(&ImageFile, &[u8])> = Vec::new();
-        for file in files {
-            match &file.content {
-                Ok((bytes, sha)) => {
-                    sources.push(Entry {
-                        path: file.path.clone(),
-                        sha: *sha,
-                        size: Some(bytes.len() as u64),
-                    });
-                    pngs.push((file, bytes));
-                }
-                Err(e) => faults.push(fault(FaultKind::Unreadable, &file.path, e.to_string())),
-            }
-        }
-        let bytes: Vec<&[u8]> = pngs.iter().map(|&(_, bytes)| bytes).collect();
-        let found = decoder.decode(&bytes, &mut pixels[..bytes.len() * self.source.size.pixels()]);
-        debug_assert!(
-            files.is_sorted_by_key(|file| file.channel),
-            "planes are in the order of the channels"
-        );
-        faults.extend(
-            found
-                .into_iter()
-                .map(|(i, found)| fault(found.kind, &pngs[i].0.path, found.detail)),
-        );
-        faults
     }
 
     /// Writes shards, and finishes plates.

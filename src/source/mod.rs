@@ -2,6 +2,7 @@
 //! nothing of the store.
 
 pub mod fault;
+mod images;
 pub mod labels;
 pub mod png;
 pub mod tree;
@@ -16,6 +17,7 @@ use crate::error::{Error, Result, read_text};
 use crate::site::{ImageSize, Label, PlateId, Well, WellId};
 
 use fault::{Fault, FaultKind};
+pub use images::Image;
 use labels::{Labels, WellLabel};
 use tree::PlateFiles;
 

@@ -1,9 +1,8 @@
 //! Walking a tree of images: which plates, sites and channels are there, by name alone. Opens no image.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rayon::prelude::*;
 
@@ -143,35 +142,43 @@ fn entries(dir: &Path) -> Result<Vec<(std::ffi::OsString, bool)>> {
     Ok(entries)
 }
 
-/// Every file below `root` as a path relative to it, with `/`, sorted.
-///
-/// # Errors
-/// If a folder cannot be read, or a name is not UTF-8 or holds a line break (a list of files could not name it).
-pub fn all_files(root: &Path) -> Result<Vec<String>> {
-    let mut files = Vec::new();
-    let mut folders = vec![String::new()];
-    while let Some(dir) = folders.pop() {
-        let path: PathBuf = root.join(&dir);
-        for (name, is_dir) in entries(&path)? {
-            let name = listable(&path, &name)?;
-            let relative = if dir.is_empty() {
-                name.to_owned()
-            } else {
-                format!("{dir}/{name}")
-            };
-            if is_dir { &mut folders } else { &mut files }.push(relative);
-        }
-    }
-    files.sort_unstable();
-    Ok(files)
+/// Every file below a folder, as paths relative to it, with `/`, sorted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AllFiles {
+    /// Those that a list of files can name.
+    pub files: Vec<String>,
+    /// Those that it cannot, because their names are not UTF-8 or hold a line break or a backslash; shown as well as
+    /// can be.
+    pub unlistable: Vec<String>,
 }
 
-fn listable<'a>(dir: &Path, name: &'a OsStr) -> Result<&'a str> {
-    let plain = name.to_str().filter(|name| !name.contains(['\n', '\r', '\\']));
-    plain.ok_or_else(|| {
-        let expected = "names in UTF-8 without line breaks and backslashes";
-        Error::malformed(dir.display(), expected, format!("{}", name.display()))
-    })
+/// Finds every file below `root`; links to folders are followed, at most 32 levels deep.
+///
+/// # Errors
+/// If a folder cannot be read.
+pub fn all_files(root: &Path) -> Result<AllFiles> {
+    const DEEPEST: usize = 32;
+    let mut all = AllFiles::default();
+    let mut folders = vec![(String::new(), 0)];
+    while let Some((dir, depth)) = folders.pop() {
+        for (name, is_dir) in entries(&root.join(&dir))? {
+            let prefix = if dir.is_empty() {
+                String::new()
+            } else {
+                format!("{dir}/")
+            };
+            match name.to_str().filter(|name| !name.contains(['\n', '\r', '\\'])) {
+                Some(name) if is_dir && depth < DEEPEST => folders.push((prefix + name, depth + 1)),
+                Some(name) if !is_dir => all.files.push(prefix + name),
+                _ => all
+                    .unlistable
+                    .push(format!("{prefix}{}", name.to_string_lossy().escape_debug())),
+            }
+        }
+    }
+    all.files.sort_unstable();
+    all.unlistable.sort_unstable();
+    Ok(all)
 }
 
 #[cfg(test)]

@@ -43,6 +43,12 @@ impl Sha {
         }
     }
 
+    /// The first 12 digits: enough to tell two files apart in a message.
+    #[must_use]
+    pub fn short(&self) -> String {
+        format!("{self}")[..12].to_owned() + "..."
+    }
+
     /// Parses 64 lower-case hex digits.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {

@@ -7,7 +7,6 @@ use std::path::Path;
 use crate::error::{Error, Result, read_text};
 use crate::site::PlateId;
 
-use super::checksum::Sha;
 use super::manifest::{self, Entry};
 use super::rows::{ComomentRow, HistogramRow, PixelStats, Rejected, Row, SiteRow, from_csv, to_csv};
 use super::spec::listing_path;
@@ -61,11 +60,10 @@ impl Listing {
         ];
         let mut files = array_files;
         for (name, text) in contents {
-            files.push(Entry {
-                path: format!("{}/{name}", listing_path(&self.plate)),
-                sha: Sha::of(text.as_bytes()),
-                size: Some(text.len() as u64),
-            });
+            files.push(Entry::of(
+                format!("{}/{name}", listing_path(&self.plate)),
+                text.as_bytes(),
+            ));
             super::write::write_synced(&dir.join(name), text.as_bytes())?;
         }
         super::write::write_synced(&dir.join(FILES), manifest::format(&files).as_bytes())

@@ -25,6 +25,18 @@ pub struct Entry {
     pub size: Option<u64>,
 }
 
+impl Entry {
+    /// The entry of a file with this content.
+    #[must_use]
+    pub fn of(path: impl Into<String>, bytes: &[u8]) -> Self {
+        Self {
+            path: path.into(),
+            sha: Sha::of(bytes),
+            size: Some(bytes.len() as u64),
+        }
+    }
+}
+
 /// Writes a list: sorted bytewise by path, closed by its own SHA-256.
 #[must_use]
 pub fn format(entries: &[Entry]) -> String {

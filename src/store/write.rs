@@ -12,7 +12,7 @@ use crate::classes::Classes;
 use crate::error::{Error, Result, read_file, read_text};
 use crate::site::PlateId;
 
-use super::checksum::{HashingWriter, Sha};
+use super::checksum::HashingWriter;
 use super::listing::{Listing, SOURCES};
 use super::manifest::Entry;
 use super::spec::{
@@ -141,11 +141,7 @@ impl StoreWriter {
         if !listing.sites.is_empty() {
             let document = self.spec.plate_document(listing.sites.len());
             write_synced(&built_array.join(ZARR_JSON), &document)?;
-            shards.push(Entry {
-                path: format!("{}/{ZARR_JSON}", array_path(plate)),
-                sha: Sha::of(&document),
-                size: Some(document.len() as u64),
-            });
+            shards.push(Entry::of(format!("{}/{ZARR_JSON}", array_path(plate)), &document));
         }
         listing.write(&built_listing, shards)?;
         let sources = built_listing.join(SOURCES);

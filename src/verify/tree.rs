@@ -1,0 +1,223 @@
+//! Verifying a raw tree: every PNG decoded under the rules of `pack`, or every file compared with a list made earlier.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+use std::time::Instant;
+
+use rayon::prelude::*;
+
+use crate::error::{Error, Result, read_text};
+use crate::source::fault::Fault;
+use crate::source::png::SiteDecoder;
+use crate::source::tree::all_files;
+use crate::source::{Image, PlatePlan, SitePlan, Source, SourceConfig};
+use crate::store::checksum::Sha;
+use crate::store::listing::{SOURCES, listed_plates, read_list, read_rows};
+use crate::store::manifest::{self, Entry};
+use crate::store::rows::Rejected;
+
+use super::store::{Depth, check_file};
+use super::{Finding, Kind, Report, is_store};
+
+/// What a raw tree holds, and what is wrong with it.
+#[derive(Debug, Clone)]
+pub struct TreeReport {
+    /// Channels of a site.
+    pub channels: usize,
+    /// Height and width of the images, in pixels.
+    pub size: [u32; 2],
+    /// Plates.
+    pub plates: u64,
+    /// Sites that there is something of.
+    pub sites: u64,
+    /// Bytes of PNGs read.
+    pub bytes: u64,
+    /// All faults and warnings.
+    pub faults: Vec<Fault>,
+    /// Every file of the tree with its SHA-256, if a list was asked for.
+    pub list: Vec<Entry>,
+    /// Seconds it took.
+    pub seconds: f64,
+}
+
+/// Decodes every image of a tree; with `with_list`, also hashes every file of it but `except`, the list to be written.
+/// `planned` is told how many sites there are, `progress` counts them.
+///
+/// # Errors
+/// If the tree or its CSVs cannot be read, or a file's name cannot stand in a list.
+pub fn verify_tree(
+    config: &SourceConfig,
+    with_list: Option<&Path>,
+    planned: &(dyn Fn(u64) + Sync),
+    progress: &(dyn Fn(u64) + Sync),
+) -> Result<TreeReport> {
+    let start = Instant::now();
+    let source = Source::open(config)?;
+    let sites: Vec<(&PlatePlan, &SitePlan)> = source
+        .plates
+        .iter()
+        .flat_map(|plate| plate.sites.iter().map(move |site| (plate, site)))
+        .collect();
+    planned(sites.len() as u64);
+    let examined: Vec<(Vec<Entry>, Vec<Fault>)> = sites
+        .par_iter()
+        .map_init(
+            || {
+                (
+                    SiteDecoder::new(source.size),
+                    vec![0; source.n_channels * source.size.pixels()],
+                )
+            },
+            |(decoder, pixels), (plate, site)| {
+                let result = examine(&source, plate, site, decoder, pixels);
+                progress(1);
+                result
+            },
+        )
+        .collect();
+    let mut faults: Vec<Fault> = source
+        .plates
+        .iter()
+        .flat_map(|plate| plate.faults.iter().cloned())
+        .collect();
+    let mut known: BTreeMap<String, Entry> = BTreeMap::new();
+    for (entries, found) in examined {
+        faults.extend(found);
+        known.extend(entries.into_iter().map(|entry| (entry.path.clone(), entry)));
+    }
+    faults.sort();
+    let bytes = known.values().filter_map(|entry| entry.size).sum();
+    let list = match with_list {
+        Some(except) => list_files(&config.root, except, &known)?,
+        None => Vec::new(),
+    };
+    Ok(TreeReport {
+        channels: source.n_channels,
+        size: [source.size.height, source.size.width],
+        plates: source.plates.len() as u64,
+        sites: sites.len() as u64,
+        bytes,
+        faults,
+        list,
+        seconds: start.elapsed().as_secs_f64(),
+    })
+}
+
+/// Reads, hashes and decodes one site.
+fn examine(
+    source: &Source,
+    plate: &PlatePlan,
+    site: &SitePlan,
+    decoder: &mut SiteDecoder,
+    pixels: &mut [u8],
+) -> (Vec<Entry>, Vec<Fault>) {
+    let images = source.read_images(plate, site);
+    let entry = |image: &Image| Some(Entry::of(&image.path, image.content.as_ref().ok()?));
+    let entries = images.iter().filter_map(entry).collect();
+    (entries, source.decode_images(plate, site, &images, decoder, pixels))
+}
+
+fn list_files(root: &Path, except: &Path, known: &BTreeMap<String, Entry>) -> Result<Vec<Entry>> {
+    let all = all_files(root)?;
+    if let Some(name) = all.unlistable.first() {
+        let expected = "names in UTF-8 without line breaks and backslashes";
+        return Err(Error::malformed(root.display(), expected, name));
+    }
+    let is_list = |path: &Path| match (fs::canonicalize(path), fs::canonicalize(except)) {
+        (Ok(path), Ok(except)) => path == except,
+        _ => false,
+    };
+    let files: Vec<String> = all
+        .files
+        .into_iter()
+        .filter(|path| !is_list(&root.join(path)))
+        .collect();
+    let entry = |path: String| match known.get(&path) {
+        Some(entry) => Ok(entry.clone()),
+        None => {
+            let (sha, size) = Sha::of_file(&root.join(&path), &|_| {})?;
+            Ok(Entry {
+                path,
+                sha,
+                size: Some(size),
+            })
+        }
+    };
+    files.into_par_iter().map(entry).collect()
+}
+
+/// Compares a tree with a list that was written earlier, or with the sources of a store. Files that a list does not
+/// name are extra; a store names only what it packed, so beside it only new images of its plates are.
+///
+/// # Errors
+/// If the list is not one, or the tree cannot be listed.
+pub fn compare_tree(root: &Path, against: &Path, progress: &(dyn Fn(u64) + Sync)) -> Result<Report> {
+    let start = Instant::now();
+    let (expected, left_out) = if is_store(against) {
+        sources_of(against)?
+    } else {
+        (
+            manifest::parse(&read_text(against)?, &against.display().to_string())?,
+            None,
+        )
+    };
+    let all = all_files(root)?;
+    let names: BTreeSet<&str> = expected.iter().map(|entry| entry.path.as_str()).collect();
+    let mut report = Report {
+        files: expected.len() as u64,
+        ..Report::default()
+    };
+    let own = fs::canonicalize(against).ok();
+    let is_extra = |path: &&String| {
+        let known = names.contains(path.as_str());
+        let is_list = own.is_some() && fs::canonicalize(root.join(path)).ok() == own;
+        !known && !is_list && left_out.as_ref().is_none_or(|left_out| left_out.would_name(path))
+    };
+    let extra = all.files.iter().filter(is_extra).chain(&all.unlistable);
+    report
+        .findings
+        .extend(extra.map(|path| Finding::new(Kind::Extra, path, "not named before")));
+    let check = |entry: &Entry| check_file(root, &entry.path, entry, Depth::Full, progress);
+    let checked: Vec<Option<Finding>> = expected.par_iter().map(check).collect();
+    report.findings.extend(checked.into_iter().flatten());
+    report.findings.sort();
+    report.bytes = expected.iter().filter_map(|entry| entry.size).sum();
+    report.seconds = start.elapsed().as_secs_f64();
+    Ok(report)
+}
+
+/// What a store says of images that it did not pack.
+#[derive(Default)]
+struct LeftOut {
+    /// Folders of its plates.
+    dirs: BTreeSet<String>,
+    /// Folder and well of what it left out.
+    wells: BTreeSet<(String, String)>,
+}
+
+impl LeftOut {
+    /// Whether the store would name this file, had it been there: an image of one of its plates.
+    fn would_name(&self, path: &str) -> bool {
+        let (dir, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let well = name.split('_').next().unwrap_or_default();
+        self.dirs.contains(dir) && name.ends_with(".png") && !self.wells.contains(&(dir.to_owned(), well.to_owned()))
+    }
+}
+
+/// The sources of a store: every image that it was packed from.
+fn sources_of(store: &Path) -> Result<(Vec<Entry>, Option<LeftOut>)> {
+    let mut entries = Vec::new();
+    let mut left_out = LeftOut::default();
+    for plate in listed_plates(store)? {
+        let sources = read_list(store, &plate, SOURCES)?;
+        if let Some((dir, _)) = sources.first().and_then(|entry| entry.path.rsplit_once('/')) {
+            for row in read_rows::<Rejected>(store, &plate, "rejected.csv")? {
+                left_out.wells.insert((dir.to_owned(), row.well.to_string()));
+            }
+            left_out.dirs.insert(dir.to_owned());
+        }
+        entries.extend(sources);
+    }
+    Ok((entries, Some(left_out)))
+}
