@@ -2,9 +2,14 @@
 
 use std::path::Path;
 
+use rayon::prelude::*;
+
 use crate::error::{Error, Result};
 use crate::site::{PlateId, Population, SiteId};
-use crate::stats::{Histogram, PlateStatistics, SiteStatistics, pair_index, pairs};
+use crate::stats::{
+    Grouping, Histogram, PlateStatistics, SiteDeviation, SiteStatistics, Summary, pair_index, pairs, summarise,
+};
+use crate::store::Store;
 use crate::store::listing::read_rows;
 use crate::store::rows::{ComomentRow, HistogramRow, PixelStats, SiteRow};
 
@@ -93,6 +98,45 @@ pub fn read(root: &Path, plate: &PlateId, n_channels: usize) -> Result<PlateStat
         *products.get_mut(index).ok_or_else(|| no_sites(plate, row.population))? = row.sum_of_products;
     }
     Ok(statistics)
+}
+
+/// Summarises the plates of a store by group and population; see [`summarise`].
+///
+/// # Errors
+/// If a listing cannot be read or contradicts itself.
+pub fn summarise_store(store: &Store, grouping: Grouping) -> Result<Vec<Summary>> {
+    let n_channels = store.spec().channels.len();
+    let ids: Vec<&PlateId> = store.plates().keys().collect();
+    let plates: Vec<PlateStatistics> = ids
+        .par_iter()
+        .map(|plate| read(store.root(), plate, n_channels))
+        .collect::<Result<_>>()?;
+    let deviations: Vec<Vec<SiteDeviation>> = ids
+        .par_iter()
+        .map(|plate| {
+            let sites = read_rows::<SiteRow>(store.root(), plate, "sites.csv")?;
+            let pixels = read_rows::<PixelStats>(store.root(), plate, "pixel_stats.csv")?;
+            if pixels.len() != sites.len() * n_channels {
+                let expected = format!("{} rows of pixel_stats.csv", sites.len() * n_channels);
+                return Err(Error::malformed(plate, expected, pixels.len()));
+            }
+            let deviation = |(i, pixels): (usize, PixelStats)| {
+                let population = sites[i / n_channels].label.population;
+                SiteDeviation {
+                    plate,
+                    population,
+                    channel: i % n_channels,
+                    std: pixels.std,
+                }
+            };
+            Ok(pixels.into_iter().enumerate().map(deviation).collect())
+        })
+        .collect::<Result<_>>()?;
+    Ok(summarise(
+        ids.into_iter().zip(&plates),
+        deviations.into_iter().flatten(),
+        grouping,
+    ))
 }
 
 fn no_sites(plate: &PlateId, population: Population) -> Error {

@@ -4,6 +4,7 @@ mod exit;
 mod progress;
 pub mod report;
 mod source_args;
+pub mod statistics;
 mod table;
 
 pub use exit::{Exit, run};

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
+
 use crate::site::{PlateId, Population};
 
 use super::histogram::Histogram;
@@ -35,7 +37,8 @@ impl Grouping {
 }
 
 /// Populations as they are asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum PopulationGroup {
     /// Negative controls.
     Negative,
@@ -99,7 +102,7 @@ pub struct SiteDeviation<'a> {
 }
 
 /// The figures of one channel. All but shares and counts are in grey levels.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ChannelSummary {
     /// The channel, from 1.
     pub channel: usize,
@@ -134,7 +137,7 @@ pub struct ChannelSummary {
 pub const PERCENTILES: [f64; 6] = [1.0, 5.0, 25.0, 75.0, 95.0, 99.0];
 
 /// The figures of one group and population.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Summary {
     /// The group: a plate, an experiment, a cell type, or `store`.
     pub group: String,
