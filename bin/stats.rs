@@ -30,7 +30,7 @@ struct Args {
     /// Write JSON to stdout
     #[arg(long, group = "output")]
     json: bool,
-    /// Write one line a site and channel to stdout, in the columns of Kaggle's pixel_stats.csv
+    /// Write one line a site and channel to stdout, in the columns of Kaggle's pixel statistics
     #[arg(long, group = "output", conflicts_with_all = ["by", "population"])]
     pixel_stats: bool,
 }
@@ -69,10 +69,12 @@ fn main() -> ExitCode {
             let mut summaries = summarise_store(&store, by)?;
             let table = !args.csv && !args.json;
             choose(&mut summaries, &args.population, table);
-            match table {
-                true => statistics::table(&mut out, &summaries, &store.spec().channels)?,
-                false if args.csv => statistics::csv(&mut out, &summaries)?,
-                false => report::json(&summaries)?,
+            if table {
+                statistics::table(&mut out, &summaries, &store.spec().channels)?;
+            } else if args.csv {
+                statistics::csv(&mut out, &summaries)?;
+            } else {
+                report::json(&summaries)?;
             }
         }
         out.flush()?;
@@ -94,8 +96,12 @@ fn choose(summaries: &mut Vec<Summary>, wanted: &[Wells], table: bool) {
     } else {
         PopulationGroup::All
     };
-    summaries.retain(|summary| match groups.is_empty() {
-        true => !table || summary.population == default,
-        false => groups.contains(&summary.population),
-    });
+    let wanted = |population| {
+        if groups.is_empty() {
+            !table || population == default
+        } else {
+            groups.contains(&population)
+        }
+    };
+    summaries.retain(|summary| wanted(summary.population));
 }

@@ -95,7 +95,7 @@ impl Classes {
         let mut reader = csv::Reader::from_reader(text.as_bytes());
         let malformed = |e: csv::Error| Error::malformed(place, "a CSV", e);
         let header = reader.headers().map_err(malformed)?;
-        if header != &HEADER[..] {
+        if *header != HEADER[..] {
             let found = header.iter().collect::<Vec<_>>().join(",");
             return Err(Error::malformed(format!("{place}:1"), HEADER.join(","), found));
         }

@@ -59,6 +59,10 @@ pub enum Error {
 /// Shorthand for results of this library.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "a place, a number or a text is handed over as it is at hand"
+)]
 impl Error {
     /// Whether the data is at fault (exit code 1), as opposed to the request or the machine (exit code 2).
     #[must_use]

@@ -307,9 +307,15 @@ impl Planner<'_> {
         }
         let no_wells = BTreeMap::new();
         let labelled = self.labels.plates.get(id).unwrap_or(&no_wells);
-        let counted = by_well
-            .iter()
-            .filter(|(well, _)| self.layout == Layout::Bare || labelled.contains_key(well));
+        let counts = |well: Well| {
+            let has_row = self.layout == Layout::Bare || labelled.contains_key(&well);
+            has_row
+                && !self.known_partial.contains(&WellId {
+                    plate: id.clone(),
+                    well,
+                })
+        };
+        let counted = by_well.iter().filter(|(well, _)| counts(**well));
         let usual = usual_sites(counted.map(|(_, sites)| sites));
         let wells: BTreeSet<Well> = by_well.keys().chain(labelled.keys()).copied().collect();
         for well in wells {

@@ -359,7 +359,7 @@ fn unfilter_row(filter: u8, row: &[u8], above: &[u8], out: &mut [u8]) {
         3 => {
             let mut left = 0_u8;
             for (out, (&value, &up)) in pixels {
-                left = value.wrapping_add(((u16::from(left) + u16::from(up)) / 2) as u8);
+                left = value.wrapping_add(u16::midpoint(left.into(), up.into()) as u8);
                 *out = left;
             }
         }
@@ -543,7 +543,7 @@ mod tests {
             Err(FaultKind::WrongSize)
         );
         let deep = encode(SIZE, &ramp(2 * SIZE.pixels(), 1), |e| {
-            e.set_depth(png::BitDepth::Sixteen)
+            e.set_depth(png::BitDepth::Sixteen);
         });
         assert_eq!(decode_one(&deep), Err(FaultKind::NotGrey8));
         let rgb = encode(SIZE, &ramp(3 * SIZE.pixels(), 1), |e| e.set_color(png::ColorType::Rgb));

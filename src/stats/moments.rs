@@ -5,6 +5,10 @@ use crate::site::Population;
 
 use super::histogram::Histogram;
 
+/// Pixels that are multiplied at a time: those of all channels fit into the nearest cache, and a 32-bit sum cannot
+/// overflow.
+const BLOCK: usize = 4096;
+
 /// The pairs of `n` channels (a <= b) in the order in which their products are kept.
 pub fn pairs(n: usize) -> impl Iterator<Item = (usize, usize)> {
     (0..n).flat_map(move |a| (a..n).map(move |b| (a, b)))
@@ -40,8 +44,6 @@ impl SiteStatistics {
         let planes: Vec<&[u8]> = pixels.chunks_exact(plane).collect();
         let histograms: Vec<Histogram> = planes.iter().map(|plane| Histogram::of(plane)).collect();
         let mut products = vec![0; n_channels * (n_channels + 1) / 2];
-        // In blocks: those of all channels fit into the nearest cache, and a 32-bit sum cannot overflow.
-        const BLOCK: usize = 4096;
         for start in (0..plane).step_by(BLOCK) {
             let block = |c: usize| &planes[c][start..plane.min(start + BLOCK)];
             for (sum, (a, b)) in products.iter_mut().zip(pairs(n_channels)) {

@@ -26,7 +26,9 @@ pub trait Row: Sized {
 #[must_use]
 pub fn to_csv<R: Row>(rows: &[R]) -> String {
     let mut out = format!("{}\n", R::HEADER);
-    rows.iter().for_each(|row| row.write(&mut out));
+    for row in rows {
+        row.write(&mut out);
+    }
     out
 }
 

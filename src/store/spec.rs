@@ -372,11 +372,14 @@ pub fn decode_index(
             format!("{found:08x}"),
         ));
     }
-    let word = |entry: &[u8], at: usize| u64::from_le_bytes(entry[at..at + 8].try_into().expect("8 of 16 bytes"));
     let mut places = Vec::with_capacity(n_chunks);
     let mut end_of_last = 0;
-    for (i, entry) in entries.chunks_exact(16).enumerate() {
-        let (offset, length) = (word(entry, 0), word(entry, 8));
+    let (entries, _) = entries.as_chunks::<8>();
+    let mut words = entries.iter().map(|word| u64::from_le_bytes(*word));
+    for i in 0..spec.sites_per_shard as usize {
+        let (Some(offset), Some(length)) = (words.next(), words.next()) else {
+            break;
+        };
         let absent = offset == u64::MAX && length == u64::MAX;
         if i >= n_chunks {
             if !absent {

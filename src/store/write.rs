@@ -85,11 +85,8 @@ impl StoreWriter {
         create_dirs(root)?;
         let _lock = Lock::take(root)?;
         remove_leftovers(root)?;
-        let temporary = (0..)
-            .map(|i| root.join(format!("{TEMPORARY}{}-{i}", std::process::id())))
-            .find(|path| !path.exists())
-            .expect("one of endlessly many names is free");
-        fs::create_dir(&temporary).map_err(Error::io(&temporary, "create the folder"))?;
+        let made = tempfile::Builder::new().prefix(TEMPORARY).tempdir_in(root);
+        let temporary = made.map_err(Error::io(root, "create a folder in"))?.keep();
         let lock_path = temporary.join("lock");
         let alive = File::create(&lock_path).map_err(Error::io(&lock_path, "create"))?;
         match alive.try_lock() {
@@ -152,7 +149,7 @@ impl StoreWriter {
         stamped.map_err(Error::io(&sources, "set the time of"))?;
         sync_dir(&built_listing)?;
 
-        let _lock = Lock::take(&self.root)?;
+        let lock = Lock::take(&self.root)?;
         let sums = self.root.join(SHA256SUMS);
         if sums.exists() {
             fs::remove_file(&sums).map_err(Error::io(&sums, "remove"))?;
@@ -165,7 +162,7 @@ impl StoreWriter {
             self.install(&built_array, &array)?;
         }
         self.install(&built_listing, &listing)?;
-        drop(_lock);
+        drop(lock);
         // What is left is the folder of things retired.
         fs::remove_dir_all(&builder.dir).map_err(Error::io(&builder.dir, "remove"))
     }
@@ -307,7 +304,7 @@ impl PlateBuilder {
     /// Starts a shard in one of the builder's folders.
     fn shard_in(&self, folder: &str, shard: usize) -> Result<ShardWriter> {
         let path = self.dir.join(folder).join(format!("c/{shard}/0/0/0"));
-        create_dirs(path.parent().expect("the path has parents"))?;
+        create_dirs(path.parent().unwrap_or(&self.dir))?;
         let file = File::create_new(&path).map_err(Error::io(&path, "create"))?;
         Ok(ShardWriter {
             path,
@@ -342,7 +339,9 @@ impl PlateBuilder {
                 if !keep.next().copied().unwrap_or(false) {
                     continue;
                 }
-                let place = places.next().expect("a chunk that is kept was written");
+                let place = places
+                    .next()
+                    .ok_or_else(|| Error::malformed(path.display(), "a chunk for every site that is kept", "fewer"))?;
                 chunk.resize(place.length as usize, 0);
                 std::os::unix::fs::FileExt::read_exact_at(&file, &mut chunk, place.offset)
                     .map_err(Error::io(path, "read back"))?;

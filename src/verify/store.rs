@@ -311,6 +311,15 @@ fn trace(
         .collect();
     for (path, sites, detail) in traced {
         match known.get(&path) {
+            // No list names it, but the rows of its plate do.
+            Some(&i) if findings[i].kind == Kind::Extra => {
+                if !sites.is_empty() {
+                    findings[i] = Finding {
+                        sites,
+                        ..Finding::new(Kind::Altered, &path, detail)
+                    };
+                }
+            }
             Some(&i) => {
                 findings[i].sites = sites;
                 if !detail.is_empty() {
