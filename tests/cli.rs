@@ -1,0 +1,260 @@
+//! The programs as a user meets them: exit codes, where output goes, what errors say.
+
+mod common;
+
+use std::fs;
+use std::process::Output;
+
+use common::{Fixture, small, stderr, stdout, tool};
+
+fn run(name: &str, args: &[&str]) -> Output {
+    tool(name).args(args).output().unwrap()
+}
+
+fn check(output: &Output, code: i32, says: &[&str]) {
+    let all = stdout(output) + &stderr(output);
+    assert_eq!(output.status.code(), Some(code), "{all}");
+    for text in says {
+        assert!(all.contains(text), "{text:?} not in {all}");
+    }
+}
+
+/// A tree, packed; the folders as text.
+fn packed() -> (Fixture, String, String) {
+    let fixture = Fixture::kaggle(small());
+    let (data, store) = (
+        fixture.data().display().to_string(),
+        fixture.store().display().to_string(),
+    );
+    check(
+        &run("pack", &["--src", &data, "--dst", &store]),
+        0,
+        &["48 sites", "is finished"],
+    );
+    (fixture, data, store)
+}
+
+#[test]
+fn sha256sum_agrees_with_our_lists() {
+    let (fixture, ..) = packed();
+    for (dir, list) in [
+        (fixture.store(), "SHA256SUMS".to_owned()),
+        (fixture.store(), "plates/RPE-02/Plate1/files.sha256".to_owned()),
+        (
+            fixture.data(),
+            fixture
+                .store()
+                .join("plates/RPE-02/Plate1/sources.sha256")
+                .display()
+                .to_string(),
+        ),
+    ] {
+        let mut sums = std::process::Command::new("sha256sum");
+        let output = sums
+            .args(["--check", "--strict", "--quiet", &list])
+            .current_dir(dir)
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success() && output.stderr.is_empty(),
+            "{list}: {}{}",
+            stdout(&output),
+            stderr(&output)
+        );
+    }
+}
+
+#[test]
+fn a_damaged_store_is_told_and_listed_for_rsync() {
+    let (fixture, _, store) = packed();
+    check(&run("verify", &[&store]), 0, &["whole", "48 sites"]);
+    let shard = "pixels.zarr/RPE-02/Plate1/c/0/0/0/0";
+    let mut bytes = fs::read(fixture.store().join(shard)).unwrap();
+    bytes[20] ^= 1;
+    fs::write(fixture.store().join(shard), bytes).unwrap();
+    fs::remove_file(fixture.store().join("classes.csv")).unwrap();
+    fs::write(fixture.store().join("notes.txt"), "mine").unwrap();
+    let list = fixture.path().join("again.txt").display().to_string();
+    let output = run("verify", &[&store, "--damaged-list", &list]);
+    check(
+        &output,
+        1,
+        &[
+            "altered",
+            shard,
+            "site RPE-02 1 B02 1",
+            "missing",
+            "classes.csv",
+            "extra",
+            "notes.txt",
+            "2 files to send again",
+        ],
+    );
+    assert_eq!(fs::read_to_string(list).unwrap(), format!("classes.csv\n{shard}\n"));
+    let json: serde_json::Value = serde_json::from_str(&stdout(&run("verify", &[&store, "--json"]))).unwrap();
+    assert_eq!(json["findings"][1]["sites"], serde_json::json!(["RPE-02_1_B02_1"]));
+    check(&run("verify", &[&store, "--quick"]), 1, &["classes.csv"]);
+    fs::remove_file(fixture.store().join("SHA256SUMS")).unwrap();
+    check(
+        &run("verify", &[&store, "--deep"]),
+        1,
+        &["SHA256SUMS", "not finished", "site RPE-02 1 B02 1"],
+    );
+    check(&run("stats", &["--shards", &store]), 1, &["expected a finished store"]);
+}
+
+#[test]
+fn what_keeps_a_program_from_running_is_exit_2() {
+    let (_fixture, data, store) = packed();
+    check(
+        &run("pack", &["--src", "no/such", "--dst", &store]),
+        2,
+        &["no/such", "expected a folder with images"],
+    );
+    check(
+        &run("pack", &["--src", &data, "--dst", &store, "--codec", "raw"]),
+        2,
+        &["--codec", "expected zstd:3, found raw"],
+    );
+    check(
+        &run("pack", &["--src", &data, "--dst", &store, "--codec", "lz4"]),
+        2,
+        &["raw or zstd:1 to zstd:22"],
+    );
+    check(
+        &run("pack", &["--src", &data, "--dst", "/proc/no-store"]),
+        2,
+        &["/proc/no-store"],
+    );
+    check(
+        &run("pack", &["--src", &data, "--dst", &store, "--threads", "0"]),
+        2,
+        &["1 to 1024"],
+    );
+    check(&run("verify", &["no/such"]), 2, &["no/such"]);
+    check(&run("verify", &[&data, "--deep"]), 2, &["expected a store"]);
+    check(&run("verify", &[&store, "--write", "x"]), 2, &["expected a raw tree"]);
+    check(
+        &run("verify", &[&store, "--damaged-list", "/no/such/file"]),
+        2,
+        &["/no/such/file"],
+    );
+    check(&run("stats", &["--shards", &data]), 2, &["expected a store"]);
+}
+
+#[test]
+fn faults_are_summed_up_on_the_terminal_and_whole_in_files() {
+    let fixture = Fixture::kaggle(small());
+    let (data, store) = (
+        fixture.data().display().to_string(),
+        fixture.store().display().to_string(),
+    );
+    for well in ["B02", "B03", "B04", "C03", "C07", "AA02"] {
+        fs::write(fixture.image(&format!("train/HEPG2-01/Plate1/{well}_s1_w1.png")), b"").unwrap();
+    }
+    let list = fixture.path().join("faults.csv").display().to_string();
+    let output = run("pack", &["--src", &data, "--dst", &store, "--faults", &list]);
+    check(
+        &output,
+        1,
+        &[
+            "empty-file: 6 files on 1 plate",
+            "and 3 more",
+            "not finished",
+            "--on-error skip",
+        ],
+    );
+    assert_eq!(stdout(&output).matches("_s1_w1.png").count(), 3);
+    assert_eq!(fs::read_to_string(&list).unwrap().lines().count(), 7);
+    let output = run("pack", &["--src", &data, "--dst", &store, "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!(json["faults"].as_array().unwrap().len(), 6);
+    check(
+        &run("pack", &["--src", &data, "--dst", &store, "--dry-run"]),
+        0,
+        &["to pack"],
+    );
+    check(
+        &run("pack", &["--src", &data, "--dst", &store, "--on-error", "skip"]),
+        0,
+        &["1 plate, 6 sites", "is finished"],
+    );
+}
+
+#[test]
+fn statistics_come_as_table_csv_json_and_in_kaggles_columns() {
+    let (_fixture, _, store) = packed();
+    check(
+        &run("stats", &["--shards", &store]),
+        0,
+        &["RPE-02/Plate1", "controls", "std/image"],
+    );
+    let csv = stdout(&run("stats", &["--shards", &store, "--by", "cell-type", "--csv"]));
+    assert_eq!(csv.lines().count(), 1 + 2 * 5 * 2, "{csv}");
+    let json = stdout(&run(
+        "stats",
+        &[
+            "--shards",
+            &store,
+            "--by",
+            "store",
+            "--population",
+            "treatment,all",
+            "--json",
+        ],
+    ));
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let counts: Vec<_> = json
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|group| (&group["population"], &group["n_sites"]))
+        .collect();
+    assert_eq!(
+        format!("{counts:?}"),
+        r#"[(String("treatment"), Number(24)), (String("all"), Number(48))]"#
+    );
+    let kaggle = stdout(&run("stats", &["--shards", &store, "--pixel-stats"]));
+    assert!(kaggle.starts_with("experiment,plate,well,site,channel,mean,std,median,min,max,id_code\n"));
+    assert_eq!(kaggle.lines().count(), 1 + 48 * 2);
+    assert!(kaggle.lines().nth(1).unwrap().ends_with("HEPG2-01_1_B02"));
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let (_fixture, _, store) = packed();
+    let pipe = format!(
+        "set -o pipefail; {} --shards {store} --csv | head -1",
+        env!("CARGO_BIN_EXE_stats")
+    );
+    assert!(
+        std::process::Command::new("bash")
+            .args(["-c", &pipe])
+            .status()
+            .unwrap()
+            .success()
+    );
+}
+
+#[test]
+fn a_full_disk_ends_in_an_error_and_the_rerun_completes() {
+    let (fixture, data, _) = packed();
+    let store = fixture.path().join("full").display().to_string();
+    // A limit on the size of files stands in for a full disk: a write fails half way.
+    let script = format!(
+        "trap '' XFSZ; ulimit -f 2; exec {} --src {data} --dst {store} --codec raw",
+        env!("CARGO_BIN_EXE_pack")
+    );
+    let output = std::process::Command::new("bash")
+        .args(["-c", &script])
+        .output()
+        .unwrap();
+    check(&output, 2, &["cannot write", "File too large"]);
+    assert!(!fixture.path().join("full").exists(), "nothing half-written stays");
+    check(
+        &run("pack", &["--src", &data, "--dst", &store, "--codec", "raw"]),
+        0,
+        &["is finished"],
+    );
+    check(&run("verify", &[&store, "--deep"]), 0, &["whole"]);
+}
