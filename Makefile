@@ -1,0 +1,66 @@
+# make demo        the main job on simulated data: simulate, pack, verify, stats
+# make test        every test; installs what it needs into target/ and .venv/
+# make lint        formatting and clippy, warnings denied
+# make bench-pack  packing and verifying beside their limits and a Python packer, in one run
+# make contact-sheet REAL=DIR   simulated sites beside real ones, as target/contact-sheet.png
+
+PYTHON ?= python3
+BIN := target/release
+DEMO := target/demo
+REAL ?= ../shared/data/rxrx1/raw
+RUNS := benches/runs/$(shell date +%F)
+
+.PHONY: demo build test test-rust test-python check-no-torch lint bench-pack contact-sheet clean
+
+build:
+	cargo build --release --quiet
+
+demo: build
+	@rm -rf $(DEMO)
+	@echo '$$ simulate: two cell types, three experiments, 6 x 128 x 128 pixels'
+	@$(BIN)/simulate --dst $(DEMO)/data --experiments HUVEC:2,RPE:1 --plates 2 --wells 60 --sirnas 24 --size 128
+	@printf '\n$$ pack --src data --dst shards\n'
+	@$(BIN)/pack --src $(DEMO)/data --dst $(DEMO)/shards
+	@printf '\n$$ verify shards --deep\n'
+	@$(BIN)/verify $(DEMO)/shards --deep
+	@printf '\n$$ stats --shards shards --by experiment\n'
+	@$(BIN)/stats --shards $(DEMO)/shards --by experiment
+
+test: check-no-torch test-rust test-python
+
+test-rust:
+	cargo test --quiet
+
+# The default build must not need libtorch: cargo itself says what it depends on.
+check-no-torch:
+	@if cargo tree --edges normal,build --prefix none | grep -E '^(tch|torch-sys) '; then \
+		echo 'the default build depends on libtorch'; exit 1; fi
+
+test-python: build .venv/tests
+	CELLSHARD_BIN=$(BIN) CELLSHARD_REAL=$(REAL) .venv/bin/pytest --quiet tests/python
+
+.venv/bin/pip:
+	$(PYTHON) -m venv .venv
+
+.venv/tests: tests/python/requirements.txt | .venv/bin/pip
+	.venv/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
+.venv/peers: benches/peers/requirements-pack.txt | .venv/bin/pip
+	.venv/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
+lint:
+	cargo fmt --check
+	cargo clippy --quiet --all-targets -- --deny warnings
+
+bench-pack: .venv/peers
+	cargo bench --quiet --bench pack -- --python .venv/bin/python --json $(RUNS)/pack.json
+
+contact-sheet: build .venv/tests
+	@rm -rf target/contact-sheet
+	$(BIN)/simulate --dst target/contact-sheet --experiments HEPG2:2,U2OS:1 --plates 1 --wells 4 --seed 5
+	.venv/bin/python benches/contact_sheet.py $(REAL) target/contact-sheet target/contact-sheet.png
+
+clean:
+	rm -rf target .venv
