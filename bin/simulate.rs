@@ -74,7 +74,8 @@ fn body(flags: Flags) -> anyhow::Result<Exit> {
         layout: flags.layout,
         n_threads: flags.threads,
     };
-    let progress = Progress::new("simulate", config.total_sites(), "sites");
+    let progress = Progress::new("simulate", "sites");
+    progress.set_total(config.total_sites());
     let report = simulate(&config, &flags.dst, &|n| progress.add(n));
     progress.finish();
     let report = report?;

@@ -282,7 +282,7 @@ fn each_fault_of_an_image_is_named_refused_and_skipped() {
         replace(encode_png((12, 10), &[1; 360], ColorType::Rgb, BitDepth::Eight)),
     );
     check_fault(FaultKind::MissingChannel, VICTIM, 1, |fixture| {
-        fs::remove_file(fixture.image(VICTIM)).unwrap()
+        fs::remove_file(fixture.image(VICTIM)).unwrap();
     });
     check_fault(FaultKind::Unreadable, VICTIM, 1, |fixture| {
         fs::remove_file(fixture.image(VICTIM)).unwrap();
@@ -512,7 +512,8 @@ fn a_rerun_does_nothing_and_new_experiments_are_added() {
 
 #[test]
 fn a_plate_is_redone_when_its_sources_labels_or_files_changed() {
-    let changes: [(&str, fn(&Fixture)); 6] = [
+    type Change = (&'static str, fn(&Fixture));
+    let changes: [Change; 6] = [
         ("an image of another size on disk", |fixture| {
             let pixels: Vec<u8> = (0..120).map(|i| (i * i) as u8).collect();
             common::write_png(&fixture.image(VICTIM), (12, 10), &pixels);

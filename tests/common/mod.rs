@@ -185,7 +185,7 @@ impl Fixture {
     }
 }
 
-/// The class and well_type of a well, the same on every plate.
+/// The class and `well_type` of a well, the same on every plate.
 pub fn label(well: &str) -> (u32, &'static str) {
     match well {
         "B02" => (1138, "negative_control"),
