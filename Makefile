@@ -2,7 +2,8 @@
 # make test        every test; installs what it needs into target/ and .venv/
 # make lint        formatting and clippy, warnings denied
 # make bench-pack  packing and verifying beside their limits and a Python packer, in one run
-# make contact-sheet REAL=DIR   simulated sites beside real ones, as target/contact-sheet.png
+# make real          what pack says of a tree of RxRx1 in which nearly all is absent (REAL=DIR)
+# make contact-sheet   simulated sites beside real ones, as target/contact-sheet.png
 
 PYTHON ?= python3
 BIN := target/release
@@ -10,7 +11,7 @@ DEMO := target/demo
 REAL ?= ../shared/data/rxrx1/raw
 RUNS := benches/runs/$(shell date +%F)
 
-.PHONY: demo build test test-rust test-python check-no-torch lint bench-pack contact-sheet clean
+.PHONY: real demo build test test-rust test-python check-no-torch lint bench-pack contact-sheet clean
 
 build:
 	cargo build --release --quiet
@@ -61,6 +62,17 @@ contact-sheet: build .venv/tests
 	@rm -rf target/contact-sheet
 	$(BIN)/simulate --dst target/contact-sheet --experiments HEPG2:2,U2OS:1 --plates 1 --wells 4 --seed 5
 	.venv/bin/python benches/contact_sheet.py $(REAL) target/contact-sheet target/contact-sheet.png
+
+# The first run refuses (exit code 1), the second packs what is there, the third reads the later copy of the CSVs.
+real: build
+	@rm -rf target/real
+	@$(BIN)/pack --src $(REAL) --dst target/real; test $$? -eq 1
+	@$(BIN)/pack --src $(REAL) --dst target/real --on-error skip
+	@$(BIN)/verify target/real --deep
+	@cd target/real && sha256sum --check --strict --quiet SHA256SUMS && echo 'sha256sum: whole'
+	@$(BIN)/stats --shards target/real
+	@if [ -d $(REAL)/../metadata-2023 ]; then \
+		$(BIN)/pack --src $(REAL) --metadata $(REAL)/../metadata-2023 --dst target/real-2023 --dry-run; test $$? -eq 1; fi
 
 clean:
 	rm -rf target .venv

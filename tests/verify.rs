@@ -4,7 +4,7 @@ mod common;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use cellshard::pack::{PackConfig, pack};
 use cellshard::source::SourceConfig;
@@ -334,7 +334,7 @@ fn the_sources_of_a_store_show_what_changed_since() {
     check_changes(&fixture, &fixture.store(), false);
 }
 
-fn check_changes(fixture: &Fixture, against: &PathBuf, csvs_count: bool) {
+fn check_changes(fixture: &Fixture, against: &Path, csvs_count: bool) {
     let image = |name: &str| format!("train/HEPG2-01/Plate1/{name}.png");
     let mut bytes = fs::read(fixture.image(&image("B03_s1_w1"))).unwrap();
     bytes[45] ^= 1;

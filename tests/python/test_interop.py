@@ -204,3 +204,14 @@ def test_pixel_stats_are_those_of_numpy(packed):
 def test_site_checksums_are_crc32c(packed):
     for row in packed.rows:
         assert row["crc32c"] == f"{google_crc32c.value(row['pixels'].tobytes()):08x}"
+
+
+def test_the_readme_tells_the_truth(packed, monkeypatch):
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    snippet = readme.split("```python\n")[1].split("```")[0]
+    monkeypatch.chdir(packed.store.parent)
+    names = {}
+    exec(snippet.replace("shards/", f"{packed.store.name}/"), names)
+    for row in packed.rows:
+        found = names["load_site"](row["experiment"], row["plate"], row["well"], row["site"])
+        np.testing.assert_array_equal(found, row["pixels"])
