@@ -69,12 +69,11 @@ fn main() -> ExitCode {
             faults
         } else {
             let bar = cli::Progress::new("pack", "sites");
-            let result = pack::pack(&config, &|progress| match progress {
+            let packed = pack::pack(&config, &|progress| match progress {
                 pack::Progress::Planned(n) => bar.set_total(n),
                 pack::Progress::Sites(n) => bar.add(n),
-            });
-            bar.finish();
-            let packed = result?;
+            })?;
+            drop(bar);
             report::pack(&packed, &config.dst, args.json)?;
             packed.faults
         };

@@ -76,9 +76,8 @@ fn body(flags: Flags) -> anyhow::Result<Exit> {
     };
     let progress = Progress::new("simulate", "sites");
     progress.set_total(config.total_sites());
-    let report = simulate(&config, &flags.dst, &|n| progress.add(n));
-    progress.finish();
-    let report = report?;
+    let report = simulate(&config, &flags.dst, &|n| progress.add(n))?;
+    drop(progress);
     if flags.json {
         println!("{}", serde_json::to_string_pretty(&report)?);
         return Ok(Exit::Success);

@@ -54,6 +54,7 @@ fn main() -> ExitCode {
         let mut damaged_list = args.damaged_list.as_ref().map(report::create).transpose()?;
         let is_store = verify::is_store(&args.path);
         check_flags(&args, is_store)?;
+        let bar = Progress::new("verify", "bytes");
         let found = if is_store {
             let depth = if args.deep {
                 Depth::Deep
@@ -62,23 +63,19 @@ fn main() -> ExitCode {
             } else {
                 Depth::Full
             };
-            let bar = Progress::new("verify", "bytes");
             let config = StoreConfig {
                 root: args.path.clone(),
                 depth,
                 manifest: args.manifest.clone(),
             };
-            let found = verify::verify_store(&config, &|n| bar.add(n));
-            bar.finish();
-            found?
+            verify::verify_store(&config, &|n| bar.add(n))?
         } else if let Some(against) = &args.against {
-            let bar = Progress::new("verify", "bytes");
-            let found = verify::compare_tree(&args.path, against, &|n| bar.add(n));
-            bar.finish();
-            found?
+            verify::compare_tree(&args.path, against, &|n| bar.add(n))?
         } else {
+            drop(bar);
             return verify_tree(&args);
         };
+        drop(bar);
         if let Some(file) = &mut damaged_list {
             report::write_lines(file, found.damaged()).context("cannot write the list of damaged files")?;
         }
@@ -110,12 +107,11 @@ fn check_flags(args: &Args, is_store: bool) -> anyhow::Result<()> {
 fn verify_tree(args: &Args) -> anyhow::Result<Exit> {
     let config = args.source.config(&args.path);
     let list = args.write.as_deref();
-    let mut file = list.map(report::create_beside).transpose()?;
+    let file = list.map(report::create_beside).transpose()?;
     let bar = Progress::new("verify", "sites");
-    let found = verify::verify_tree(&config, list, &|n| bar.set_total(n), &|n| bar.add(n));
-    bar.finish();
-    let found = found?;
-    if let (Some(file), Some(path)) = (file.take(), list) {
+    let found = verify::verify_tree(&config, list, &|n| bar.set_total(n), &|n| bar.add(n))?;
+    drop(bar);
+    if let (Some(file), Some(path)) = (file, list) {
         report::persist(file, path, &manifest::format(&found.list))?;
     }
     report::tree(&args.path, &found, list, args.json)?;

@@ -346,6 +346,20 @@ fn a_well_that_is_known_to_be_partial_is_no_fault() {
 }
 
 #[test]
+fn a_plate_that_lost_one_site_of_every_well_is_pointed_at() {
+    let fixture = Fixture::kaggle(small());
+    for well in &fixture.spec.wells {
+        for channel in [1, 2] {
+            fs::remove_file(fixture.image(&format!("test/RPE-02/Plate1/{well}_s2_w{channel}.png"))).unwrap();
+        }
+    }
+    let report = fixture.pack();
+    assert!(report.finished, "by itself the plate is even");
+    let expected = "RPE-02/Plate1: most wells have sites 1, on most plates 1, 2";
+    assert_eq!(report.plan.uneven_plates, [expected]);
+}
+
+#[test]
 fn images_without_a_row_are_listed_and_left_out() {
     let fixture = Fixture::kaggle(small());
     let csv = fixture.data().join("train.csv");

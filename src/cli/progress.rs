@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Progress of one long step, in units of the caller's choice.
+/// Progress of one long step, on the screen until it is dropped,, in units of the caller's choice.
 pub struct Progress(ProgressBar);
 
 impl Progress {
@@ -31,9 +31,11 @@ impl Progress {
     pub fn add(&self, n: u64) {
         self.0.inc(n);
     }
+}
 
-    /// Takes the bar off the screen.
-    pub fn finish(&self) {
+impl Drop for Progress {
+    /// Takes the bar off the screen, so that a report or an error stands alone.
+    fn drop(&mut self) {
         self.0.finish_and_clear();
     }
 }

@@ -94,6 +94,13 @@ fn write_plan(out: &mut impl Write, plan: &Plan) -> io::Result<()> {
             files(plan.strangers.len())
         )?;
     }
+    for plate in plan.uneven_plates.iter().take(EXAMPLES) {
+        writeln!(out, "warning    {plate}")?;
+    }
+    if plan.uneven_plates.len() > EXAMPLES {
+        let n = count((plan.uneven_plates.len() - EXAMPLES) as u64);
+        writeln!(out, "           and {n} more plates with other sites than most")?;
+    }
     Ok(())
 }
 

@@ -118,6 +118,8 @@ pub struct Plan {
     pub estimated_bytes: u64,
     /// Files in plate folders that are not images.
     pub strangers: Vec<String>,
+    /// Plates whose wells have other sites than those of most plates.
+    pub uneven_plates: Vec<String>,
 }
 
 /// What a run did.
@@ -273,6 +275,7 @@ fn prepare(config: &PackConfig) -> Result<Prepared> {
         source_bytes,
         estimated_bytes: estimate(&spec, sites_to_pack, source_bytes),
         strangers: source.strangers.clone(),
+        uneven_plates: source.uneven_plates.clone(),
     };
     Ok(Prepared {
         source,

@@ -6,6 +6,7 @@ mod images;
 pub mod labels;
 pub mod png;
 pub mod tree;
+mod unfilter;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
@@ -99,6 +100,8 @@ pub struct PlatePlan {
     pub sites: Vec<SitePlan>,
     /// Faults of whole sites and wells; a missing channel is found with the site.
     pub faults: Vec<Fault>,
+    /// The sites that most of its wells have.
+    pub usual_sites: BTreeSet<u16>,
 }
 
 impl PlatePlan {
@@ -142,6 +145,9 @@ pub struct Source {
     pub plates: Vec<PlatePlan>,
     /// Files in plate folders that are not images of the layout, relative to the root.
     pub strangers: Vec<String>,
+    /// Plates whose wells have other sites than those of most plates, each as a phrase: no fault, but worth a look, as
+    /// an upload may have lost one site of every well.
+    pub uneven_plates: Vec<String>,
 }
 
 impl Source {
@@ -195,6 +201,7 @@ impl Source {
                 .collect::<Vec<_>>()
         };
         let strangers = ids.iter().flat_map(stranger).collect();
+        let uneven_plates = uneven_plates(&plates);
         let root = root.clone();
         Ok(Self {
             root,
@@ -204,6 +211,7 @@ impl Source {
             classes: labels.classes,
             plates,
             strangers,
+            uneven_plates,
         })
     }
 }
@@ -285,6 +293,30 @@ fn common_size(root: &Path, plates: &[PlatePlan]) -> Result<ImageSize> {
     most.ok_or_else(|| Error::malformed(root.display(), "PNG images", "none among the first looked at"))
 }
 
+/// Says which plates have wells with other sites than those of most plates.
+fn uneven_plates(plates: &[PlatePlan]) -> Vec<String> {
+    let mut votes: BTreeMap<&BTreeSet<u16>, usize> = BTreeMap::new();
+    for plate in plates.iter().filter(|plate| !plate.usual_sites.is_empty()) {
+        *votes.entry(&plate.usual_sites).or_default() += 1;
+    }
+    let Some((most, _)) = votes.into_iter().max_by_key(|&(sites, n)| (n, sites.len())) else {
+        return Vec::new();
+    };
+    let list = |sites: &BTreeSet<u16>| sites.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
+    let uneven = plates
+        .iter()
+        .filter(|plate| !plate.usual_sites.is_empty() && plate.usual_sites != *most);
+    let say = |plate: &PlatePlan| {
+        format!(
+            "{}: most wells have sites {}, on most plates {}",
+            plate.id,
+            list(&plate.usual_sites),
+            list(most)
+        )
+    };
+    uneven.map(say).collect()
+}
+
 /// Joins labels and files, one plate at a time.
 struct Planner<'a> {
     labels: &'a Labels,
@@ -300,6 +332,7 @@ impl Planner<'_> {
             dir: files.dir.clone(),
             sites: Vec::new(),
             faults: Vec::new(),
+            usual_sites: BTreeSet::new(),
         };
         let mut by_well: BTreeMap<Well, BTreeMap<u16, u64>> = BTreeMap::new();
         for (&(well, site), &channels) in &files.sites {
@@ -317,6 +350,7 @@ impl Planner<'_> {
         };
         let counted = by_well.iter().filter(|(well, _)| counts(**well));
         let usual = usual_sites(counted.map(|(_, sites)| sites));
+        plan.usual_sites.clone_from(&usual);
         let wells: BTreeSet<Well> = by_well.keys().chain(labelled.keys()).copied().collect();
         for well in wells {
             let found = by_well.remove(&well).unwrap_or_default();
