@@ -4,12 +4,16 @@ mod common;
 
 use std::fs;
 use std::path::Path;
+use std::time::SystemTime;
 
+use cellshard::classes::Classes;
 use cellshard::pack::{OnError, PackConfig, pack};
-use cellshard::site::Population;
+use cellshard::site::{ImageSize, PlateId, Population};
 use cellshard::source::Layout;
 use cellshard::source::fault::FaultKind;
-use cellshard::store::{Codec, Store};
+use cellshard::store::listing::Listing;
+use cellshard::store::spec::channels;
+use cellshard::store::{Codec, Store, StoreSpec, StoreWriter};
 use common::{Fixture, TreeSpec, assert_same, encode_png, label, site_pixels, small};
 use png::{BitDepth, ColorType};
 
@@ -287,6 +291,20 @@ fn each_fault_of_an_image_is_named_refused_and_skipped() {
     check_fault(FaultKind::Unreadable, VICTIM, 1, |fixture| {
         fs::remove_file(fixture.image(VICTIM)).unwrap();
         std::os::unix::fs::symlink("nowhere", fixture.image(VICTIM)).unwrap();
+    });
+    check_fault(FaultKind::Unreadable, VICTIM, 1, |fixture| {
+        fs::File::create(fixture.image(VICTIM))
+            .unwrap()
+            .set_len(1 << 40)
+            .unwrap();
+    });
+    check_fault(FaultKind::Unreadable, VICTIM, 1, |fixture| {
+        fs::remove_file(fixture.image(VICTIM)).unwrap();
+        let made = std::process::Command::new("mkfifo")
+            .arg(fixture.image(VICTIM))
+            .status()
+            .unwrap();
+        assert!(made.success());
     });
     check_fault(
         FaultKind::ExtraChannel,
@@ -700,6 +718,50 @@ fn a_dry_run_knows_what_a_run_would_do_and_writes_nothing() {
     );
     assert_eq!(faults.len(), 1);
     assert!(!fixture.store().exists());
+}
+
+#[test]
+fn a_store_inside_the_tree_is_not_taken_for_plates() {
+    let fixture = Fixture::bare(small());
+    let config = PackConfig {
+        dst: fixture.data().join("shards"),
+        ..fixture.config()
+    };
+    assert_eq!(pack(&config, &|_| {}).unwrap().plates_packed, 4);
+    let report = pack(&config, &|_| {}).unwrap();
+    assert_eq!(
+        (report.plates_packed, report.plan.plates, report.finished),
+        (0, 4, true)
+    );
+}
+
+#[test]
+fn a_process_with_other_settings_that_began_at_the_same_time_is_refused() {
+    let fixture = Fixture::bare(small());
+    let spec = |codec| StoreSpec {
+        channels: channels(2),
+        size: ImageSize { height: 10, width: 12 },
+        codec,
+        sites_per_shard: 5,
+    };
+    let open = |codec| StoreWriter::open(&fixture.store(), spec(codec), Classes::default()).unwrap();
+    let (first, second) = (open(Codec::Raw), open(Codec::Zstd(3)));
+    let plate: PlateId = "HEPG2-01/Plate1".parse().unwrap();
+    let commit = |writer: &StoreWriter| {
+        let listing = Listing {
+            plate: plate.clone(),
+            sites: vec![],
+            pixel_stats: vec![],
+            histogram: vec![],
+            comoments: vec![],
+            rejected: vec![],
+            sources: vec![],
+        };
+        let builder = writer.plate_builder(&plate).unwrap();
+        writer.commit(&builder, &listing, vec![], SystemTime::now())
+    };
+    commit(&first).unwrap();
+    assert!(commit(&second).unwrap_err().to_string().contains("--codec"));
 }
 
 #[test]

@@ -78,8 +78,10 @@ fn images(source: &Source, plate: &PlatePlan) -> Result<Vec<Image>> {
         for channel in (0..source.n_channels).filter(|c| site.channels & (1 << c) != 0) {
             let path = plate.file(site, channel);
             let full = source.root.join(&path);
-            // A link that leads nowhere is reported when its site is packed.
-            if let Ok(metadata) = fs::metadata(&full) {
+            // What cannot be read as an image (a link to nowhere, a pipe, a giant) is reported when its site is packed;
+            // the listing does not name it.
+            let readable = |found: &fs::Metadata| found.is_file() && found.len() <= source.largest_png();
+            if let Some(metadata) = fs::metadata(&full).ok().filter(readable) {
                 let modified = metadata.modified().map_err(Error::io(&full, "read the time of"))?;
                 images.push(Image {
                     path,

@@ -1,7 +1,8 @@
 //! Reading and decoding the images of one site.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::Path;
 
 use super::fault::{Fault, FaultKind};
 use super::png::SiteDecoder;
@@ -23,10 +24,17 @@ impl Source {
         let channels = (0..self.n_channels).filter(|c| site.channels & (1 << c) != 0);
         let read = |channel| {
             let path = plate.file(site, channel);
-            let content = fs::read(self.root.join(&path));
+            let content = read_limited(&self.root.join(&path), self.largest_png());
             Image { path, content }
         };
         channels.map(read).collect()
+    }
+
+    /// The bytes that a PNG of this size can need, with room for much metadata. A larger file is no such image, and
+    /// reading it could take all memory.
+    #[must_use]
+    pub fn largest_png(&self) -> u64 {
+        4 * self.size.pixels() as u64 + (1 << 20)
     }
 
     /// Decodes the images of a site into `pixels`, `[C, H, W] u8`, and returns every fault; where there is one, the
@@ -67,4 +75,22 @@ impl Source {
         );
         faults
     }
+}
+
+/// Reads a regular file of at most `limit` bytes.
+fn read_limited(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    // Looked at before it is opened: opening a pipe would wait for someone to write into it.
+    let metadata = fs::metadata(path)?;
+    if !metadata.is_file() {
+        return Err(io::Error::other("expected a regular file, found something else"));
+    }
+    if metadata.len() > limit {
+        return Err(io::Error::other(format!(
+            "expected at most {limit} bytes, found {}",
+            metadata.len()
+        )));
+    }
+    let mut bytes = Vec::with_capacity(metadata.len() as usize);
+    File::open(path)?.take(limit).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }

@@ -279,6 +279,9 @@ fn common_size(root: &Path, plates: &[PlatePlan]) -> Result<ImageSize> {
         let mut head = Vec::new();
         let path = root.join(plate.file(site, channel));
         // A file that cannot be read or is no PNG does not vote; packing it reports what is wrong with it.
+        if !path.is_file() {
+            continue;
+        }
         let Ok(file) = File::open(path) else { continue };
         if file.take(64).read_to_end(&mut head).is_ok()
             && let Ok(header) = png::read_header(&head)

@@ -101,6 +101,8 @@ fn find_plates(
         let number = name.strip_prefix("Plate").and_then(parse_number::<u16>);
         match (number, parent.parse()) {
             (Some(plate), Ok(experiment)) => found.push((PlateId { experiment, plate }, path, dataset)),
+            // A store in the tree has folders named like plates.
+            _ if root.join(&path).join("pixels.zarr").exists() => {}
             _ if depth > 1 && !name.starts_with('.') => find_plates(root, &path, depth - 1, dataset, found)?,
             _ => {}
         }

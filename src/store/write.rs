@@ -150,6 +150,8 @@ impl StoreWriter {
         sync_dir(&built_listing)?;
 
         let lock = Lock::take(&self.root)?;
+        // Another process may have begun the store with other settings since this one looked.
+        check_destination(&self.root, &self.spec, &self.classes)?;
         let sums = self.root.join(SHA256SUMS);
         if sums.exists() {
             fs::remove_file(&sums).map_err(Error::io(&sums, "remove"))?;
