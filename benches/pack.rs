@@ -25,18 +25,11 @@ fn main() {
     if !plate.is_dir() {
         eprintln!("simulating a plate of 616 sites in {}", args.data.display());
         let flags = ["--experiments", "BENCH:1", "--plates", "1", "--seed", "1"];
-        run(Command::new(env!("CARGO_BIN_EXE_simulate"))
-            .arg("--dst")
-            .arg(&args.data)
-            .args(flags));
+        run(Command::new(env!("CARGO_BIN_EXE_simulate")).arg("--dst").arg(&args.data).args(flags));
     }
     let sites = list_sites(&plate);
     let n_sites = sites.len();
-    let png_bytes: u64 = sites
-        .iter()
-        .flatten()
-        .map(|path| fs::metadata(path).unwrap().len())
-        .sum();
+    let png_bytes: u64 = sites.iter().flatten().map(|path| fs::metadata(path).unwrap().len()).sum();
     println!(
         "{n_sites} sites, {} MB of PNGs ({:.3} of raw), {} threads, destination on tmpfs\n",
         png_bytes / 1_000_000,
@@ -53,10 +46,7 @@ fn main() {
         note("decode alone", decode_and_encode(&sites, None, args.threads));
         for codec in ["raw", "zstd:1", "zstd:3"] {
             if let Some(level) = codec.strip_prefix("zstd:") {
-                note(
-                    &format!("decode + {codec} alone"),
-                    decode_and_encode(&sites, level.parse().ok(), args.threads),
-                );
+                note(&format!("decode + {codec} alone"), decode_and_encode(&sites, level.parse().ok(), args.threads));
             }
             let (took, kib) = pack(&args.data, codec, args.threads);
             note(&format!("pack {codec}"), took);
@@ -66,10 +56,7 @@ fn main() {
             note("python cv2 + zarr, zstd 3", python_pack(python, &plate, args.threads));
         }
     }
-    let median: BTreeMap<&str, f64> = seconds
-        .iter()
-        .map(|(name, values)| (name.as_str(), middle(values)))
-        .collect();
+    let median: BTreeMap<&str, f64> = seconds.iter().map(|(name, values)| (name.as_str(), middle(values))).collect();
     println!("{:<28} {:>8} {:>9}", "", "seconds", "sites/s");
     for (name, value) in &median {
         println!("{name:<28} {value:>8.2} {:>9.0}", n_sites as f64 / value);
@@ -80,11 +67,7 @@ fn main() {
         println!("{name:<58} {value:>6.2}   goal {goal}");
         ratios.push(json!({ "name": name, "ratio": value, "goal": goal }));
     };
-    ratio(
-        "pack raw / decode alone (image crate)",
-        median["pack raw"] / median["decode alone"],
-        "<= 1.25",
-    );
+    ratio("pack raw / decode alone (image crate)", median["pack raw"] / median["decode alone"], "<= 1.25");
     for codec in ["zstd:1", "zstd:3"] {
         let alone = median[format!("decode + {codec} alone").as_str()];
         let name = format!("pack {codec} / decode + encode alone");
@@ -98,11 +81,7 @@ fn main() {
         );
     }
     let (verify, sha) = verify_rate(&args);
-    ratio(
-        "verify, bytes a second / sha2 alone on all cores",
-        verify / sha,
-        ">= 0.80",
-    );
+    ratio("verify, bytes a second / sha2 alone on all cores", verify / sha, ">= 0.80");
     let (ten_kib, rerun) = ten_plates(&args, &plate);
     println!(
         "\npeak memory: 1 plate {} MiB, 10 plates {} MiB   goal <= 600, the same",
@@ -131,12 +110,7 @@ struct Args {
 impl Args {
     fn parse() -> Self {
         let cores = thread::available_parallelism().unwrap().get();
-        let mut args = Self {
-            data: "target/bench-pack".into(),
-            python: None,
-            json: None,
-            threads: cores,
-        };
+        let mut args = Self { data: "target/bench-pack".into(), python: None, json: None, threads: cores };
         let mut words = std::env::args().skip(1).filter(|word| word != "--bench");
         while let Some(flag) = words.next() {
             let mut value = || words.next().unwrap_or_else(|| panic!("{flag} takes a value"));
@@ -158,10 +132,7 @@ fn list_sites(plate: &Path) -> Vec<Vec<PathBuf>> {
     for entry in fs::read_dir(plate).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-        by_site
-            .entry(name.rsplit_once('_').unwrap().0.to_owned())
-            .or_default()
-            .push(path);
+        by_site.entry(name.rsplit_once('_').unwrap().0.to_owned()).or_default().push(path);
     }
     by_site
         .into_values()
@@ -212,21 +183,14 @@ fn pack(data: &Path, codec: &str, threads: usize) -> (f64, u64) {
 /// Runs `pack`; seconds, and the peak of its memory in KiB.
 fn pack_to(data: &Path, dst: &Path, codec: &str, threads: usize) -> (f64, u64) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pack"));
-    command
-        .arg("--src")
-        .arg(data)
-        .arg("--dst")
-        .arg(dst)
-        .args(["--codec", codec, "--threads", &threads.to_string()]);
+    command.arg("--src").arg(data).arg("--dst").arg(dst).args(["--codec", codec, "--threads", &threads.to_string()]);
     let start = Instant::now();
     let mut child = command.stdout(Stdio::null()).spawn().unwrap();
     let status = PathBuf::from(format!("/proc/{}/status", child.id()));
     let mut peak = 0;
     loop {
         let text = fs::read_to_string(&status).unwrap_or_default();
-        let high = text
-            .lines()
-            .find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
+        let high = text.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
         peak = peak.max(high.and_then(|kib| kib.parse().ok()).unwrap_or(0));
         if let Some(status) = child.try_wait().unwrap() {
             assert!(status.success(), "pack failed");
@@ -260,11 +224,7 @@ fn verify_rate(args: &Args) -> (f64, f64) {
     let cores = thread::available_parallelism().unwrap().get();
     let (mut verify, mut sha) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS + 2 {
-        let out = Command::new(env!("CARGO_BIN_EXE_verify"))
-            .arg(&store)
-            .arg("--json")
-            .output()
-            .unwrap();
+        let out = Command::new(env!("CARGO_BIN_EXE_verify")).arg(&store).arg("--json").output().unwrap();
         let report: Value = serde_json::from_slice(&out.stdout).unwrap();
         assert_eq!(report["whole"], true);
         verify.push(report["bytes_read"].as_f64().unwrap() / report["seconds"].as_f64().unwrap());
@@ -299,9 +259,7 @@ fn ten_plates(args: &Args, plate: &Path) -> (u64, f64) {
     let dir = on_tmpfs();
     let store = dir.path().join("store");
     let (_, kib) = pack_to(tree.path(), &store, "zstd:3", args.threads);
-    let reruns: Vec<f64> = (0..ROUNDS)
-        .map(|_| pack_to(tree.path(), &store, "zstd:3", args.threads).0)
-        .collect();
+    let reruns: Vec<f64> = (0..ROUNDS).map(|_| pack_to(tree.path(), &store, "zstd:3", args.threads).0).collect();
     (kib, middle(&reruns))
 }
 
@@ -317,13 +275,8 @@ fn run(command: &mut Command) {
 
 fn machine() -> String {
     let mut text = String::new();
-    fs::File::open("/proc/cpuinfo")
-        .and_then(|mut file| file.read_to_string(&mut text))
-        .unwrap();
-    let model = text
-        .lines()
-        .find_map(|line| line.strip_prefix("model name"))
-        .unwrap_or("?");
+    fs::File::open("/proc/cpuinfo").and_then(|mut file| file.read_to_string(&mut text)).unwrap();
+    let model = text.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("?");
     let cores = thread::available_parallelism().unwrap();
     format!("{}, {cores} cores", model.trim_start_matches([' ', '\t', ':']))
 }

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context;
 use cellshard::cli::{self, Exit, SourceArgs, report};
 use cellshard::pack::{self, OnError, PackConfig, Partition};
 use cellshard::store::Codec;
@@ -38,7 +37,7 @@ struct Args {
     /// Pack part I of N of the plates; the last process to finish completes the store
     #[arg(long, value_name = "I/N")]
     partition: Option<Partition>,
-    /// Compare the content of every source with what was packed, not only name, size and time
+    /// Compare the content of every source, and of the store's own files, not only sizes and times; mends a damaged store
     #[arg(long)]
     rehash: bool,
     /// Say what would be packed and how large it will be, and stop
@@ -61,12 +60,12 @@ enum OnErrorArg {
 fn main() -> ExitCode {
     cli::run(|| {
         let args = Args::parse();
-        let mut faults_file = args.faults.as_ref().map(report::create).transpose()?;
         let config = config(&args)?;
-        let faults = if args.dry_run {
+        let faults_file = args.faults.as_deref().map(report::create_beside).transpose()?;
+        let (faults, shown) = if args.dry_run {
             let (plan, faults) = pack::plan(&config)?;
-            report::plan(&plan, &faults, args.json)?;
-            faults
+            let shown = report::plan(&plan, &faults, args.json);
+            (faults, shown)
         } else {
             let bar = cli::Progress::new("pack", "sites");
             let packed = pack::pack(&config, &|progress| match progress {
@@ -74,12 +73,13 @@ fn main() -> ExitCode {
                 pack::Progress::Sites(n) => bar.add(n),
             })?;
             drop(bar);
-            report::pack(&packed, &config.dst, args.json)?;
-            packed.faults
+            let shown = report::pack(&packed, &config.dst, args.json);
+            (packed.faults, shown)
         };
-        if let Some(file) = &mut faults_file {
-            report::write_faults(file, &faults).context("cannot write the list of faults")?;
+        if let (Some(file), Some(path)) = (faults_file, &args.faults) {
+            report::persist(file, path, &report::faults_csv(&faults))?;
         }
+        cli::show(shown)?;
         let refused = config.on_error == OnError::Fail && faults.iter().any(|fault| !fault.kind.is_warning());
         Ok(if refused { Exit::Faults } else { Exit::Success })
     })

@@ -1,11 +1,12 @@
 //! `simulate`: makes a tree of RxRx1-like images with known truth. Parses flags and reports; the work is in
 //! `cellshard::simulate`.
 
+use std::io::{Write, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use cellshard::cli::{self, Align, Exit, Progress, Table};
-use cellshard::simulate::{CellType, Config, Layout, simulate};
+use cellshard::simulate::{CellType, Config, Layout, Report, simulate};
 use clap::Parser;
 
 const TYPES: &str = "HUVEC:4,RPE:2,HEPG2:2,U2OS:2";
@@ -48,9 +49,9 @@ struct Flags {
     /// metadata.csv) or bare (no labels); truth.csv is in all of them
     #[arg(long, value_name = "NAME", default_value = "kaggle2019")]
     layout: Layout,
-    /// Threads; 0 is one a core
-    #[arg(long, value_name = "COUNT", default_value_t = 0)]
-    threads: usize,
+    /// Threads [default: one a core]
+    #[arg(long, value_name = "COUNT")]
+    threads: Option<usize>,
     /// Report as JSON
     #[arg(long)]
     json: bool,
@@ -72,28 +73,30 @@ fn body(flags: Flags) -> anyhow::Result<Exit> {
         n_channels: flags.channels,
         seed: flags.seed,
         layout: flags.layout,
-        n_threads: flags.threads,
+        n_threads: cli::threads(flags.threads)?,
     };
     let progress = Progress::new("simulate", "sites");
     progress.set_total(config.total_sites());
     let report = simulate(&config, &flags.dst, &|n| progress.add(n))?;
     drop(progress);
-    if flags.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
-        return Ok(Exit::Success);
+    cli::show(print(&report, flags.json))?;
+    Ok(Exit::Success)
+}
+
+fn print(report: &Report, json: bool) -> anyhow::Result<()> {
+    if json {
+        return cli::report::json(report);
     }
     let mut table = Table::new([("made", Align::Left), ("", Align::Right)]);
-    let rows = [
+    for (what, value) in [
         ("experiments", cli::count(report.experiments)),
         ("plates", cli::count(report.plates)),
         ("wells", cli::count(report.wells)),
         ("sites", cli::count(report.sites)),
         ("raw pixels", cli::bytes(report.raw_bytes)),
         ("PNG files", cli::bytes(report.png_bytes)),
-    ];
-    for (what, value) in &rows {
-        table.row([*what, value]);
+    ] {
+        table.row([what, &value]);
     }
-    print!("{table}");
-    Ok(Exit::Success)
+    Ok(write!(stdout(), "{table}")?)
 }

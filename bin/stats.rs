@@ -84,24 +84,11 @@ fn main() -> ExitCode {
 
 /// Keeps the populations asked for. A table without a wish shows the controls, or all wells of a store without labels.
 fn choose(summaries: &mut Vec<Summary>, wanted: &[Wells], table: bool) {
-    let groups: Vec<PopulationGroup> = wanted
-        .iter()
-        .map(|&wells| PopulationGroup::ALL[wells as usize])
-        .collect();
-    let has_controls = summaries
-        .iter()
-        .any(|summary| summary.population == PopulationGroup::Controls);
-    let default = if has_controls {
-        PopulationGroup::Controls
-    } else {
-        PopulationGroup::All
-    };
+    let groups: Vec<PopulationGroup> = wanted.iter().map(|&wells| PopulationGroup::ALL[wells as usize]).collect();
+    let has_controls = summaries.iter().any(|summary| summary.population == PopulationGroup::Controls);
+    let default = if has_controls { PopulationGroup::Controls } else { PopulationGroup::All };
     let wanted = |population| {
-        if groups.is_empty() {
-            !table || population == default
-        } else {
-            groups.contains(&population)
-        }
+        if groups.is_empty() { !table || population == default } else { groups.contains(&population) }
     };
     summaries.retain(|summary| wanted(summary.population));
 }

@@ -1,9 +1,9 @@
 //! `verify`: what of a store or of a raw tree is whole, and what to send again.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use cellshard::cli::{self, Exit, Progress, SourceArgs, report};
 use cellshard::store::manifest;
 use cellshard::verify::{self, Depth, StoreConfig};
@@ -51,9 +51,9 @@ fn main() -> ExitCode {
         if !args.path.is_dir() {
             bail!("{}: expected a folder, found none", args.path.display());
         }
-        let mut damaged_list = args.damaged_list.as_ref().map(report::create).transpose()?;
-        let is_store = verify::is_store(&args.path);
+        let is_store = args.manifest.is_some() || verify::is_store(&args.path);
         check_flags(&args, is_store)?;
+        let damaged_list = args.damaged_list.as_deref().map(report::create_beside).transpose()?;
         let bar = Progress::new("verify", "bytes");
         let found = if is_store {
             let depth = if args.deep {
@@ -63,11 +63,7 @@ fn main() -> ExitCode {
             } else {
                 Depth::Full
             };
-            let config = StoreConfig {
-                root: args.path.clone(),
-                depth,
-                manifest: args.manifest.clone(),
-            };
+            let config = StoreConfig { root: args.path.clone(), depth, manifest: args.manifest.clone() };
             verify::verify_store(&config, &|n| bar.add(n))?
         } else if let Some(against) = &args.against {
             verify::compare_tree(&args.path, against, &|n| bar.add(n))?
@@ -76,15 +72,12 @@ fn main() -> ExitCode {
             return verify_tree(&args);
         };
         drop(bar);
-        if let Some(file) = &mut damaged_list {
-            report::write_lines(file, found.damaged()).context("cannot write the list of damaged files")?;
+        if let (Some(file), Some(path)) = (damaged_list, &args.damaged_list) {
+            let lines: String = found.damaged().map(|path| format!("{path}\n")).collect();
+            report::persist(file, path, &lines)?;
         }
-        report::verify(&args.path, &found, is_store, args.json)?;
-        Ok(if found.findings.is_empty() {
-            Exit::Success
-        } else {
-            Exit::Faults
-        })
+        cli::show(report::verify(&args.path, &found, is_store, args.json))?;
+        Ok(if found.findings.is_empty() { Exit::Success } else { Exit::Faults })
     })
 }
 
@@ -97,6 +90,9 @@ fn check_flags(args: &Args, is_store: bool) -> anyhow::Result<()> {
             bail!("--write, --against and what says how to read a raw tree: expected a raw tree, found a store")
         }
         false if of_store => bail!("--quick, --deep, --manifest: expected a store, found a raw tree"),
+        false if args.against.is_some() && args.source.any() => {
+            bail!("--against: expected no flag that says how to read the tree, found one: every file of a list counts")
+        }
         false if args.damaged_list.is_some() && args.against.is_none() => {
             bail!("--damaged-list: expected a store, or --against FILE, found a raw tree alone")
         }
@@ -109,12 +105,14 @@ fn verify_tree(args: &Args) -> anyhow::Result<Exit> {
     let list = args.write.as_deref();
     let file = list.map(report::create_beside).transpose()?;
     let bar = Progress::new("verify", "sites");
-    let found = verify::verify_tree(&config, list, &|n| bar.set_total(n), &|n| bar.add(n))?;
+    let temporary = file.as_ref().map(|file| file.path().to_owned());
+    let except: Option<Vec<&Path>> = list.map(|list| temporary.as_deref().into_iter().chain([list]).collect());
+    let found = verify::verify_tree(&config, except.as_deref(), &|n| bar.set_total(n), &|n| bar.add(n))?;
     drop(bar);
     if let (Some(file), Some(path)) = (file, list) {
         report::persist(file, path, &manifest::format(&found.list))?;
     }
-    report::tree(&args.path, &found, list, args.json)?;
+    cli::show(report::tree(&args.path, &found, list, args.json))?;
     let is_whole = found.faults.iter().all(|fault| fault.kind.is_warning());
     Ok(if is_whole { Exit::Success } else { Exit::Faults })
 }

@@ -38,29 +38,18 @@ impl Classes {
             let number = *by_sirna.entry(class.sirna.clone()).or_insert(class.class);
             if number != class.class {
                 let expected = format!("one class for siRNA {:?}", class.sirna);
-                return Err(Error::malformed(
-                    place,
-                    expected,
-                    format!("{number} and {}", class.class),
-                ));
+                return Err(Error::malformed(place, expected, format!("{number} and {}", class.class)));
             }
             let first = by_class.entry(class.class).or_insert_with(|| class.clone());
             if first.sirna != class.sirna {
                 let expected = format!("one siRNA for class {}", class.class);
-                return Err(Error::malformed(
-                    place,
-                    expected,
-                    format!("{:?} and {:?}", first.sirna, class.sirna),
-                ));
+                return Err(Error::malformed(place, expected, format!("{:?} and {:?}", first.sirna, class.sirna)));
             }
             if rank(class.population) < rank(first.population) {
                 first.population = class.population;
             }
         }
-        Ok(Self {
-            rows: by_class.into_values().collect(),
-            by_sirna,
-        })
+        Ok(Self { rows: by_class.into_values().collect(), by_sirna })
     }
 
     /// Numbers siRNAs that have only names: treatments in natural order, then positive controls, then untreated.
@@ -75,14 +64,8 @@ impl Classes {
         }
         let mut ordered: Vec<(String, Population)> = populations.into_iter().collect();
         ordered.sort_by(|(a, p), (b, q)| rank(*p).cmp(&rank(*q)).then_with(|| natural_cmp(a, b)));
-        let rows: Vec<Class> = (0_u32..)
-            .zip(ordered)
-            .map(|(class, (sirna, population))| Class {
-                class,
-                sirna,
-                population,
-            })
-            .collect();
+        let rows: Vec<Class> =
+            (0_u32..).zip(ordered).map(|(class, (sirna, population))| Class { class, sirna, population }).collect();
         let by_sirna = rows.iter().map(|row| (row.sirna.clone(), row.class)).collect();
         Self { rows, by_sirna }
     }
@@ -107,20 +90,12 @@ impl Classes {
                 .filter(|_| !record[0].is_empty())
                 .ok_or_else(|| Error::malformed(at(), "a class number", format!("{:?}", &record[0])))?;
             let population = record[2].parse().map_err(|e| Error::malformed(at(), "a class", e))?;
-            rows.push(Class {
-                class,
-                sirna: record[1].to_owned(),
-                population,
-            });
+            rows.push(Class { class, sirna: record[1].to_owned(), population });
         }
         let n_rows = rows.len();
         let classes = Self::numbered(rows, place)?;
         if classes.rows.len() != n_rows {
-            return Err(Error::malformed(
-                place,
-                format!("{} classes", classes.rows.len()),
-                format!("{n_rows} rows"),
-            ));
+            return Err(Error::malformed(place, format!("{} classes", classes.rows.len()), format!("{n_rows} rows")));
         }
         Ok(classes)
     }
@@ -129,12 +104,7 @@ impl Classes {
     #[must_use]
     pub fn to_csv(&self) -> String {
         let mut out = HEADER.join(",") + "\n";
-        for Class {
-            class,
-            sirna,
-            population,
-        } in &self.rows
-        {
+        for Class { class, sirna, population } in &self.rows {
             out += &format!("{class},{},{}\n", csv_field(sirna), population_field(*population));
         }
         out
@@ -171,11 +141,7 @@ pub fn population_field(population: Population) -> &'static str {
 /// A text as a CSV field, quoted only where it must be (RFC 4180).
 #[must_use]
 pub fn csv_field(text: &str) -> String {
-    if text.contains(['"', ',', '\n', '\r']) {
-        format!("\"{}\"", text.replace('"', "\"\""))
-    } else {
-        text.to_owned()
-    }
+    if text.contains(['"', ',', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
 }
 
 fn rank(population: Population) -> u8 {
@@ -193,11 +159,7 @@ mod tests {
 
     fn class(class: u32, sirna: &str, population: Population) -> Class {
         let sirna = sirna.to_owned();
-        Class {
-            class,
-            sirna,
-            population,
-        }
+        Class { class, sirna, population }
     }
 
     #[test]
@@ -219,10 +181,7 @@ mod tests {
     #[test]
     fn what_is_written_is_read_back() {
         let classes = Classes::numbered(
-            [
-                class(7, "a,\"b\"", Population::Treatment),
-                class(1138, "UNTREATED", Population::NegativeControl),
-            ],
+            [class(7, "a,\"b\"", Population::Treatment), class(1138, "UNTREATED", Population::NegativeControl)],
             "test",
         );
         let classes = classes.unwrap();
@@ -231,15 +190,9 @@ mod tests {
 
     #[test]
     fn refuses_a_number_with_two_sirnas_and_a_sirna_with_two_numbers() {
-        let two = [
-            class(1, "a", Population::Treatment),
-            class(1, "b", Population::Treatment),
-        ];
+        let two = [class(1, "a", Population::Treatment), class(1, "b", Population::Treatment)];
         assert!(Classes::numbered(two, "x").is_err());
-        let two = [
-            class(1, "a", Population::Treatment),
-            class(2, "a", Population::Treatment),
-        ];
+        let two = [class(1, "a", Population::Treatment), class(2, "a", Population::Treatment)];
         assert!(Classes::numbered(two, "x").is_err());
     }
 

@@ -1,7 +1,8 @@
 //! The one error type of the library. It names what failed, what was expected and what was found; the exit code
 //! follows from its kind. It prints nothing and ends nothing.
 
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 /// What can go wrong. Callers branch on the kind: [`Error::is_data_fault`] tells faults of the data (exit code 1)
@@ -59,10 +60,7 @@ pub enum Error {
 /// Shorthand for results of this library.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "a place, a number or a text is handed over as it is at hand"
-)]
+#[expect(clippy::needless_pass_by_value, reason = "a place, a number or a text is handed over as it is at hand")]
 impl Error {
     /// Whether the data is at fault (exit code 1), as opposed to the request or the machine (exit code 2).
     #[must_use]
@@ -72,33 +70,39 @@ impl Error {
 
     /// An [`Error::Io`] builder for `map_err`.
     pub(crate) fn io(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> Self {
-        move |source| Self::Io {
-            path: path.to_owned(),
-            action,
-            source,
-        }
+        move |source| Self::Io { path: path.to_owned(), action, source }
     }
 
     pub(crate) fn malformed(place: impl ToString, expected: impl ToString, found: impl ToString) -> Self {
-        Self::Malformed {
-            place: place.to_string(),
-            expected: expected.to_string(),
-            found: found.to_string(),
-        }
+        Self::Malformed { place: place.to_string(), expected: expected.to_string(), found: found.to_string() }
     }
 
     pub(crate) fn refused(what: impl ToString, expected: impl ToString, found: impl ToString) -> Self {
-        Self::Refused {
-            what: what.to_string(),
-            expected: expected.to_string(),
-            found: found.to_string(),
-        }
+        Self::Refused { what: what.to_string(), expected: expected.to_string(), found: found.to_string() }
     }
 }
 
-/// Reads a whole file, naming it if that fails.
+/// The largest list or CSV that is read into memory: the metadata of two million sites.
+const LARGEST_TEXT: u64 = 256 << 20;
+
+/// Reads a whole file, naming it if that fails. Anything but a regular file of at most 256 MiB is refused.
 pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).map_err(Error::io(path, "read"))
+    read_limited(path, LARGEST_TEXT).map_err(Error::io(path, "read"))
+}
+
+/// Reads a regular file of at most `limit` bytes.
+pub(crate) fn read_limited(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    // Looked at before it is opened: opening a pipe would wait for someone to write into it.
+    let metadata = fs::metadata(path)?;
+    if !metadata.is_file() {
+        return Err(io::Error::other("expected a regular file, found something else"));
+    }
+    if metadata.len() > limit {
+        return Err(io::Error::other(format!("expected at most {limit} bytes, found {}", metadata.len())));
+    }
+    let mut bytes = Vec::with_capacity(metadata.len() as usize);
+    File::open(path)?.take(limit).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Reads a whole text file, naming it if that fails or if it is not UTF-8.

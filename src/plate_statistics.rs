@@ -9,9 +9,9 @@ use crate::site::{PlateId, Population, SiteId};
 use crate::stats::{
     Grouping, Histogram, PlateStatistics, SiteDeviation, SiteStatistics, Summary, pair_index, pairs, summarise,
 };
-use crate::store::Store;
-use crate::store::listing::read_rows;
+use crate::store::listing::{channel_index, read_rows};
 use crate::store::rows::{ComomentRow, HistogramRow, PixelStats, SiteRow};
+use crate::store::{Store, StoreSpec};
 
 /// The rows of `pixel_stats.csv` of one site, a channel each.
 #[must_use]
@@ -38,12 +38,7 @@ pub fn histogram_rows(statistics: &PlateStatistics) -> Vec<HistogramRow> {
     for population in Population::ALL {
         for (channel, histogram) in (1..).zip(&statistics.population(population).histograms) {
             let levels = (0..=255).zip(histogram.0).filter(|&(_, count)| count > 0);
-            rows.extend(levels.map(|(level, count)| HistogramRow {
-                population,
-                channel,
-                level,
-                count,
-            }));
+            rows.extend(levels.map(|(level, count)| HistogramRow { population, channel, level, count }));
         }
     }
     rows
@@ -56,12 +51,7 @@ pub fn comoment_rows(statistics: &PlateStatistics) -> Vec<ComomentRow> {
     for population in Population::ALL {
         let counted = statistics.population(population);
         for ((a, b), &sum_of_products) in pairs(counted.histograms.len()).zip(&counted.products) {
-            rows.push(ComomentRow {
-                population,
-                channel_a: a + 1,
-                channel_b: b + 1,
-                sum_of_products,
-            });
+            rows.push(ComomentRow { population, channel_a: a + 1, channel_b: b + 1, sum_of_products });
         }
     }
     rows
@@ -70,12 +60,10 @@ pub fn comoment_rows(statistics: &PlateStatistics) -> Vec<ComomentRow> {
 /// Reads the counts of one plate from its listing in the store at `root`.
 ///
 /// # Errors
-/// If a file of the listing cannot be read or names a channel that the store does not have.
-pub fn read(root: &Path, plate: &PlateId, n_channels: usize) -> Result<PlateStatistics> {
-    let check = |channel: usize| match channel {
-        1.. if channel <= n_channels => Ok(channel - 1),
-        _ => Err(Error::malformed(plate, format!("channels 1 to {n_channels}"), channel)),
-    };
+/// If a file of the listing cannot be read, names a channel that the store does not have, or contradicts another.
+pub fn read(root: &Path, plate: &PlateId, spec: &StoreSpec) -> Result<PlateStatistics> {
+    let n_channels = spec.channels.len();
+    let check = |channel| channel_index(channel, n_channels, plate);
     let mut statistics = PlateStatistics::default();
     for site in read_rows::<SiteRow>(root, plate, "sites.csv")? {
         let population = statistics.population_mut(site.label.population);
@@ -86,9 +74,7 @@ pub fn read(root: &Path, plate: &PlateId, n_channels: usize) -> Result<PlateStat
     for row in read_rows::<HistogramRow>(root, plate, "histogram.csv")? {
         let channel = check(row.channel)?;
         let histograms = &mut statistics.population_mut(row.population).histograms;
-        let histogram = histograms
-            .get_mut(channel)
-            .ok_or_else(|| no_sites(plate, row.population))?;
+        let histogram = histograms.get_mut(channel).ok_or_else(|| no_sites(plate, row.population))?;
         histogram.0[usize::from(row.level)] = row.count;
     }
     for row in read_rows::<ComomentRow>(root, plate, "comoments.csv")? {
@@ -97,7 +83,48 @@ pub fn read(root: &Path, plate: &PlateId, n_channels: usize) -> Result<PlateStat
         let products = &mut statistics.population_mut(row.population).products;
         *products.get_mut(index).ok_or_else(|| no_sites(plate, row.population))? = row.sum_of_products;
     }
+    check_totals(plate, &statistics, spec)?;
     Ok(statistics)
+}
+
+/// Every channel of a population counts each pixel of each site once, and its histogram and its co-moment with itself
+/// tell the same sum of squares. So no sum of what is read here can overflow.
+fn check_totals(plate: &PlateId, statistics: &PlateStatistics, spec: &StoreSpec) -> Result<()> {
+    for population in Population::ALL {
+        let counted = statistics.population(population);
+        let expected = counted.n_sites * spec.size.pixels() as u64;
+        for (channel, histogram) in counted.histograms.iter().enumerate() {
+            let total = histogram.0.iter().try_fold(0_u64, |sum, &count| sum.checked_add(count));
+            if total != Some(expected) {
+                let place = format!("{plate}: histogram.csv: {population}, channel {}", channel + 1);
+                return Err(Error::malformed(place, format!("{expected} pixels"), total.unwrap_or(u64::MAX)));
+            }
+            let n_channels = counted.histograms.len();
+            let own = counted.products[pair_index(channel, channel, n_channels)];
+            if own != histogram.sum_of_squares() {
+                let place = format!("{plate}: comoments.csv: {population}, channel {}", channel + 1);
+                return Err(Error::malformed(place, histogram.sum_of_squares(), own));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The rows of `pixel_stats.csv`, each with the population of its site.
+///
+/// # Errors
+/// If there is not one row for each site and channel, in the order of the sites.
+pub fn read_pixel_stats(root: &Path, plate: &PlateId, n_channels: usize) -> Result<Vec<(Population, PixelStats)>> {
+    let sites = read_rows::<SiteRow>(root, plate, "sites.csv")?;
+    let pixels = read_rows::<PixelStats>(root, plate, "pixel_stats.csv")?;
+    let expected = sites.iter().flat_map(|site| (1..=n_channels).map(move |channel| (site, channel)));
+    let same = |((site, channel), row): ((&SiteRow, usize), &PixelStats)| site.id == row.id && channel == row.channel;
+    if pixels.len() != sites.len() * n_channels || !expected.zip(&pixels).all(same) {
+        let place = format!("{plate}: pixel_stats.csv");
+        return Err(Error::malformed(place, "one row a site and channel, in order", "others"));
+    }
+    let with_population = |(i, row): (usize, PixelStats)| (sites[i / n_channels].label.population, row);
+    Ok(pixels.into_iter().enumerate().map(with_population).collect())
 }
 
 /// Summarises the plates of a store by group and population; see [`summarise`].
@@ -107,52 +134,35 @@ pub fn read(root: &Path, plate: &PlateId, n_channels: usize) -> Result<PlateStat
 pub fn summarise_store(store: &Store, grouping: Grouping) -> Result<Vec<Summary>> {
     let n_channels = store.spec().channels.len();
     let ids: Vec<&PlateId> = store.plates().keys().collect();
-    let plates: Vec<PlateStatistics> = ids
-        .par_iter()
-        .map(|plate| read(store.root(), plate, n_channels))
-        .collect::<Result<_>>()?;
+    let plates: Vec<PlateStatistics> =
+        ids.par_iter().map(|plate| read(store.root(), plate, store.spec())).collect::<Result<_>>()?;
     let deviations: Vec<Vec<SiteDeviation>> = ids
         .par_iter()
         .map(|plate| {
-            let sites = read_rows::<SiteRow>(store.root(), plate, "sites.csv")?;
-            let pixels = read_rows::<PixelStats>(store.root(), plate, "pixel_stats.csv")?;
-            if pixels.len() != sites.len() * n_channels {
-                let expected = format!("{} rows of pixel_stats.csv", sites.len() * n_channels);
-                return Err(Error::malformed(plate, expected, pixels.len()));
-            }
-            let deviation = |(i, pixels): (usize, PixelStats)| {
-                let population = sites[i / n_channels].label.population;
-                SiteDeviation {
-                    plate,
-                    population,
-                    channel: i % n_channels,
-                    std: pixels.std,
-                }
+            let rows = read_pixel_stats(store.root(), plate, n_channels)?;
+            let deviation = |(population, row): (Population, PixelStats)| SiteDeviation {
+                plate,
+                population,
+                channel: row.channel - 1,
+                std: row.std,
             };
-            Ok(pixels.into_iter().enumerate().map(deviation).collect())
+            Ok(rows.into_iter().map(deviation).collect())
         })
         .collect::<Result<_>>()?;
-    Ok(summarise(
-        ids.into_iter().zip(&plates),
-        deviations.into_iter().flatten(),
-        grouping,
-    ))
+    Ok(summarise(ids.into_iter().zip(&plates), deviations.into_iter().flatten(), grouping))
 }
 
 fn no_sites(plate: &PlateId, population: Population) -> Error {
-    Error::malformed(
-        plate,
-        format!("no counts of {population}, of which there are no sites"),
-        "some",
-    )
+    Error::malformed(plate, format!("no counts of {population}, of which there are no sites"), "some")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::site::Label;
+    use crate::site::{ImageSize, Label};
+    use crate::store::Codec;
     use crate::store::listing::Listing;
-    use crate::store::spec::listing_path;
+    use crate::store::spec::{channels, listing_path};
 
     #[test]
     fn counts_survive_the_listing() {
@@ -162,20 +172,12 @@ mod tests {
         let pixels: Vec<u8> = (0..3 * 50_u32).map(|i| (i * i / 5) as u8).collect();
         let site = SiteStatistics::of(&pixels, 3);
         let mut statistics = PlateStatistics::default();
-        let label = Label {
-            population: Population::PositiveControl,
-            ..Label::unknown()
-        };
+        let label = Label { population: Population::PositiveControl, ..Label::unknown() };
         statistics.population_mut(label.population).add(&site);
         let listing = Listing {
             plate: plate.clone(),
             pixel_stats: pixel_stats(&id, &site),
-            sites: vec![SiteRow {
-                id,
-                label,
-                row: 0,
-                crc32c: 0,
-            }],
+            sites: vec![SiteRow { id, label, row: 0, crc32c: 0 }],
             histogram: histogram_rows(&statistics),
             comoments: comoment_rows(&statistics),
             rejected: Vec::new(),
@@ -184,7 +186,27 @@ mod tests {
         let dir = store.path().join(listing_path(&plate));
         std::fs::create_dir_all(&dir).unwrap();
         listing.write(&dir, Vec::new()).unwrap();
-        assert_eq!(read(store.path(), &plate, 3).unwrap(), statistics);
-        assert!(read(store.path(), &plate, 2).is_err(), "a channel too many");
+        let spec = |n: usize, height| StoreSpec {
+            channels: channels(n),
+            size: ImageSize { height, width: 5 },
+            codec: Codec::Raw,
+            sites_per_shard: 1,
+        };
+        assert_eq!(read(store.path(), &plate, &spec(3, 10)).unwrap(), statistics);
+        assert!(read(store.path(), &plate, &spec(2, 10)).is_err(), "a channel too many");
+        assert!(read(store.path(), &plate, &spec(3, 11)).is_err(), "too few pixels");
+        assert_eq!(read_pixel_stats(store.path(), &plate, 3).unwrap().len(), 3);
+        assert!(read_pixel_stats(store.path(), &plate, 2).is_err());
+        for (file, from, to) in [
+            ("histogram.csv", "positive_control,1,", "positive_control,2,"),
+            ("histogram.csv", ",1\n", ",18446744073709551615\n"),
+            ("comoments.csv", "control,2,2,", "control,2,2,1"),
+        ] {
+            let text = std::fs::read_to_string(dir.join(file)).unwrap();
+            assert!(text.contains(from), "{file}: {from}");
+            std::fs::write(dir.join(file), text.replacen(from, to, 1)).unwrap();
+            assert!(read(store.path(), &plate, &spec(3, 10)).is_err(), "{file}: {from} -> {to}");
+            std::fs::write(dir.join(file), text).unwrap();
+        }
     }
 }

@@ -148,11 +148,7 @@ impl FromStr for Well {
         if column == 0 {
             return Err(fail());
         }
-        let row = text
-            .bytes()
-            .take(letters)
-            .fold(0, |row, b| row * 26 + u16::from(b - b'A') + 1)
-            - 1;
+        let row = text.bytes().take(letters).fold(0, |row, b| row * 26 + u16::from(b - b'A') + 1) - 1;
         Ok(Self { row, column })
     }
 }
@@ -190,10 +186,7 @@ impl FromStr for WellId {
         let (rest, well) = text.rsplit_once('_').ok_or_else(fail)?;
         let (experiment, plate) = rest.rsplit_once('_').ok_or_else(fail)?;
         Ok(Self {
-            plate: PlateId {
-                experiment: experiment.parse()?,
-                plate: parse_number(plate).ok_or_else(fail)?,
-            },
+            plate: PlateId { experiment: experiment.parse()?, plate: parse_number(plate).ok_or_else(fail)? },
             well: well.parse()?,
         })
     }
@@ -214,14 +207,8 @@ impl SiteId {
     /// # Errors
     /// If the experiment or the well is not well formed.
     pub fn new(experiment: &str, plate: u16, well: &str, site: u16) -> Result<Self, ParseError> {
-        let plate = PlateId {
-            experiment: experiment.parse()?,
-            plate,
-        };
-        let well = WellId {
-            plate,
-            well: well.parse()?,
-        };
+        let plate = PlateId { experiment: experiment.parse()?, plate };
+        let well = WellId { plate, well: well.parse()? };
         Ok(Self { well, site })
     }
 }
@@ -247,12 +234,7 @@ pub enum Population {
 
 impl Population {
     /// All populations, in the order in which statistics are stored.
-    pub const ALL: [Self; 4] = [
-        Self::NegativeControl,
-        Self::PositiveControl,
-        Self::Treatment,
-        Self::Unknown,
-    ];
+    pub const ALL: [Self; 4] = [Self::NegativeControl, Self::PositiveControl, Self::Treatment, Self::Unknown];
 
     /// The name in files, as in RxRx1's `well_type`; `unknown` where that is empty.
     #[must_use]
@@ -309,12 +291,7 @@ impl Label {
     /// The label of a site of which nothing is known.
     #[must_use]
     pub fn unknown() -> Self {
-        Self {
-            dataset: String::new(),
-            population: Population::Unknown,
-            sirna: String::new(),
-            class: None,
-        }
+        Self { dataset: String::new(), population: Population::Unknown, sirna: String::new(), class: None }
     }
 }
 
@@ -342,11 +319,7 @@ impl ImageSize {
 /// Parses a plain decimal number: digits only, no sign, no space.
 #[must_use]
 pub fn parse_number<T: FromStr>(text: &str) -> Option<T> {
-    if text.bytes().all(|b| b.is_ascii_digit()) {
-        text.parse().ok()
-    } else {
-        None
-    }
+    if text.bytes().all(|b| b.is_ascii_digit()) { text.parse().ok() } else { None }
 }
 
 /// Compares as people number things: `sirna_9` before `sirna_10`, `HUVEC-2` before `HUVEC-10`. Texts that differ

@@ -78,11 +78,7 @@ fn mean(plane: &[u8]) -> f64 {
 #[test]
 fn the_same_request_gives_the_same_bytes_at_any_number_of_threads() {
     let tree = |n_threads, seed| {
-        let config = Config {
-            n_threads,
-            seed,
-            ..small()
-        };
+        let config = Config { n_threads, seed, ..small() };
         digests(made(&config).0.path())
     };
     let one = tree(1, 5);
@@ -95,10 +91,7 @@ fn the_same_request_gives_the_same_bytes_at_any_number_of_threads() {
 fn a_kaggle_tree_has_kaggles_folders_and_csvs() {
     let (dir, report) = made(&small());
     let root = dir.path();
-    assert_eq!(
-        (report.experiments, report.plates, report.wells, report.sites),
-        (4, 8, 48, 96)
-    );
+    assert_eq!((report.experiments, report.plates, report.wells, report.sites), (4, 8, 48, 96));
     assert_eq!(report.raw_bytes, 96 * 2 * 32 * 32);
     assert_eq!(pixels(&root.join("train/HUVEC-01/Plate1/B02_s1_w1.png")).len(), 32 * 32);
     assert!(root.join("test/RPE-02/Plate2/B02_s2_w2.png").exists());
@@ -117,53 +110,30 @@ fn a_kaggle_tree_has_kaggles_folders_and_csvs() {
     let labelled = ["train.csv", "train_controls.csv", "test.csv", "test_controls.csv"];
     let n_rows: usize = labelled.iter().map(|file| lines(root, file).len() - 1).sum();
     assert_eq!(n_rows, 48);
-    assert_eq!(
-        lines(root, "test.csv").len(),
-        lines(root, "sample_submission.csv").len()
-    );
+    assert_eq!(lines(root, "test.csv").len(), lines(root, "sample_submission.csv").len());
 }
 
 #[test]
 fn the_later_kaggle_labels_are_not_the_class_in_disguise() {
-    let config = Config {
-        layout: Layout::Kaggle2023,
-        ..small()
-    };
+    let config = Config { layout: Layout::Kaggle2023, ..small() };
     let (dir, _) = made(&config);
-    let truth: BTreeMap<String, String> = lines(dir.path(), "truth.csv")[1..]
-        .iter()
-        .map(|line| (field(line, 0), field(line, 4)))
-        .collect();
+    let truth: BTreeMap<String, String> =
+        lines(dir.path(), "truth.csv")[1..].iter().map(|line| (field(line, 0), field(line, 4))).collect();
     let mut pairs = BTreeSet::new();
     for file in ["train.csv", "train_controls.csv", "test_controls.csv"] {
         let rows = lines(dir.path(), file);
-        pairs.extend(
-            rows[1..]
-                .iter()
-                .map(|line| (truth[&field(line, 0)].clone(), field(line, 4))),
-        );
+        pairs.extend(rows[1..].iter().map(|line| (truth[&field(line, 0)].clone(), field(line, 4))));
     }
     let classes: BTreeSet<&String> = pairs.iter().map(|(class, _)| class).collect();
     let names: BTreeSet<&String> = pairs.iter().map(|(_, name)| name).collect();
-    assert_eq!(
-        (classes.len(), names.len()),
-        (pairs.len(), pairs.len()),
-        "one name a class"
-    );
+    assert_eq!((classes.len(), names.len()), (pairs.len(), pairs.len()), "one name a class");
     assert!(pairs.contains(&("50".to_owned(), "UNTREATED".to_owned())));
-    assert!(
-        pairs
-            .iter()
-            .any(|(class, name)| *name != format!("sirna_{class}") && name.starts_with("sirna_"))
-    );
+    assert!(pairs.iter().any(|(class, name)| *name != format!("sirna_{class}") && name.starts_with("sirna_")));
 }
 
 #[test]
 fn an_rxrx_ai_tree_has_one_table_of_sites() {
-    let config = Config {
-        layout: Layout::RxrxAi,
-        ..small()
-    };
+    let config = Config { layout: Layout::RxrxAi, ..small() };
     let (dir, _) = made(&config);
     let rows = lines(dir.path(), "metadata.csv");
     let header = "site_id,well_id,cell_type,dataset,experiment,plate,well,site,well_type,sirna,sirna_id";
@@ -177,17 +147,11 @@ fn an_rxrx_ai_tree_has_one_table_of_sites() {
 
 #[test]
 fn a_bare_tree_has_only_the_truth_beside_it() {
-    let config = Config {
-        layout: Layout::Bare,
-        ..small()
-    };
+    let config = Config { layout: Layout::Bare, ..small() };
     let (dir, _) = made(&config);
     let files = digests(dir.path());
     assert!(files.contains_key("HUVEC-01/Plate1/B02_s1_w1.png"));
-    let csvs: Vec<&String> = files
-        .keys()
-        .filter(|name| Path::new(name).extension() != Some("png".as_ref()))
-        .collect();
+    let csvs: Vec<&String> = files.keys().filter(|name| Path::new(name).extension() != Some("png".as_ref())).collect();
     assert_eq!(csvs, ["truth.csv"]);
 }
 
@@ -215,13 +179,7 @@ fn full_size_sites_are_as_hard_to_compress_as_real_ones() {
 
 #[test]
 fn channel_means_vary_over_experiments_and_plates_as_in_rxrx1() {
-    let config = Config {
-        n_wells: 4,
-        n_sites: 1,
-        size: 32,
-        layout: Layout::Bare,
-        ..Config::default()
-    };
+    let config = Config { n_wells: 4, n_sites: 1, size: 32, layout: Layout::Bare, ..Config::default() };
     let (dir, _) = made(&config);
     let mut sites: BTreeMap<String, BTreeMap<String, Vec<[f64; 6]>>> = BTreeMap::new();
     for id in &lines(dir.path(), "truth.csv")[1..] {
@@ -231,23 +189,12 @@ fn channel_means_vary_over_experiments_and_plates_as_in_rxrx1() {
     }
     for c in 0..6 {
         let of_plate = |sites: &Vec<[f64; 6]>| average(sites.iter().map(|site| site[c]));
-        let plates: Vec<Vec<f64>> = sites
-            .values()
-            .map(|plates| plates.values().map(of_plate).collect())
-            .collect();
+        let plates: Vec<Vec<f64>> = sites.values().map(|plates| plates.values().map(of_plate).collect()).collect();
         let experiments: Vec<f64> = plates.iter().map(|plates| average(plates.iter().copied())).collect();
         let between = variation(&experiments);
         let within = average(plates.iter().map(|plates| variation(plates)));
-        assert!(
-            (0.45..1.39).contains(&between),
-            "channel {}: {between} between experiments",
-            c + 1
-        );
-        assert!(
-            (0.03..0.22).contains(&within),
-            "channel {}: {within} between plates",
-            c + 1
-        );
+        assert!((0.45..1.39).contains(&between), "channel {}: {between} between experiments", c + 1);
+        assert!((0.03..0.22).contains(&within), "channel {}: {within} between plates", c + 1);
     }
 }
 
@@ -297,11 +244,7 @@ fn refuses_what_it_cannot_make_and_a_folder_in_use() {
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "{flags:?}: {stderr}");
         assert!(stderr.contains(expected), "{flags:?}: {stderr}");
-        assert_eq!(
-            fs::read_dir(dir.path()).unwrap().count(),
-            1,
-            "{flags:?} left something behind"
-        );
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "{flags:?} left something behind");
     };
     check(&[], "expected a folder that is new or empty, found mine.txt");
     check(&["--channels", "7"], "--channels: expected 1 to 6, found 7");

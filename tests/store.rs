@@ -13,14 +13,7 @@ use common::{Fixture, site_pixels, small};
 
 fn packed(codec: Codec) -> Fixture {
     let fixture = Fixture::kaggle(small());
-    pack(
-        &PackConfig {
-            codec,
-            ..fixture.config()
-        },
-        &|_| {},
-    )
-    .unwrap();
+    pack(&PackConfig { codec, ..fixture.config() }, &|_| {}).unwrap();
     fixture
 }
 
@@ -56,19 +49,9 @@ fn each_lie_in_the_metadata_is_named_with_its_line() {
             "metadata.csv:4: expected a class of classes.csv, found 4711",
         ),
         ("metadata.csv", "_B02_2,", "_B02_1,", "metadata.csv:3: expected site_id"),
-        (
-            "metadata.csv",
-            "crc32c",
-            "crc",
-            "metadata.csv:1: expected site_id,well_id",
-        ),
+        ("metadata.csv", "crc32c", "crc", "metadata.csv:1: expected site_id,well_id"),
         ("classes.csv", "1109,1109", "1109,7", "expected one class for siRNA"),
-        (
-            "pixels.zarr/zarr.json",
-            "\"format\": 1",
-            "\"format\": 9",
-            "expected format 1",
-        ),
+        ("pixels.zarr/zarr.json", "\"format\": 1", "\"format\": 9", "expected format 1"),
     ];
     for (path, from, to, message) in lies {
         let fixture = packed(Codec::Raw);
@@ -82,12 +65,9 @@ fn each_lie_in_the_metadata_is_named_with_its_line() {
 fn a_site_that_is_not_there_is_an_error_not_a_black_image() {
     let fixture = packed(Codec::Zstd(3));
     let store = Store::open(&fixture.store()).unwrap();
-    for (experiment, plate, well, site) in [
-        ("HEPG2-01", 1, "B02", 3),
-        ("HEPG2-01", 9, "B02", 1),
-        ("no-1", 1, "B02", 1),
-        ("HEPG2-01", 1, "b2", 1),
-    ] {
+    for (experiment, plate, well, site) in
+        [("HEPG2-01", 1, "B02", 3), ("HEPG2-01", 9, "B02", 1), ("no-1", 1, "B02", 1), ("HEPG2-01", 1, "b2", 1)]
+    {
         let error = store.site(experiment, plate, well, site).unwrap_err();
         assert!(matches!(error, Error::NoSuchSite { .. }), "{error}");
     }
@@ -100,37 +80,19 @@ fn a_site_that_is_not_there_is_an_error_not_a_black_image() {
     bytes[index + 80..].copy_from_slice(&crc.to_le_bytes());
     fs::write(path, bytes).unwrap();
     let error = store.site("HEPG2-01", 1, "B02", 1).unwrap_err();
-    assert!(
-        error.is_data_fault() && error.to_string().contains("expected chunk 0"),
-        "{error}"
-    );
+    assert!(error.is_data_fault() && error.to_string().contains("expected chunk 0"), "{error}");
 }
 
 #[test]
 fn a_black_site_is_stored_and_read() {
     let fixture = Fixture::bare(small());
     for channel in [1, 2] {
-        common::write_png(
-            &fixture.image(&format!("RPE-02/Plate1/B03_s1_w{channel}.png")),
-            (12, 10),
-            &[0; 120],
-        );
+        common::write_png(&fixture.image(&format!("RPE-02/Plate1/B03_s1_w{channel}.png")), (12, 10), &[0; 120]);
     }
     for codec in [Codec::Raw, Codec::Zstd(3)] {
         let dst = fixture.path().join(codec.to_string());
-        pack(
-            &PackConfig {
-                codec,
-                dst: dst.clone(),
-                ..fixture.config()
-            },
-            &|_| {},
-        )
-        .unwrap();
-        assert_eq!(
-            Store::open(&dst).unwrap().site("RPE-02", 1, "B03", 1).unwrap(),
-            [0; 240]
-        );
+        pack(&PackConfig { codec, dst: dst.clone(), ..fixture.config() }, &|_| {}).unwrap();
+        assert_eq!(Store::open(&dst).unwrap().site("RPE-02", 1, "B03", 1).unwrap(), [0; 240]);
     }
 }
 
@@ -158,12 +120,7 @@ fn a_shard_that_shrinks_while_it_is_open_ends_in_an_error() {
         let plate = "HEPG2-01/Plate1".parse().unwrap();
         let shard = store.shard(&plate, 0).unwrap();
         let path = fixture.store().join("pixels.zarr/HEPG2-01/Plate1/c/0/0/0/0");
-        fs::File::options()
-            .write(true)
-            .open(&path)
-            .unwrap()
-            .set_len(100)
-            .unwrap();
+        fs::File::options().write(true).open(&path).unwrap().set_len(100).unwrap();
         let mut pixels = vec![0; store.spec().site_bytes()];
         let result: Result<()> = shard.read(4, &mut Decoder::default(), &mut Vec::new(), &mut pixels);
         assert!(result.unwrap_err().to_string().contains("Plate1/c/0/0/0/0"));

@@ -16,11 +16,7 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
 fn verify(store: &Path, depth: Depth) -> Report {
-    let config = StoreConfig {
-        root: store.to_owned(),
-        depth,
-        manifest: None,
-    };
+    let config = StoreConfig { root: store.to_owned(), depth, manifest: None };
     verify_store(&config, &|_| {}).unwrap()
 }
 
@@ -29,15 +25,7 @@ fn packed(codec: Codec) -> Fixture {
     // One site is left out, so that the store has every kind of file there is.
     fs::write(fixture.image("test/RPE-02/Plate2/C03_s1_w1.png"), b"x").unwrap();
     let on_error = cellshard::pack::OnError::Skip;
-    pack(
-        &PackConfig {
-            codec,
-            on_error,
-            ..fixture.config()
-        },
-        &|_| {},
-    )
-    .unwrap();
+    pack(&PackConfig { codec, on_error, ..fixture.config() }, &|_| {}).unwrap();
     fixture
 }
 
@@ -149,12 +137,7 @@ fn shard_sites_of(files: &std::collections::BTreeMap<String, Vec<u8>>, path: &st
         let shard = cells[12].parse::<usize>().unwrap() / 5;
         path == format!("pixels.zarr/{}/c/{shard}/0/0/0", cells[11])
     };
-    metadata
-        .lines()
-        .skip(1)
-        .filter(in_shard)
-        .map(|line| line.split(',').next().unwrap().to_owned())
-        .collect()
+    metadata.lines().skip(1).filter(in_shard).map(|line| line.split(',').next().unwrap().to_owned()).collect()
 }
 
 #[test]
@@ -189,11 +172,7 @@ fn without_the_list_of_all_damage_is_told_apart_all_the_same() {
         fs::remove_file(fixture.store().join("SHA256SUMS")).unwrap();
         let report = verify(&fixture.store(), Depth::Deep);
         assert_eq!(
-            report
-                .findings
-                .iter()
-                .map(|f| (f.kind, f.path.as_str()))
-                .collect::<Vec<_>>(),
+            report.findings.iter().map(|f| (f.kind, f.path.as_str())).collect::<Vec<_>>(),
             [(Kind::Missing, "SHA256SUMS")]
         );
         for plate in ["HEPG2-01/Plate1", "HEPG2-01/Plate2", "RPE-02/Plate1", "RPE-02/Plate2"] {
@@ -218,20 +197,11 @@ fn a_store_that_arrived_half_is_compared_with_a_list_kept_elsewhere() {
     let fixture = packed(Codec::Zstd(3));
     let kept = fixture.path().join("kept.sha256");
     fs::copy(fixture.store().join("SHA256SUMS"), &kept).unwrap();
-    let lost = [
-        "SHA256SUMS",
-        "metadata.csv",
-        "pixels.zarr/RPE-02/Plate2/c/2/0/0/0",
-        "plates/RPE-02/Plate2/sites.csv",
-    ];
+    let lost = ["SHA256SUMS", "metadata.csv", "pixels.zarr/RPE-02/Plate2/c/2/0/0/0", "plates/RPE-02/Plate2/sites.csv"];
     for path in lost {
         fs::remove_file(fixture.store().join(path)).unwrap();
     }
-    let config = StoreConfig {
-        root: fixture.store(),
-        depth: Depth::Full,
-        manifest: Some(kept.clone()),
-    };
+    let config = StoreConfig { root: fixture.store(), depth: Depth::Full, manifest: Some(kept.clone()) };
     let report = verify_store(&config, &|_| {}).unwrap();
     let damaged: BTreeSet<&str> = report.damaged().collect();
     assert_eq!(damaged, BTreeSet::from(lost));
@@ -247,34 +217,18 @@ fn files_that_are_whole_but_do_not_belong_together_are_found() {
         let hash = |path: &str| manifest::Entry::of(path, &fs::read(store.join(path)).unwrap());
         let list = store.join(plate).join("files.sha256");
         let entries = manifest::parse(&fs::read_to_string(&list).unwrap(), "x").unwrap();
-        fs::write(
-            &list,
-            manifest::format(&entries.iter().map(|entry| hash(&entry.path)).collect::<Vec<_>>()),
-        )
-        .unwrap();
+        fs::write(&list, manifest::format(&entries.iter().map(|entry| hash(&entry.path)).collect::<Vec<_>>())).unwrap();
         let sums = store.join("SHA256SUMS");
         let entries = manifest::parse(&fs::read_to_string(&sums).unwrap(), "x").unwrap();
-        let entries: Vec<_> = entries
-            .iter()
-            .map(|entry| manifest::Entry {
-                size: None,
-                ..hash(&entry.path)
-            })
-            .collect();
+        let entries: Vec<_> = entries.iter().map(|entry| manifest::Entry { size: None, ..hash(&entry.path) }).collect();
         fs::write(&sums, manifest::format(&entries)).unwrap();
     };
-    let lies: [(&str, &str, &str); 5] = [
-        (
-            "metadata.csv",
-            "HEPG2-01,1,B03,1,treatment,7,7",
-            "HEPG2-01,1,B03,1,treatment,3,3",
-        ),
+    let lies: [(&str, &str, &str); 7] = [
+        ("metadata.csv", "HEPG2-01,1,B03,1,treatment,7,7", "HEPG2-01,1,B03,1,treatment,3,3"),
         ("plates/HEPG2-01/Plate1/sites.csv", "treatment,7,7", "treatment,3,3"),
-        (
-            "plates/HEPG2-01/Plate1/histogram.csv",
-            "negative_control,1,",
-            "negative_control,2,",
-        ),
+        ("plates/HEPG2-01/Plate1/histogram.csv", "negative_control,1,", "negative_control,2,"),
+        ("plates/HEPG2-01/Plate1/pixel_stats.csv", "1,B02,1,1,", "1,B02,1,2,"),
+        ("plates/HEPG2-01/Plate1/comoments.csv", "control,1,1,", "control,1,1,1"),
         ("pixels.zarr/HEPG2-01/Plate1/zarr.json", "[\n    12,", "[\n    13,"),
         ("classes.csv", "1109,1109,positive_control\n", ""),
     ];
@@ -287,10 +241,7 @@ fn files_that_are_whole_but_do_not_belong_together_are_found() {
         reseal(&fixture.store());
         let report = verify(&fixture.store(), Depth::Full);
         assert!(
-            report
-                .findings
-                .iter()
-                .any(|finding| finding.kind == Kind::Contradiction),
+            report.findings.iter().any(|finding| finding.kind == Kind::Contradiction),
             "{path}: {:?}",
             report.findings
         );
@@ -300,22 +251,15 @@ fn files_that_are_whole_but_do_not_belong_together_are_found() {
     let other = fs::read(fixture.store().join("pixels.zarr/HEPG2-01/Plate1/c/1/0/0/0")).unwrap();
     fs::write(full, other).unwrap();
     reseal(&fixture.store());
-    assert_eq!(
-        verify(&fixture.store(), Depth::Deep).findings[0].sites.len(),
-        5,
-        "sites of another shard"
-    );
+    assert_eq!(verify(&fixture.store(), Depth::Deep).findings[0].sites.len(), 5, "sites of another shard");
 }
 
 #[test]
 fn a_list_written_before_an_upload_shows_what_changed_in_it() {
     let fixture = Fixture::kaggle(small());
     let list = fixture.path().join("list.sha256");
-    let config = SourceConfig {
-        root: fixture.data(),
-        ..SourceConfig::default()
-    };
-    let report = verify_tree(&config, Some(&list), &|_| {}, &|_| {}).unwrap();
+    let config = SourceConfig { root: fixture.data(), ..SourceConfig::default() };
+    let report = verify_tree(&config, Some(&[&list]), &|_| {}, &|_| {}).unwrap();
     assert_eq!((report.faults, report.sites, report.list.len()), (vec![], 48, 100));
     fs::write(&list, manifest::format(&report.list)).unwrap();
     assert_eq!(compare_tree(&fixture.data(), &list, &|_| {}).unwrap().findings, []);
@@ -325,12 +269,7 @@ fn a_list_written_before_an_upload_shows_what_changed_in_it() {
 #[test]
 fn the_sources_of_a_store_show_what_changed_since() {
     let fixture = packed(Codec::Zstd(3));
-    assert_eq!(
-        compare_tree(&fixture.data(), &fixture.store(), &|_| {})
-            .unwrap()
-            .findings,
-        []
-    );
+    assert_eq!(compare_tree(&fixture.data(), &fixture.store(), &|_| {}).unwrap().findings, []);
     check_changes(&fixture, &fixture.store(), false);
 }
 
@@ -360,12 +299,91 @@ fn a_raw_tree_is_held_to_the_rules_of_pack() {
     let fixture = Fixture::kaggle(small());
     fs::write(fixture.image("train/HEPG2-01/Plate1/B03_s1_w1.png"), b"GIF89a").unwrap();
     fs::remove_file(fixture.image("train/HEPG2-01/Plate2/B03_s1_w1.png")).unwrap();
-    let config = SourceConfig {
-        root: fixture.data(),
-        ..SourceConfig::default()
-    };
+    let config = SourceConfig { root: fixture.data(), ..SourceConfig::default() };
     let report = verify_tree(&config, None, &|_| {}, &|_| {}).unwrap();
     assert_eq!(report.faults, fixture.pack().faults);
     let kinds: Vec<FaultKind> = report.faults.iter().map(|fault| fault.kind).collect();
     assert_eq!(kinds, [FaultKind::Undecodable, FaultKind::MissingChannel]);
+}
+
+#[test]
+fn a_quick_look_sees_every_cut_and_every_loss() {
+    let fixture = packed(Codec::Zstd(3));
+    for (path, bytes) in contents(&fixture.store()) {
+        let full = fixture.store().join(&path);
+        for cut in [0, bytes.len() - 1] {
+            fs::write(&full, &bytes[..cut]).unwrap();
+            let report = verify(&fixture.store(), Depth::Quick);
+            assert!(report.damaged().any(|damaged| damaged == path), "{path} cut to {cut}: {:?}", report.findings);
+        }
+        fs::remove_file(&full).unwrap();
+        let report = verify(&fixture.store(), Depth::Quick);
+        assert!(report.damaged().any(|damaged| damaged == path), "{path} lost: {:?}", report.findings);
+        fs::write(&full, bytes).unwrap();
+    }
+}
+
+#[test]
+fn lost_plates_are_named_even_where_all_lists_are_lost() {
+    for depth in [Depth::Quick, Depth::Full, Depth::Deep] {
+        let fixture = packed(Codec::Zstd(3));
+        let lost = ["plates/RPE-02/Plate1", "pixels.zarr/RPE-02/Plate1/c"];
+        fs::remove_file(fixture.store().join("SHA256SUMS")).unwrap();
+        for dir in lost {
+            fs::remove_dir_all(fixture.store().join(dir)).unwrap();
+        }
+        let report = verify(&fixture.store(), depth);
+        let damaged: BTreeSet<&str> = report.damaged().collect();
+        for path in [
+            "plates/RPE-02/Plate1/sites.csv",
+            "plates/RPE-02/Plate1/files.sha256",
+            "pixels.zarr/RPE-02/Plate1/c/2/0/0/0",
+        ] {
+            assert!(damaged.contains(path), "{depth:?}: {damaged:?}");
+        }
+        let n_sites: usize = report.findings.iter().map(|finding| finding.sites.len()).sum();
+        assert_eq!(n_sites, 12, "{depth:?}: {:?}", report.findings);
+    }
+}
+
+#[test]
+fn sites_are_named_without_the_document_of_the_store() {
+    let fixture = packed(Codec::Zstd(3));
+    fs::write(fixture.store().join("pixels.zarr/zarr.json"), "{}").unwrap();
+    let shard = "pixels.zarr/HEPG2-01/Plate1/c/0/0/0/0";
+    let mut bytes = fs::read(fixture.store().join(shard)).unwrap();
+    bytes[9] ^= 1;
+    fs::write(fixture.store().join(shard), bytes).unwrap();
+    let report = verify(&fixture.store(), Depth::Full);
+    let finding = report.findings.iter().find(|finding| finding.path == shard).unwrap();
+    assert_eq!(sites(finding), BTreeSet::from(["HEPG2-01_1_B02_1".to_owned()]));
+
+    fs::remove_dir_all(fixture.store().join("pixels.zarr")).unwrap();
+    let report = verify(&fixture.store(), Depth::Full);
+    let n_sites: usize = report.findings.iter().map(|finding| finding.sites.len()).sum();
+    assert_eq!(n_sites, 47, "every site is gone");
+}
+
+#[test]
+fn a_tree_with_checksums_and_plates_of_its_own_is_no_store() {
+    let fixture = Fixture::bare(small());
+    fs::create_dir(fixture.data().join("plates")).unwrap();
+    fs::write(fixture.data().join("SHA256SUMS"), "0123  RPE-02/Plate1/B02_s1_w1.png\n").unwrap();
+    assert!(!cellshard::verify::is_store(&fixture.data()));
+    let store = packed(Codec::Raw);
+    assert!(cellshard::verify::is_store(&store.store()));
+}
+
+#[test]
+fn links_in_circles_and_pipes_do_not_hold_it_up() {
+    let fixture = packed(Codec::Raw);
+    for name in ["a", "b"] {
+        std::os::unix::fs::symlink(".", fixture.store().join(name)).unwrap();
+    }
+    assert_eq!(verify(&fixture.store(), Depth::Full).findings, []);
+    fs::remove_file(fixture.store().join("metadata.csv")).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(fixture.store().join("metadata.csv")).status().unwrap();
+    assert!(made.success());
+    let report = verify(&fixture.store(), Depth::Deep);
+    assert!(report.findings.iter().any(|f| (f.kind, f.path.as_str()) == (Kind::Unreadable, "metadata.csv")));
 }

@@ -29,6 +29,14 @@ pub fn run(body: impl FnOnce() -> anyhow::Result<Exit>) -> ExitCode {
     }
 }
 
+/// Takes the result of printing: that nobody reads on (`| head`) is no error, and does not change the exit code.
+///
+/// # Errors
+/// Any other error.
+pub fn show(printed: anyhow::Result<()>) -> anyhow::Result<()> {
+    printed.or_else(|error| if is_broken_pipe(&error) { Ok(()) } else { Err(error) })
+}
+
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let io = error.downcast_ref::<io::Error>();
     io.is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)

@@ -7,7 +7,7 @@ mod source_args;
 pub mod statistics;
 mod table;
 
-pub use exit::{Exit, run};
+pub use exit::{Exit, run, show};
 pub use progress::Progress;
 pub use source_args::SourceArgs;
 pub use table::{Align, Table, bytes, count, plural};
@@ -29,8 +29,6 @@ pub fn threads(asked: Option<usize>) -> crate::Result<usize> {
 /// # Errors
 /// If it is 0 or beyond reason.
 pub fn limit_threads(asked: Option<usize>) -> anyhow::Result<()> {
-    rayon::ThreadPoolBuilder::new()
-        .num_threads(threads(asked)?)
-        .build_global()?;
+    rayon::ThreadPoolBuilder::new().num_threads(threads(asked)?).build_global()?;
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Progress of one long step, on the screen until it is dropped,, in units of the caller's choice.
+/// Progress of one long step, on the screen until it is dropped, in units of the caller's choice.
 pub struct Progress(ProgressBar);
 
 impl Progress {

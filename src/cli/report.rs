@@ -1,9 +1,8 @@
 //! What the programs print: results to stdout, notes to stderr. Faults are summed up by kind, with a few examples, so
 //! that a broken upload of 125,000 images does not scroll the reason off the screen.
 
-use std::fs::File;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context;
 use serde::Serialize;
@@ -23,14 +22,6 @@ const EXAMPLES: usize = 3;
 const FINDINGS: usize = 20;
 /// Sites that are shown of each file.
 const SITES: usize = 8;
-
-/// Creates a file that a report will go to, before the long work starts.
-///
-/// # Errors
-/// If it cannot be created.
-pub fn create(path: &PathBuf) -> anyhow::Result<File> {
-    File::create(path).with_context(|| format!("{}: cannot create", path.display()))
-}
 
 /// Prints JSON to stdout.
 ///
@@ -73,33 +64,23 @@ fn write_plan(out: &mut impl Write, plan: &Plan) -> io::Result<()> {
         "source     {} layout, {} x {height} x {width} pixels a site, {classes}",
         plan.layout, plan.channels
     )?;
-    let done = if plan.plates_done > 0 {
-        format!(", {} done before", plan.plates_done)
-    } else {
-        String::new()
-    };
+    let done = if plan.plates_done > 0 { format!(", {} done before", plan.plates_done) } else { String::new() };
     writeln!(out, "plates     {}{done}", plan.plates)?;
-    if !plan.strangers.is_empty() {
-        let first = plan
-            .strangers
-            .iter()
-            .take(EXAMPLES)
-            .map(String::as_str)
-            .collect::<Vec<_>>()
-            .join(", ");
-        let more = if plan.strangers.len() > EXAMPLES { ", ..." } else { "" };
-        writeln!(
-            out,
-            "ignored    {} that are no images of this layout: {first}{more}",
-            files(plan.strangers.len())
-        )?;
+    write_notes(out, &plan.strangers, &plan.unusual)
+}
+
+/// What is no fault, but what a user would want to know.
+fn write_notes(out: &mut impl Write, strangers: &[String], unusual: &[String]) -> io::Result<()> {
+    if !strangers.is_empty() {
+        let first = strangers.iter().take(EXAMPLES).map(String::as_str).collect::<Vec<_>>().join(", ");
+        let more = if strangers.len() > EXAMPLES { ", ..." } else { "" };
+        writeln!(out, "ignored    {} that are no images of this layout: {first}{more}", files(strangers.len()))?;
     }
-    for plate in plan.uneven_plates.iter().take(EXAMPLES) {
-        writeln!(out, "warning    {plate}")?;
+    for note in unusual.iter().take(EXAMPLES) {
+        writeln!(out, "warning    {note}")?;
     }
-    if plan.uneven_plates.len() > EXAMPLES {
-        let n = count((plan.uneven_plates.len() - EXAMPLES) as u64);
-        writeln!(out, "           and {n} more plates with other sites than most")?;
+    if unusual.len() > EXAMPLES {
+        writeln!(out, "           and {} more like these", count((unusual.len() - EXAMPLES) as u64))?;
     }
     Ok(())
 }
@@ -143,43 +124,27 @@ pub fn pack(report: &PackReport, dst: &Path, as_json: bool) -> anyhow::Result<()
             report.seconds,
         )?;
     } else if report.plan.plates_to_pack == 0 {
-        writeln!(
-            out,
-            "packed     nothing: all is done and unchanged ({:.2} s)",
-            report.seconds
-        )?;
+        writeln!(out, "packed     nothing: all is done and unchanged ({:.2} s)", report.seconds)?;
     }
     write_faults_summary(&mut out, &report.faults)?;
     if report.rejected_before > 0 {
         let n = count(report.rejected_before);
-        writeln!(
-            out,
-            "left out   {n} by earlier runs: {}",
-            dst.join("rejected.csv").display()
-        )?;
+        writeln!(out, "left out   {n} by earlier runs: {}", dst.join("rejected.csv").display())?;
     }
     let refused = report.plan.plates_to_pack - report.plates_packed;
-    if report.finished {
+    if refused > 0 {
+        let (plates, dst) = (plural(refused as u64, "plate"), dst.display());
+        if report.finished {
+            writeln!(out, "store      {dst} is finished, but {plates} stayed as they were because of these faults")?;
+        } else {
+            writeln!(out, "store      {dst} is not finished: {plates} left out because of these faults")?;
+        }
+        writeln!(out, "           mend the source and run again, or pack what is whole with --on-error skip")?;
+    } else if report.finished {
         writeln!(out, "store      {} is finished", dst.display())?;
-    } else if refused > 0 {
-        let plates = plural(refused as u64, "plate");
-        writeln!(
-            out,
-            "store      not finished: {plates} left out because of these faults"
-        )?;
-        writeln!(
-            out,
-            "           mend the source and run again, or pack what is whole with --on-error skip"
-        )?;
     } else {
         let n = report.waiting_for.len();
-        let first = report
-            .waiting_for
-            .iter()
-            .take(EXAMPLES)
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join(", ");
+        let first = report.waiting_for.iter().take(EXAMPLES).map(ToString::to_string).collect::<Vec<_>>().join(", ");
         let more = if n > EXAMPLES { ", ..." } else { "" };
         writeln!(
             out,
@@ -208,24 +173,10 @@ pub fn verify(path: &Path, report: &Report, is_store: bool, as_json: bool) -> an
     }
     let mut out = io::stdout().lock();
     let what = if is_store { "store" } else { "tree" };
-    let sites = if is_store {
-        format!(", {}", plural(report.sites, "site"))
-    } else {
-        String::new()
-    };
-    writeln!(
-        out,
-        "{what:<10} {}: {}{sites}",
-        path.display(),
-        plural(report.files, "file")
-    )?;
+    let sites = if is_store { format!(", {}", plural(report.sites, "site")) } else { String::new() };
+    writeln!(out, "{what:<10} {}: {}{sites}", path.display(), plural(report.files, "file"))?;
     let rate = bytes((report.bytes as f64 / report.seconds.max(1e-3)) as u64);
-    writeln!(
-        out,
-        "read       {} in {:.2} s ({rate}/s)",
-        bytes(report.bytes),
-        report.seconds
-    )?;
+    writeln!(out, "read       {} in {:.2} s ({rate}/s)", bytes(report.bytes), report.seconds)?;
     for kind in Kind::ALL {
         let of_kind: Vec<&Finding> = report.findings.iter().filter(|finding| finding.kind == kind).collect();
         if of_kind.is_empty() {
@@ -236,18 +187,10 @@ pub fn verify(path: &Path, report: &Report, is_store: bool, as_json: bool) -> an
             writeln!(out, "           {}: {}", finding.path, finding.detail)?;
             for site in finding.sites.iter().take(SITES) {
                 let (well, plate) = (site.well.well, &site.well.plate);
-                writeln!(
-                    out,
-                    "             site {} {} {well} {}",
-                    plate.experiment, plate.plate, site.site
-                )?;
+                writeln!(out, "             site {} {} {well} {}", plate.experiment, plate.plate, site.site)?;
             }
             if finding.sites.len() > SITES {
-                writeln!(
-                    out,
-                    "             and {} more sites",
-                    count((finding.sites.len() - SITES) as u64)
-                )?;
+                writeln!(out, "             and {} more sites", count((finding.sites.len() - SITES) as u64))?;
             }
         }
         if of_kind.len() > FINDINGS {
@@ -256,17 +199,15 @@ pub fn verify(path: &Path, report: &Report, is_store: bool, as_json: bool) -> an
     }
     let damaged = report.damaged().count() as u64;
     let sites: usize = report.findings.iter().map(|finding| finding.sites.len()).sum();
+    let remedy = "send them again, or mend them from the source with pack --rehash";
     match (report.findings.is_empty(), damaged) {
         (true, _) => writeln!(out, "result     whole")?,
         (false, 0) => writeln!(out, "result     not whole")?,
         (false, n) if !is_store => writeln!(out, "result     not whole: {} to send again", plural(n, "file"))?,
         (false, n) => {
             let sites = plural(sites as u64, "site");
-            writeln!(
-                out,
-                "result     not whole: {} to send again, {sites} unreadable until then",
-                plural(n, "file")
-            )?;
+            writeln!(out, "result     not whole: {} to send again, {sites} unreadable until then", plural(n, "file"))?;
+            writeln!(out, "           {remedy}")?;
         }
     }
     Ok(())
@@ -294,24 +235,17 @@ pub fn tree(path: &Path, report: &TreeReport, list: Option<&Path>, as_json: bool
             "sites": report.sites,
             "bytes_read": report.bytes,
             "seconds": report.seconds,
+            "strangers": report.strangers,
+            "unusual": report.unusual,
             "faults": faults_json(&report.faults),
         }));
     }
     let mut out = io::stdout().lock();
     let [height, width] = report.size;
     let (plates, sites) = (plural(report.plates, "plate"), plural(report.sites, "site"));
-    writeln!(
-        out,
-        "tree       {}: {plates}, {sites} of {} x {height} x {width}",
-        path.display(),
-        report.channels
-    )?;
-    writeln!(
-        out,
-        "decoded    {} of PNGs in {:.2} s",
-        bytes(report.bytes),
-        report.seconds
-    )?;
+    writeln!(out, "tree       {}: {plates}, {sites} of {} x {height} x {width}", path.display(), report.channels)?;
+    writeln!(out, "decoded    {} of PNGs in {:.2} s", bytes(report.bytes), report.seconds)?;
+    write_notes(&mut out, &report.strangers, &report.unusual)?;
     write_faults_summary(&mut out, &report.faults)?;
     if let Some(list) = list {
         writeln!(out, "written    {}: {}", list.display(), files(report.list.len()))?;
@@ -321,15 +255,12 @@ pub fn tree(path: &Path, report: &TreeReport, list: Option<&Path>, as_json: bool
     Ok(())
 }
 
-/// Starts a file that takes the place of `path` when it is complete.
+/// Starts a file, before the long work, that takes the place of `path` when it is complete.
 ///
 /// # Errors
 /// If its folder cannot be written to.
 pub fn create_beside(path: &Path) -> anyhow::Result<NamedTempFile> {
-    let parent = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     NamedTempFile::new_in(parent).with_context(|| format!("{}: cannot create", path.display()))
 }
 
@@ -343,18 +274,6 @@ pub fn persist(mut file: NamedTempFile, path: &Path, text: &str) -> anyhow::Resu
     file.as_file().sync_all().with_context(place)?;
     file.persist(path).with_context(place)?;
     Ok(())
-}
-
-/// Writes lines to a file.
-///
-/// # Errors
-/// If it cannot be written.
-pub fn write_lines<'a>(file: &mut File, lines: impl Iterator<Item = &'a str>) -> io::Result<()> {
-    let mut out = io::BufWriter::new(file);
-    for line in lines {
-        writeln!(out, "{line}")?;
-    }
-    out.flush()
 }
 
 /// Sums faults up by kind, with examples.
@@ -402,25 +321,14 @@ pub fn faults_json(faults: &[Fault]) -> Value {
     faults.iter().map(fault).collect()
 }
 
-/// Writes every fault as CSV.
-///
-/// # Errors
-/// If the file cannot be written.
-pub fn write_faults(file: &mut File, faults: &[Fault]) -> io::Result<()> {
-    let mut out = io::BufWriter::new(file);
-    writeln!(out, "plate,well,site,kind,file,detail")?;
-    for Fault {
-        plate,
-        well,
-        site,
-        kind,
-        file,
-        detail,
-    } in faults
-    {
+/// Every fault as CSV.
+#[must_use]
+pub fn faults_csv(faults: &[Fault]) -> String {
+    let mut out = "plate,well,site,kind,file,detail\n".to_owned();
+    for Fault { plate, well, site, kind, file, detail } in faults {
         let site = site.map(|site| site.to_string()).unwrap_or_default();
         let (file, detail) = (crate::classes::csv_field(file), crate::classes::csv_field(detail));
-        writeln!(out, "{plate},{well},{site},{},{file},{detail}", kind.name())?;
+        out += &format!("{plate},{well},{site},{},{file},{detail}\n", kind.name());
     }
-    out.flush()
+    out
 }

@@ -22,6 +22,9 @@ pub struct SourceArgs {
     /// A file of wells (HUVEC-06_1_B18, one a line) that really have fewer sites; RxRx1's four are known
     #[arg(long, value_name = "FILE")]
     known_partial: Option<PathBuf>,
+    /// Channels of a site [default: as many as most sites have]
+    #[arg(long, value_name = "COUNT")]
+    channels: Option<usize>,
     /// Only these experiments, such as HEPG2-01,HEPG2-02 [default: all]
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     experiments: Vec<String>,
@@ -53,6 +56,7 @@ impl SourceArgs {
             metadata: self.metadata.clone(),
             classes: self.classes.clone(),
             known_partial: self.known_partial.clone(),
+            channels: self.channels,
             experiments: self.experiments.clone(),
             plates: self.plates.clone(),
         }
@@ -63,6 +67,7 @@ impl SourceArgs {
     pub fn any(&self) -> bool {
         let paths = [&self.metadata, &self.classes, &self.known_partial];
         self.layout.is_some()
+            || self.channels.is_some()
             || paths.iter().any(|path| path.is_some())
             || !self.experiments.is_empty()
             || !self.plates.is_empty()

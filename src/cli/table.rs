@@ -23,10 +23,7 @@ impl Table {
     #[must_use]
     pub fn new<S: Into<String>>(columns: impl IntoIterator<Item = (S, Align)>) -> Self {
         let columns = columns.into_iter().map(|(name, align)| (name.into(), align)).collect();
-        Self {
-            columns,
-            rows: Vec::new(),
-        }
+        Self { columns, rows: Vec::new() }
     }
 
     /// Adds a row.
@@ -44,9 +41,7 @@ impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let header: Vec<String> = self.columns.iter().map(|(name, _)| name.clone()).collect();
         let width = |i: usize| {
-            let cells = std::iter::once(&header)
-                .chain(&self.rows)
-                .map(|row| row[i].chars().count());
+            let cells = std::iter::once(&header).chain(&self.rows).map(|row| row[i].chars().count());
             cells.max().unwrap_or(0)
         };
         let widths: Vec<usize> = (0..self.columns.len()).map(width).collect();

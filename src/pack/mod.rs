@@ -15,9 +15,9 @@ use crate::error::{Error, Result};
 use crate::site::{ImageSize, ParseError, PlateId, parse_number};
 use crate::source::fault::Fault;
 use crate::source::{PlatePlan, Source, SourceConfig};
-use crate::store::merge::Merge;
+use crate::store::merge::{Anew, Merge};
 use crate::store::spec::{ALIGNMENT, DEFAULT_SITES_PER_SHARD, MAX_SITES_PER_SHARD, channels};
-use crate::store::{Codec, StoreSpec, StoreWriter, check_destination};
+use crate::store::{Codec, SHA256SUMS, StoreSpec, StoreWriter, check_destination};
 
 /// Raw pixels that a shard holds at most where `--sites-per-shard` is not given: 77 sites of RxRx1.
 const DEFAULT_SHARD_BYTES: usize = DEFAULT_SITES_PER_SHARD as usize * 6 * 512 * 512;
@@ -55,10 +55,7 @@ impl FromStr for Partition {
         let parse = |(i, n): (&str, &str)| Some((parse_number::<usize>(i)?, parse_number::<usize>(n)?));
         match text.split_once('/').and_then(parse) {
             Some((i, of)) if (1..=of).contains(&i) => Ok(Self { index: i - 1, of }),
-            _ => Err(ParseError {
-                expected: "a part such as 1/3",
-                found: text.to_owned(),
-            }),
+            _ => Err(ParseError { expected: "a part such as 1/3", found: text.to_owned() }),
         }
     }
 }
@@ -80,7 +77,7 @@ pub struct PackConfig {
     pub on_error: OnError,
     /// The part of the plates.
     pub partition: Partition,
-    /// Whether to hash sources whose name, size and time say that they are unchanged.
+    /// Whether to compare the content of all sources, and of the store's own files, not only sizes and times.
     pub rehash: bool,
 }
 
@@ -118,8 +115,8 @@ pub struct Plan {
     pub estimated_bytes: u64,
     /// Files in plate folders that are not images.
     pub strangers: Vec<String>,
-    /// Plates whose wells have other sites than those of most plates.
-    pub uneven_plates: Vec<String>,
+    /// What is no fault but worth a look.
+    pub unusual: Vec<String>,
 }
 
 /// What a run did.
@@ -168,18 +165,11 @@ struct Prepared {
 /// # Errors
 /// If the source cannot be read, or the destination is of another kind.
 pub fn plan(config: &PackConfig) -> Result<(Plan, Vec<Fault>)> {
-    let Prepared {
-        source, plan, to_pack, ..
-    } = in_pool(config.threads, || prepare(config))??;
+    let Prepared { source, plan, to_pack, .. } = in_pool(config.threads, || prepare(config))??;
     let mut faults = Vec::new();
     for plate in to_pack.into_iter().map(|i| &source.plates[i]) {
         faults.extend(plate.faults.iter().cloned());
-        faults.extend(
-            plate
-                .sites
-                .iter()
-                .filter_map(|site| plate.missing_channel(site, source.n_channels)),
-        );
+        faults.extend(plate.sites.iter().filter_map(|site| plate.missing_channel(site, source.n_channels)));
     }
     faults.sort();
     Ok((plan, faults))
@@ -192,15 +182,10 @@ pub fn plan(config: &PackConfig) -> Result<(Plan, Vec<Fault>)> {
 /// Faults of images are no error: they are in the report.
 pub fn pack(config: &PackConfig, progress: &(dyn Fn(Progress) + Sync)) -> Result<PackReport> {
     let start = Instant::now();
-    let Prepared {
-        source,
-        spec,
-        plan,
-        to_pack,
-        rejected_before,
-    } = in_pool(config.threads, || prepare(config))??;
+    let Prepared { source, spec, plan, to_pack, rejected_before } = in_pool(config.threads, || prepare(config))??;
     check_free_space(&config.dst, plan.estimated_bytes)?;
     progress(Progress::Planned(plan.sites_to_pack));
+    let was_finished = config.dst.join(SHA256SUMS).exists();
     let writer = StoreWriter::open(&config.dst, spec.clone(), source.classes.clone())?;
     let plates: Vec<&PlatePlan> = to_pack.iter().map(|&i| &source.plates[i]).collect();
     let packed = pipeline::run(config, &source, &spec, &writer, &plates, progress)?;
@@ -218,10 +203,14 @@ pub fn pack(config: &PackConfig, progress: &(dyn Fn(Progress) + Sync)) -> Result
     report.faults.sort();
     if packed.plates == plates.len() {
         let planned: Vec<PlateId> = source.plates.iter().map(|plate| plate.id.clone()).collect();
-        match writer.merge(&planned)? {
+        let anew = if config.rehash { Anew::Always } else { Anew::IfNeeded };
+        match writer.merge(&planned, anew)? {
             Merge::Finished => report.finished = true,
             Merge::Waiting(plates) => report.waiting_for = plates,
         }
+    } else if was_finished {
+        // What was whole before is whole now, with the whole plates of this run.
+        report.finished = writer.merge(&[], Anew::IfNeeded)? == Merge::Finished;
     }
     report.seconds = start.elapsed().as_secs_f64();
     Ok(report)
@@ -242,11 +231,10 @@ fn prepare(config: &PackConfig) -> Result<Prepared> {
         sites_per_shard: sites_per_shard(config, source.n_channels * source.size.pixels())?,
     };
     check_destination(&config.dst, &spec, &source.classes)?;
+    check_apart(&config.source.root, &config.dst)?;
     let mine: Vec<usize> = (0..source.plates.len()).filter(|&i| config.partition.has(i)).collect();
-    let states: Vec<resume::State> = mine
-        .par_iter()
-        .map(|&i| resume::look_at(config, &source, &spec, &source.plates[i]))
-        .collect::<Result<_>>()?;
+    let states: Vec<resume::State> =
+        mine.par_iter().map(|&i| resume::look_at(config, &source, &spec, &source.plates[i])).collect::<Result<_>>()?;
     let mut to_pack = Vec::new();
     let (mut plates_done, mut rejected_before, mut source_bytes) = (0, 0, 0);
     for (&i, state) in mine.iter().zip(states) {
@@ -275,26 +263,16 @@ fn prepare(config: &PackConfig) -> Result<Prepared> {
         source_bytes,
         estimated_bytes: estimate(&spec, sites_to_pack, source_bytes),
         strangers: source.strangers.clone(),
-        uneven_plates: source.uneven_plates.clone(),
+        unusual: source.unusual.clone(),
     };
-    Ok(Prepared {
-        source,
-        spec,
-        plan,
-        to_pack,
-        rejected_before,
-    })
+    Ok(Prepared { source, spec, plan, to_pack, rejected_before })
 }
 
 fn sites_per_shard(config: &PackConfig, site_bytes: usize) -> Result<u32> {
     match config.sites_per_shard {
         None => Ok(((DEFAULT_SHARD_BYTES / site_bytes) as u32).clamp(1, DEFAULT_SITES_PER_SHARD)),
         Some(n) if (1..=MAX_SITES_PER_SHARD).contains(&n) => Ok(n),
-        Some(n) => Err(Error::refused(
-            "--sites-per-shard",
-            format!("1 to {MAX_SITES_PER_SHARD}"),
-            n,
-        )),
+        Some(n) => Err(Error::refused("--sites-per-shard", format!("1 to {MAX_SITES_PER_SHARD}"), n)),
     }
 }
 
@@ -308,21 +286,25 @@ fn estimate(spec: &StoreSpec, n_sites: u64, source_bytes: u64) -> u64 {
     }
 }
 
+/// Refuses a source that lies in the destination: a store has nothing in it that is not its own.
+fn check_apart(src: &Path, dst: &Path) -> Result<()> {
+    let resolve = |path: &Path| path.canonicalize().ok();
+    match (resolve(src), resolve(dst)) {
+        (Some(src), Some(dst)) if src.starts_with(&dst) => {
+            Err(Error::refused("--dst", "a folder that does not hold the source", dst.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn check_free_space(dst: &Path, needed: u64) -> Result<()> {
-    let existing = dst
-        .ancestors()
-        .find(|path| path.exists())
-        .filter(|path| !path.as_os_str().is_empty());
+    let existing = dst.ancestors().find(|path| path.exists()).filter(|path| !path.as_os_str().is_empty());
     let path = existing.unwrap_or(Path::new("."));
     let stat = rustix::fs::statvfs(path).map_err(|e| Error::io(path, "ask for free space of")(e.into()))?;
     let free = stat.f_bavail * stat.f_frsize;
     if free < needed {
         let mega = |bytes: u64| format!("{} MB", bytes.div_ceil(1_000_000));
-        return Err(Error::refused(
-            dst.display(),
-            format!("{} of free space", mega(needed)),
-            mega(free),
-        ));
+        return Err(Error::refused(dst.display(), format!("{} of free space", mega(needed)), mega(free)));
     }
     Ok(())
 }

@@ -99,11 +99,7 @@ pub(super) fn run(
         }
         let per_shard = spec.sites_per_shard as usize;
         let starts = (0..n_sites).step_by(per_shard).enumerate();
-        jobs.extend(starts.map(|(shard, start)| Job {
-            plate,
-            shard,
-            sites: start..n_sites.min(start + per_shard),
-        }));
+        jobs.extend(starts.map(|(shard, start)| Job { plate, shard, sites: start..n_sites.min(start + per_shard) }));
     }
     let n_lanes = config.threads.min(jobs.len());
     let shared = Shared {
@@ -126,14 +122,10 @@ pub(super) fn run(
             let spawned = shared
                 .spawn(scope, format!("read-{lane}"), move || shared.read(&images))
                 .and_then(|()| {
-                    shared.spawn(scope, format!("pack-{lane}"), move || {
-                        shared.work(&images_in, &pieces, &empties_in)
-                    })
+                    shared.spawn(scope, format!("pack-{lane}"), move || shared.work(&images_in, &pieces, &empties_in))
                 })
                 .and_then(|()| {
-                    shared.spawn(scope, format!("write-{lane}"), move || {
-                        shared.write(&pieces_in, &empties)
-                    })
+                    shared.spawn(scope, format!("write-{lane}"), move || shared.write(&pieces_in, &empties))
                 });
             shared.note(spawned);
         }
@@ -152,22 +144,15 @@ impl Shared<'_> {
         name: String,
         body: impl FnOnce() -> Result<()> + Send + 'scope,
     ) -> Result<()> {
-        let spawned = thread::Builder::new()
-            .name(name)
-            .spawn_scoped(scope, move || self.note(body()));
-        spawned
-            .map(drop)
-            .map_err(|e| Error::refused("--threads", "a number of threads that can be started", e))
+        let spawned = thread::Builder::new().name(name).spawn_scoped(scope, move || self.note(body()));
+        spawned.map(drop).map_err(|e| Error::refused("--threads", "a number of threads that can be started", e))
     }
 
     /// Keeps the first error and has everyone stop.
     fn note(&self, result: Result<()>) {
         if let Err(error) = result {
             self.stopped.store(true, Ordering::Relaxed);
-            self.error
-                .lock()
-                .expect("no thread panics while it holds the error")
-                .get_or_insert(error);
+            self.error.lock().expect("no thread panics while it holds the error").get_or_insert(error);
         }
     }
 
@@ -187,21 +172,10 @@ impl Shared<'_> {
             for site in sites.clone() {
                 let (plate, plan) = self.site(job, site);
                 let files = self.source.read_images(plate.plan, plan);
-                let sources = files
-                    .iter()
-                    .filter_map(|file| Some(Entry::of(&file.path, file.content.as_ref().ok()?)))
-                    .collect();
+                let sources =
+                    files.iter().filter_map(|file| Some(Entry::of(&file.path, file.content.as_ref().ok()?))).collect();
                 // A send fails only if the worker is gone, and then it has said why.
-                if self.stopped.load(Ordering::Relaxed)
-                    || images
-                        .send(Images {
-                            job,
-                            site,
-                            files,
-                            sources,
-                        })
-                        .is_err()
-                {
+                if self.stopped.load(Ordering::Relaxed) || images.send(Images { job, site, files, sources }).is_err() {
                     return Ok(());
                 }
             }
@@ -214,19 +188,11 @@ impl Shared<'_> {
         let mut encoder = Encoder::new(self.spec.codec)?;
         let mut pixels = Vec::new();
         let mut result = ShardYield::default();
-        while let Ok(Images {
-            job,
-            site,
-            files,
-            sources,
-        }) = images.recv()
-        {
+        while let Ok(Images { job, site, files, sources }) = images.recv() {
             let (plate, plan) = self.site(job, site);
             pixels.resize(self.spec.site_bytes(), 0);
             result.sources.extend(sources);
-            let faults = self
-                .source
-                .decode_images(plate.plan, plan, &files, &mut decoder, &mut pixels);
+            let faults = self.source.decode_images(plate.plan, plan, &files, &mut decoder, &mut pixels);
             let mut good = None;
             if !faults.is_empty() {
                 plate.note_fault();
@@ -235,10 +201,7 @@ impl Shared<'_> {
                 let statistics = SiteStatistics::of(&pixels, self.source.n_channels);
                 result.statistics.population_mut(plan.label.population).add(&statistics);
                 let pixel_stats = pixel_stats(&plate.site_id(plan), &statistics);
-                good = Some(GoodSite {
-                    crc32c: crc32c::crc32c(&pixels),
-                    pixel_stats,
-                });
+                good = Some(GoodSite { crc32c: crc32c::crc32c(&pixels), pixel_stats });
                 let mut bytes = empties.try_recv().unwrap_or_default();
                 encoder.encode(&mut pixels, &mut bytes)?;
                 if pieces.send(Piece::Chunk { job, bytes }).is_err() {
@@ -276,10 +239,7 @@ impl Shared<'_> {
                     let Job { plate, shard, sites } = &self.jobs[job];
                     result.file = open.take().map(|writer| writer.finish(sites.len())).transpose()?;
                     if let Some(outcome) = plate.shard_done(*shard, *result, self.writer)? {
-                        self.packed
-                            .lock()
-                            .expect("no thread panics while it holds the sums")
-                            .add(outcome);
+                        self.packed.lock().expect("no thread panics while it holds the sums").add(outcome);
                     }
                 }
             }

@@ -60,10 +60,7 @@ impl<'a> PlateWork<'a> {
     pub(super) fn new(plan: &'a PlatePlan, spec: &StoreSpec, on_error: OnError) -> Self {
         let n_channels = spec.channels.len();
         let known = plan.faults.iter().any(|fault| !fault.kind.is_warning())
-            || plan
-                .sites
-                .iter()
-                .any(|site| plan.missing_channel(site, n_channels).is_some());
+            || plan.sites.iter().any(|site| plan.missing_channel(site, n_channels).is_some());
         Self {
             plan,
             on_error,
@@ -93,24 +90,16 @@ impl<'a> PlateWork<'a> {
 
     /// The place where the plate is built.
     pub(super) fn builder(&self, writer: &StoreWriter) -> Result<Arc<PlateBuilder>> {
-        let mut builder = self
-            .builder
-            .lock()
-            .expect("no thread panics while it holds the builder");
+        let mut builder = self.builder.lock().expect("no thread panics while it holds the builder");
         match &*builder {
             Some(builder) => Ok(Arc::clone(builder)),
-            None => Ok(Arc::clone(
-                builder.insert(Arc::new(writer.plate_builder(&self.plan.id)?)),
-            )),
+            None => Ok(Arc::clone(builder.insert(Arc::new(writer.plate_builder(&self.plan.id)?)))),
         }
     }
 
     /// The id of one of the plate's sites.
     pub(super) fn site_id(&self, site: &SitePlan) -> SiteId {
-        let well = WellId {
-            plate: self.plan.id.clone(),
-            well: site.well,
-        };
+        let well = WellId { plate: self.plan.id.clone(), well: site.well };
         SiteId { well, site: site.site }
     }
 
@@ -132,10 +121,7 @@ impl<'a> PlateWork<'a> {
 
     /// Commits the plate, or drops it if a fault keeps it out. A plate without sites goes straight here.
     pub(super) fn finish(&self, shards: Vec<ShardYield>, writer: &StoreWriter) -> Result<PlateOutcome> {
-        let mut outcome = PlateOutcome {
-            faults: self.plan.faults.clone(),
-            ..PlateOutcome::default()
-        };
+        let mut outcome = PlateOutcome { faults: self.plan.faults.clone(), ..PlateOutcome::default() };
         let mut statistics = PlateStatistics::default();
         let (mut good, mut sources, mut files) = (Vec::new(), Vec::new(), Vec::new());
         // A flag for each site of the shards that have a file; a shard without one has no site to keep.
@@ -164,12 +150,7 @@ impl<'a> PlateWork<'a> {
             let Some(good) = good else { continue };
             let row = sites.len() as u32;
             let label: Label = plan.label.clone();
-            sites.push(SiteRow {
-                id: self.site_id(plan),
-                label,
-                row,
-                crc32c: good.crc32c,
-            });
+            sites.push(SiteRow { id: self.site_id(plan), label, row, crc32c: good.crc32c });
             pixel_stats.extend(good.pixel_stats);
         }
         let listing = Listing {
@@ -192,22 +173,8 @@ impl<'a> PlateWork<'a> {
 
 /// A fault as a row of `rejected.csv`.
 pub(super) fn to_rejected(fault: &Fault) -> Rejected {
-    let Fault {
-        plate,
-        well,
-        site,
-        kind,
-        file,
-        detail,
-    } = fault.clone();
-    Rejected {
-        plate,
-        well,
-        site,
-        reason: kind.name().to_owned(),
-        file,
-        detail,
-    }
+    let Fault { plate, well, site, kind, file, detail } = fault.clone();
+    Rejected { plate, well, site, reason: kind.name().to_owned(), file, detail }
 }
 
 /// One row a site or well, with its first fault, sorted.

@@ -1,19 +1,21 @@
 //! Whether a plate is done: its listing stands, its files are there, and its sources and labels are what they were.
 
-use std::collections::HashMap;
-use std::fs;
+use std::collections::{HashMap, HashSet};
+use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::error::{Error, Result};
 use crate::site::{Label, Well};
+use crate::source::fault::FaultKind;
 use crate::source::{PlatePlan, Source};
 use crate::store::StoreSpec;
 use crate::store::checksum::Sha;
-use crate::store::listing::{FILES, SOURCES, read_list, read_rows};
+use crate::store::listing::{FILES, SOURCES, has_size, read_list, read_rows};
 use crate::store::manifest::Entry;
 use crate::store::rows::{Rejected, SiteRow};
-use crate::store::spec::listing_path;
+use crate::store::spec::{ZARR_JSON, array_path, listing_path};
 
 use super::plate::to_rejected;
 use super::{OnError, PackConfig};
@@ -52,23 +54,31 @@ pub(super) fn look_at(config: &PackConfig, source: &Source, spec: &StoreSpec, pl
     };
     let tolerable = match config.on_error {
         OnError::Skip => true,
-        OnError::Fail => rejected
-            .iter()
-            .all(|row| row.reason == crate::source::fault::FaultKind::NoRow.name()),
+        OnError::Fail => rejected.iter().all(|row| row.reason == FaultKind::NoRow.name()),
     };
+    let document = config.dst.join(array_path(&plate.id)).join(ZARR_JSON);
     let done = tolerable
         && spec.n_shards(sites.len()) + usize::from(!sites.is_empty()) + 6 == files.len()
+        && (sites.is_empty() || fs::read(document).is_ok_and(|found| found == spec.plate_document(sites.len())))
         && same_rows(plate, &sites, &rejected)
         && files.iter().all(|file| has_size(&config.dst, file))
-        && same_sources(config, &dir, &images, &sources)?;
+        && (!config.rehash || files.iter().all(|file| has_content(&config.dst, file)))
+        && same_sources(config, &dir, images, &sources, &rejected)?;
     let n_rejected = rejected.len() as u64;
     Ok(if done { State::Done { n_rejected } } else { to_pack })
 }
 
+fn has_content(store: &Path, file: &Entry) -> bool {
+    Sha::of_file(&store.join(&file.path), &|_| {}).is_ok_and(|(sha, _)| sha == file.sha)
+}
+
 struct Image {
+    well: Well,
+    site: u16,
     path: String,
     size: u64,
-    modified: SystemTime,
+    /// The later of mtime and ctime.
+    changed: SystemTime,
 }
 
 /// The images of a plate that are there.
@@ -83,11 +93,9 @@ fn images(source: &Source, plate: &PlatePlan) -> Result<Vec<Image>> {
             let readable = |found: &fs::Metadata| found.is_file() && found.len() <= source.largest_png();
             if let Some(metadata) = fs::metadata(&full).ok().filter(readable) {
                 let modified = metadata.modified().map_err(Error::io(&full, "read the time of"))?;
-                images.push(Image {
-                    path,
-                    size: metadata.len(),
-                    modified,
-                });
+                let ctime = Duration::new(metadata.ctime().max(0) as u64, metadata.ctime_nsec().max(0) as u32);
+                let changed = modified.max(SystemTime::UNIX_EPOCH + ctime);
+                images.push(Image { well: site.well, site: site.site, path, size: metadata.len(), changed });
             }
         }
     }
@@ -95,53 +103,66 @@ fn images(source: &Source, plate: &PlatePlan) -> Result<Vec<Image>> {
 }
 
 fn same_rows(plate: &PlatePlan, sites: &[SiteRow], rejected: &[Rejected]) -> bool {
-    let planned: HashMap<(Well, u16), &Label> = plate
-        .sites
-        .iter()
-        .map(|site| ((site.well, site.site), &site.label))
-        .collect();
-    let known = sites
-        .iter()
-        .all(|row| planned.get(&(row.id.well.well, row.id.site)) == Some(&&row.label));
+    let planned: HashMap<(Well, u16), &Label> =
+        plate.sites.iter().map(|site| ((site.well, site.site), &site.label)).collect();
+    let known = sites.iter().all(|row| planned.get(&(row.id.well.well, row.id.site)) == Some(&&row.label));
     let left_out: Vec<Rejected> = plate.faults.iter().map(to_rejected).collect();
     let of_sites = rejected.iter().filter(|row| !left_out.contains(row));
     let of_sites: Vec<_> = of_sites.map(|row| row.site.map(|site| (row.well, site))).collect();
-    let all_planned = of_sites
-        .iter()
-        .all(|site| site.is_some_and(|site| planned.contains_key(&site)));
+    let all_planned = of_sites.iter().all(|site| site.is_some_and(|site| planned.contains_key(&site)));
     known
         && all_planned
         && sites.len() + of_sites.len() == planned.len()
         && left_out.iter().all(|row| rejected.contains(row))
 }
 
-fn has_size(store: &Path, file: &Entry) -> bool {
-    fs::metadata(store.join(&file.path)).is_ok_and(|found| Some(found.len()) == file.size)
-}
-
-/// Name and size are compared, and the content where the image is newer than the listing or `rehash` asks for it.
-fn same_sources(config: &PackConfig, dir: &Path, images: &[Image], sources: &[Entry]) -> Result<bool> {
-    if images.len() != sources.len() {
-        return Ok(false);
-    }
+/// Name and size are compared; the content too where the image changed after packing began (its ctime tells also of
+/// those that were put back with their old mtime), where its site was rejected, or where `--rehash` asks for it.
+fn same_sources(
+    config: &PackConfig,
+    dir: &Path,
+    images: Vec<Image>,
+    sources: &[Entry],
+    rejected: &[Rejected],
+) -> Result<bool> {
+    let now = SystemTime::now();
+    let unreadable: HashSet<(Well, Option<u16>)> =
+        sites_rejected(rejected, |reason| reason == FaultKind::Unreadable.name());
+    let suspect: HashSet<(Well, Option<u16>)> = sites_rejected(rejected, |_| true);
+    let (mut known, mut hashed): (HashMap<&str, &Entry>, bool) =
+        (sources.iter().map(|entry| (entry.path.as_str(), entry)).collect(), false);
     let path = dir.join(SOURCES);
-    let listed = fs::metadata(&path)
-        .and_then(|found| found.modified())
-        .map_err(Error::io(&path, "look at"))?;
-    let known: HashMap<&str, &Entry> = sources.iter().map(|entry| (entry.path.as_str(), entry)).collect();
+    let listed = fs::metadata(&path).and_then(|found| found.modified()).map_err(Error::io(&path, "look at"))?;
     for image in images {
-        let Some(entry) = known
-            .get(image.path.as_str())
-            .filter(|entry| entry.size == Some(image.size))
-        else {
+        let site = (image.well, Some(image.site));
+        let Some(entry) = known.remove(image.path.as_str()) else {
+            // It could not be read then; if it cannot be read now, nothing changed.
+            if unreadable.contains(&site) && File::open(config.source.root.join(&image.path)).is_err() {
+                continue;
+            }
             return Ok(false);
         };
-        if config.rehash || image.modified > listed {
-            let (sha, _) = Sha::of_file(&config.source.root.join(&image.path), &|_| {})?;
-            if sha != entry.sha {
-                return Ok(false);
+        if entry.size != Some(image.size) {
+            return Ok(false);
+        }
+        if config.rehash || image.changed > listed || suspect.contains(&site) {
+            hashed = true;
+            match Sha::of_file(&config.source.root.join(&image.path), &|_| {}) {
+                Ok((sha, _)) if sha == entry.sha => {}
+                _ => return Ok(false),
             }
         }
     }
+    if !known.is_empty() {
+        return Ok(false);
+    }
+    if hashed {
+        // Next time these images are older than the listing. Failing to note that only costs time.
+        let _ = File::options().write(true).open(&path).and_then(|file| file.set_modified(now));
+    }
     Ok(true)
+}
+
+fn sites_rejected(rejected: &[Rejected], wanted: impl Fn(&str) -> bool) -> HashSet<(Well, Option<u16>)> {
+    rejected.iter().filter(|row| wanted(&row.reason)).map(|row| (row.well, row.site)).collect()
 }

@@ -99,10 +99,7 @@ mod tests {
             let batches = batches(seed, 12, 4);
             for c in 0..CHANNELS {
                 let experiments: Vec<f32> = batches.iter().map(|plates| plates[0].gain[c]).collect();
-                assert!(
-                    (0.35..1.4).contains(&variation(&experiments)),
-                    "seed {seed} channel {c}"
-                );
+                assert!((0.35..1.4).contains(&variation(&experiments)), "seed {seed} channel {c}");
                 for plates in &batches {
                     let plates: Vec<f32> = plates.iter().map(|batch| batch.gain[c]).collect();
                     assert!((0.03..0.15).contains(&variation(&plates)), "seed {seed} channel {c}");

@@ -48,10 +48,8 @@ impl Biology {
     pub(super) fn of_cell_type(name: &str) -> Self {
         let mut dice = Dice::new(0xce11, &[key(name)]);
         let known = MEANS.iter().find(|(known, _)| *known == name);
-        let means = known.map_or_else(
-            || [3.5, 12.0, 8.0, 7.5, 4.0, 7.0].map(|mean| mean * dice.factor(0.3)),
-            |(_, means)| *means,
-        );
+        let means = known
+            .map_or_else(|| [3.5, 12.0, 8.0, 7.5, 4.0, 7.0].map(|mean| mean * dice.factor(0.3)), |(_, means)| *means);
         let shape = match name {
             "HEPG2" => [118.0, 40.0, 1.35, 0.20, 12.0, 0.75, 0.9, 0.7],
             "HUVEC" => [86.0, 50.0, 2.0, 0.26, 13.5, 0.3, 1.0, 0.8],
@@ -68,16 +66,7 @@ impl Biology {
                 dice.between(0.6, 1.4),
             ],
         };
-        let [
-            cells,
-            radius,
-            elongation,
-            raggedness,
-            nucleus,
-            clumping,
-            texture_scale,
-            fibres,
-        ] = shape;
+        let [cells, radius, elongation, raggedness, nucleus, clumping, texture_scale, fibres] = shape;
         let mut biology = Self {
             cells,
             radius,
@@ -184,28 +173,9 @@ impl Effect {
             let size = common.between(0.6, 1.6) * own.factor(0.15);
             factors[i] = (sign * size * strength * SIGMAS[i]).exp();
         }
-        let [
-            number,
-            size,
-            elongation,
-            raggedness,
-            nucleus,
-            texture_scale,
-            fibres,
-            golgi_spread,
-            intensity @ ..,
-        ] = factors;
-        Self {
-            number,
-            size,
-            elongation,
-            raggedness,
-            nucleus,
-            texture_scale,
-            fibres,
-            golgi_spread,
-            intensity,
-        }
+        let [number, size, elongation, raggedness, nucleus, texture_scale, fibres, golgi_spread, intensity @ ..] =
+            factors;
+        Self { number, size, elongation, raggedness, nucleus, texture_scale, fibres, golgi_spread, intensity }
     }
 }
 
@@ -220,9 +190,8 @@ pub enum Strength {
 
 /// Logarithmic size of a usual change, in the order of [`Effect`]'s fields. Those of the intensities stay well below
 /// what differs between experiments (see [`super::batch`]), so that raw brightness tells the experiment, not the siRNA.
-const SIGMAS: [f32; 8 + CHANNELS] = [
-    0.40, 0.20, 0.60, 0.40, 0.17, 0.35, 0.50, 0.50, 0.28, 0.28, 0.28, 0.28, 0.28, 0.28,
-];
+const SIGMAS: [f32; 8 + CHANNELS] =
+    [0.40, 0.20, 0.60, 0.40, 0.17, 0.35, 0.50, 0.50, 0.28, 0.28, 0.28, 0.28, 0.28, 0.28];
 
 #[cfg(test)]
 mod tests {

@@ -67,12 +67,7 @@ pub(super) fn render(scene: &Scene<'_>, textures: &Textures, dice: &mut Dice, sc
     }
     let mut pixels = Vec::with_capacity(scene.channels * scene.size * scene.size);
     for (channel, plane) in scratch.planes[..scene.channels].iter_mut().enumerate() {
-        let view = optics::View {
-            batch: scene.batch,
-            channel,
-            side,
-            reduce,
-        };
+        let view = optics::View { batch: scene.batch, channel, side, reduce };
         optics::expose(&view, plane, dice, &mut scratch.optics, &mut pixels);
     }
     pixels
@@ -166,18 +161,10 @@ impl Painter<'_> {
         let broad = self.textures.cloud(tu * 0.35, tv * 0.35 + 131.0);
         // Bending the plane in which textures lie keeps fibres from being ruled lines.
         let (tu, tv) = (tu + 24.0 * broad, tv + 40.0 * broad);
-        let Texel {
-            grain,
-            granules,
-            fibres,
-            threads,
-        } = self.textures.fine(tu, tv);
+        let Texel { grain, granules, fibres, threads } = self.textures.fine(tu, tv);
         let cloud = self.textures.cloud(tu * 0.9 + 77.0, tv * 0.9);
         // A second, finer sheet of fibres at another angle, as actin lies in layers.
-        let mesh = self
-            .textures
-            .fine(0.6 * tu + 1.1 * tv, 0.9 * tv - 0.8 * tu + 4096.0)
-            .fibres;
+        let mesh = self.textures.fine(0.6 * tu + 1.1 * tv, 0.9 * tv - 0.8 * tu + 4096.0).fibres;
 
         let [nu, nv, a, b] = cell.nucleus;
         let (nx, ny) = ((u - nu) * a, (v - nv) * b);
@@ -256,27 +243,16 @@ mod tests {
     };
 
     fn site(textures: &Textures, biology: &Biology, size: usize, channels: usize, key: u64) -> Vec<u8> {
-        let scene = Scene {
-            biology,
-            batch: &PLAIN,
-            size,
-            channels,
-        };
+        let scene = Scene { biology, batch: &PLAIN, size, channels };
         let mut dice = Dice::new(9, &[key]);
         render(&scene, textures, &mut dice, &mut Scratch::default())
     }
 
     fn means(textures: &Textures, biology: &Biology, size: usize) -> Vec<f32> {
         let sites: Vec<Vec<u8>> = (0..8).map(|key| site(textures, biology, size, CHANNELS, key)).collect();
-        let plane = |c: usize| {
-            sites
-                .iter()
-                .flat_map(move |site| &site[c * size * size..][..size * size])
-        };
+        let plane = |c: usize| sites.iter().flat_map(move |site| &site[c * size * size..][..size * size]);
         let n = (sites.len() * size * size) as f32;
-        (0..CHANNELS)
-            .map(|c| plane(c).map(|&p| u64::from(p)).sum::<u64>() as f32 / n - 3.0)
-            .collect()
+        (0..CHANNELS).map(|c| plane(c).map(|&p| u64::from(p)).sum::<u64>() as f32 / n - 3.0).collect()
     }
 
     #[test]

@@ -56,9 +56,7 @@ impl Dice {
 
 /// A key for a name, FNV-1a.
 pub(super) fn key(name: &str) -> u64 {
-    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
+    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// The finaliser of `SplitMix64` (Steele, Lea and Flood 2014): every bit of the input moves every bit of the output.

@@ -30,12 +30,7 @@ pub(super) fn write(config: &Config, dst: &Path, wells: &[LabelledWell]) -> Resu
             let treated = |dataset| of(dataset).filter(|well| well.content.population == Population::Treatment);
             let controls = |dataset| of(dataset).filter(|well| well.content.population != Population::Treatment);
             let place = "id_code,experiment,plate,well";
-            csv(
-                dst,
-                "train.csv",
-                &format!("{place},sirna"),
-                treated("train").map(|w| row(w, [name(w)])),
-            )?;
+            csv(dst, "train.csv", &format!("{place},sirna"), treated("train").map(|w| row(w, [name(w)])))?;
             csv(dst, "test.csv", place, treated("test").map(|w| row(w, [])))?;
             for (file, dataset) in [("train_controls.csv", "train"), ("test_controls.csv", "test")] {
                 let rows = controls(dataset).map(|w| row(w, [name(w), w.content.population.to_string()]));
@@ -48,15 +43,8 @@ pub(super) fn write(config: &Config, dst: &Path, wells: &[LabelledWell]) -> Resu
         }
         Layout::RxrxAi => {
             let header = "site_id,well_id,cell_type,dataset,experiment,plate,well,site,well_type,sirna,sirna_id";
-            let sites = wells
-                .iter()
-                .flat_map(|well| (1..=config.n_sites).map(move |site| (well, site)));
-            csv(
-                dst,
-                "metadata.csv",
-                header,
-                sites.map(|(well, site)| site_row(well, site, name(well))),
-            )?;
+            let sites = wells.iter().flat_map(|well| (1..=config.n_sites).map(move |site| (well, site)));
+            csv(dst, "metadata.csv", header, sites.map(|(well, site)| site_row(well, site, name(well))))?;
         }
         Layout::Bare => {}
     }
@@ -69,12 +57,7 @@ pub(super) fn write(config: &Config, dst: &Path, wells: &[LabelledWell]) -> Resu
 
 fn row<const N: usize>(well: &LabelledWell, rest: [String; N]) -> Vec<String> {
     let plate = &well.id.plate;
-    let place = [
-        well.id.to_string(),
-        plate.experiment.to_string(),
-        plate.plate.to_string(),
-        well.id.well.to_string(),
-    ];
+    let place = [well.id.to_string(), plate.experiment.to_string(), plate.plate.to_string(), well.id.well.to_string()];
     place.into_iter().chain(rest).collect()
 }
 

@@ -111,17 +111,9 @@ pub struct Config {
 impl Default for Config {
     /// Ten experiments at RxRx1's own plate size: 12,320 wells, 24,640 sites, 39 GB of raw pixels.
     fn default() -> Self {
-        let cell_type = |name: &str, n_experiments| CellType {
-            name: name.to_owned(),
-            n_experiments,
-        };
+        let cell_type = |name: &str, n_experiments| CellType { name: name.to_owned(), n_experiments };
         Self {
-            cell_types: vec![
-                cell_type("HUVEC", 4),
-                cell_type("RPE", 2),
-                cell_type("HEPG2", 2),
-                cell_type("U2OS", 2),
-            ],
+            cell_types: vec![cell_type("HUVEC", 4), cell_type("RPE", 2), cell_type("HEPG2", 2), cell_type("U2OS", 2)],
             n_test_experiments: 1,
             n_plates: 4,
             n_wells: FULL_PLATE as u16,

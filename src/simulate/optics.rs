@@ -40,11 +40,7 @@ const STAINING: f32 = 0.05;
 impl Default for Optics {
     fn default() -> Self {
         let mut dice = Dice::new(0x0715, &[]);
-        Self {
-            normals: (0..NORMALS).map(|_| dice.normal()).collect(),
-            blurred: Vec::new(),
-            haze: Vec::new(),
-        }
+        Self { normals: (0..NORMALS).map(|_| dice.normal()).collect(), blurred: Vec::new(), haze: Vec::new() }
     }
 }
 
@@ -85,10 +81,7 @@ fn camera_line(view: &View<'_>, row: f32, light: &mut [f32], haze: &[f32], coars
     let step = 1.0 / light.len() as f32;
     let hy = (row * coarse as f32 - 0.5).clamp(0.0, coarse as f32 - 1.0);
     let (hy, fy) = (hy as usize, hy - hy.floor());
-    let (above, below) = (
-        &haze[hy * coarse..][..coarse],
-        &haze[(hy + 1).min(coarse - 1) * coarse..][..coarse],
-    );
+    let (above, below) = (&haze[hy * coarse..][..coarse], &haze[(hy + 1).min(coarse - 1) * coarse..][..coarse]);
     for (x, light) in light.iter_mut().enumerate() {
         let x = x as f32 * step;
         let hx = (x * coarse as f32 - 0.5).clamp(0.0, coarse as f32 - 1.0);

@@ -78,11 +78,7 @@ fn map(dice: &mut Dice, n_wells: usize, treatments: &[u32], n_sirnas: u32) -> Ve
             _ if class >= n_sirnas => Population::PositiveControl,
             _ => Population::Treatment,
         };
-        Content {
-            well,
-            population,
-            class,
-        }
+        Content { well, population, class }
     };
     wells.iter().enumerate().map(content).collect()
 }
@@ -92,10 +88,8 @@ fn wells(n: usize) -> Vec<Well> {
     let all = (0..ROWS).flat_map(|row| (0..COLUMNS).map(move |column| (row, column)));
     let mut all: Vec<(usize, usize)> = all.collect();
     all.sort_by_key(|&(row, column)| ((row * COLUMNS).max(column * ROWS), row, column));
-    let mut wells: Vec<Well> = all[..n]
-        .iter()
-        .map(|&(row, column)| Well::new(row as u16 + 1, column as u16 + 2))
-        .collect();
+    let mut wells: Vec<Well> =
+        all[..n].iter().map(|&(row, column)| Well::new(row as u16 + 1, column as u16 + 2)).collect();
     wells.sort_unstable();
     wells
 }
@@ -112,11 +106,7 @@ fn positive_wells(wells: &[Well]) -> Vec<Well> {
     let n = positives(wells.len());
     let usual = |well: &&Well| POSITIVE_ROWS.contains(&well.row()) && POSITIVE_COLUMNS.contains(&well.column());
     let mut chosen: Vec<Well> = wells.iter().filter(usual).copied().take(n).collect();
-    let others: Vec<Well> = wells[1..]
-        .iter()
-        .filter(|well| !chosen.contains(well))
-        .copied()
-        .collect();
+    let others: Vec<Well> = wells[1..].iter().filter(|well| !chosen.contains(well)).copied().collect();
     let missing = n - chosen.len();
     chosen.extend((0..missing).map(|i| others[i * others.len() / missing]));
     chosen
@@ -141,10 +131,8 @@ mod tests {
             let negatives = count(&plate, Population::NegativeControl);
             assert!((1..=2).contains(&negatives));
             assert_eq!(count(&plate, Population::Treatment), 278 - negatives);
-            let positives: Vec<&Content> = plate
-                .iter()
-                .filter(|c| c.population == Population::PositiveControl)
-                .collect();
+            let positives: Vec<&Content> =
+                plate.iter().filter(|c| c.population == Population::PositiveControl).collect();
             assert_eq!(positives.len(), 30);
             assert_eq!(positives[0].well.to_string(), "C03");
             assert_eq!(positives[29].well.to_string(), "M22");
@@ -162,10 +150,7 @@ mod tests {
                 *seen.entry(content.class).or_default() += 1;
             }
             let negatives = seen[&1138];
-            assert_eq!(
-                (0..1108).filter(|class| seen.contains_key(class)).count(),
-                1108 + 4 - negatives
-            );
+            assert_eq!((0..1108).filter(|class| seen.contains_key(class)).count(), 1108 + 4 - negatives);
             assert!((0..1108).all(|class| seen.get(&class).is_none_or(|&n| n == 1)));
         }
     }
@@ -178,14 +163,8 @@ mod tests {
             assert_eq!(plate[0].population, Population::NegativeControl);
             assert!(plate.is_sorted_by_key(|content| content.well));
             let positives = count(plate, Population::PositiveControl);
-            assert!(
-                n_wells < 5 || (2..=30).contains(&positives),
-                "{n_wells} wells: {positives}"
-            );
-            assert!(
-                n_wells < 3 || count(plate, Population::Treatment) > 0,
-                "{n_wells} wells"
-            );
+            assert!(n_wells < 5 || (2..=30).contains(&positives), "{n_wells} wells: {positives}");
+            assert!(n_wells < 3 || count(plate, Population::Treatment) > 0, "{n_wells} wells");
         }
     }
 
@@ -197,10 +176,7 @@ mod tests {
             classes.sort_unstable();
             classes
         };
-        let shared = classes(&maps[0][0])
-            .iter()
-            .filter(|c| classes(&maps[1][0]).contains(c))
-            .count();
+        let shared = classes(&maps[0][0]).iter().filter(|c| classes(&maps[1][0]).contains(c)).count();
         assert!(shared > 30);
         assert_ne!(maps[0][0], maps[1][0]);
     }

@@ -56,17 +56,9 @@ pub(super) fn scatter(biology: &Biology, density: f32, side: usize, scale: f32, 
     let margin = 0.6 * biology.radius * scale;
     let extent = side as f32 + 2.0 * margin;
     let area = (extent / side as f32).powi(2);
-    let n = (biology.cells * density * dice.factor(0.10) * area)
-        .round()
-        .clamp(1.0, 1500.0) as usize;
+    let n = (biology.cells * density * dice.factor(0.10) * area).round().clamp(1.0, 1500.0) as usize;
     let clumps: Vec<[f32; 3]> = (0..3 + dice.below(3))
-        .map(|_| {
-            [
-                dice.unit() * extent,
-                dice.unit() * extent,
-                extent * dice.between(0.12, 0.3),
-            ]
-        })
+        .map(|_| [dice.unit() * extent, dice.unit() * extent, extent * dice.between(0.12, 0.3)])
         .collect();
     let crowding = |x: f32, y: f32| {
         let near = |&[cx, cy, r]: &[f32; 3]| (-((x - cx).powi(2) + (y - cy).powi(2)) / (2.0 * r * r)).exp();
@@ -116,11 +108,7 @@ pub(super) fn scatter(biology: &Biology, density: f32, side: usize, scale: f32, 
 fn cell(biology: &Biology, [x, y]: [f32; 2], room: f32, scale: f32, dice: &mut Dice) -> Cell {
     let rounded = dice.unit() < 0.035;
     let radius = biology.radius * scale * room.sqrt() * dice.factor(0.14) * if rounded { 0.42 } else { 1.0 };
-    let elongation = if rounded {
-        1.0
-    } else {
-        1.0 + (biology.elongation - 1.0) * dice.between(0.4, 1.6)
-    };
+    let elongation = if rounded { 1.0 } else { 1.0 + (biology.elongation - 1.0) * dice.between(0.4, 1.6) };
     let outline = outline(radius, elongation, biology.raggedness, rounded, dice);
     let angle = dice.unit() * std::f32::consts::TAU;
     let reach = reach(&outline, angle);
@@ -132,12 +120,7 @@ fn cell(biology: &Biology, [x, y]: [f32; 2], room: f32, scale: f32, dice: &mut D
     let nucleoli = (0..=dice.below(4))
         .map(|_| {
             let size = dice.between(0.13, 0.3);
-            [
-                0.38 * dice.normal(),
-                0.38 * dice.normal(),
-                1.0 / (size * size),
-                dice.between(0.5, 1.1),
-            ]
+            [0.38 * dice.normal(), 0.38 * dice.normal(), 1.0 / (size * size), dice.between(0.5, 1.1)]
         })
         .collect();
     let side = dice.unit() * std::f32::consts::TAU;
@@ -180,13 +163,7 @@ fn outline(radius: f32, elongation: f32, raggedness: f32, rounded: bool, dice: &
     let raggedness = if rounded { 0.04 } else { raggedness };
     let waves: Vec<[f32; 3]> = [2.0, 3.0, 4.0, 5.0, 7.0, 10.0]
         .iter()
-        .map(|&n: &f32| {
-            [
-                n,
-                raggedness * dice.normal() * 2.6 / n.powf(1.25),
-                dice.unit() * std::f32::consts::TAU,
-            ]
-        })
+        .map(|&n: &f32| [n, raggedness * dice.normal() * 2.6 / n.powf(1.25), dice.unit() * std::f32::consts::TAU])
         .collect();
     let n_spikes = (10.0 * raggedness * dice.unit() * dice.between(0.5, 1.8)) as usize;
     // A cell that is longer than wide is drawn out to points at its ends.
@@ -206,10 +183,7 @@ fn outline(radius: f32, elongation: f32, raggedness: f32, rounded: bool, dice: &
         .map(|i| {
             let angle = true_angle(i as f32 / DIRECTIONS as f32);
             let ellipse = long * short / (short * angle.cos()).hypot(long * angle.sin());
-            let wave: f32 = waves
-                .iter()
-                .map(|&[n, size, phase]| size * (n * angle + phase).sin())
-                .sum();
+            let wave: f32 = waves.iter().map(|&[n, size, phase]| size * (n * angle + phase).sin()).sum();
             let spike: f32 = spikes
                 .iter()
                 .map(|&[at, height, width]| height * (-(1.0 - (angle - at).cos()) / (width * width)).exp())

@@ -45,9 +45,7 @@ impl Textures {
         let fibres = fibres(&mut dice);
         let threads = threads(&mut dice);
         let byte = |x: f32| (x.clamp(0.0, 1.0) * 255.0) as u8;
-        let fine = (0..SIDE * SIDE)
-            .map(|i| [grain[i], granules[i], fibres[i], threads[i]].map(byte))
-            .collect();
+        let fine = (0..SIDE * SIDE).map(|i| [grain[i], granules[i], fibres[i], threads[i]].map(byte)).collect();
         let cloud = cloud.into_iter().map(byte).collect();
         Self { fine, cloud }
     }
@@ -56,12 +54,7 @@ impl Textures {
     #[inline]
     pub(super) fn fine(&self, x: f32, y: f32) -> Texel {
         let [grain, granules, fibres, threads] = self.fine[index(x, y)].map(|b| f32::from(b) * (1.0 / 255.0));
-        Texel {
-            grain,
-            granules,
-            fibres,
-            threads,
-        }
+        Texel { grain, granules, fibres, threads }
     }
 
     /// The blotches at a place in texels.

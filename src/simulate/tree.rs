@@ -93,39 +93,21 @@ fn plan(config: &Config, dst: &Path) -> Vec<Job> {
     let mut jobs = Vec::new();
     for cell_type in &cell_types {
         let untreated = Biology::of_cell_type(&cell_type.name);
-        let n_test = if cell_type.n_experiments > 1 {
-            config.n_test_experiments
-        } else {
-            0
-        };
+        let n_test = if cell_type.n_experiments > 1 { config.n_test_experiments } else { 0 };
         for number in 1..=cell_type.n_experiments {
             let name = format!("{}-{number:02}", cell_type.name);
             let experiment: Experiment = name.parse().expect("a checked name and two digits make an experiment");
-            let dataset = if number + n_test > cell_type.n_experiments {
-                "test"
-            } else {
-                "train"
-            };
+            let dataset = if number + n_test > cell_type.n_experiments { "test" } else { "train" };
             let plates = maps.next().expect("a map for every experiment");
             let batches = batches.next().expect("a batch for every experiment");
             for (plate, (map, batch)) in (1..).zip(plates.into_iter().zip(batches)) {
-                let plate = PlateId {
-                    experiment: experiment.clone(),
-                    plate,
-                };
+                let plate = PlateId { experiment: experiment.clone(), plate };
                 let folder = folder(config.layout, dst, dataset, &plate);
                 jobs.extend(map.into_iter().map(|content| Job {
                     biology: untreated.under(&effect(config.seed, content, &cell_type.name)),
                     batch: batch.clone(),
                     folder: folder.clone(),
-                    label: LabelledWell {
-                        id: WellId {
-                            plate: plate.clone(),
-                            well: content.well,
-                        },
-                        content,
-                        dataset,
-                    },
+                    label: LabelledWell { id: WellId { plate: plate.clone(), well: content.well }, content, dataset },
                 }));
             }
         }
@@ -148,8 +130,7 @@ fn folder(layout: Layout, dst: &Path, dataset: &str, plate: &PlateId) -> PathBuf
         Layout::RxrxAi => dst.join("images"),
         Layout::Bare => dst.to_owned(),
     };
-    root.join(plate.experiment.as_str())
-        .join(format!("Plate{}", plate.plate))
+    root.join(plate.experiment.as_str()).join(format!("Plate{}", plate.plate))
 }
 
 /// Renders and writes all sites of a well; returns the bytes written.
@@ -187,9 +168,7 @@ fn encode(pixels: &[u8], size: u16) -> std::io::Result<Vec<u8>> {
     let level = libdeflater::CompressionLvl::new(DEFLATE_LEVEL).expect("a level that libdeflate has");
     let mut compressor = libdeflater::Compressor::new(level);
     let mut packed = vec![0; compressor.zlib_compress_bound(filtered.len())];
-    let n = compressor
-        .zlib_compress(&filtered, &mut packed)
-        .expect("the buffer is as large as the bound");
+    let n = compressor.zlib_compress(&filtered, &mut packed).expect("the buffer is as large as the bound");
     let mut png = Vec::with_capacity(n + 100);
     let mut encoder = png::Encoder::new(&mut png, size.into(), size.into());
     encoder.set_color(png::ColorType::Grayscale);

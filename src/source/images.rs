@@ -1,8 +1,8 @@
 //! Reading and decoding the images of one site.
 
-use std::fs::{self, File};
-use std::io::{self, Read};
-use std::path::Path;
+use std::io;
+
+use crate::error::read_limited;
 
 use super::fault::{Fault, FaultKind};
 use super::png::SiteDecoder;
@@ -68,29 +68,7 @@ impl Source {
         }
         let bytes: Vec<&[u8]> = pngs.iter().map(|&(_, bytes)| bytes).collect();
         let found = decoder.decode(&bytes, &mut pixels[..bytes.len() * self.size.pixels()]);
-        faults.extend(
-            found
-                .into_iter()
-                .map(|(i, found)| fault(found.kind, pngs[i].0, found.detail)),
-        );
+        faults.extend(found.into_iter().map(|(i, found)| fault(found.kind, pngs[i].0, found.detail)));
         faults
     }
-}
-
-/// Reads a regular file of at most `limit` bytes.
-fn read_limited(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-    // Looked at before it is opened: opening a pipe would wait for someone to write into it.
-    let metadata = fs::metadata(path)?;
-    if !metadata.is_file() {
-        return Err(io::Error::other("expected a regular file, found something else"));
-    }
-    if metadata.len() > limit {
-        return Err(io::Error::other(format!(
-            "expected at most {limit} bytes, found {}",
-            metadata.len()
-        )));
-    }
-    let mut bytes = Vec::with_capacity(metadata.len() as usize);
-    File::open(path)?.take(limit).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }

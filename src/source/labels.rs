@@ -59,15 +59,21 @@ pub fn read(layout: Layout, dir: &Path, fixed: Option<Classes>) -> Result<Labels
     let mut rows = Vec::new();
     match layout {
         Layout::Bare => {
-            return Ok(Labels {
-                classes: fixed.unwrap_or_default(),
-                ..Labels::default()
-            });
+            return Ok(Labels { classes: fixed.unwrap_or_default(), ..Labels::default() });
         }
         Layout::Kaggle => {
             if !has_kaggle_csv(dir) {
                 let expected = "train.csv, test.csv, train_controls.csv or test_controls.csv";
                 return Err(Error::refused(dir.display(), expected, "none of them"));
+            }
+            for dataset in ["train", "test"] {
+                let pair = [format!("{dataset}.csv"), format!("{dataset}_controls.csv")];
+                let is_there = pair.each_ref().map(|name| dir.join(name).is_file());
+                if let [true, false] | [false, true] = is_there {
+                    let [there, lost] = if is_there[0] { [0, 1] } else { [1, 0] };
+                    let expected = format!("it beside {} (a header alone says that there are none)", pair[there]);
+                    return Err(Error::malformed(dir.join(&pair[lost]).display(), expected, "no file"));
+                }
             }
             for (name, dataset, population) in KAGGLE {
                 let path = dir.join(name);
@@ -83,10 +89,7 @@ pub fn read(layout: Layout, dir: &Path, fixed: Option<Classes>) -> Result<Labels
         Some(classes) => classes,
         None => imply_classes(&rows, &place)?,
     };
-    let mut labels = Labels {
-        classes,
-        ..Labels::default()
-    };
+    let mut labels = Labels { classes, ..Labels::default() };
     for row in rows {
         add(&mut labels, row, &place)?;
     }
@@ -99,17 +102,11 @@ fn imply_classes(rows: &[Row], place: &str) -> Result<Classes> {
     if labelled().all(|row| number(row).is_some()) {
         let class = |row: &Row| {
             let class = number(row).expect("checked for all rows");
-            Class {
-                class,
-                sirna: row.sirna.clone(),
-                population: row.population,
-            }
+            Class { class, sirna: row.sirna.clone(), population: row.population }
         };
         Classes::numbered(labelled().map(class), place)
     } else {
-        Ok(Classes::in_natural_order(
-            labelled().map(|row| (row.sirna.clone(), row.population)),
-        ))
+        Ok(Classes::in_natural_order(labelled().map(|row| (row.sirna.clone(), row.population))))
     }
 }
 
@@ -119,20 +116,8 @@ fn add(labels: &mut Labels, row: Row, place: &str) -> Result<()> {
         let expected = format!("a class for siRNA {:?} of well {}", row.sirna, row.well);
         return Err(Error::malformed(place, expected, "none (see --classes)"));
     }
-    let Row {
-        well,
-        site,
-        dataset,
-        population,
-        sirna,
-        ..
-    } = row;
-    let label = Label {
-        dataset,
-        population,
-        sirna,
-        class,
-    };
+    let Row { well, site, dataset, population, sirna, .. } = row;
+    let label = Label { dataset, population, sirna, class };
     match labels.plates.entry(well.plate.clone()).or_default().entry(well.well) {
         Entry::Vacant(entry) => {
             let sites = site.map(|site| BTreeSet::from([site]));
@@ -142,19 +127,11 @@ fn add(labels: &mut Labels, row: Row, place: &str) -> Result<()> {
             (Some(sites), Some(site)) => {
                 sites.insert(site);
                 if entry.get().label != label {
-                    return Err(Error::malformed(
-                        place,
-                        format!("one label for well {well}"),
-                        "two that differ",
-                    ));
+                    return Err(Error::malformed(place, format!("one label for well {well}"), "two that differ"));
                 }
             }
             _ => {
-                return Err(Error::malformed(
-                    place,
-                    format!("well {well} in one of the CSVs"),
-                    "it in two",
-                ));
+                return Err(Error::malformed(place, format!("well {well} in one of the CSVs"), "it in two"));
             }
         },
     }
@@ -175,10 +152,7 @@ impl Csv {
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text).as_bytes().to_vec();
         let place = path.display().to_string();
         let mut reader = csv::Reader::from_reader(std::io::Cursor::new(text));
-        let header = reader
-            .headers()
-            .map_err(|e| Error::malformed(&place, "a CSV", e))?
-            .clone();
+        let header = reader.headers().map_err(|e| Error::malformed(&place, "a CSV", e))?.clone();
         let find = |name: &&str| {
             header.iter().position(|column| column == *name).ok_or_else(|| {
                 let found = header.iter().collect::<Vec<_>>().join(",");
@@ -186,11 +160,7 @@ impl Csv {
             })
         };
         let columns = columns.iter().map(find).collect::<Result<_>>()?;
-        Ok(Self {
-            place,
-            columns,
-            records: reader.into_records(),
-        })
+        Ok(Self { place, columns, records: reader.into_records() })
     }
 
     /// The next row: its place, and the columns asked for.
@@ -206,8 +176,7 @@ impl Csv {
 }
 
 fn parse<T: std::str::FromStr<Err = crate::site::ParseError>>(text: &str, at: &str) -> Result<T> {
-    text.parse()
-        .map_err(|e: crate::site::ParseError| Error::malformed(at, e.expected, format!("{:?}", e.found)))
+    text.parse().map_err(|e: crate::site::ParseError| Error::malformed(at, e.expected, format!("{:?}", e.found)))
 }
 
 fn number<T: std::str::FromStr>(text: &str, what: &str, at: &str) -> Result<T> {
@@ -226,20 +195,10 @@ fn read_kaggle(path: &Path, dataset: &str, population: Option<Population>, rows:
     let mut csv = Csv::open(path, &columns)?;
     let mut seen = BTreeSet::new();
     while let Some((at, cells)) = csv.next_row()? {
-        let plate = PlateId {
-            experiment: parse(&cells[1], &at)?,
-            plate: number(&cells[2], "a plate number", &at)?,
-        };
-        let well = WellId {
-            plate,
-            well: parse(&cells[3], &at)?,
-        };
+        let plate = PlateId { experiment: parse(&cells[1], &at)?, plate: number(&cells[2], "a plate number", &at)? };
+        let well = WellId { plate, well: parse(&cells[3], &at)? };
         if cells[0] != well.to_string() {
-            return Err(Error::malformed(
-                at,
-                format!("id_code {well}"),
-                format!("{:?}", cells[0]),
-            ));
+            return Err(Error::malformed(at, format!("id_code {well}"), format!("{:?}", cells[0])));
         }
         if !seen.insert(well.clone()) {
             return Err(Error::malformed(at, "each well once", format!("{well} again")));
@@ -252,41 +211,18 @@ fn read_kaggle(path: &Path, dataset: &str, population: Option<Population>, rows:
             Some(population) => population,
             None => parse(&cells[5], &at)?,
         };
-        rows.push(Row {
-            well,
-            site: None,
-            dataset: dataset.to_owned(),
-            population,
-            sirna,
-            class: None,
-        });
+        rows.push(Row { well, site: None, dataset: dataset.to_owned(), population, sirna, class: None });
     }
     Ok(())
 }
 
 fn read_rxrx_ai(path: &Path, rows: &mut Vec<Row>) -> Result<()> {
-    let columns = [
-        "site_id",
-        "dataset",
-        "experiment",
-        "plate",
-        "well",
-        "site",
-        "well_type",
-        "sirna",
-        "sirna_id",
-    ];
+    let columns = ["site_id", "dataset", "experiment", "plate", "well", "site", "well_type", "sirna", "sirna_id"];
     let mut csv = Csv::open(path, &columns)?;
     let mut seen = BTreeSet::new();
     while let Some((at, cells)) = csv.next_row()? {
-        let plate = PlateId {
-            experiment: parse(&cells[2], &at)?,
-            plate: number(&cells[3], "a plate number", &at)?,
-        };
-        let well = WellId {
-            plate,
-            well: parse(&cells[4], &at)?,
-        };
+        let plate = PlateId { experiment: parse(&cells[2], &at)?, plate: number(&cells[3], "a plate number", &at)? };
+        let well = WellId { plate, well: parse(&cells[4], &at)? };
         let site = number(&cells[5], "a site number", &at)?;
         let id = SiteId { well, site };
         if cells[0] != id.to_string() {
@@ -300,14 +236,7 @@ fn read_rxrx_ai(path: &Path, rows: &mut Vec<Row>) -> Result<()> {
             text => Some(number(text, "a siRNA's number", &at)?),
         };
         let [dataset, sirna] = [1, 7].map(|i| cells[i].clone());
-        rows.push(Row {
-            well: id.well,
-            site: Some(site),
-            dataset,
-            population: parse(&cells[6], &at)?,
-            sirna,
-            class,
-        });
+        rows.push(Row { well: id.well, site: Some(site), dataset, population: parse(&cells[6], &at)?, sirna, class });
     }
     Ok(())
 }

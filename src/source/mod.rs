@@ -70,6 +70,8 @@ pub struct SourceConfig {
     pub classes: Option<PathBuf>,
     /// A file with further wells that are known to have fewer sites than others.
     pub known_partial: Option<PathBuf>,
+    /// Channels of a site, 1 to 64; as many as most sites have where `None`.
+    pub channels: Option<usize>,
     /// Only these experiments; all where empty.
     pub experiments: Vec<String>,
     /// Only these plates; all where empty.
@@ -145,9 +147,9 @@ pub struct Source {
     pub plates: Vec<PlatePlan>,
     /// Files in plate folders that are not images of the layout, relative to the root.
     pub strangers: Vec<String>,
-    /// Plates whose wells have other sites than those of most plates, each as a phrase: no fault, but worth a look, as
-    /// an upload may have lost one site of every well.
-    pub uneven_plates: Vec<String>,
+    /// What is no fault but worth a look, each as a phrase: plates whose wells have other sites than those of most
+    /// plates, or fewer channels than RxRx1 has. An upload may have lost them.
+    pub unusual: Vec<String>,
 }
 
 impl Source {
@@ -159,6 +161,9 @@ impl Source {
         let root = &config.root;
         if !root.is_dir() {
             return Err(Error::refused(root.display(), "a folder with images", "none"));
+        }
+        if root.join("pixels.zarr").is_dir() {
+            return Err(Error::refused(root.display(), "a tree of PNGs", "a store"));
         }
         let metadata = config.metadata.as_deref().unwrap_or(root);
         let layout = config.layout.unwrap_or_else(|| Layout::recognise(root, metadata));
@@ -177,42 +182,33 @@ impl Source {
                 && (config.plates.is_empty() || config.plates.contains(id))
         };
         let ids: Vec<&PlateId> = ids.into_iter().filter(|id| wanted(id)).collect();
-        let n_channels = common_channels(ids.iter().filter_map(|id| files.get(id)));
-        if n_channels == 0 {
+        let found_channels = common_channels(ids.iter().filter_map(|id| files.get(id)));
+        if found_channels == 0 {
             let expected = format!("images named WELL_sS_wC.png in folders of the {} layout", layout.name());
             return Err(Error::refused(root.display(), expected, "none"));
         }
+        let n_channels = config.channels.unwrap_or(found_channels);
+        if !(1..=64).contains(&n_channels) {
+            return Err(Error::refused("--channels", "1 to 64", n_channels));
+        }
         let no_files = PlateFiles::default();
-        let planner = Planner {
-            labels: &labels,
-            known_partial: &known_partial,
-            n_channels,
-            layout,
-        };
+        let planner = Planner { labels: &labels, known_partial: &known_partial, n_channels, layout };
         let plan = |id: &&PlateId| planner.plate(id, files.get(id).unwrap_or(&no_files));
         let plates: Vec<PlatePlan> = ids.iter().map(plan).collect();
         let size = common_size(root, &plates)?;
         let stranger = |id: &&PlateId| {
             let plate = files.get(id).unwrap_or(&no_files);
-            plate
-                .strangers
-                .iter()
-                .map(|name| format!("{}/{name}", plate.dir))
-                .collect::<Vec<_>>()
+            plate.strangers.iter().map(|name| format!("{}/{name}", plate.dir)).collect::<Vec<_>>()
         };
         let strangers = ids.iter().flat_map(stranger).collect();
-        let uneven_plates = uneven_plates(&plates);
+        let mut unusual = uneven_plates(&plates);
+        if layout == Layout::Kaggle && n_channels != 6 {
+            let lost =
+                format!("sites have {n_channels} channels, those of RxRx1 have 6 (--channels 6 finds what is lost)");
+            unusual.insert(0, lost);
+        }
         let root = root.clone();
-        Ok(Self {
-            root,
-            layout,
-            n_channels,
-            size,
-            classes: labels.classes,
-            plates,
-            strangers,
-            uneven_plates,
-        })
+        Ok(Self { root, layout, n_channels, size, classes: labels.classes, plates, strangers, unusual })
     }
 }
 
@@ -225,8 +221,7 @@ fn parse_wells(text: &str, place: &str) -> Result<BTreeSet<WellId>> {
     let wells = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
     let parse = |(i, line): (usize, &str)| {
         let at = format!("{place}:{}", i + 1);
-        line.parse()
-            .map_err(|e: crate::site::ParseError| Error::malformed(at, e.expected, format!("{:?}", e.found)))
+        line.parse().map_err(|e: crate::site::ParseError| Error::malformed(at, e.expected, format!("{:?}", e.found)))
     };
     wells.map(parse).collect()
 }
@@ -237,18 +232,10 @@ fn check_filters(config: &SourceConfig, ids: &BTreeSet<&PlateId>) -> Result<()> 
     if let Some(experiment) = config.experiments.iter().find(unknown) {
         let mut names: Vec<&str> = ids.iter().map(|id| id.experiment.as_str()).collect();
         names.dedup();
-        return Err(Error::refused(
-            "--experiments",
-            format!("some of {}", names.join(",")),
-            experiment,
-        ));
+        return Err(Error::refused("--experiments", format!("some of {}", names.join(",")), experiment));
     }
     if let Some(plate) = config.plates.iter().find(|plate| !ids.contains(plate)) {
-        return Err(Error::refused(
-            "--plates",
-            "plates of the tree, such as HEPG2-08/Plate1",
-            plate,
-        ));
+        return Err(Error::refused("--plates", "plates of the tree, such as HEPG2-08/Plate1", plate));
     }
     Ok(())
 }
@@ -259,10 +246,7 @@ fn common_channels<'a>(plates: impl Iterator<Item = &'a PlateFiles>) -> usize {
     for channels in plates.flat_map(|plate| plate.sites.values()) {
         votes[64 - channels.leading_zeros() as usize] += 1;
     }
-    (0..votes.len())
-        .max_by_key(|&n| (votes[n], n))
-        .filter(|&n| votes[n] > 0)
-        .unwrap_or(0)
+    (0..votes.len()).max_by_key(|&n| (votes[n], n)).filter(|&n| votes[n] > 0).unwrap_or(0)
 }
 
 /// The size that most of a sample of the images have.
@@ -270,9 +254,7 @@ fn common_size(root: &Path, plates: &[PlatePlan]) -> Result<ImageSize> {
     const SAMPLE: usize = 99;
     let n_sites: usize = plates.iter().map(|plate| plate.sites.len()).sum();
     let step = n_sites.div_ceil(SAMPLE).max(1);
-    let sites = plates
-        .iter()
-        .flat_map(|plate| plate.sites.iter().map(move |site| (plate, site)));
+    let sites = plates.iter().flat_map(|plate| plate.sites.iter().map(move |site| (plate, site)));
     let mut votes: HashMap<ImageSize, usize> = HashMap::new();
     for (plate, site) in sites.step_by(step) {
         let channel = site.channels.trailing_zeros() as usize;
@@ -289,10 +271,7 @@ fn common_size(root: &Path, plates: &[PlatePlan]) -> Result<ImageSize> {
             *votes.entry(header.size).or_default() += 1;
         }
     }
-    let most = votes
-        .into_iter()
-        .max_by_key(|&(size, n)| (n, size))
-        .map(|(size, _)| size);
+    let most = votes.into_iter().max_by_key(|&(size, n)| (n, size)).map(|(size, _)| size);
     most.ok_or_else(|| Error::malformed(root.display(), "PNG images", "none among the first looked at"))
 }
 
@@ -306,16 +285,9 @@ fn uneven_plates(plates: &[PlatePlan]) -> Vec<String> {
         return Vec::new();
     };
     let list = |sites: &BTreeSet<u16>| sites.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
-    let uneven = plates
-        .iter()
-        .filter(|plate| !plate.usual_sites.is_empty() && plate.usual_sites != *most);
+    let uneven = plates.iter().filter(|plate| !plate.usual_sites.is_empty() && plate.usual_sites != *most);
     let say = |plate: &PlatePlan| {
-        format!(
-            "{}: most wells have sites {}, on most plates {}",
-            plate.id,
-            list(&plate.usual_sites),
-            list(most)
-        )
+        format!("{}: most wells have sites {}, on most plates {}", plate.id, list(&plate.usual_sites), list(most))
     };
     uneven.map(say).collect()
 }
@@ -345,11 +317,7 @@ impl Planner<'_> {
         let labelled = self.labels.plates.get(id).unwrap_or(&no_wells);
         let counts = |well: Well| {
             let has_row = self.layout == Layout::Bare || labelled.contains_key(&well);
-            has_row
-                && !self.known_partial.contains(&WellId {
-                    plate: id.clone(),
-                    well,
-                })
+            has_row && !self.known_partial.contains(&WellId { plate: id.clone(), well })
         };
         let counted = by_well.iter().filter(|(well, _)| counts(**well));
         let usual = usual_sites(counted.map(|(_, sites)| sites));
@@ -392,17 +360,9 @@ impl Planner<'_> {
     ) {
         let id = plan.id.clone();
         let names_sites = self.layout == Layout::RxrxAi;
-        let known = !names_sites
-            && self.known_partial.contains(&WellId {
-                plate: id.clone(),
-                well,
-            });
+        let known = !names_sites && self.known_partial.contains(&WellId { plate: id.clone(), well });
         for &site in expected.iter().filter(|site| !known && !found.contains_key(site)) {
-            let kind = if names_sites {
-                FaultKind::NoImages
-            } else {
-                FaultKind::MissingSite
-            };
+            let kind = if names_sites { FaultKind::NoImages } else { FaultKind::MissingSite };
             let numbers: Vec<String> = expected.iter().map(u16::to_string).collect();
             let detail = format!("expected sites {}, found no site {site}", numbers.join(", "));
             plan.faults.push(fault(&id, well, Some(site), kind, detail));
@@ -415,37 +375,18 @@ impl Planner<'_> {
             }
             let extra = channels & u64::MAX.checked_shl(self.n_channels as u32).unwrap_or(0);
             if extra != 0 {
-                let file = format!(
-                    "{}/{}",
-                    plan.dir,
-                    tree::image_name(well, site, extra.trailing_zeros() as usize)
-                );
+                let file = format!("{}/{}", plan.dir, tree::image_name(well, site, extra.trailing_zeros() as usize));
                 let detail = format!("expected channels up to w{}, found another", self.n_channels);
-                plan.faults.push(Fault {
-                    file,
-                    ..fault(&id, well, Some(site), FaultKind::ExtraChannel, detail)
-                });
+                plan.faults.push(Fault { file, ..fault(&id, well, Some(site), FaultKind::ExtraChannel, detail) });
                 continue;
             }
-            plan.sites.push(SitePlan {
-                well,
-                site,
-                label: label.clone(),
-                channels,
-            });
+            plan.sites.push(SitePlan { well, site, label: label.clone(), channels });
         }
     }
 }
 
 fn fault(plate: &PlateId, well: Well, site: Option<u16>, kind: FaultKind, detail: String) -> Fault {
-    Fault {
-        plate: plate.clone(),
-        well,
-        site,
-        kind,
-        file: String::new(),
-        detail,
-    }
+    Fault { plate: plate.clone(), well, site, kind, file: String::new(), detail }
 }
 
 /// The sites that more than half of the wells with images have.
@@ -458,9 +399,5 @@ fn usual_sites<'a>(wells: impl Iterator<Item = &'a BTreeMap<u16, u64>>) -> BTree
             *votes.entry(site).or_default() += 1;
         }
     }
-    votes
-        .into_iter()
-        .filter(|&(_, n)| 2 * n > n_wells)
-        .map(|(site, _)| site)
-        .collect()
+    votes.into_iter().filter(|&(_, n)| 2 * n > n_wells).map(|(site, _)| site).collect()
 }

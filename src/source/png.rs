@@ -50,33 +50,19 @@ pub fn read_header(png: &[u8]) -> Result<Header, PngFault> {
         let detail = format!("expected the PNG signature, found {}", hex(&png[..common]));
         return Err(PngFault::new(FaultKind::Undecodable, detail));
     }
-    let mut chunks = Chunks {
-        png,
-        at: SIGNATURE.len().min(png.len()),
-    };
+    let mut chunks = Chunks { png, at: SIGNATURE.len().min(png.len()) };
     let chunk = chunks.next_chunk()?;
     let ihdr: &[u8; 13] = match (&chunk.kind, chunk.data.try_into()) {
         (b"IHDR", Ok(ihdr)) => ihdr,
         _ => {
-            return Err(PngFault::new(
-                FaultKind::Undecodable,
-                "expected IHDR of 13 bytes as first chunk",
-            ));
+            return Err(PngFault::new(FaultKind::Undecodable, "expected IHDR of 13 bytes as first chunk"));
         }
     };
     let side = |at: usize| u32::from_be_bytes([ihdr[at], ihdr[at + 1], ihdr[at + 2], ihdr[at + 3]]);
-    let size = ImageSize {
-        width: side(0),
-        height: side(4),
-    };
+    let size = ImageSize { width: side(0), height: side(4) };
     let sides = 1..=ImageSize::MAX_SIDE;
     if !sides.contains(&size.width) || !sides.contains(&size.height) {
-        let detail = format!(
-            "expected sides of 1 to {}, found {} x {}",
-            ImageSize::MAX_SIDE,
-            size.width,
-            size.height
-        );
+        let detail = format!("expected sides of 1 to {}, found {} x {}", ImageSize::MAX_SIDE, size.width, size.height);
         return Err(PngFault::new(FaultKind::WrongSize, detail));
     }
     let &[bit_depth, colour_type, compression, filter, interlace] = &ihdr[8..] else {
@@ -86,12 +72,7 @@ pub fn read_header(png: &[u8]) -> Result<Header, PngFault> {
         let detail = format!("expected PNG methods 0, 0, 0 or 1, found {compression}, {filter}, {interlace}");
         return Err(PngFault::new(FaultKind::Undecodable, detail));
     }
-    Ok(Header {
-        size,
-        bit_depth,
-        colour_type,
-        interlaced: interlace == 1,
-    })
+    Ok(Header { size, bit_depth, colour_type, interlaced: interlace == 1 })
 }
 
 /// Decodes sites; keeps its buffers from one site to the next.
@@ -108,12 +89,7 @@ impl SiteDecoder {
     /// A decoder for images of this size.
     #[must_use]
     pub fn new(size: ImageSize) -> Self {
-        Self {
-            size,
-            inflate: Decompressor::new(),
-            deflated: Vec::new(),
-            filtered: Vec::new(),
-        }
+        Self { size, inflate: Decompressor::new(), deflated: Vec::new(), filtered: Vec::new() }
     }
 
     /// Decodes `pngs`, one a channel, into `pixels`: `[C, H, W] u8`. Returns the faults as (channel index, fault), each
@@ -153,10 +129,7 @@ impl SiteDecoder {
     fn inflate_rows(&mut self, png: &[u8], rows: &mut [u8]) -> Result<(), PngFault> {
         let header = read_header(png)?;
         if header.bit_depth != 8 || header.colour_type != 0 {
-            let detail = format!(
-                "expected 8-bit grey, found {}",
-                describe(header.bit_depth, header.colour_type)
-            );
+            let detail = format!("expected 8-bit grey, found {}", describe(header.bit_depth, header.colour_type));
             return Err(PngFault::new(FaultKind::NotGrey8, detail));
         }
         if header.size != self.size {
@@ -204,45 +177,30 @@ impl<'a> Chunks<'a> {
     fn next_chunk(&mut self) -> Result<Chunk<'a>, PngFault> {
         let rest = &self.png[self.at..];
         let truncated = || {
-            let detail = format!(
-                "expected more chunks up to IEND, found the end after {} bytes",
-                self.png.len()
-            );
+            let detail = format!("expected more chunks up to IEND, found the end after {} bytes", self.png.len());
             PngFault::new(FaultKind::Truncated, detail)
         };
         let head: &[u8; 8] = rest.first_chunk().ok_or_else(truncated)?;
         let [l0, l1, l2, l3, kind @ ..] = *head;
         let length = u32::from_be_bytes([l0, l1, l2, l3]) as usize;
-        let end = length
-            .checked_add(12)
-            .filter(|&end| end <= rest.len())
-            .ok_or_else(truncated)?;
+        let end = length.checked_add(12).filter(|&end| end <= rest.len()).ok_or_else(truncated)?;
         let (checked, crc) = rest[4..end].split_at(4 + length);
         let expected = u32::from_be_bytes([crc[0], crc[1], crc[2], crc[3]]);
         let found = crc32fast::hash(checked);
         if expected != found {
             let kind = kind.escape_ascii();
-            let detail = format!(
-                "chunk {kind} at byte {}: expected CRC {expected:08x}, found {found:08x}",
-                self.at
-            );
+            let detail = format!("chunk {kind} at byte {}: expected CRC {expected:08x}, found {found:08x}", self.at);
             return Err(PngFault::new(FaultKind::WrongCrc, detail));
         }
         self.at += end;
-        Ok(Chunk {
-            kind,
-            data: &checked[4..],
-        })
+        Ok(Chunk { kind, data: &checked[4..] })
     }
 }
 
 /// The zlib stream of a PNG: a slice of it where one IDAT holds it all, else gathered in `buffer`. Walks up to IEND, so
 /// every CRC is checked.
 fn collect_idat<'a>(png: &'a [u8], buffer: &'a mut Vec<u8>) -> Result<&'a [u8], PngFault> {
-    let mut chunks = Chunks {
-        png,
-        at: SIGNATURE.len(),
-    };
+    let mut chunks = Chunks { png, at: SIGNATURE.len() };
     let mut single: Option<&[u8]> = None;
     buffer.clear();
     let mut n_idat = 0;
@@ -270,10 +228,7 @@ fn collect_idat<'a>(png: &'a [u8], buffer: &'a mut Vec<u8>) -> Result<&'a [u8], 
         }
     }
     match single {
-        None => Err(PngFault::new(
-            FaultKind::Undecodable,
-            "expected image data (IDAT), found none",
-        )),
+        None => Err(PngFault::new(FaultKind::Undecodable, "expected image data (IDAT), found none")),
         Some(data) if n_idat == 1 => Ok(data),
         Some(_) => Ok(buffer),
     }
@@ -381,15 +336,11 @@ mod tests {
         // Adam7 sends a 2 x 2 image in three passes: top left, top right, bottom row; each row led by its filter type.
         let passes = [0, 10, 0, 20, 0, 30, 40];
         let mut zlib = vec![0; 100];
-        let n = libdeflater::Compressor::default()
-            .zlib_compress(&passes, &mut zlib)
-            .unwrap();
+        let n = libdeflater::Compressor::default().zlib_compress(&passes, &mut zlib).unwrap();
         let mut png = SIGNATURE.to_vec();
-        for (kind, data) in [
-            (b"IHDR", &[0, 0, 0, 2, 0, 0, 0, 2, 8, 0, 0, 0, 1][..]),
-            (b"IDAT", &zlib[..n]),
-            (b"IEND", &[]),
-        ] {
+        for (kind, data) in
+            [(b"IHDR", &[0, 0, 0, 2, 0, 0, 0, 2, 8, 0, 0, 0, 1][..]), (b"IDAT", &zlib[..n]), (b"IEND", &[])]
+        {
             let body = [&kind[..], data].concat();
             png.extend((data.len() as u32).to_be_bytes());
             png.extend(&body);
@@ -410,10 +361,7 @@ mod tests {
             assert_eq!(decode_one(&good[..cut]), Err(FaultKind::Truncated), "cut at {cut}");
         }
         let wide = ImageSize { width: 10, ..SIZE };
-        assert_eq!(
-            decode_one(&encode(wide, &ramp(wide.pixels(), 1), |_| {})),
-            Err(FaultKind::WrongSize)
-        );
+        assert_eq!(decode_one(&encode(wide, &ramp(wide.pixels(), 1), |_| {})), Err(FaultKind::WrongSize));
         let deep = encode(SIZE, &ramp(2 * SIZE.pixels(), 1), |e| {
             e.set_depth(png::BitDepth::Sixteen);
         });
@@ -445,10 +393,7 @@ mod tests {
             png[23] = height;
             let crc = crc32fast::hash(&png[12..29]);
             png[29..33].copy_from_slice(&crc.to_be_bytes());
-            let size = ImageSize {
-                height: height.into(),
-                ..SIZE
-            };
+            let size = ImageSize { height: height.into(), ..SIZE };
             let mut pixels = vec![0; size.pixels()];
             let faults = SiteDecoder::new(size).decode(&[&png], &mut pixels);
             assert_eq!(faults[0].1.kind, FaultKind::Undecodable);

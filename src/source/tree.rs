@@ -1,7 +1,8 @@
 //! Walking a tree of images: which plates, sites and channels are there, by name alone. Opens no image.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use rayon::prelude::*;
@@ -59,19 +60,13 @@ pub fn scan(root: &Path, layout: Layout) -> Result<BTreeMap<PlateId, PlateFiles>
         Layout::RxrxAi => find_plates(root, "images", 2, None, &mut found)?,
         Layout::Bare => find_plates(root, "", MAX_DEPTH, None, &mut found)?,
     }
-    let listed: Vec<PlateFiles> = found
-        .par_iter()
-        .map(|(_, dir, dataset)| list_images(root, dir, *dataset))
-        .collect::<Result<_>>()?;
+    let listed: Vec<PlateFiles> =
+        found.par_iter().map(|(_, dir, dataset)| list_images(root, dir, *dataset)).collect::<Result<_>>()?;
     let mut plates: BTreeMap<PlateId, PlateFiles> = BTreeMap::new();
     for ((id, ..), files) in found.into_iter().zip(listed) {
         if let Some(first) = plates.get(&id) {
             let both = format!("{} and {}", first.dir, files.dir);
-            return Err(Error::malformed(
-                root.display(),
-                format!("one folder for plate {id}"),
-                both,
-            ));
+            return Err(Error::malformed(root.display(), format!("one folder for plate {id}"), both));
         }
         plates.insert(id, files);
     }
@@ -93,11 +88,7 @@ fn find_plates(
         let Some(name) = name.to_str().filter(|_| is_dir) else {
             continue;
         };
-        let path = if dir.is_empty() {
-            name.to_owned()
-        } else {
-            format!("{dir}/{name}")
-        };
+        let path = if dir.is_empty() { name.to_owned() } else { format!("{dir}/{name}") };
         let number = name.strip_prefix("Plate").and_then(parse_number::<u16>);
         match (number, parent.parse()) {
             (Some(plate), Ok(experiment)) => found.push((PlateId { experiment, plate }, path, dataset)),
@@ -111,11 +102,7 @@ fn find_plates(
 }
 
 fn list_images(root: &Path, dir: &str, dataset: Option<&'static str>) -> Result<PlateFiles> {
-    let mut plate = PlateFiles {
-        dir: dir.to_owned(),
-        dataset,
-        ..PlateFiles::default()
-    };
+    let mut plate = PlateFiles { dir: dir.to_owned(), dataset, ..PlateFiles::default() };
     for (name, is_dir) in entries(&root.join(dir))? {
         let image = name.to_str().filter(|_| !is_dir).and_then(parse_image_name);
         match image {
@@ -133,11 +120,7 @@ fn entries(dir: &Path) -> Result<Vec<(std::ffi::OsString, bool)>> {
     for entry in fs::read_dir(dir).map_err(Error::io(dir, "list"))? {
         let entry = entry.map_err(Error::io(dir, "list"))?;
         let kind = entry.file_type().map_err(Error::io(dir, "list"))?;
-        let is_dir = if kind.is_symlink() {
-            entry.path().is_dir()
-        } else {
-            kind.is_dir()
-        };
+        let is_dir = if kind.is_symlink() { entry.path().is_dir() } else { kind.is_dir() };
         entries.push((entry.file_name(), is_dir));
     }
     entries.sort_unstable();
@@ -154,27 +137,26 @@ pub struct AllFiles {
     pub unlistable: Vec<String>,
 }
 
-/// Finds every file below `root`; links to folders are followed, at most 32 levels deep.
+/// Finds every file below `root`. Links to folders are followed, but no folder is entered twice.
 ///
 /// # Errors
 /// If a folder cannot be read.
 pub fn all_files(root: &Path) -> Result<AllFiles> {
-    const DEEPEST: usize = 32;
     let mut all = AllFiles::default();
-    let mut folders = vec![(String::new(), 0)];
-    while let Some((dir, depth)) = folders.pop() {
-        for (name, is_dir) in entries(&root.join(&dir))? {
-            let prefix = if dir.is_empty() {
-                String::new()
-            } else {
-                format!("{dir}/")
-            };
+    let mut folders = vec![String::new()];
+    let mut entered = HashSet::new();
+    while let Some(dir) = folders.pop() {
+        let path = root.join(&dir);
+        let metadata = fs::metadata(&path).map_err(Error::io(&path, "look at"))?;
+        if !entered.insert((metadata.dev(), metadata.ino())) {
+            continue;
+        }
+        for (name, is_dir) in entries(&path)? {
+            let prefix = if dir.is_empty() { String::new() } else { format!("{dir}/") };
             match name.to_str().filter(|name| !name.contains(['\n', '\r', '\\'])) {
-                Some(name) if is_dir && depth < DEEPEST => folders.push((prefix + name, depth + 1)),
-                Some(name) if !is_dir => all.files.push(prefix + name),
-                _ => all
-                    .unlistable
-                    .push(format!("{prefix}{}", name.to_string_lossy().escape_debug())),
+                Some(name) if is_dir => folders.push(prefix + name),
+                Some(name) => all.files.push(prefix + name),
+                None => all.unlistable.push(format!("{prefix}{}", name.to_string_lossy().escape_debug())),
             }
         }
     }

@@ -10,19 +10,9 @@ pub(super) fn unfilter<'a, const N: usize>(
     outputs: &mut impl Iterator<Item = &'a mut [u8]>,
     width: usize,
 ) -> usize {
-    let mut take_input = || {
-        inputs
-            .next()
-            .expect("the caller counts channels")
-            .chunks_exact(1 + width)
-    };
+    let mut take_input = || inputs.next().expect("the caller counts channels").chunks_exact(1 + width);
     let mut sources: [_; N] = std::array::from_fn(|_| take_input());
-    let mut take_output = || {
-        outputs
-            .next()
-            .expect("the caller counts channels")
-            .chunks_exact_mut(width)
-    };
+    let mut take_output = || outputs.next().expect("the caller counts channels").chunks_exact_mut(width);
     let mut targets: [_; N] = std::array::from_fn(|_| take_output());
     let above_all = vec![0; width];
     let mut above: [&[u8]; N] = [&above_all; N];
@@ -32,9 +22,7 @@ pub(super) fn unfilter<'a, const N: usize>(
             return N;
         }
         let rows = rows.map(|row| row.expect("channels have equally many rows").split_at(1));
-        let mut out = targets
-            .each_mut()
-            .map(|rows| rows.next().expect("one output row an input row"));
+        let mut out = targets.each_mut().map(|rows| rows.next().expect("one output row an input row"));
         if N > 1 && rows.iter().all(|(filter, _)| filter[0] == 4) {
             unfilter_paeth(rows.map(|(_, row)| row), above, &mut out, width);
         } else {
@@ -51,10 +39,7 @@ pub(super) fn unfilter<'a, const N: usize>(
 fn unfilter_paeth<const N: usize>(rows: [&[u8]; N], above: [&[u8]; N], out: &mut [&mut [u8]; N], width: usize) {
     let rows = rows.map(|row| &row[..width]);
     let above = above.map(|row| &row[..width]);
-    assert!(
-        out.iter().all(|row| row.len() == width),
-        "lengths are checked once, before the loop"
-    );
+    assert!(out.iter().all(|row| row.len() == width), "lengths are checked once, before the loop");
     let (mut left, mut above_left) = ([0_i16; N], [0_i16; N]);
     for x in 0..width {
         for lane in 0..N {
@@ -117,11 +102,10 @@ mod tests {
 
     #[test]
     fn the_paeth_predictor_is_that_of_the_specification() {
-        for (a, b, c) in (0..=255).step_by(5).flat_map(|a| {
-            (0..=255)
-                .step_by(3)
-                .flat_map(move |b| (0..=255).map(move |c: i16| (a, b, c)))
-        }) {
+        for (a, b, c) in (0..=255)
+            .step_by(5)
+            .flat_map(|a| (0..=255).step_by(3).flat_map(move |b| (0..=255).map(move |c: i16| (a, b, c))))
+        {
             let p = a + b - c;
             let (pa, pb, pc) = ((p - a).abs(), (p - b).abs(), (p - c).abs());
             let expected = if pa <= pb && pa <= pc {

@@ -15,9 +15,7 @@ impl Default for Histogram {
 
 impl std::fmt::Debug for Histogram {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_map()
-            .entries(self.0.iter().enumerate().filter(|(_, n)| **n > 0))
-            .finish()
+        f.debug_map().entries(self.0.iter().enumerate().filter(|(_, n)| **n > 0)).finish()
     }
 }
 
@@ -36,9 +34,7 @@ impl Histogram {
         for &level in rest {
             counts[0][usize::from(level)] += 1;
         }
-        Self(std::array::from_fn(|level| {
-            counts.iter().map(|counts| u64::from(counts[level])).sum()
-        }))
+        Self(std::array::from_fn(|level| counts.iter().map(|counts| u64::from(counts[level])).sum()))
     }
 
     /// Adds the counts of `other`.
@@ -76,11 +72,7 @@ impl Histogram {
     /// that is not positive. Exact up to the last division and root.
     #[must_use]
     pub fn std(&self, ddof: u64) -> f64 {
-        let (n, sum, squares) = (
-            u128::from(self.n()),
-            u128::from(self.sum()),
-            u128::from(self.sum_of_squares()),
-        );
+        let (n, sum, squares) = (u128::from(self.n()), u128::from(self.sum()), u128::from(self.sum_of_squares()));
         let divisor = n * n.saturating_sub(u128::from(ddof));
         if divisor == 0 {
             return f64::NAN;
@@ -177,13 +169,7 @@ mod tests {
     #[test]
     fn without_pixels_nothing_is_known() {
         let empty = Histogram::default();
-        for value in [
-            empty.mean(),
-            empty.std(0),
-            empty.median(),
-            empty.mad(),
-            empty.percentile(1.0),
-        ] {
+        for value in [empty.mean(), empty.std(0), empty.median(), empty.mad(), empty.percentile(1.0)] {
             assert!(value.is_nan());
         }
         assert_eq!(empty.min(), None);

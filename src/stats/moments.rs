@@ -36,10 +36,7 @@ impl SiteStatistics {
     /// If the pixels do not divide into channels.
     #[must_use]
     pub fn of(pixels: &[u8], n_channels: usize) -> Self {
-        assert!(
-            n_channels > 0 && pixels.len().is_multiple_of(n_channels),
-            "[C, H, W] pixels"
-        );
+        assert!(n_channels > 0 && pixels.len().is_multiple_of(n_channels), "[C, H, W] pixels");
         let plane = pixels.len() / n_channels;
         let planes: Vec<&[u8]> = pixels.chunks_exact(plane).collect();
         let histograms: Vec<Histogram> = planes.iter().map(|plane| Histogram::of(plane)).collect();
@@ -61,11 +58,7 @@ impl SiteStatistics {
 
 /// The sum of products of at most 4096 pairs of grey levels.
 fn sum_of_products(a: &[u8], b: &[u8]) -> u32 {
-    let sum: i32 = a
-        .iter()
-        .zip(b)
-        .map(|(&a, &b)| i32::from(i16::from(a)) * i32::from(i16::from(b)))
-        .sum();
+    let sum: i32 = a.iter().zip(b).map(|(&a, &b)| i32::from(i16::from(a)) * i32::from(i16::from(b))).sum();
     sum.unsigned_abs()
 }
 
@@ -100,14 +93,8 @@ impl PopulationStatistics {
             self.products = vec![0; products.len()];
         }
         self.n_sites += n_sites;
-        self.histograms
-            .iter_mut()
-            .zip(histograms)
-            .for_each(|(sum, more)| sum.merge(more));
-        self.products
-            .iter_mut()
-            .zip(products)
-            .for_each(|(sum, more)| *sum += more);
+        self.histograms.iter_mut().zip(histograms).for_each(|(sum, more)| sum.merge(more));
+        self.products.iter_mut().zip(products).for_each(|(sum, more)| *sum += more);
     }
 }
 
@@ -131,10 +118,7 @@ impl PlateStatistics {
 
     /// Adds all of `other`.
     pub fn merge(&mut self, other: &Self) {
-        self.populations
-            .iter_mut()
-            .zip(&other.populations)
-            .for_each(|(sum, more)| sum.merge(more));
+        self.populations.iter_mut().zip(&other.populations).for_each(|(sum, more)| sum.merge(more));
     }
 }
 

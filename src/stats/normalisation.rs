@@ -54,13 +54,7 @@ pub enum PopulationGroup {
 
 impl PopulationGroup {
     /// All groups, in order of report.
-    pub const ALL: [Self; 5] = [
-        Self::Negative,
-        Self::Positive,
-        Self::Controls,
-        Self::Treatment,
-        Self::All,
-    ];
+    pub const ALL: [Self; 5] = [Self::Negative, Self::Positive, Self::Controls, Self::Treatment, Self::All];
 
     /// The name in reports and as `--population` takes it.
     #[must_use]
@@ -185,15 +179,8 @@ pub fn summarise<'a>(
                 population.members().iter().map(of).sum::<f64>() / together.n_sites as f64
             };
             let channels = together.histograms.iter().enumerate();
-            let channels = channels
-                .map(|(c, histogram)| summarise_channel(c + 1, histogram, spread(c)))
-                .collect();
-            summaries.push(Summary {
-                group: group.clone(),
-                population,
-                n_sites: together.n_sites,
-                channels,
-            });
+            let channels = channels.map(|(c, histogram)| summarise_channel(c + 1, histogram, spread(c))).collect();
+            summaries.push(Summary { group: group.clone(), population, n_sites: together.n_sites, channels });
         }
     }
     summaries

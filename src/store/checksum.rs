@@ -95,11 +95,7 @@ pub struct HashingWriter<W> {
 impl<W: Write> HashingWriter<W> {
     /// Wraps a writer.
     pub fn new(inner: W) -> Self {
-        Self {
-            inner,
-            hash: Sha256::new(),
-            size: 0,
-        }
+        Self { inner, hash: Sha256::new(), size: 0 }
     }
 
     /// Bytes written so far.
@@ -133,10 +129,7 @@ mod tests {
     #[test]
     fn hex_is_read_back_and_only_lower_case_of_the_right_length() {
         let sha = Sha::of(b"abc");
-        assert_eq!(
-            sha.to_string(),
-            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-        );
+        assert_eq!(sha.to_string(), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
         assert_eq!(Sha::parse(&sha.to_string()), Some(sha));
         assert_eq!(Sha::parse(&sha.to_string().to_uppercase()), None);
         assert_eq!(Sha::parse(&sha.to_string()[1..]), None);

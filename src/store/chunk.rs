@@ -106,17 +106,12 @@ mod tests {
 
     fn decode(codec: Codec, chunk: &[u8]) -> Result<Vec<u8>> {
         let mut pixels = vec![0; 30];
-        Decoder::default()
-            .decode(&spec(codec), chunk, &mut pixels, &|| "x".into())
-            .map(|()| pixels)
+        Decoder::default().decode(&spec(codec), chunk, &mut pixels, &|| "x".into()).map(|()| pixels)
     }
 
     fn encode(codec: Codec, pixels: &[u8]) -> Vec<u8> {
         let mut chunk = vec![1, 2, 3];
-        Encoder::new(codec)
-            .unwrap()
-            .encode(&mut pixels.to_vec(), &mut chunk)
-            .unwrap();
+        Encoder::new(codec).unwrap().encode(&mut pixels.to_vec(), &mut chunk).unwrap();
         chunk
     }
 

@@ -16,13 +16,7 @@ pub const FILES: &str = "files.sha256";
 /// The name of the list of a plate's source images.
 pub const SOURCES: &str = "sources.sha256";
 /// The names of a listing's CSVs.
-pub const CSVS: [&str; 5] = [
-    "comoments.csv",
-    "histogram.csv",
-    "pixel_stats.csv",
-    "rejected.csv",
-    "sites.csv",
-];
+pub const CSVS: [&str; 5] = ["comoments.csv", "histogram.csv", "pixel_stats.csv", "rejected.csv", "sites.csv"];
 
 /// All that a listing says.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,10 +54,7 @@ impl Listing {
         ];
         let mut files = array_files;
         for (name, text) in contents {
-            files.push(Entry::of(
-                format!("{}/{name}", listing_path(&self.plate)),
-                text.as_bytes(),
-            ));
+            files.push(Entry::of(format!("{}/{name}", listing_path(&self.plate)), text.as_bytes()));
             super::write::write_synced(&dir.join(name), text.as_bytes())?;
         }
         super::write::write_synced(&dir.join(FILES), manifest::format(&files).as_bytes())
@@ -88,7 +79,25 @@ pub fn read_list(store: &Path, plate: &PlateId, name: &str) -> Result<Vec<Entry>
     manifest::parse(&read_text(&path)?, &path.display().to_string())
 }
 
-/// The plates of a store that have a listing, in the order of the store.
+/// Whether a file of a list is there with the size that the list says.
+#[must_use]
+pub fn has_size(store: &Path, file: &Entry) -> bool {
+    fs::metadata(store.join(&file.path)).is_ok_and(|found| file.size.is_none_or(|size| size == found.len()))
+}
+
+/// The position of a channel that a row numbers from 1; `place` names the row in errors.
+///
+/// # Errors
+/// If the store has no such channel.
+pub fn channel_index(channel: usize, n_channels: usize, place: &dyn std::fmt::Display) -> Result<usize> {
+    if (1..=n_channels).contains(&channel) {
+        Ok(channel - 1)
+    } else {
+        Err(Error::malformed(place, format!("channels 1 to {n_channels}"), channel))
+    }
+}
+
+/// The plates of a store that have a listing (a folder without its list of files is none), in the order of the store.
 ///
 /// # Errors
 /// If a folder cannot be read.
@@ -99,6 +108,7 @@ pub fn listed_plates(store: &Path) -> Result<Vec<PlateId>> {
         for plate in folder_names(&root.join(&experiment))? {
             if let Ok(id) = format!("{experiment}/{plate}").parse::<PlateId>()
                 && id.to_string() == format!("{experiment}/{plate}")
+                && store.join(listing_path(&id)).join(FILES).is_file()
             {
                 plates.push(id);
             }

@@ -29,11 +29,7 @@ impl Entry {
     /// The entry of a file with this content.
     #[must_use]
     pub fn of(path: impl Into<String>, bytes: &[u8]) -> Self {
-        Self {
-            path: path.into(),
-            sha: Sha::of(bytes),
-            size: Some(bytes.len() as u64),
-        }
+        Self { path: path.into(), sha: Sha::of(bytes), size: Some(bytes.len() as u64) }
     }
 }
 
@@ -58,21 +54,12 @@ pub fn format(entries: &[Entry]) -> String {
 /// # Errors
 /// If its own SHA-256 is not right, or any line is not one that [`format`] would write.
 pub fn parse(text: &str, place: &str) -> Result<Vec<Entry>> {
-    let body_end = text
-        .strip_suffix('\n')
-        .map_or(0, |text| text.rfind('\n').map_or(0, |at| at + 1));
+    let body_end = text.strip_suffix('\n').map_or(0, |text| text.rfind('\n').map_or(0, |at| at + 1));
     let (body, last) = text.split_at(body_end);
-    let own = last
-        .strip_prefix("# sha256 ")
-        .and_then(|rest| rest.strip_suffix('\n'))
-        .and_then(Sha::parse);
+    let own = last.strip_prefix("# sha256 ").and_then(|rest| rest.strip_suffix('\n')).and_then(Sha::parse);
     let Some(own) = own else {
         let found = format!("{:?}", last.trim_end().chars().take(80).collect::<String>());
-        return Err(Error::malformed(
-            place,
-            "a last line '# sha256 HEX' (the list is cut short)",
-            found,
-        ));
+        return Err(Error::malformed(place, "a last line '# sha256 HEX' (the list is cut short)", found));
     };
     let found = Sha::of(body.as_bytes());
     if own != found {
@@ -82,36 +69,19 @@ pub fn parse(text: &str, place: &str) -> Result<Vec<Entry>> {
     let mut size = None;
     for (i, line) in body.split_terminator('\n').enumerate() {
         let at = || format!("{place}:{}", i + 1);
-        let sized = line
-            .strip_prefix("# ")
-            .and_then(|rest| rest.strip_suffix(" bytes"))
-            .and_then(parse_number);
+        let sized = line.strip_prefix("# ").and_then(|rest| rest.strip_suffix(" bytes")).and_then(parse_number);
         if sized.is_some() && size.is_none() {
             size = sized;
             continue;
         }
-        let entry = line
-            .split_once("  ")
-            .and_then(|(sha, path)| Some((Sha::parse(sha)?, path)));
+        let entry = line.split_once("  ").and_then(|(sha, path)| Some((Sha::parse(sha)?, path)));
         let Some((sha, path)) = entry.filter(|(_, path)| is_plain_path(path)) else {
-            return Err(Error::malformed(
-                at(),
-                "SHA-256, two spaces, a relative path",
-                format!("{line:?}"),
-            ));
+            return Err(Error::malformed(at(), "SHA-256, two spaces, a relative path", format!("{line:?}")));
         };
         if let Some(last) = entries.last().filter(|last| last.path.as_str() >= path) {
-            return Err(Error::malformed(
-                at(),
-                format!("a path after {:?}", last.path),
-                format!("{path:?}"),
-            ));
+            return Err(Error::malformed(at(), format!("a path after {:?}", last.path), format!("{path:?}")));
         }
-        entries.push(Entry {
-            path: path.to_owned(),
-            sha,
-            size: size.take(),
-        });
+        entries.push(Entry { path: path.to_owned(), sha, size: size.take() });
     }
     if size.is_some() {
         return Err(Error::malformed(place, "a file after each size", "none"));
@@ -131,11 +101,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn entry(path: &str, size: Option<u64>) -> Entry {
-        Entry {
-            path: path.to_owned(),
-            sha: Sha::of(path.as_bytes()),
-            size,
-        }
+        Entry { path: path.to_owned(), sha: Sha::of(path.as_bytes()), size }
     }
 
     fn reseal(body: &str) -> String {

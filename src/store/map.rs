@@ -8,7 +8,7 @@ use memmap2::Mmap;
 
 use crate::error::{Error, Result};
 
-use super::spec::ChunkPlace;
+use super::index::ChunkPlace;
 
 /// A shard in memory, read as pages are touched.
 ///
@@ -26,17 +26,9 @@ impl MappedShard {
         // process wrote into the file would be seen as other pixels. That it must not shrink is the caller's part, as
         // the type says.
         let map = unsafe { Mmap::map(file) }.map_err(Error::io(path, "map"))?;
-        let needed = places
-            .iter()
-            .map(|place| place.offset + place.length)
-            .max()
-            .unwrap_or(0);
+        let needed = places.iter().map(|place| place.offset + place.length).max().unwrap_or(0);
         if (map.len() as u64) < needed {
-            return Err(Error::malformed(
-                path.display(),
-                format!("{needed} bytes or more"),
-                map.len(),
-            ));
+            return Err(Error::malformed(path.display(), format!("{needed} bytes or more"), map.len()));
         }
         Ok(Self { map, places })
     }

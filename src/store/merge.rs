@@ -10,16 +10,26 @@ use crate::error::{Error, Result, read_file};
 use crate::site::{PlateId, Population};
 
 use super::checksum::Sha;
-use super::listing::{FILES, listed_plates, read_list, read_rows};
+use super::listing::{FILES, channel_index, has_size, listed_plates, read_list, read_rows};
 use super::manifest::{self, Entry};
 use super::rows::{ComomentRow, HistogramRow, Rejected, SiteRow, to_csv};
+use super::session::Lock;
 use super::spec::{PIXELS, StoreSpec, ZARR_JSON, array_document, group_document, listing_path};
-use super::write::{CLASSES, Lock, SHA256SUMS, StoreWriter};
+use super::write::{CLASSES, SHA256SUMS, StoreWriter};
 
 /// All sites of the store.
 pub const METADATA: &str = "metadata.csv";
 /// All that was left out.
 pub const REJECTED: &str = "rejected.csv";
+
+/// Whether to merge a store that is finished.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Anew {
+    /// Only if a file of it is gone.
+    IfNeeded,
+    /// In any case: a file of it may be damaged.
+    Always,
+}
 
 /// Whether a store could be finished.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,23 +41,23 @@ pub enum Merge {
 }
 
 impl StoreWriter {
-    /// Finishes the store if every plate in `planned` has its listing: merges all listings into the root's files and
-    /// writes `SHA256SUMS` last.
+    /// Finishes the store if every plate in `planned` has its listing and the files that it names: merges all listings
+    /// into the root's files and writes `SHA256SUMS` last. A store that is finished is left alone unless `anew`.
     ///
     /// # Errors
     /// If a listing is not well formed or a file cannot be written.
-    pub fn merge(&self, planned: &[PlateId]) -> Result<Merge> {
+    pub fn merge(&self, planned: &[PlateId], anew: Anew) -> Result<Merge> {
         let _lock = Lock::take(&self.root)?;
         let plates = listed_plates(&self.root)?;
-        let missing: Vec<PlateId> = planned
-            .iter()
-            .filter(|plate| !plates.contains(plate))
-            .cloned()
-            .collect();
+        let is_there = |plate: &PlateId| {
+            read_list(&self.root, plate, FILES).is_ok_and(|files| files.iter().all(|file| has_size(&self.root, file)))
+        };
+        let expected: BTreeSet<&PlateId> = planned.iter().chain(&plates).collect();
+        let missing: Vec<PlateId> = expected.into_iter().filter(|plate| !is_there(plate)).cloned().collect();
         if !missing.is_empty() {
             return Ok(Merge::Waiting(missing));
         }
-        if is_whole(&self.root) {
+        if anew == Anew::IfNeeded && is_whole(&self.root) {
             return Ok(Merge::Finished);
         }
         for plate in &plates {
@@ -83,12 +93,8 @@ fn is_whole(store: &Path) -> bool {
 
 /// The documents that are written with the first plate.
 fn headers(plates: &[PlateId]) -> BTreeSet<String> {
-    let groups = plates
-        .iter()
-        .map(|plate| format!("{PIXELS}/{}/{ZARR_JSON}", plate.experiment));
-    groups
-        .chain([CLASSES.to_owned(), format!("{PIXELS}/{ZARR_JSON}")])
-        .collect()
+    let groups = plates.iter().map(|plate| format!("{PIXELS}/{}/{ZARR_JSON}", plate.experiment));
+    groups.chain([CLASSES.to_owned(), format!("{PIXELS}/{ZARR_JSON}")]).collect()
 }
 
 fn rejected(store: &Path, plates: &[PlateId]) -> Result<Vec<Rejected>> {
@@ -119,15 +125,7 @@ fn root_files(
     let mut comoments = Cube::new(plates.len(), n_channels, n_channels);
     for (i, plate) in plates.iter().enumerate() {
         sites.extend(read_rows::<SiteRow>(store, plate, "sites.csv")?);
-        let place = || format!("{}/{}", store.display(), listing_path(plate));
-        let check = |channel: usize| match channel {
-            1.. if channel <= n_channels => Ok(channel - 1),
-            _ => Err(Error::malformed(
-                place(),
-                format!("channels 1 to {n_channels}"),
-                channel,
-            )),
-        };
+        let check = |channel| channel_index(channel, n_channels, plate);
         for row in read_rows::<HistogramRow>(store, plate, "histogram.csv")? {
             *histogram.at(i, row.population, check(row.channel)?, row.level.into()) = row.count;
         }
@@ -150,10 +148,7 @@ fn root_files(
         files.insert(REJECTED.to_owned(), to_csv(rejected).into_bytes());
     }
     files.insert(format!("{statistics}/{ZARR_JSON}"), group_document(&attributes));
-    for (name, cube, last) in [
-        ("histogram", histogram, "level"),
-        ("comoments", comoments, "other channel"),
-    ] {
+    for (name, cube, last) in [("histogram", histogram, "level"), ("comoments", comoments, "other channel")] {
         let names = ["plate", "population", "channel", last];
         let path = format!("{statistics}/{name}");
         files.insert(format!("{path}/{ZARR_JSON}"), cube.document(&names, &attributes));
@@ -164,15 +159,8 @@ fn root_files(
 
 /// The content of `SHA256SUMS`.
 fn sums(store: &Path, plates: &[PlateId], root_files: &BTreeMap<String, Vec<u8>>) -> Result<String> {
-    let entry = |path: String, bytes: &[u8]| Entry {
-        path,
-        sha: Sha::of(bytes),
-        size: None,
-    };
-    let mut entries: Vec<Entry> = root_files
-        .iter()
-        .map(|(path, bytes)| entry(path.clone(), bytes))
-        .collect();
+    let entry = |path: String, bytes: &[u8]| Entry { path, sha: Sha::of(bytes), size: None };
+    let mut entries: Vec<Entry> = root_files.iter().map(|(path, bytes)| entry(path.clone(), bytes)).collect();
     for plate in plates {
         let files = read_list(store, plate, FILES)?;
         entries.extend(files.into_iter().map(|file| Entry { size: None, ..file }));
@@ -192,10 +180,7 @@ struct Cube {
 impl Cube {
     fn new(n_plates: usize, n_channels: usize, last: usize) -> Self {
         let shape = [n_plates, Population::ALL.len(), n_channels, last];
-        Self {
-            shape,
-            values: vec![0; shape.iter().product()],
-        }
+        Self { shape, values: vec![0; shape.iter().product()] }
     }
 
     fn at(&mut self, plate: usize, population: Population, channel: usize, last: usize) -> &mut u64 {

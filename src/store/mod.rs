@@ -2,18 +2,23 @@
 
 pub mod checksum;
 pub mod chunk;
+mod destination;
+pub mod index;
 pub mod listing;
 pub mod manifest;
 mod map;
 pub mod merge;
 mod read;
 pub mod rows;
+mod session;
+mod shard;
 pub mod spec;
 mod write;
 
+pub use destination::check_destination;
 pub use map::MappedShard;
 pub use read::{Shard, Store, read_spec};
+pub use session::TEMPORARY;
+pub use shard::{FinishedShard, PlateBuilder, ShardWriter};
 pub use spec::{Codec, StoreSpec};
-pub use write::{
-    CLASSES, FinishedShard, PlateBuilder, SHA256SUMS, ShardWriter, StoreWriter, TEMPORARY, check_destination,
-};
+pub use write::{CLASSES, SHA256SUMS, StoreWriter};

@@ -10,10 +10,11 @@ use crate::error::{Error, Result, read_file, read_text};
 use crate::site::{PlateId, SiteId};
 
 use super::chunk::Decoder;
+use super::index::{ChunkPlace, decode_index, index_bytes};
 use super::map::MappedShard;
 use super::merge::METADATA;
 use super::rows::{SiteRow, from_csv};
-use super::spec::{ChunkPlace, PIXELS, StoreSpec, ZARR_JSON, decode_index, index_bytes, shard_path};
+use super::spec::{PIXELS, StoreSpec, ZARR_JSON, shard_path};
 use super::write::{CLASSES, SHA256SUMS};
 
 /// A finished store, open for reading.
@@ -61,24 +62,13 @@ impl Store {
             }
             *next += 1;
             if by_id.insert(site.id.clone(), i).is_some() {
-                return Err(Error::malformed(
-                    place(),
-                    "each site once",
-                    format!("{} again", site.id),
-                ));
+                return Err(Error::malformed(place(), "each site once", format!("{} again", site.id)));
             }
             if let Some(class) = site.label.class.filter(|&class| !classes.contains(class)) {
                 return Err(Error::malformed(place(), format!("a class of {CLASSES}"), class));
             }
         }
-        Ok(Self {
-            root: root.to_owned(),
-            spec,
-            classes,
-            sites,
-            by_id,
-            n_sites,
-        })
+        Ok(Self { root: root.to_owned(), spec, classes, sites, by_id, n_sites })
     }
 
     /// The folder of the store.
@@ -125,20 +115,11 @@ impl Store {
         let per_shard = self.spec.sites_per_shard as usize;
         let shard = self.shard(&row.id.well.plate, row.row as usize / per_shard)?;
         let mut pixels = vec![0; self.spec.site_bytes()];
-        shard.read(
-            row.row as usize % per_shard,
-            &mut Decoder::default(),
-            &mut Vec::new(),
-            &mut pixels,
-        )?;
+        shard.read(row.row as usize % per_shard, &mut Decoder::default(), &mut Vec::new(), &mut pixels)?;
         let found = crc32c::crc32c(&pixels);
         if found != row.crc32c {
             let place = format!("{}: site {}", shard.path.display(), row.id);
-            return Err(Error::malformed(
-                place,
-                format!("crc32c {:08x}", row.crc32c),
-                format!("{found:08x}"),
-            ));
+            return Err(Error::malformed(place, format!("crc32c {:08x}", row.crc32c), format!("{found:08x}")));
         }
         Ok(pixels)
     }
@@ -183,24 +164,14 @@ impl Shard {
         let index = index_bytes(spec.sites_per_shard);
         let Some(data_bytes) = size.checked_sub(index as u64) else {
             let expected = format!("an index of {index} bytes at its end");
-            return Err(Error::malformed(
-                path.display(),
-                expected,
-                format!("a file of {size} bytes"),
-            ));
+            return Err(Error::malformed(path.display(), expected, format!("a file of {size} bytes")));
         };
         let mut bytes = vec![0; index];
-        file.read_exact_at(&mut bytes, data_bytes)
-            .map_err(Error::io(&path, "read the index of"))?;
+        file.read_exact_at(&mut bytes, data_bytes).map_err(Error::io(&path, "read the index of"))?;
         let per_shard = spec.sites_per_shard as usize;
         let n_chunks = n_sites.saturating_sub(shard * per_shard).min(per_shard);
         let places = decode_index(&bytes, spec, n_chunks, data_bytes, &path.display().to_string())?;
-        Ok(Self {
-            path,
-            file,
-            spec: spec.clone(),
-            places,
-        })
+        Ok(Self { path, file, spec: spec.clone(), places })
     }
 
     /// Reads chunk `slot` into `pixels`, `[C, H, W] u8`. `scratch` holds the stored bytes; it and `decoder` may be kept
@@ -215,9 +186,7 @@ impl Shard {
         assert_eq!(pixels.len(), self.spec.site_bytes(), "[C, H, W] bytes");
         let ChunkPlace { offset, length } = self.places[slot];
         scratch.resize(length as usize, 0);
-        self.file
-            .read_exact_at(scratch, offset)
-            .map_err(Error::io(&self.path, "read a chunk of"))?;
+        self.file.read_exact_at(scratch, offset).map_err(Error::io(&self.path, "read a chunk of"))?;
         let place = || format!("{}: chunk {slot}", self.path.display());
         decoder.decode(&self.spec, scratch, pixels, &place)
     }

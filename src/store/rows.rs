@@ -37,22 +37,12 @@ pub fn to_csv<R: Row>(rows: &[R]) -> String {
 /// # Errors
 /// If the header or any row is not what [`to_csv`] would write.
 pub fn from_csv<R: Row>(text: &str, place: &str) -> Result<Vec<R>> {
-    let mut reader = csv::ReaderBuilder::new()
-        .has_headers(false)
-        .from_reader(text.as_bytes());
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(text.as_bytes());
     let mut rows = Vec::new();
     let mut has_header = false;
     for record in reader.records() {
         let record = record.map_err(|e| Error::malformed(place, "CSV", e))?;
-        let found = || {
-            record
-                .iter()
-                .collect::<Vec<_>>()
-                .join(",")
-                .chars()
-                .take(160)
-                .collect::<String>()
-        };
+        let found = || record.iter().collect::<Vec<_>>().join(",").chars().take(160).collect::<String>();
         if has_header {
             let line = record.position().map_or(0, csv::Position::line);
             let row = R::parse(&record);
@@ -124,19 +114,9 @@ impl Row for SiteRow {
     }
 
     fn parse(cells: &csv::StringRecord) -> Result<Self, &'static str> {
-        let well = WellId {
-            plate: plate_of(cells, 4)?,
-            well: cell(cells, 6, "a well")?,
-        };
-        let id = SiteId {
-            well,
-            site: number(cells, 7, "a site number")?,
-        };
-        let derived = [
-            id.to_string(),
-            id.well.to_string(),
-            id.well.plate.experiment.cell_type().to_owned(),
-        ];
+        let well = WellId { plate: plate_of(cells, 4)?, well: cell(cells, 6, "a well")? };
+        let id = SiteId { well, site: number(cells, 7, "a site number")? };
+        let derived = [id.to_string(), id.well.to_string(), id.well.plate.experiment.cell_type().to_owned()];
         if !cells.iter().zip(&derived).all(|(a, b)| a == b) || cells[11] != id.well.plate.to_string() {
             return Err("site_id, well_id, cell_type and array that agree with experiment, plate, well and site");
         }
@@ -145,19 +125,9 @@ impl Row for SiteRow {
             _ => Some(number(cells, 10, "a sirna_id")?),
         };
         let population = cell(cells, 8, "a well_type")?;
-        let label = Label {
-            dataset: cells[3].to_owned(),
-            population,
-            sirna: cells[9].to_owned(),
-            class,
-        };
+        let label = Label { dataset: cells[3].to_owned(), population, sirna: cells[9].to_owned(), class };
         let crc32c = parse_crc32c(&cells[13]).ok_or("a crc32c of 8 hex digits")?;
-        Ok(Self {
-            id,
-            label,
-            row: number(cells, 12, "a row number")?,
-            crc32c,
-        })
+        Ok(Self { id, label, row: number(cells, 12, "a row number")?, crc32c })
     }
 }
 
@@ -188,17 +158,7 @@ impl Row for PixelStats {
     const HEADER: &'static str = "experiment,plate,well,site,channel,mean,std,median,min,max,sum,sum_of_squares";
 
     fn write(&self, out: &mut String) {
-        let Self {
-            id,
-            channel,
-            mean,
-            std,
-            median,
-            min,
-            max,
-            sum,
-            sum_of_squares,
-        } = self;
+        let Self { id, channel, mean, std, median, min, max, sum, sum_of_squares } = self;
         let WellId { plate, well } = &id.well;
         let _ = writeln!(
             out,
@@ -208,15 +168,9 @@ impl Row for PixelStats {
     }
 
     fn parse(cells: &csv::StringRecord) -> Result<Self, &'static str> {
-        let well = WellId {
-            plate: plate_of(cells, 0)?,
-            well: cell(cells, 2, "a well")?,
-        };
+        let well = WellId { plate: plate_of(cells, 0)?, well: cell(cells, 2, "a well")? };
         Ok(Self {
-            id: SiteId {
-                well,
-                site: number(cells, 3, "a site number")?,
-            },
+            id: SiteId { well, site: number(cells, 3, "a site number")? },
             channel: number(cells, 4, "a channel")?,
             mean: cell(cells, 5, "a mean")?,
             std: cell(cells, 6, "a standard deviation")?,
@@ -246,12 +200,7 @@ impl Row for HistogramRow {
     const HEADER: &'static str = "population,channel,level,count";
 
     fn write(&self, out: &mut String) {
-        let Self {
-            population,
-            channel,
-            level,
-            count,
-        } = self;
+        let Self { population, channel, level, count } = self;
         let _ = writeln!(out, "{population},{channel},{level},{count}");
     }
 
@@ -282,12 +231,7 @@ impl Row for ComomentRow {
     const HEADER: &'static str = "population,channel_a,channel_b,sum_of_products";
 
     fn write(&self, out: &mut String) {
-        let Self {
-            population,
-            channel_a,
-            channel_b,
-            sum_of_products,
-        } = self;
+        let Self { population, channel_a, channel_b, sum_of_products } = self;
         let _ = writeln!(out, "{population},{channel_a},{channel_b},{sum_of_products}");
     }
 
@@ -327,14 +271,7 @@ impl Row for Rejected {
     const HEADER: &'static str = "experiment,plate,well,site,reason,file,detail";
 
     fn write(&self, out: &mut String) {
-        let Self {
-            plate,
-            well,
-            site,
-            reason,
-            file,
-            detail,
-        } = self;
+        let Self { plate, well, site, reason, file, detail } = self;
         let site = site.map(|site| site.to_string()).unwrap_or_default();
         let (experiment, plate) = (&plate.experiment, plate.plate);
         let (reason, file, detail) = (csv_field(reason), csv_field(file), csv_field(detail));
@@ -347,14 +284,7 @@ impl Row for Rejected {
             _ => Some(number(cells, 3, "a site number")?),
         };
         let [reason, file, detail] = [4, 5, 6].map(|i| cells[i].to_owned());
-        Ok(Self {
-            plate: plate_of(cells, 0)?,
-            well: cell(cells, 2, "a well")?,
-            site,
-            reason,
-            file,
-            detail,
-        })
+        Ok(Self { plate: plate_of(cells, 0)?, well: cell(cells, 2, "a well")?, site, reason, file, detail })
     }
 }
 
@@ -364,12 +294,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn site_row(label: Label, row: u32, crc32c: u32) -> SiteRow {
-        SiteRow {
-            id: SiteId::new("HEPG2-08", 1, "B02", 1).unwrap(),
-            label,
-            row,
-            crc32c,
-        }
+        SiteRow { id: SiteId::new("HEPG2-08", 1, "B02", 1).unwrap(), label, row, crc32c }
     }
 
     #[test]
@@ -403,10 +328,7 @@ mod tests {
             (",3,00000001\n", "\n"),
         ] {
             assert!(good.contains(from), "{from}");
-            assert!(
-                from_csv::<SiteRow>(&good.replacen(from, to, 1), "x").is_err(),
-                "{from} -> {to}"
-            );
+            assert!(from_csv::<SiteRow>(&good.replacen(from, to, 1), "x").is_err(), "{from} -> {to}");
         }
         assert!(from_csv::<SiteRow>("", "x").is_err());
     }

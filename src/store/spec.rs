@@ -40,17 +40,11 @@ impl FromStr for Codec {
     type Err = ParseError;
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
-        let level = text
-            .strip_prefix("zstd:")
-            .and_then(parse_number)
-            .filter(|level| (1..=22).contains(level));
+        let level = text.strip_prefix("zstd:").and_then(parse_number).filter(|level| (1..=22).contains(level));
         match (text, level) {
             ("raw", _) => Ok(Self::Raw),
             (_, Some(level)) => Ok(Self::Zstd(level)),
-            _ => Err(ParseError {
-                expected: "raw or zstd:1 to zstd:22",
-                found: text.to_owned(),
-            }),
+            _ => Err(ParseError { expected: "raw or zstd:1 to zstd:22", found: text.to_owned() }),
         }
     }
 }
@@ -74,8 +68,8 @@ pub struct Channel {
     pub colour: String,
 }
 
-/// The channels of a data set with `n` of them: the stains of RxRx1 and RxRx2 (6) and of RxRx19a (5), else only
-/// numbers. Source: the data set descriptions by Recursion.
+/// The channels of a data set with `n` of them: the stains of RxRx1 and RxRx2 where there are six (source: their
+/// descriptions by Recursion), else only numbers.
 #[must_use]
 pub fn channels(n: usize) -> Vec<Channel> {
     const STAINS: [(&str, &str); 6] = [
@@ -86,20 +80,11 @@ pub fn channels(n: usize) -> Vec<Channel> {
         ("mitochondria", "FF00FF"),
         ("golgi", "FFFF00"),
     ];
-    let stain = |(name, colour): (&str, &str)| Channel {
-        name: name.to_owned(),
-        colour: colour.to_owned(),
-    };
-    match n {
-        6 => STAINS.into_iter().map(stain).collect(),
-        // RxRx19a has no stain for mitochondria.
-        5 => [0, 1, 2, 3, 5].map(|i| stain(STAINS[i])).to_vec(),
-        _ => (1..=n)
-            .map(|c| Channel {
-                name: format!("w{c}"),
-                colour: "FFFFFF".to_owned(),
-            })
-            .collect(),
+    let channel = |name: &str, colour: &str| Channel { name: name.to_owned(), colour: colour.to_owned() };
+    if n == STAINS.len() {
+        STAINS.map(|(name, colour)| channel(name, colour)).to_vec()
+    } else {
+        (1..=n).map(|c| channel(&format!("w{c}"), "FFFFFF")).collect()
     }
 }
 
@@ -176,10 +161,7 @@ impl StoreSpec {
         let attributes: Attributes =
             serde_json::from_value(attributes).map_err(|e| Error::malformed(place, "attributes of format 1", e))?;
         if attributes.dtype != "uint8" || attributes.levels != 256 {
-            return fail(
-                "dtype uint8 with 256 levels",
-                &format!("{} with {}", attributes.dtype, attributes.levels),
-            );
+            return fail("dtype uint8 with 256 levels", &format!("{} with {}", attributes.dtype, attributes.levels));
         }
         let [height, width] = attributes.size;
         let sides = 1..=ImageSize::MAX_SIDE;
@@ -188,18 +170,12 @@ impl StoreSpec {
         }
         let site_bytes = attributes.channels.len() as u64 * u64::from(height) * u64::from(width);
         if !(1..=64).contains(&attributes.channels.len()) || site_bytes > MAX_SITE_BYTES {
-            return fail(
-                "1 to 64 channels and sites of at most 4 GiB",
-                &format!("{site_bytes} bytes a site"),
-            );
+            return fail("1 to 64 channels and sites of at most 4 GiB", &format!("{site_bytes} bytes a site"));
         }
         if !(1..=MAX_SITES_PER_SHARD).contains(&attributes.sites_per_shard) {
             return fail("1 to 65536 sites a shard", &attributes.sites_per_shard);
         }
-        let codec = attributes
-            .codec
-            .parse()
-            .map_err(|e| Error::malformed(place, "a codec", e))?;
+        let codec = attributes.codec.parse().map_err(|e| Error::malformed(place, "a codec", e))?;
         Ok(Self {
             channels: attributes.channels,
             size: ImageSize { height, width },
@@ -208,14 +184,32 @@ impl StoreSpec {
         })
     }
 
+    /// Finds out from a plate's `zarr.json` what holds for the whole store, where the root's document is lost, and how
+    /// many sites the plate has. `None` unless it is the very document that this version would write.
+    #[must_use]
+    pub fn guess_from_plate(document: &[u8]) -> Option<(Self, usize)> {
+        let value: Value = serde_json::from_slice(document).ok()?;
+        let number = |path: &str| value.pointer(path)?.as_u64();
+        let side = |path: &str| number(path)?.try_into().ok().filter(|side| (1..=ImageSize::MAX_SIDE).contains(side));
+        let n_sites: u32 = number("/shape/0")?.try_into().ok()?;
+        let n_channels = number("/shape/1").filter(|n| (1..=64).contains(n))? as usize;
+        let level = number("/codecs/0/configuration/codecs/1/configuration/level");
+        let codec = match level {
+            None => Codec::Raw,
+            Some(level) => format!("zstd:{level}").parse().ok()?,
+        };
+        let sites_per_shard = number("/chunk_grid/configuration/chunk_shape/0")?.try_into().ok()?;
+        let size = ImageSize { height: side("/shape/2")?, width: side("/shape/3")? };
+        let spec = Self { channels: channels(n_channels), size, codec, sites_per_shard };
+        let is_ours =
+            (1..=MAX_SITES_PER_SHARD).contains(&sites_per_shard) && spec.site_bytes() as u64 <= MAX_SITE_BYTES;
+        (is_ours && spec.plate_document(n_sites as usize) == document).then_some((spec, n_sites as usize))
+    }
+
     /// A plate's `zarr.json`: an array `[site, channel, y, x] uint8`, one shard of `sites_per_shard` chunks a file.
     #[must_use]
     pub fn plate_document(&self, n_sites: usize) -> Vec<u8> {
-        let image = [
-            self.channels.len() as u64,
-            self.size.height.into(),
-            self.size.width.into(),
-        ];
+        let image = [self.channels.len() as u64, self.size.height.into(), self.size.width.into()];
         let shape = |sites: u64| [&[sites][..], &image].concat();
         let codecs = match self.codec {
             Codec::Raw => json!([{ "name": "bytes" }]),
@@ -306,129 +300,12 @@ pub fn shard_path(plate: &PlateId, shard: usize) -> String {
     format!("{}/c/{shard}/0/0/0", array_path(plate))
 }
 
-/// Where one chunk lies in its shard.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ChunkPlace {
-    /// First byte.
-    pub offset: u64,
-    /// Bytes.
-    pub length: u64,
-}
-
-/// Bytes of a shard's index: 16 a chunk, and a crc32c.
-#[must_use]
-pub fn index_bytes(sites_per_shard: u32) -> usize {
-    16 * sites_per_shard as usize + 4
-}
-
-/// The index that ends a shard: the places of its chunks, absent ones as all ones, and a crc32c.
-///
-/// # Panics
-/// If there are more places than `sites_per_shard`.
-#[must_use]
-pub fn encode_index(places: &[ChunkPlace], sites_per_shard: u32) -> Vec<u8> {
-    assert!(
-        places.len() <= sites_per_shard as usize,
-        "a shard holds at most its sites"
-    );
-    let mut bytes = Vec::with_capacity(index_bytes(sites_per_shard));
-    for place in places {
-        bytes.extend(place.offset.to_le_bytes());
-        bytes.extend(place.length.to_le_bytes());
-    }
-    bytes.resize(16 * sites_per_shard as usize, 0xff);
-    bytes.extend(crc32c::crc32c(&bytes).to_le_bytes());
-    bytes
-}
-
-/// Parses a shard's index. `data_bytes` is what stands before it in the file, `n_chunks` how many sites this shard
-/// must hold; `place` names the shard in errors.
-///
-/// # Errors
-/// If the crc32c is wrong, a chunk is absent, lies outside the data, or overlaps the one before; if a `raw` chunk has
-/// another length than a site or starts off a multiple of 4096.
-pub fn decode_index(
-    bytes: &[u8],
-    spec: &StoreSpec,
-    n_chunks: usize,
-    data_bytes: u64,
-    place: &str,
-) -> Result<Vec<ChunkPlace>> {
-    let expected_length = index_bytes(spec.sites_per_shard);
-    if bytes.len() != expected_length {
-        return Err(Error::malformed(
-            place,
-            format!("an index of {expected_length} bytes"),
-            bytes.len(),
-        ));
-    }
-    let (entries, crc) = bytes.split_at(expected_length - 4);
-    let expected = u32::from_le_bytes([crc[0], crc[1], crc[2], crc[3]]);
-    let found = crc32c::crc32c(entries);
-    if expected != found {
-        return Err(Error::malformed(
-            place,
-            format!("index crc32c {expected:08x}"),
-            format!("{found:08x}"),
-        ));
-    }
-    let mut places = Vec::with_capacity(n_chunks);
-    let mut end_of_last = 0;
-    let (entries, _) = entries.as_chunks::<8>();
-    let mut words = entries.iter().map(|word| u64::from_le_bytes(*word));
-    for i in 0..spec.sites_per_shard as usize {
-        let (Some(offset), Some(length)) = (words.next(), words.next()) else {
-            break;
-        };
-        let absent = offset == u64::MAX && length == u64::MAX;
-        if i >= n_chunks {
-            if !absent {
-                return Err(Error::malformed(
-                    place,
-                    format!("{n_chunks} chunks"),
-                    format!("a chunk {i}"),
-                ));
-            }
-            continue;
-        }
-        if absent {
-            return Err(Error::malformed(place, format!("chunk {i} of {n_chunks}"), "none"));
-        }
-        let end = offset
-            .checked_add(length)
-            .filter(|&end| end <= data_bytes && offset >= end_of_last);
-        let Some(end) = end else {
-            let expected = format!("chunk {i} within bytes {end_of_last} to {data_bytes}");
-            return Err(Error::malformed(place, expected, format!("{length} bytes at {offset}")));
-        };
-        let site_bytes = spec.site_bytes() as u64;
-        if spec.codec == Codec::Raw && (length != site_bytes || !offset.is_multiple_of(ALIGNMENT)) {
-            let expected = format!("raw chunk {i} of {site_bytes} bytes at a multiple of {ALIGNMENT}");
-            return Err(Error::malformed(place, expected, format!("{length} bytes at {offset}")));
-        }
-        let most = 2 * site_bytes + 1024;
-        if length > most {
-            let expected = format!("chunk {i} of at most {most} bytes");
-            return Err(Error::malformed(place, expected, format!("{length} bytes at {offset}")));
-        }
-        end_of_last = end;
-        places.push(ChunkPlace { offset, length });
-    }
-    Ok(places)
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use proptest::prelude::*;
 
     pub(crate) fn spec(codec: Codec) -> StoreSpec {
-        StoreSpec {
-            channels: channels(2),
-            size: ImageSize { height: 3, width: 5 },
-            codec,
-            sites_per_shard: 4,
-        }
+        StoreSpec { channels: channels(2), size: ImageSize { height: 3, width: 5 }, codec, sites_per_shard: 4 }
     }
 
     #[test]
@@ -438,6 +315,19 @@ pub(crate) mod tests {
         }
         for text in ["", "zstd", "zstd:0", "zstd:23", "zstd:-1", "lz4", "RAW"] {
             assert!(text.parse::<Codec>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_plate_document_tells_what_it_was_made_from() {
+        for codec in [Codec::Raw, Codec::Zstd(7)] {
+            let document = spec(codec).plate_document(9);
+            let (found, n_sites) = StoreSpec::guess_from_plate(&document).unwrap();
+            assert_eq!((found, n_sites), (spec(codec), 9));
+            let text = String::from_utf8(document).unwrap();
+            assert!(StoreSpec::guess_from_plate(text.replacen('9', "8", 1).as_bytes()).is_some());
+            assert!(StoreSpec::guess_from_plate(text.replacen("uint8", "uint9", 1).as_bytes()).is_none());
+            assert!(StoreSpec::guess_from_plate(b"{}").is_none());
         }
     }
 
@@ -463,48 +353,6 @@ pub(crate) mod tests {
             assert!(text.contains(from), "{from}");
             let bad = text.replacen(from, to, 1);
             assert!(StoreSpec::parse_root(bad.as_bytes(), "x").is_err(), "{from} -> {to}");
-        }
-    }
-
-    #[test]
-    fn an_index_is_read_back_and_each_lie_in_it_refused() {
-        let place = |offset, length| ChunkPlace { offset, length };
-        let check = |codec, places: &[ChunkPlace], n, data| {
-            decode_index(&encode_index(places, 4), &spec(codec), n, data, "x").map(|found| found == places)
-        };
-        let zstd = Codec::Zstd(1);
-        assert!(check(zstd, &[place(0, 10), place(10, 5)], 2, 15).unwrap());
-        assert!(check(zstd, &[place(0, 10), place(9, 5)], 2, 15).is_err(), "overlap");
-        assert!(
-            check(zstd, &[place(0, 10), place(10, 6)], 2, 15).is_err(),
-            "past the end"
-        );
-        assert!(check(zstd, &[place(u64::MAX - 1, 10)], 1, 15).is_err(), "overflow");
-        assert!(check(zstd, &[place(0, 10)], 2, 15).is_err(), "absent");
-        assert!(
-            check(zstd, &[place(0, 1 << 40)], 1, 1 << 41).is_err(),
-            "too long to be a site"
-        );
-        assert!(
-            check(zstd, &[place(0, 10), place(10, 5)], 1, 15).is_err(),
-            "one too many"
-        );
-        assert!(check(Codec::Raw, &[place(0, 30), place(4096, 30)], 2, 5000).unwrap());
-        assert!(check(Codec::Raw, &[place(0, 29)], 1, 5000).is_err(), "wrong length");
-        assert!(check(Codec::Raw, &[place(1, 30)], 1, 5000).is_err(), "off alignment");
-        let mut bytes = encode_index(&[place(0, 10)], 4);
-        assert!(decode_index(&bytes[1..], &spec(zstd), 1, 10, "x").is_err(), "cut");
-        bytes[0] ^= 1;
-        assert!(decode_index(&bytes, &spec(zstd), 1, 10, "x").is_err(), "flipped");
-    }
-
-    proptest! {
-        #[test]
-        fn no_index_makes_it_panic_or_point_outside(mut bytes in proptest::collection::vec(any::<u8>(), 64), n in 0usize..5, data: u64) {
-            bytes.extend(crc32c::crc32c(&bytes).to_le_bytes());
-            if let Ok(places) = decode_index(&bytes, &spec(Codec::Zstd(3)), n, data, "x") {
-                prop_assert!(places.iter().all(|p| p.offset.checked_add(p.length).unwrap() <= data));
-            }
         }
     }
 }

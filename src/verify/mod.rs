@@ -1,7 +1,9 @@
 //! Proving, after an upload or whenever in doubt, what of a store or a raw tree is whole. Returns reports and prints
 //! nothing; changes nothing.
 
+mod expected;
 mod store;
+mod trace;
 mod tree;
 
 pub use store::{Depth, StoreConfig, verify_store};
@@ -9,14 +11,21 @@ pub use tree::{TreeReport, compare_tree, verify_tree};
 
 use std::path::Path;
 
+use crate::error::read_text;
 use crate::site::SiteId;
 use crate::store::SHA256SUMS;
-use crate::store::spec::{PIXELS, PLATES};
+use crate::store::listing::listed_plates;
+use crate::store::spec::PIXELS;
 
-/// Whether `path` is a store, finished or not, as opposed to a raw tree.
+/// Whether `path` is a store, finished or not, as opposed to a raw tree, which may have a folder `plates` and a
+/// `SHA256SUMS` of its own.
 #[must_use]
 pub fn is_store(path: &Path) -> bool {
-    [PIXELS, PLATES, SHA256SUMS].iter().any(|name| path.join(name).exists())
+    // The last line of our own lists; a damaged list is ours all the same.
+    let ours = |text: String| text.lines().next_back().is_some_and(|line| line.starts_with("# sha256 "));
+    path.join(PIXELS).is_dir()
+        || listed_plates(path).is_ok_and(|plates| !plates.is_empty())
+        || read_text(&path.join(SHA256SUMS)).is_ok_and(ours)
 }
 
 /// What is wrong with a file.
@@ -38,14 +47,8 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds, in order of report.
-    pub const ALL: [Self; 6] = [
-        Self::Missing,
-        Self::CutShort,
-        Self::Altered,
-        Self::Unreadable,
-        Self::Contradiction,
-        Self::Extra,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Missing, Self::CutShort, Self::Altered, Self::Unreadable, Self::Contradiction, Self::Extra];
 
     /// The name in reports.
     #[must_use]
@@ -82,21 +85,12 @@ pub struct Finding {
 
 impl Finding {
     fn new(kind: Kind, path: &str, detail: impl Into<String>) -> Self {
-        Self {
-            kind,
-            path: path.to_owned(),
-            detail: detail.into(),
-            sites: Vec::new(),
-        }
+        Self { kind, path: path.to_owned(), detail: detail.into(), sites: Vec::new() }
     }
 
     /// A finding of a file that has not the size it must have.
     fn size(path: &str, expected: u64, found: u64) -> Self {
-        let kind = if found < expected {
-            Kind::CutShort
-        } else {
-            Kind::Altered
-        };
+        let kind = if found < expected { Kind::CutShort } else { Kind::Altered };
         Self::new(kind, path, format!("expected {expected} bytes, found {found}"))
     }
 }
@@ -119,9 +113,6 @@ pub struct Report {
 impl Report {
     /// Files to send again: missing, cut short, altered or unreadable.
     pub fn damaged(&self) -> impl Iterator<Item = &str> {
-        self.findings
-            .iter()
-            .filter(|finding| finding.kind.is_damage())
-            .map(|finding| finding.path.as_str())
+        self.findings.iter().filter(|finding| finding.kind.is_damage()).map(|finding| finding.path.as_str())
     }
 }

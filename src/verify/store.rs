@@ -10,23 +10,25 @@ use rayon::prelude::*;
 use serde_json::json;
 
 use crate::error::{Error, Result, read_file, read_text};
-use crate::site::{PlateId, SiteId};
+use crate::plate_statistics;
+use crate::site::PlateId;
 use crate::source::tree::all_files;
 use crate::store::checksum::Sha;
-use crate::store::chunk::Decoder;
-use crate::store::listing::{FILES, listed_plates, read_list, read_rows};
-use crate::store::manifest::{self, Entry};
+use crate::store::listing::{listed_plates, read_rows};
+use crate::store::manifest::Entry;
 use crate::store::merge::{METADATA, merged_files};
 use crate::store::rows::{SiteRow, from_csv};
-use crate::store::spec::{PIXELS, PLATES, ZARR_JSON, array_path, group_document, listing_path, shard_path};
-use crate::store::{SHA256SUMS, Shard, Store, StoreSpec, read_spec};
+use crate::store::spec::{PIXELS, PLATES, ZARR_JSON, array_path, group_document, listing_path};
+use crate::store::{SHA256SUMS, Store, StoreSpec, read_spec};
 
+use super::expected::{IsWhole, add_names, read_lists};
+use super::trace::{trace, trace_whole_plates};
 use super::{Finding, Kind, Report};
 
 /// How closely to look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Depth {
-    /// Names and sizes.
+    /// Names and sizes; the content only of small files whose size no list tells.
     Quick,
     /// The SHA-256 of every file, and whether the files agree with each other.
     Full,
@@ -45,6 +47,9 @@ pub struct StoreConfig {
     pub manifest: Option<PathBuf>,
 }
 
+/// The sites of each plate, as far as they are known.
+pub(super) type Rows = BTreeMap<PlateId, Vec<SiteRow>>;
+
 /// Verifies a store. `progress` counts bytes.
 ///
 /// # Errors
@@ -53,154 +58,61 @@ pub fn verify_store(config: &StoreConfig, progress: &(dyn Fn(u64) + Sync)) -> Re
     let start = Instant::now();
     let root = config.root.as_path();
     let all = all_files(root)?;
-    let mut report = Report {
-        files: all.files.len() as u64,
-        ..Report::default()
-    };
-    let mut found: BTreeSet<&str> = all.files.iter().map(String::as_str).collect();
-    let expected = expected_files(config, &mut report.findings)?;
-    found.remove(SHA256SUMS);
-    let extra = found.into_iter().filter(|path| !expected.contains_key(*path));
-    let extra = extra.chain(all.unlistable.iter().map(String::as_str));
-    report
-        .findings
-        .extend(extra.map(|path| Finding::new(Kind::Extra, path, "no list of this store names it")));
-
+    let mut report = Report { files: all.files.len() as u64, ..Report::default() };
+    let findings = &mut report.findings;
     let read = AtomicU64::new(0);
     let count = |n: u64| {
         read.fetch_add(n, Ordering::Relaxed);
         progress(n);
     };
-    let checked: Vec<Option<Finding>> = expected
-        .par_iter()
-        .map(|(path, entry)| check_file(root, path, entry, config.depth, &count))
-        .collect();
-    report.findings.extend(checked.into_iter().flatten());
 
-    let spec = read_spec(root).ok();
-    let rows = plate_rows(root, &report.findings);
+    let (mut expected, is_whole) = read_lists(config, findings)?;
+    if is_whole == IsWhole::No {
+        let rows = plate_rows(root, &[]);
+        add_names(&mut expected, root, &rows, find_spec(root, &rows, &[]).as_ref())?;
+    }
+    let checked = expected.sums.par_iter().map(|(path, entry)| check_file(root, path, entry, config.depth, &count));
+    let checked: Vec<Option<Finding>> = checked.collect();
+    findings.extend(checked.into_iter().flatten());
+    let known: BTreeSet<String> = findings.iter().map(|finding| finding.path.clone()).collect();
+    let gone = expected.names.iter().filter(|path| !root.join(path).exists() && !known.contains(*path));
+    findings.extend(gone.map(|path| Finding::new(Kind::Missing, path, "part of every store, not found")));
+    let extra = all.files.iter().filter(|path| *path != SHA256SUMS && !expected.has(path)).chain(&all.unlistable);
+    findings.extend(extra.map(|path| Finding::new(Kind::Extra, path, "no list of this store names it")));
+
+    let rows = plate_rows(root, findings);
     report.sites = rows.values().map(|rows| rows.len() as u64).sum();
-    if let Some(spec) = &spec {
-        trace(root, spec, &rows, config.depth, &mut report.findings, &count);
-        if config.depth > Depth::Quick {
-            report
-                .findings
-                .extend(contradictions(root, spec, &rows, &report.findings));
+    match find_spec(root, &rows, findings) {
+        None => trace_whole_plates(&rows, findings),
+        Some(spec) => {
+            trace(root, &spec, &rows, config.depth, findings, &count);
+            if config.depth > Depth::Quick {
+                let new = contradictions(root, &spec, &rows, findings);
+                findings.extend(new);
+            }
         }
     }
-    report.findings.sort();
+    findings.sort();
     report.bytes = read.into_inner();
     report.seconds = start.elapsed().as_secs_f64();
     Ok(report)
 }
 
-/// The files that must be there. Where the list of all is missing or damaged, the plates' own lists say what they can.
-fn expected_files(config: &StoreConfig, findings: &mut Vec<Finding>) -> Result<BTreeMap<String, Entry>> {
-    let root = config.root.as_path();
-    let own = root.join(SHA256SUMS);
-    let mut whole: Option<Vec<Entry>> = None;
-    if let Some(path) = &config.manifest {
-        let text = read_text(path)?;
-        whole = Some(manifest::parse(&text, &path.display().to_string())?);
-        match fs::read(&own) {
-            Err(e) => findings.push(Finding::new(Kind::Missing, SHA256SUMS, e.to_string())),
-            Ok(bytes) if bytes != text.as_bytes() => {
-                let detail = format!("expected the content of {}, found another", path.display());
-                findings.push(Finding::new(Kind::Altered, SHA256SUMS, detail));
-            }
-            Ok(_) => {}
-        }
-    } else if own.exists() {
-        match read_text(&own).and_then(|text| manifest::parse(&text, SHA256SUMS)) {
-            Ok(entries) => whole = Some(entries),
-            Err(e) => findings.push(Finding::new(Kind::Altered, SHA256SUMS, describe(&e))),
-        }
-    } else {
-        let detail = "the store is not finished, or did not arrive whole";
-        findings.push(Finding::new(Kind::Missing, SHA256SUMS, detail));
-    }
-    let mut expected = BTreeMap::new();
-    // The plates' lists know sizes, which tells a file cut short from one that was altered.
-    for plate in listed_plates(root)? {
-        let own = format!("{}/{FILES}", listing_path(&plate));
-        match read_list(root, &plate, FILES) {
-            Ok(files) => {
-                expected.extend(files.into_iter().map(|file| (file.path.clone(), file)));
-                if whole.is_none() {
-                    let bytes = read_file(&root.join(&own))?;
-                    expected.insert(
-                        own.clone(),
-                        Entry {
-                            path: own,
-                            sha: Sha::of(&bytes),
-                            size: None,
-                        },
-                    );
-                }
-            }
-            Err(e) if whole.is_none() => {
-                let kind = if matches!(e, Error::Io { .. }) {
-                    Kind::Missing
-                } else {
-                    Kind::Altered
-                };
-                findings.push(Finding::new(kind, &own, describe(&e)));
-                // It is there and known to be bad; that it is in no list is not worth another line.
-                expected.insert(
-                    own.clone(),
-                    Entry {
-                        path: own,
-                        sha: Sha([0; 32]),
-                        size: None,
-                    },
-                );
-            }
-            Err(_) => {}
-        }
-    }
-    match whole {
-        Some(entries) => {
-            let with_size = |entry: Entry| {
-                // A size counts only if the list that says so agrees on the content.
-                let size = expected
-                    .get(&entry.path)
-                    .filter(|known| known.sha == entry.sha)
-                    .and_then(|known| known.size);
-                (entry.path.clone(), Entry { size, ..entry })
-            };
-            Ok(entries.into_iter().map(with_size).collect())
-        }
-        None => {
-            add_unlisted(root, &mut expected);
-            Ok(expected)
-        }
-    }
+/// What holds for the whole store: from its own document if that is whole, else from that of a plate.
+fn find_spec(root: &Path, rows: &Rows, findings: &[Finding]) -> Option<StoreSpec> {
+    let own = format!("{PIXELS}/{ZARR_JSON}");
+    let is_bad = findings.iter().any(|finding| finding.path == own);
+    let guess = || {
+        rows.iter().find_map(|(plate, rows)| {
+            let document = read_file(&root.join(array_path(plate)).join(ZARR_JSON)).ok()?;
+            let (spec, n_sites) = StoreSpec::guess_from_plate(&document)?;
+            (n_sites == rows.len()).then_some(spec)
+        })
+    };
+    if is_bad { None } else { read_spec(root).ok() }.or_else(guess)
 }
 
-/// Without the list of all, the root's files are expected as far as they are there.
-fn add_unlisted(root: &Path, expected: &mut BTreeMap<String, Entry>) {
-    let Ok(all) = all_files(root) else { return };
-    for path in all.files {
-        let is_header = path.starts_with(PIXELS) && path.ends_with(ZARR_JSON);
-        let is_statistics = path.starts_with(&format!("{PIXELS}/statistics/"));
-        let is_root = !path.contains('/') && path.ends_with(".csv");
-        if (is_header || is_statistics || is_root) && !expected.contains_key(&path) {
-            let Ok((sha, size)) = Sha::of_file(&root.join(&path), &|_| {}) else {
-                continue;
-            };
-            expected.insert(
-                path.clone(),
-                Entry {
-                    path,
-                    sha,
-                    size: Some(size),
-                },
-            );
-        }
-    }
-}
-
-fn describe(error: &Error) -> String {
+pub(super) fn describe(error: &Error) -> String {
     match error {
         Error::Malformed { expected, found, .. } => format!("expected {expected}, found {found}"),
         Error::Io { source, .. } => source.to_string(),
@@ -222,12 +134,15 @@ pub(super) fn check_file(
             return Some(Finding::new(Kind::Missing, path, "named by the list, not found"));
         }
         Err(e) => return Some(Finding::new(Kind::Unreadable, path, e.to_string())),
+        Ok(metadata) if !metadata.is_file() => {
+            return Some(Finding::new(Kind::Unreadable, path, "expected a regular file, found something else"));
+        }
         Ok(metadata) => metadata,
     };
     if let Some(size) = entry.size.filter(|&size| size != metadata.len()) {
         return Some(Finding::size(path, size, metadata.len()));
     }
-    if depth == Depth::Quick {
+    if depth == Depth::Quick && entry.size.is_some() {
         return None;
     }
     match Sha::of_file(&full, count) {
@@ -239,8 +154,6 @@ pub(super) fn check_file(
         Ok(_) => None,
     }
 }
-
-type Rows = BTreeMap<PlateId, Vec<SiteRow>>;
 
 /// The sites of each plate: from its own listing where that is whole, else from the root's metadata.
 fn plate_rows(root: &Path, findings: &[Finding]) -> Rows {
@@ -264,113 +177,6 @@ fn plate_rows(root: &Path, findings: &[Finding]) -> Rows {
     rows
 }
 
-/// Finds the sites behind every damaged shard; with `Deep` reads the whole ones too.
-fn trace(
-    root: &Path,
-    spec: &StoreSpec,
-    rows: &Rows,
-    depth: Depth,
-    findings: &mut Vec<Finding>,
-    count: &(dyn Fn(u64) + Sync),
-) {
-    let known: BTreeMap<String, usize> = findings
-        .iter()
-        .enumerate()
-        .map(|(i, finding)| (finding.path.clone(), i))
-        .collect();
-    let per_shard = spec.sites_per_shard as usize;
-    let shards = rows.iter().flat_map(|(plate, rows)| {
-        let shards = rows.chunks(per_shard).enumerate();
-        shards.map(move |(shard, sites)| (plate, rows.len(), shard, sites))
-    });
-    let shards: Vec<_> = shards
-        .map(|(plate, n, shard, sites)| (shard_path(plate, shard), plate, n, shard, sites))
-        .collect();
-    let wanted = shards
-        .into_par_iter()
-        .filter(|(path, ..)| depth == Depth::Deep || known.contains_key(path));
-    let traced: Vec<(String, Vec<SiteId>, String)> = wanted
-        .map_init(Decoder::default, |decoder, (path, plate, n_sites, shard, sites)| {
-            let gone = known.get(&path).is_some_and(|&i| findings[i].kind == Kind::Missing);
-            let opened = if gone {
-                None
-            } else {
-                Some(Shard::open(root, spec, plate, shard, n_sites))
-            };
-            let all = || sites.iter().map(|row| row.id.clone()).collect();
-            match opened {
-                None => (path, all(), String::new()),
-                Some(Err(e)) => (path, all(), describe(&e)),
-                Some(Ok(shard)) => {
-                    let count = if depth == Depth::Deep { Some(count) } else { None };
-                    let (bad, detail) = bad_sites(&shard, spec, sites, decoder, count);
-                    (path, bad, detail)
-                }
-            }
-        })
-        .collect();
-    for (path, sites, detail) in traced {
-        match known.get(&path) {
-            // No list names it, but the rows of its plate do.
-            Some(&i) if findings[i].kind == Kind::Extra => {
-                if !sites.is_empty() {
-                    findings[i] = Finding {
-                        sites,
-                        ..Finding::new(Kind::Altered, &path, detail)
-                    };
-                }
-            }
-            Some(&i) => {
-                findings[i].sites = sites;
-                if !detail.is_empty() {
-                    findings[i].detail += &format!("; {detail}");
-                }
-            }
-            None if sites.is_empty() => {}
-            None => findings.push(Finding {
-                sites,
-                ..Finding::new(Kind::Altered, &path, detail)
-            }),
-        }
-    }
-}
-
-/// The sites of a shard that cannot be read as they were packed, and what is wrong with the first.
-fn bad_sites(
-    shard: &Shard,
-    spec: &StoreSpec,
-    sites: &[SiteRow],
-    decoder: &mut Decoder,
-    count: Option<&(dyn Fn(u64) + Sync)>,
-) -> (Vec<SiteId>, String) {
-    let mut pixels = vec![0; spec.site_bytes()];
-    let mut scratch = Vec::new();
-    let (mut bad, mut detail) = (Vec::new(), String::new());
-    for (slot, row) in sites.iter().enumerate() {
-        let fault = match shard.read(slot, decoder, &mut scratch, &mut pixels) {
-            Err(e) => Some(describe(&e)),
-            Ok(()) => {
-                let found = crc32c::crc32c(&pixels);
-                let expected = row.crc32c;
-                (found != expected).then(|| format!("expected site crc32c {expected:08x}, found {found:08x}"))
-            }
-        };
-        if let Some(count) = count {
-            count(scratch.len() as u64);
-        }
-        if let Some(fault) = fault {
-            if bad.is_empty() {
-                detail = fault;
-            }
-            bad.push(row.id.clone());
-        }
-    }
-    if bad.is_empty() {
-        "every site in it is whole; the damage lies between them".clone_into(&mut detail);
-    }
-    (bad, detail)
-}
-
 /// Files that are whole one by one but do not belong together: the root's files against the listings, the arrays'
 /// documents against the rows, the classes of the rows against `classes.csv`.
 fn contradictions(root: &Path, spec: &StoreSpec, rows: &Rows, findings: &[Finding]) -> Vec<Finding> {
@@ -390,11 +196,7 @@ fn contradictions(root: &Path, spec: &StoreSpec, rows: &Rows, findings: &[Findin
         }
     };
     for (plate, rows) in rows.iter().filter(|(_, rows)| !rows.is_empty()) {
-        compare(
-            &format!("{}/{ZARR_JSON}", array_path(plate)),
-            &spec.plate_document(rows.len()),
-            "sites.csv",
-        );
+        compare(&format!("{}/{ZARR_JSON}", array_path(plate)), &spec.plate_document(rows.len()), "sites.csv");
         let group = format!("{PIXELS}/{}/{ZARR_JSON}", plate.experiment);
         compare(&group, &group_document(&json!({})), "the format");
     }
@@ -402,12 +204,21 @@ fn contradictions(root: &Path, spec: &StoreSpec, rows: &Rows, findings: &[Findin
     let listings_are_whole = !bad.iter().any(|path| path.starts_with(&format!("{PLATES}/")));
     if !unfinished && listings_are_whole {
         match listed_plates(root).and_then(|plates| merged_files(root, spec, &plates)) {
-            Ok(files) => files
-                .iter()
-                .for_each(|(path, bytes)| compare(path, bytes, "the listings of the plates")),
+            Ok(files) => files.iter().for_each(|(path, bytes)| compare(path, bytes, "the listings of the plates")),
             Err(e) => new.push(Finding::new(Kind::Contradiction, METADATA, describe(&e))),
         }
     }
+    let counts: Vec<Finding> = rows
+        .par_iter()
+        .filter(|(plate, _)| !bad.iter().any(|path| path.starts_with(&format!("{}/", listing_path(plate)))))
+        .filter_map(|(plate, _)| {
+            let counts = plate_statistics::read(root, plate, spec).map(drop);
+            let rows = || plate_statistics::read_pixel_stats(root, plate, spec.channels.len()).map(drop);
+            let fault = counts.and_then(|()| rows()).err()?;
+            Some(Finding::new(Kind::Contradiction, &listing_path(plate), fault.to_string()))
+        })
+        .collect();
+    new.extend(counts);
     if bad.is_empty()
         && new.is_empty()
         && let Err(e) = Store::open(root)

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use rayon::prelude::*;
@@ -11,7 +12,7 @@ use crate::error::{Error, Result, read_text};
 use crate::source::fault::Fault;
 use crate::source::png::SiteDecoder;
 use crate::source::tree::all_files;
-use crate::source::{Image, PlatePlan, SitePlan, Source, SourceConfig};
+use crate::source::{PlatePlan, SitePlan, Source, SourceConfig};
 use crate::store::checksum::Sha;
 use crate::store::listing::{SOURCES, listed_plates, read_list, read_rows};
 use crate::store::manifest::{self, Entry};
@@ -35,61 +36,58 @@ pub struct TreeReport {
     pub bytes: u64,
     /// All faults and warnings.
     pub faults: Vec<Fault>,
+    /// Files in plate folders that are no images of the layout.
+    pub strangers: Vec<String>,
+    /// What is no fault but worth a look.
+    pub unusual: Vec<String>,
     /// Every file of the tree with its SHA-256, if a list was asked for.
     pub list: Vec<Entry>,
     /// Seconds it took.
     pub seconds: f64,
 }
 
-/// Decodes every image of a tree; with `with_list`, also hashes every file of it but `except`, the list to be written.
+/// Decodes every image of a tree; with `with_list`, also hashes every file of it but those, which are to hold the list.
 /// `planned` is told how many sites there are, `progress` counts them.
 ///
 /// # Errors
 /// If the tree or its CSVs cannot be read, or a file's name cannot stand in a list.
 pub fn verify_tree(
     config: &SourceConfig,
-    with_list: Option<&Path>,
+    with_list: Option<&[&Path]>,
     planned: &(dyn Fn(u64) + Sync),
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<TreeReport> {
     let start = Instant::now();
     let source = Source::open(config)?;
-    let sites: Vec<(&PlatePlan, &SitePlan)> = source
-        .plates
-        .iter()
-        .flat_map(|plate| plate.sites.iter().map(move |site| (plate, site)))
-        .collect();
+    let sites: Vec<(&PlatePlan, &SitePlan)> =
+        source.plates.iter().flat_map(|plate| plate.sites.iter().map(move |site| (plate, site))).collect();
     planned(sites.len() as u64);
+    let bytes = AtomicU64::new(0);
+    let new = || (SiteDecoder::new(source.size), vec![0; source.n_channels * source.size.pixels()]);
     let examined: Vec<(Vec<Entry>, Vec<Fault>)> = sites
         .par_iter()
-        .map_init(
-            || {
-                (
-                    SiteDecoder::new(source.size),
-                    vec![0; source.n_channels * source.size.pixels()],
-                )
-            },
-            |(decoder, pixels), (plate, site)| {
-                let result = examine(&source, plate, site, decoder, pixels);
-                progress(1);
-                result
-            },
-        )
+        .map_init(new, |(decoder, pixels), (plate, site)| {
+            let images = source.read_images(plate, site);
+            let whole = || images.iter().filter_map(|image| Some((&image.path, image.content.as_ref().ok()?)));
+            bytes.fetch_add(whole().map(|(_, content)| content.len() as u64).sum(), Ordering::Relaxed);
+            let entries = match with_list {
+                Some(_) => whole().map(|(path, content)| Entry::of(path, content)).collect(),
+                None => Vec::new(),
+            };
+            let faults = source.decode_images(plate, site, &images, decoder, pixels);
+            progress(1);
+            (entries, faults)
+        })
         .collect();
-    let mut faults: Vec<Fault> = source
-        .plates
-        .iter()
-        .flat_map(|plate| plate.faults.iter().cloned())
-        .collect();
+    let mut faults: Vec<Fault> = source.plates.iter().flat_map(|plate| plate.faults.iter().cloned()).collect();
     let mut known: BTreeMap<String, Entry> = BTreeMap::new();
     for (entries, found) in examined {
         faults.extend(found);
         known.extend(entries.into_iter().map(|entry| (entry.path.clone(), entry)));
     }
     faults.sort();
-    let bytes = known.values().filter_map(|entry| entry.size).sum();
     let list = match with_list {
-        Some(except) => list_files(&config.root, except, &known)?,
+        Some(except) => list_files(&config.root, except, known)?,
         None => Vec::new(),
     };
     Ok(TreeReport {
@@ -97,54 +95,32 @@ pub fn verify_tree(
         size: [source.size.height, source.size.width],
         plates: source.plates.len() as u64,
         sites: sites.len() as u64,
-        bytes,
+        bytes: bytes.into_inner(),
         faults,
+        strangers: source.strangers.clone(),
+        unusual: source.unusual.clone(),
         list,
         seconds: start.elapsed().as_secs_f64(),
     })
 }
 
-/// Reads, hashes and decodes one site.
-fn examine(
-    source: &Source,
-    plate: &PlatePlan,
-    site: &SitePlan,
-    decoder: &mut SiteDecoder,
-    pixels: &mut [u8],
-) -> (Vec<Entry>, Vec<Fault>) {
-    let images = source.read_images(plate, site);
-    let entry = |image: &Image| Some(Entry::of(&image.path, image.content.as_ref().ok()?));
-    let entries = images.iter().filter_map(entry).collect();
-    (entries, source.decode_images(plate, site, &images, decoder, pixels))
-}
-
-fn list_files(root: &Path, except: &Path, known: &BTreeMap<String, Entry>) -> Result<Vec<Entry>> {
+/// Every file of the tree but `except`; those that are `known` are not hashed again.
+fn list_files(root: &Path, except: &[&Path], known: BTreeMap<String, Entry>) -> Result<Vec<Entry>> {
     let all = all_files(root)?;
     if let Some(name) = all.unlistable.first() {
         let expected = "names in UTF-8 without line breaks and backslashes";
         return Err(Error::malformed(root.display(), expected, name));
     }
-    let is_list = |path: &Path| match (fs::canonicalize(path), fs::canonicalize(except)) {
-        (Ok(path), Ok(except)) => path == except,
-        _ => false,
+    let except: Vec<PathBuf> = except.iter().filter_map(|path| fs::canonicalize(path).ok()).collect();
+    let is_list = |path: &String| fs::canonicalize(root.join(path)).is_ok_and(|path| except.contains(&path));
+    let unknown: Vec<String> =
+        all.files.into_iter().filter(|path| !known.contains_key(path) && !is_list(path)).collect();
+    let entry = |path: String| {
+        let (sha, size) = Sha::of_file(&root.join(&path), &|_| {})?;
+        Ok(Entry { path, sha, size: Some(size) })
     };
-    let files: Vec<String> = all
-        .files
-        .into_iter()
-        .filter(|path| !is_list(&root.join(path)))
-        .collect();
-    let entry = |path: String| match known.get(&path) {
-        Some(entry) => Ok(entry.clone()),
-        None => {
-            let (sha, size) = Sha::of_file(&root.join(&path), &|_| {})?;
-            Ok(Entry {
-                path,
-                sha,
-                size: Some(size),
-            })
-        }
-    };
-    files.into_par_iter().map(entry).collect()
+    let hashed: Vec<Entry> = unknown.into_par_iter().map(entry).collect::<Result<_>>()?;
+    Ok(known.into_values().chain(hashed).collect())
 }
 
 /// Compares a tree with a list that was written earlier, or with the sources of a store. Files that a list does not
@@ -157,17 +133,11 @@ pub fn compare_tree(root: &Path, against: &Path, progress: &(dyn Fn(u64) + Sync)
     let (expected, left_out) = if is_store(against) {
         sources_of(against)?
     } else {
-        (
-            manifest::parse(&read_text(against)?, &against.display().to_string())?,
-            None,
-        )
+        (manifest::parse(&read_text(against)?, &against.display().to_string())?, None)
     };
     let all = all_files(root)?;
     let names: BTreeSet<&str> = expected.iter().map(|entry| entry.path.as_str()).collect();
-    let mut report = Report {
-        files: expected.len() as u64,
-        ..Report::default()
-    };
+    let mut report = Report { files: expected.len() as u64, ..Report::default() };
     let own = fs::canonicalize(against).ok();
     let is_extra = |path: &&String| {
         let known = names.contains(path.as_str());
@@ -175,14 +145,17 @@ pub fn compare_tree(root: &Path, against: &Path, progress: &(dyn Fn(u64) + Sync)
         !known && !is_list && left_out.as_ref().is_none_or(|left_out| left_out.would_name(path))
     };
     let extra = all.files.iter().filter(is_extra).chain(&all.unlistable);
-    report
-        .findings
-        .extend(extra.map(|path| Finding::new(Kind::Extra, path, "not named before")));
-    let check = |entry: &Entry| check_file(root, &entry.path, entry, Depth::Full, progress);
+    report.findings.extend(extra.map(|path| Finding::new(Kind::Extra, path, "not named before")));
+    let read = AtomicU64::new(0);
+    let count = |n| {
+        read.fetch_add(n, Ordering::Relaxed);
+        progress(n);
+    };
+    let check = |entry: &Entry| check_file(root, &entry.path, entry, Depth::Full, &count);
     let checked: Vec<Option<Finding>> = expected.par_iter().map(check).collect();
     report.findings.extend(checked.into_iter().flatten());
     report.findings.sort();
-    report.bytes = expected.iter().filter_map(|entry| entry.size).sum();
+    report.bytes = read.into_inner();
     report.seconds = start.elapsed().as_secs_f64();
     Ok(report)
 }

@@ -43,10 +43,7 @@ pub struct Fixture {
 impl Fixture {
     /// Writes a tree in Kaggle's layout of 2019.
     pub fn kaggle(spec: TreeSpec) -> Self {
-        let fixture = Self {
-            dir: tempfile::tempdir().unwrap(),
-            spec,
-        };
+        let fixture = Self { dir: tempfile::tempdir().unwrap(), spec };
         fixture.write_images(|experiment, dataset| format!("{dataset}/{experiment}"));
         fixture.write_kaggle_csvs(|class| class.to_string());
         fixture
@@ -54,20 +51,14 @@ impl Fixture {
 
     /// Writes images only.
     pub fn bare(spec: TreeSpec) -> Self {
-        let fixture = Self {
-            dir: tempfile::tempdir().unwrap(),
-            spec,
-        };
+        let fixture = Self { dir: tempfile::tempdir().unwrap(), spec };
         fixture.write_images(|experiment, _| experiment.to_owned());
         fixture
     }
 
     /// Writes a tree as rxrx.ai lays it out; class 7 for every treatment.
     pub fn rxrx_ai(spec: TreeSpec) -> Self {
-        let fixture = Self {
-            dir: tempfile::tempdir().unwrap(),
-            spec,
-        };
+        let fixture = Self { dir: tempfile::tempdir().unwrap(), spec };
         fixture.write_images(|experiment, _| format!("images/{experiment}"));
         let header = "site_id,well_id,cell_type,dataset,experiment,plate,well,site,well_type,sirna,sirna_id\n";
         let mut csv = header.to_owned();
@@ -102,10 +93,7 @@ impl Fixture {
 
     pub fn config(&self) -> PackConfig {
         PackConfig {
-            source: SourceConfig {
-                root: self.data(),
-                ..SourceConfig::default()
-            },
+            source: SourceConfig { root: self.data(), ..SourceConfig::default() },
             dst: self.store(),
             codec: Codec::Zstd(3),
             sites_per_shard: Some(5),
@@ -132,19 +120,12 @@ impl Fixture {
 
     fn write_images(&self, folder: impl Fn(&str, &str) -> String) {
         self.each_well(|experiment, dataset, plate, well| {
-            let dir = self
-                .data()
-                .join(folder(experiment, dataset))
-                .join(format!("Plate{plate}"));
+            let dir = self.data().join(folder(experiment, dataset)).join(format!("Plate{plate}"));
             fs::create_dir_all(&dir).unwrap();
             for site in 1..=self.spec.sites {
                 for channel in 0..self.spec.channels {
                     let path = dir.join(format!("{well}_s{site}_w{}.png", channel + 1));
-                    write_png(
-                        &path,
-                        self.spec.size,
-                        &pixels(&self.spec, experiment, plate, well, site, channel),
-                    );
+                    write_png(&path, self.spec.size, &pixels(&self.spec, experiment, plate, well, site, channel));
                 }
             }
         });
@@ -157,23 +138,13 @@ impl Fixture {
             let (class, kind) = label(well);
             let place = format!("{experiment}_{plate}_{well},{experiment},{plate},{well}");
             let (file, header, line) = match (kind, dataset) {
-                ("treatment", "train") => (
-                    "train.csv",
-                    "id_code,experiment,plate,well,sirna",
-                    format!("{place},{}", name(class)),
-                ),
+                ("treatment", "train") => {
+                    ("train.csv", "id_code,experiment,plate,well,sirna", format!("{place},{}", name(class)))
+                }
                 ("treatment", _) => ("test.csv", "id_code,experiment,plate,well", place),
                 (kind, dataset) => {
-                    let file = if dataset == "train" {
-                        "train_controls.csv"
-                    } else {
-                        "test_controls.csv"
-                    };
-                    (
-                        file,
-                        "id_code,experiment,plate,well,sirna,well_type",
-                        format!("{place},{},{kind}", name(class)),
-                    )
+                    let file = if dataset == "train" { "train_controls.csv" } else { "test_controls.csv" };
+                    (file, "id_code,experiment,plate,well,sirna,well_type", format!("{place},{},{kind}", name(class)))
                 }
             };
             let csv = csvs.entry(file.to_owned()).or_insert_with(|| format!("{header}\n"));
@@ -205,9 +176,7 @@ pub fn pixels(spec: &TreeSpec, experiment: &str, plate: u16, well: &str, site: u
     let mut pixels = Vec::new();
     for y in 0..height {
         for x in 0..width {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             pixels.push(((x * 3 + y * 5) % 97 + (state >> 60) as u32 + 3 * channel as u32) as u8);
         }
     }
@@ -216,9 +185,7 @@ pub fn pixels(spec: &TreeSpec, experiment: &str, plate: u16, well: &str, site: u
 
 /// The pixels of a site, `[C, H, W]`.
 pub fn site_pixels(spec: &TreeSpec, experiment: &str, plate: u16, well: &str, site: u16) -> Vec<u8> {
-    (0..spec.channels)
-        .flat_map(|channel| pixels(spec, experiment, plate, well, site, channel))
-        .collect()
+    (0..spec.channels).flat_map(|channel| pixels(spec, experiment, plate, well, site, channel)).collect()
 }
 
 pub fn encode_png(size: (u32, u32), pixels: &[u8], colour: png::ColorType, depth: png::BitDepth) -> Vec<u8> {
@@ -232,11 +199,7 @@ pub fn encode_png(size: (u32, u32), pixels: &[u8], colour: png::ColorType, depth
 }
 
 pub fn write_png(path: &Path, size: (u32, u32), pixels: &[u8]) {
-    fs::write(
-        path,
-        encode_png(size, pixels, png::ColorType::Grayscale, png::BitDepth::Eight),
-    )
-    .unwrap();
+    fs::write(path, encode_png(size, pixels, png::ColorType::Grayscale, png::BitDepth::Eight)).unwrap();
 }
 
 /// Every file below a folder with its content.

@@ -1,0 +1,79 @@
+//! What a store may be written into. Asked before the long work, and again under the lock.
+
+use std::fs;
+use std::path::Path;
+
+use crate::classes::Classes;
+use crate::error::{Error, Result, read_file, read_text};
+
+use super::listing::{FILES, listed_plates, read_list};
+use super::session::TEMPORARY;
+use super::spec::{PIXELS, StoreSpec, ZARR_JSON};
+use super::write::CLASSES;
+
+/// Refuses a destination that holds something else than a store with these settings.
+///
+/// # Errors
+/// If it does; the error names the setting.
+pub fn check_destination(root: &Path, spec: &StoreSpec, classes: &Classes) -> Result<()> {
+    let document = root.join(PIXELS).join(ZARR_JSON);
+    if document.exists() {
+        let place = document.display().to_string();
+        let found = StoreSpec::parse_root(&read_file(&document)?, &place)?;
+        let refuse = |what: &str, expected: &dyn std::fmt::Display, found: &dyn std::fmt::Display| {
+            let what = format!("{}: {what} of the store that is there already", root.display());
+            Err(Error::refused(what, expected, found))
+        };
+        if found.codec != spec.codec {
+            return refuse("--codec", &found.codec, &spec.codec);
+        }
+        if found.sites_per_shard != spec.sites_per_shard {
+            return refuse("--sites-per-shard", &found.sites_per_shard, &spec.sites_per_shard);
+        }
+        if found.channels.len() != spec.channels.len() || found.size != spec.size {
+            let shape = |s: &StoreSpec| format!("{} x {} x {}", s.channels.len(), s.size.height, s.size.width);
+            return refuse("shape of a site", &shape(&found), &shape(spec));
+        }
+        if found != *spec {
+            return refuse("channels", &"the same names and colours", &"others");
+        }
+    } else if !has_listing(root)?
+        && let Some(name) = foreign(root)?
+    {
+        return Err(Error::refused(root.display(), "a store, or a new or empty folder", format!("{name:?} in it")));
+    }
+    let path = root.join(CLASSES);
+    if path.exists() {
+        let found = Classes::parse(&read_text(&path)?, &path.display().to_string())?;
+        if found != *classes {
+            let what = format!("{}: classes of the source", root.display());
+            let expected = format!("those of the store (--classes {} keeps to them)", path.display());
+            return Err(Error::refused(what, expected, "others"));
+        }
+    }
+    Ok(())
+}
+
+/// Whether some plate of a store is listed here: then the store has only lost its document, which can be made again.
+fn has_listing(root: &Path) -> Result<bool> {
+    Ok(listed_plates(root)?.iter().any(|plate| read_list(root, plate, FILES).is_ok()))
+}
+
+/// The first thing in a folder that a store that was only just begun does not have.
+fn foreign(root: &Path) -> Result<Option<String>> {
+    let entries = match fs::read_dir(root) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(Error::io(root, "list")(e)),
+    };
+    for entry in entries {
+        let entry = entry.map_err(Error::io(root, "list"))?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let is_empty = || fs::read_dir(entry.path()).is_ok_and(|mut entries| entries.next().is_none());
+        let is_begun = name.starts_with(TEMPORARY) || (name == PIXELS && is_empty());
+        if !is_begun {
+            return Ok(Some(name));
+        }
+    }
+    Ok(None)
+}

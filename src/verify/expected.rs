@@ -1,0 +1,118 @@
+//! Which files a store must have: from its list of all, or, where that is missing or damaged, from whatever else is left.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use crate::error::{Result, read_file, read_text};
+use crate::store::listing::{CSVS, FILES, SOURCES, listed_plates, read_list};
+use crate::store::manifest::{self, Entry};
+use crate::store::merge::{METADATA, REJECTED};
+use crate::store::spec::{PIXELS, ZARR_JSON, array_path, listing_path, shard_path};
+use crate::store::{CLASSES, SHA256SUMS, StoreSpec};
+
+use super::store::{Rows, StoreConfig, describe};
+use super::{Finding, Kind};
+
+/// The files that a store must have.
+#[derive(Default)]
+pub(super) struct Expected {
+    /// Those whose content is known.
+    pub(super) sums: BTreeMap<String, Entry>,
+    /// Those of which only the name is known.
+    pub(super) names: BTreeSet<String>,
+}
+
+impl Expected {
+    pub(super) fn has(&self, path: &str) -> bool {
+        self.sums.contains_key(path) || self.names.contains(path)
+    }
+}
+
+/// Reads the lists of a store, and notes what is wrong with them.
+pub(super) fn read_lists(config: &StoreConfig, findings: &mut Vec<Finding>) -> Result<(Expected, IsWhole)> {
+    let root = config.root.as_path();
+    let mut expected = Expected::default();
+    let whole = list_of_all(config, findings)?;
+    let is_whole = whole.is_some();
+    // The plates' lists know sizes, which tells a file cut short from one that was altered.
+    for plate in listed_plates(root)? {
+        match read_list(root, &plate, FILES) {
+            Ok(files) => expected.sums.extend(files.into_iter().map(|file| (file.path.clone(), file))),
+            Err(e) if !is_whole => {
+                let own = format!("{}/{FILES}", listing_path(&plate));
+                findings.push(Finding::new(Kind::Altered, &own, describe(&e)));
+            }
+            Err(_) => {}
+        }
+    }
+    if let Some(entries) = whole {
+        let with_size = |entry: Entry| {
+            // A size counts only if the list that says so agrees on the content.
+            let same = expected.sums.get(&entry.path).filter(|known| known.sha == entry.sha);
+            let size = same.and_then(|known| known.size);
+            (entry.path.clone(), Entry { size, ..entry })
+        };
+        expected.sums = entries.into_iter().map(with_size).collect();
+    }
+    Ok((expected, if is_whole { IsWhole::Yes } else { IsWhole::No }))
+}
+
+/// Whether the list of all files could be read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum IsWhole {
+    Yes,
+    No,
+}
+
+fn list_of_all(config: &StoreConfig, findings: &mut Vec<Finding>) -> Result<Option<Vec<Entry>>> {
+    let own = config.root.join(SHA256SUMS);
+    if let Some(path) = &config.manifest {
+        let text = read_text(path)?;
+        let entries = manifest::parse(&text, &path.display().to_string())?;
+        if !own.exists() {
+            findings.push(Finding::new(Kind::Missing, SHA256SUMS, "not found"));
+        } else if !read_file(&own).is_ok_and(|found| found == text.as_bytes()) {
+            let detail = format!("expected the content of {}, found another", path.display());
+            findings.push(Finding::new(Kind::Altered, SHA256SUMS, detail));
+        }
+        return Ok(Some(entries));
+    }
+    if !own.exists() {
+        let detail = "the store is not finished, or did not arrive whole";
+        findings.push(Finding::new(Kind::Missing, SHA256SUMS, detail));
+        return Ok(None);
+    }
+    match read_text(&own).and_then(|text| manifest::parse(&text, SHA256SUMS)) {
+        Ok(entries) => Ok(Some(entries)),
+        Err(e) => {
+            findings.push(Finding::new(Kind::Altered, SHA256SUMS, describe(&e)));
+            Ok(None)
+        }
+    }
+}
+
+/// Without a list of all: the names that follow from the sites that are known, and those of files that every store has.
+pub(super) fn add_names(expected: &mut Expected, root: &Path, rows: &Rows, spec: Option<&StoreSpec>) -> Result<()> {
+    let names = &mut expected.names;
+    names.extend([METADATA, CLASSES].map(str::to_owned));
+    // It is there only where something was left out.
+    names.extend(root.join(REJECTED).exists().then(|| REJECTED.to_owned()));
+    names.insert(format!("{PIXELS}/{ZARR_JSON}"));
+    let statistics = format!("{PIXELS}/statistics");
+    names.insert(format!("{statistics}/{ZARR_JSON}"));
+    for array in ["histogram", "comoments"] {
+        names.extend([ZARR_JSON, "c/0/0/0/0"].map(|name| format!("{statistics}/{array}/{name}")));
+    }
+    let listed = listed_plates(root)?;
+    for plate in listed.iter().chain(rows.keys()) {
+        names.extend(CSVS.into_iter().chain([FILES, SOURCES]).map(|name| format!("{}/{name}", listing_path(plate))));
+    }
+    for (plate, rows) in rows.iter().filter(|(_, rows)| !rows.is_empty()) {
+        names.insert(format!("{PIXELS}/{}/{ZARR_JSON}", plate.experiment));
+        names.insert(format!("{}/{ZARR_JSON}", array_path(plate)));
+        let n_shards = spec.map_or(0, |spec| spec.n_shards(rows.len()));
+        names.extend((0..n_shards).map(|shard| shard_path(plate, shard)));
+    }
+    names.retain(|name| !expected.sums.contains_key(name));
+    Ok(())
+}

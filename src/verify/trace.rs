@@ -1,0 +1,119 @@
+//! From files to sites: which sites cannot be read because of a damaged or missing shard.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use rayon::prelude::*;
+
+use crate::error::Error;
+use crate::site::SiteId;
+use crate::store::chunk::Decoder;
+use crate::store::rows::SiteRow;
+use crate::store::spec::{array_path, shard_path};
+use crate::store::{Shard, StoreSpec};
+
+use super::store::{Depth, Rows, describe};
+use super::{Finding, Kind};
+
+/// Finds the sites behind every damaged or missing shard; with `Deep` reads the whole ones too.
+pub(super) fn trace(
+    root: &Path,
+    spec: &StoreSpec,
+    rows: &Rows,
+    depth: Depth,
+    findings: &mut Vec<Finding>,
+    count: &(dyn Fn(u64) + Sync),
+) {
+    let known: BTreeMap<String, usize> =
+        findings.iter().enumerate().map(|(i, finding)| (finding.path.clone(), i)).collect();
+    let per_shard = spec.sites_per_shard as usize;
+    let shards = rows.iter().flat_map(|(plate, rows)| {
+        let shards = rows.chunks(per_shard).enumerate();
+        shards.map(move |(shard, sites)| (shard_path(plate, shard), plate, rows.len(), shard, sites))
+    });
+    let wanted = |path: &String| depth == Depth::Deep || known.contains_key(path) || !root.join(path).exists();
+    let shards: Vec<_> = shards.filter(|(path, ..)| wanted(path)).collect();
+    let traced: Vec<Finding> = shards
+        .into_par_iter()
+        .map_init(Decoder::default, |decoder, (path, plate, n_sites, shard, sites)| {
+            let all = || sites.iter().map(|row| row.id.clone()).collect();
+            match Shard::open(root, spec, plate, shard, n_sites) {
+                Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+                    let detail = "named by the metadata, not found";
+                    Finding { sites: all(), ..Finding::new(Kind::Missing, &path, detail) }
+                }
+                Err(e) => Finding { sites: all(), ..Finding::new(Kind::Altered, &path, describe(&e)) },
+                Ok(shard) => {
+                    let count = if depth == Depth::Deep { Some(count) } else { None };
+                    let (sites, detail) = bad_sites(&shard, spec, sites, decoder, count);
+                    Finding { sites, ..Finding::new(Kind::Altered, &path, detail) }
+                }
+            }
+        })
+        .collect();
+    for found in traced {
+        match known.get(&found.path).map(|&i| &mut findings[i]) {
+            // No list names it, but the rows of its plate do.
+            Some(finding) if finding.kind == Kind::Extra => {
+                if !found.sites.is_empty() {
+                    *finding = found;
+                }
+            }
+            Some(finding) => {
+                if finding.kind != Kind::Missing {
+                    finding.detail += &format!("; {}", found.detail);
+                }
+                finding.sites = found.sites;
+            }
+            None if found.sites.is_empty() => {}
+            None => findings.push(found),
+        }
+    }
+}
+
+/// Where not even the size of a shard is known: every site of a plate that lost any.
+pub(super) fn trace_whole_plates(rows: &Rows, findings: &mut [Finding]) {
+    for (plate, rows) in rows {
+        let prefix = format!("{}/c/", array_path(plate));
+        if let Some(first) = findings.iter_mut().find(|finding| finding.path.starts_with(&prefix)) {
+            first.sites = rows.iter().map(|row| row.id.clone()).collect();
+            first.detail += "; without the arrays' documents no site of the plate can be found";
+        }
+    }
+}
+
+/// The sites of a shard that cannot be read as they were packed, and what is wrong with the first.
+fn bad_sites(
+    shard: &Shard,
+    spec: &StoreSpec,
+    sites: &[SiteRow],
+    decoder: &mut Decoder,
+    count: Option<&(dyn Fn(u64) + Sync)>,
+) -> (Vec<SiteId>, String) {
+    let mut pixels = vec![0; spec.site_bytes()];
+    let mut scratch = Vec::new();
+    let (mut bad, mut detail) = (Vec::new(), String::new());
+    for (slot, row) in sites.iter().enumerate() {
+        let fault = match shard.read(slot, decoder, &mut scratch, &mut pixels) {
+            Err(e) => Some(describe(&e)),
+            Ok(()) => {
+                let found = crc32c::crc32c(&pixels);
+                let expected = row.crc32c;
+                (found != expected).then(|| format!("expected site crc32c {expected:08x}, found {found:08x}"))
+            }
+        };
+        if let Some(count) = count {
+            count(scratch.len() as u64);
+        }
+        if let Some(fault) = fault {
+            if bad.is_empty() {
+                detail = fault;
+            }
+            bad.push(row.id.clone());
+        }
+    }
+    if bad.is_empty() {
+        "every site in it is whole; the damage lies between them".clone_into(&mut detail);
+    }
+    (bad, detail)
+}
