@@ -1,12 +1,15 @@
-//! The threads that pack. Each lane has three: one reads and hashes PNGs, one decodes, counts and encodes, one writes
-//! and hashes shards; queues between them are short, so memory is bounded by the number of lanes. A lane works on one
-//! shard at a time, so what a shard holds depends on nothing but its sites.
+//! The threads that pack. Workers decode, count and encode sites, whichever comes next. Each lane has a thread that reads
+//! and hashes the PNGs of one shard after the other, and one that puts what the workers made of them back in order, and
+//! writes and hashes the shards. So what a shard holds depends on nothing but its sites, all workers are busy to the
+//! end, and memory is bounded: a lane reads a site only when one of its last few has been written.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::thread::{self, Scope};
+use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::plate_statistics::pixel_stats;
@@ -21,8 +24,10 @@ use crate::store::{ShardWriter, StoreSpec, StoreWriter};
 use super::plate::{GoodSite, PlateOutcome, PlateWork, ShardYield};
 use super::{PackConfig, Progress};
 
-/// Sites that a lane reads ahead, and chunks that it lets wait for the disk.
-const QUEUE: usize = 3;
+/// Sites of a lane that may be on their way from disk to disk, beside two for each worker that it keeps busy.
+const WINDOW: usize = 4;
+/// How often a thread that waits for others looks whether one of them failed.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// What all plates together came to.
 #[derive(Debug, Default)]
@@ -58,6 +63,8 @@ struct Shared<'a> {
     writer: &'a StoreWriter,
     jobs: Vec<Job<'a>>,
     next_job: AtomicUsize,
+    /// Buffers of chunks that are written.
+    empties: Mutex<Vec<Vec<u8>>>,
     progress: &'a (dyn Fn(Progress) + Sync),
     packed: Mutex<Packed>,
     error: Mutex<Option<Error>>,
@@ -66,6 +73,9 @@ struct Shared<'a> {
 
 /// From reader to worker: one site's files.
 struct Images {
+    lane: usize,
+    /// Position among the sites of the lane.
+    position: usize,
     job: usize,
     site: usize,
     files: Vec<Image>,
@@ -73,10 +83,15 @@ struct Images {
     sources: Vec<Entry>,
 }
 
-/// From worker to writer.
-enum Piece {
-    Chunk { job: usize, bytes: Vec<u8> },
-    End { job: usize, result: Box<ShardYield> },
+/// From worker to writer: what one site came to.
+struct Done {
+    position: usize,
+    job: usize,
+    site: usize,
+    sources: Vec<Entry>,
+    faults: Vec<Fault>,
+    /// `None` where there is a fault, or nothing is to be written.
+    good: Option<(GoodSite, SiteStatistics, Vec<u8>)>,
 }
 
 /// Packs `plates` into the store.
@@ -108,28 +123,15 @@ pub(super) fn run(
         writer,
         jobs,
         next_job: AtomicUsize::new(0),
+        empties: Mutex::default(),
         progress,
         packed: Mutex::new(packed),
         error: Mutex::new(None),
         stopped: AtomicBool::new(false),
     };
-    thread::scope(|scope| {
-        for lane in 0..n_lanes {
-            let (images, images_in) = sync_channel(QUEUE);
-            let (pieces, pieces_in) = sync_channel(QUEUE);
-            let (empties, empties_in) = channel();
-            let shared = &shared;
-            let spawned = shared
-                .spawn(scope, format!("read-{lane}"), move || shared.read(&images))
-                .and_then(|()| {
-                    shared.spawn(scope, format!("pack-{lane}"), move || shared.work(&images_in, &pieces, &empties_in))
-                })
-                .and_then(|()| {
-                    shared.spawn(scope, format!("write-{lane}"), move || shared.write(&pieces_in, &empties))
-                });
-            shared.note(spawned);
-        }
-    });
+    if n_lanes > 0 {
+        shared.note(shared.run(config.threads, n_lanes));
+    }
     match shared.error.into_inner().expect("no thread panicked") {
         Some(error) => Err(error),
         None => Ok(shared.packed.into_inner().expect("no thread panicked")),
@@ -137,15 +139,56 @@ pub(super) fn run(
 }
 
 impl Shared<'_> {
-    /// Starts a named thread whose error, if any, is kept.
+    /// Starts all threads and waits for them. Queues are made here, and end when their last sender is gone.
+    fn run(&self, n_workers: usize, n_lanes: usize) -> Result<()> {
+        let window = WINDOW + 2 * n_workers.div_ceil(n_lanes);
+        let (images, images_in) = sync_channel(n_workers + n_lanes);
+        let images_in = Mutex::new(images_in);
+        thread::scope(|scope| {
+            let mut dones = Vec::new();
+            for lane in 0..n_lanes {
+                let (places, places_taken) = sync_channel(window);
+                let (done, done_in) = channel();
+                dones.push(done);
+                let images = images.clone();
+                self.spawn(scope, format!("read-{lane}"), move || self.read(lane, &places, &images))?;
+                self.spawn(scope, format!("write-{lane}"), move || self.write(&done_in, &places_taken))?;
+            }
+            for worker in 0..n_workers {
+                let (images_in, dones) = (&images_in, dones.clone());
+                self.spawn(scope, format!("pack-{worker}"), move || self.work(images_in, &dones))?;
+            }
+            drop((images, dones));
+            Ok(())
+        })
+    }
+
+    /// Starts a named thread whose error, if any, is kept. If it panics, all stop, and the panic goes on in the caller.
     fn spawn<'scope>(
         &'scope self,
         scope: &'scope Scope<'scope, '_>,
         name: String,
         body: impl FnOnce() -> Result<()> + Send + 'scope,
     ) -> Result<()> {
-        let spawned = thread::Builder::new().name(name).spawn_scoped(scope, move || self.note(body()));
-        spawned.map(drop).map_err(|e| Error::refused("--threads", "a number of threads that can be started", e))
+        struct StopOnPanic<'a>(&'a AtomicBool);
+        impl Drop for StopOnPanic<'_> {
+            fn drop(&mut self) {
+                if thread::panicking() {
+                    self.0.store(true, Ordering::Relaxed);
+                }
+            }
+        }
+        let run = move || {
+            let _guard = StopOnPanic(&self.stopped);
+            self.note(body());
+        };
+        match thread::Builder::new().name(name).spawn_scoped(scope, run) {
+            Ok(_) => Ok(()),
+            Err(e) => {
+                self.stopped.store(true, Ordering::Relaxed);
+                Err(Error::refused("--threads", "a number of threads that can be started", e))
+            }
+        }
     }
 
     /// Keeps the first error and has everyone stop.
@@ -161,8 +204,14 @@ impl Shared<'_> {
         (plate, &plate.plan.sites[site])
     }
 
-    /// Takes shards off the list and reads their images, until none is left.
-    fn read(&self, images: &SyncSender<Images>) -> Result<()> {
+    fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
+    }
+
+    /// Takes shards off the list and reads their images, until none is left. A place is taken for each site, and given
+    /// back when it is written. Sends fail only if the other side is gone, and then it has said why.
+    fn read(&self, lane: usize, places: &SyncSender<()>, images: &SyncSender<Images>) -> Result<()> {
+        let mut position = 0;
         loop {
             let job = self.next_job.fetch_add(1, Ordering::Relaxed);
             let Some(Job { plate, sites, .. }) = self.jobs.get(job) else {
@@ -170,80 +219,95 @@ impl Shared<'_> {
             };
             plate.note_start();
             for site in sites.clone() {
+                if self.is_stopped() || places.send(()).is_err() {
+                    return Ok(());
+                }
                 let (plate, plan) = self.site(job, site);
                 let files = self.source.read_images(plate.plan, plan);
                 let sources =
                     files.iter().filter_map(|file| Some(Entry::of(&file.path, file.content.as_ref().ok()?))).collect();
-                // A send fails only if the worker is gone, and then it has said why.
-                if self.stopped.load(Ordering::Relaxed) || images.send(Images { job, site, files, sources }).is_err() {
+                if images.send(Images { lane, position, job, site, files, sources }).is_err() {
                     return Ok(());
                 }
+                position += 1;
             }
         }
     }
 
     /// Decodes, counts and encodes.
-    fn work(&self, images: &Receiver<Images>, pieces: &SyncSender<Piece>, empties: &Receiver<Vec<u8>>) -> Result<()> {
+    fn work(&self, images: &Mutex<Receiver<Images>>, dones: &[Sender<Done>]) -> Result<()> {
         let mut decoder = SiteDecoder::new(self.source.size);
         let mut encoder = Encoder::new(self.spec.codec)?;
         let mut pixels = Vec::new();
-        let mut result = ShardYield::default();
-        while let Ok(Images { job, site, files, sources }) = images.recv() {
+        loop {
+            let next = images.lock().expect("no thread panics while it waits").recv_timeout(PATIENCE);
+            let Images { lane, position, job, site, files, sources } = match next {
+                Ok(images) => images,
+                Err(RecvTimeoutError::Timeout) if !self.is_stopped() => continue,
+                Err(_) => return Ok(()),
+            };
             let (plate, plan) = self.site(job, site);
             pixels.resize(self.spec.site_bytes(), 0);
-            result.sources.extend(sources);
             let faults = self.source.decode_images(plate.plan, plan, &files, &mut decoder, &mut pixels);
             let mut good = None;
             if !faults.is_empty() {
                 plate.note_fault();
-                result.faults.extend(faults);
             } else if plate.is_written() {
                 let statistics = SiteStatistics::of(&pixels, self.source.n_channels);
-                result.statistics.population_mut(plan.label.population).add(&statistics);
                 let pixel_stats = pixel_stats(&plate.site_id(plan), &statistics);
-                good = Some(GoodSite { crc32c: crc32c::crc32c(&pixels), pixel_stats });
-                let mut bytes = empties.try_recv().unwrap_or_default();
-                encoder.encode(&mut pixels, &mut bytes)?;
-                if pieces.send(Piece::Chunk { job, bytes }).is_err() {
-                    return Ok(());
-                }
+                let site = GoodSite { crc32c: crc32c::crc32c(&pixels), pixel_stats };
+                let mut chunk = self.empties.lock().expect("no thread panics in between").pop().unwrap_or_default();
+                encoder.encode(&mut pixels, &mut chunk)?;
+                good = Some((site, statistics, chunk));
             }
-            result.sites.push(good);
             (self.progress)(Progress::Sites(1));
-            if site + 1 == self.jobs[job].sites.end {
-                let result = Box::new(std::mem::take(&mut result));
-                if pieces.send(Piece::End { job, result }).is_err() {
-                    return Ok(());
-                }
+            if dones[lane].send(Done { position, job, site, sources, faults, good }).is_err() {
+                return Ok(());
             }
         }
-        Ok(())
     }
 
-    /// Writes shards, and finishes plates.
-    fn write(&self, pieces: &Receiver<Piece>, empties: &Sender<Vec<u8>>) -> Result<()> {
+    /// Puts sites back in order, writes shards, and finishes plates.
+    fn write(&self, done: &Receiver<Done>, places: &Receiver<()>) -> Result<()> {
+        let mut early: BTreeMap<usize, Done> = BTreeMap::new();
+        let mut next = 0;
         let mut open: Option<ShardWriter> = None;
-        while let Ok(piece) = pieces.recv() {
-            match piece {
-                Piece::Chunk { job, bytes } => {
-                    let Job { plate, shard, .. } = &self.jobs[job];
-                    let writer = match &mut open {
-                        Some(writer) => writer,
-                        None => open.insert(plate.builder(self.writer)?.shard(*shard)?),
-                    };
-                    writer.append(&bytes)?;
-                    // The worker may be done already; then the buffer is dropped.
-                    let _ = empties.send(bytes);
-                }
-                Piece::End { job, mut result } => {
-                    let Job { plate, shard, sites } = &self.jobs[job];
+        let mut result = ShardYield::default();
+        loop {
+            match done.recv_timeout(PATIENCE) {
+                Ok(site) => early.insert(site.position, site),
+                Err(RecvTimeoutError::Timeout) if !self.is_stopped() => continue,
+                Err(_) => return Ok(()),
+            };
+            while let Some(Done { job, site, sources, faults, good, .. }) = early.remove(&next) {
+                next += 1;
+                let Job { plate, shard, sites } = &self.jobs[job];
+                result.sources.extend(sources);
+                result.faults.extend(faults);
+                result.sites.push(match good {
+                    None => None,
+                    Some((good, statistics, chunk)) => {
+                        let population = plate.plan.sites[site].label.population;
+                        result.statistics.population_mut(population).add(&statistics);
+                        let writer = match &mut open {
+                            Some(writer) => writer,
+                            None => open.insert(plate.builder(self.writer)?.shard(*shard)?),
+                        };
+                        writer.append(&chunk)?;
+                        self.empties.lock().expect("no thread panics in between").push(chunk);
+                        Some(good)
+                    }
+                });
+                // The reader took this place before it sent the site, so it is there.
+                let _ = places.try_recv();
+                if site + 1 == sites.end {
+                    let mut result = std::mem::take(&mut result);
                     result.file = open.take().map(|writer| writer.finish(sites.len())).transpose()?;
-                    if let Some(outcome) = plate.shard_done(*shard, *result, self.writer)? {
+                    if let Some(outcome) = plate.shard_done(*shard, result, self.writer)? {
                         self.packed.lock().expect("no thread panics while it holds the sums").add(outcome);
                     }
                 }
             }
         }
-        Ok(())
     }
 }
