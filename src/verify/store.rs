@@ -1,9 +1,10 @@
 //! Verifying a store: files against lists, sites against their checksums, the root's files against the listings.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use rayon::prelude::*;
@@ -71,9 +72,8 @@ pub fn verify_store(config: &StoreConfig, progress: &(dyn Fn(u64) + Sync)) -> Re
         let rows = plate_rows(root, &[]);
         add_names(&mut expected, root, &rows, find_spec(root, &rows, &[]).as_ref())?;
     }
-    let checked = expected.sums.par_iter().map(|(path, entry)| check_file(root, path, entry, config.depth, &count));
-    let checked: Vec<Option<Finding>> = checked.collect();
-    findings.extend(checked.into_iter().flatten());
+    let checked = check_files(root, expected.sums.values(), config.depth, &count);
+    findings.extend(checked);
     let known: BTreeSet<String> = findings.iter().map(|finding| finding.path.clone()).collect();
     let gone = expected.names.iter().filter(|path| !root.join(path).exists() && !known.contains(*path));
     findings.extend(gone.map(|path| Finding::new(Kind::Missing, path, "part of every store, not found")));
@@ -120,14 +120,27 @@ pub(super) fn describe(error: &Error) -> String {
     }
 }
 
-/// Compares one file with what a list says of it.
-pub(super) fn check_file(
+/// Compares files with what a list says of them, the large ones first and one by one, so that no thread is left with a
+/// long one while the others are done.
+pub(super) fn check_files<'a>(
     root: &Path,
-    path: &str,
-    entry: &Entry,
+    entries: impl Iterator<Item = &'a Entry>,
     depth: Depth,
     count: &(dyn Fn(u64) + Sync),
-) -> Option<Finding> {
+) -> Vec<Finding> {
+    let mut entries: Vec<&Entry> = entries.collect();
+    entries.sort_by_key(|entry| Reverse(entry.size));
+    let next = AtomicUsize::new(0);
+    let check = |_: rayon::BroadcastContext<'_>| {
+        let mine = std::iter::from_fn(|| entries.get(next.fetch_add(1, Ordering::Relaxed)));
+        mine.filter_map(|entry| check_file(root, entry, depth, count)).collect::<Vec<_>>()
+    };
+    rayon::broadcast(check).into_iter().flatten().collect()
+}
+
+/// Compares one file with what a list says of it.
+fn check_file(root: &Path, entry: &Entry, depth: Depth, count: &(dyn Fn(u64) + Sync)) -> Option<Finding> {
+    let path = entry.path.as_str();
     let full = root.join(path);
     let metadata = match fs::metadata(&full) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {

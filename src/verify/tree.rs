@@ -18,7 +18,7 @@ use crate::store::listing::{SOURCES, listed_plates, read_list, read_rows};
 use crate::store::manifest::{self, Entry};
 use crate::store::rows::Rejected;
 
-use super::store::{Depth, check_file};
+use super::store::{Depth, check_files};
 use super::{Finding, Kind, Report, is_store};
 
 /// What a raw tree holds, and what is wrong with it.
@@ -151,9 +151,7 @@ pub fn compare_tree(root: &Path, against: &Path, progress: &(dyn Fn(u64) + Sync)
         read.fetch_add(n, Ordering::Relaxed);
         progress(n);
     };
-    let check = |entry: &Entry| check_file(root, &entry.path, entry, Depth::Full, &count);
-    let checked: Vec<Option<Finding>> = expected.par_iter().map(check).collect();
-    report.findings.extend(checked.into_iter().flatten());
+    report.findings.extend(check_files(root, expected.iter(), Depth::Full, &count));
     report.findings.sort();
     report.bytes = read.into_inner();
     report.seconds = start.elapsed().as_secs_f64();
