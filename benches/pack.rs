@@ -196,7 +196,7 @@ fn pack_to(data: &Path, dst: &Path, codec: &str, threads: usize) -> (f64, u64) {
             assert!(status.success(), "pack failed");
             return (start.elapsed().as_secs_f64(), peak);
         }
-        thread::sleep(Duration::from_millis(2));
+        thread::sleep(Duration::from_millis(20));
     }
 }
 
