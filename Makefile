@@ -14,7 +14,7 @@ RUNS := benches/runs/$(shell date +%F)
 .PHONY: real demo build test test-rust test-python check-no-torch lint bench-pack contact-sheet clean
 
 build:
-	cargo build --release --quiet
+	@cargo build --release
 
 demo: build
 	@rm -rf $(DEMO)

@@ -25,8 +25,6 @@ struct Args {
     /// Sites in one shard file [default: as many as make 121 MB raw, at most 77]
     #[arg(long)]
     sites_per_shard: Option<u32>,
-    #[command(flatten)]
-    source: SourceArgs,
     /// Threads that decode and encode [default: one a core]
     #[arg(long)]
     threads: Option<usize>,
@@ -49,6 +47,8 @@ struct Args {
     /// Report as JSON on stdout
     #[arg(long)]
     json: bool,
+    #[command(flatten, next_help_heading = "Source")]
+    source: SourceArgs,
 }
 
 #[derive(Clone, Copy, ValueEnum)]

@@ -34,14 +34,14 @@ struct Args {
     /// Raw tree: compare with a list that --write made, or with the sources of a store
     #[arg(long, value_name = "FILE|STORE")]
     against: Option<PathBuf>,
-    #[command(flatten, next_help_heading = "Raw tree")]
-    source: SourceArgs,
     /// Threads [default: one a core]
     #[arg(long)]
     threads: Option<usize>,
     /// Report as JSON on stdout
     #[arg(long)]
     json: bool,
+    #[command(flatten, next_help_heading = "Raw tree")]
+    source: SourceArgs,
 }
 
 fn main() -> ExitCode {

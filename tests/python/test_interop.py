@@ -121,7 +121,7 @@ def test_tensorstore_finds_every_pixel(packed):
 
 def test_raw_chunks_are_the_tensor_at_a_page(packed):
     if packed.codec != "raw":
-        return
+        pytest.skip("compressed chunks are no tensors")
     spec = packed.root.attrs["cellshard"]
     for plate, rows in packed.plates():
         for row in rows:
