@@ -1,8 +1,9 @@
 //! A progress bar on stderr, drawn only on a terminal; a log file gets nothing from it.
 
+use std::fmt::Write;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 /// Progress of one long step, on the screen until it is dropped, in units of the caller's choice.
 pub struct Progress(ProgressBar);
@@ -14,9 +15,12 @@ impl Progress {
     /// Never: the template is constant and valid.
     #[must_use]
     pub fn new(what: &'static str, unit: &'static str) -> Self {
-        let template =
-            format!("{{prefix:>9}} {{wide_bar}} {{human_pos}}/{{human_len}} {unit} {{per_sec}} {{eta}} left");
+        let template = format!("{{prefix:>9}} {{wide_bar}} {{human_pos}}/{{human_len}} {unit} {{rate}}, {{eta}} left");
+        let rate = |state: &ProgressState, out: &mut dyn Write| {
+            let _ = write!(out, "{:.0}/s", state.per_sec());
+        };
         let style = ProgressStyle::with_template(&template).expect("the template is constant and valid");
+        let style = style.with_key("rate", rate);
         let bar = ProgressBar::new(0).with_style(style).with_prefix(what);
         bar.enable_steady_tick(Duration::from_millis(200));
         Self(bar)
