@@ -25,7 +25,7 @@ use super::plate::{GoodSite, PlateOutcome, PlateWork, ShardYield};
 use super::{PackConfig, Progress};
 
 /// Sites of a lane that may be on their way from disk to disk, beside two for each worker that it keeps busy.
-const WINDOW: usize = 4;
+const WINDOW: usize = 2;
 /// How often a thread that waits for others looks whether one of them failed.
 const PATIENCE: Duration = Duration::from_millis(100);
 
@@ -142,7 +142,7 @@ impl Shared<'_> {
     /// Starts all threads and waits for them. Queues are made here, and end when their last sender is gone.
     fn run(&self, n_workers: usize, n_lanes: usize) -> Result<()> {
         let window = WINDOW + 2 * n_workers.div_ceil(n_lanes);
-        let (images, images_in) = sync_channel(n_workers + n_lanes);
+        let (images, images_in) = sync_channel(n_lanes);
         let images_in = Mutex::new(images_in);
         thread::scope(|scope| {
             let mut dones = Vec::new();

@@ -31,10 +31,10 @@ impl Encoder {
     /// # Errors
     /// If zstd fails, which it does only when memory runs out.
     pub fn encode(&mut self, pixels: &mut Vec<u8>, chunk: &mut Vec<u8>) -> Result<()> {
-        chunk.clear();
         match &mut self.zstd {
             None => std::mem::swap(pixels, chunk),
             Some(zstd) => {
+                chunk.clear();
                 chunk.reserve(zstd::zstd_safe::compress_bound(pixels.len()) + 4);
                 let done = zstd.compress_to_buffer(pixels, chunk);
                 done.map_err(|e| Error::refused("zstd", "a compressed site", e))?;
