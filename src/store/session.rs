@@ -72,8 +72,7 @@ impl Session {
     /// Makes the store's folder if it is not there, takes away what killed processes left in it, and makes a folder for
     /// this one.
     pub(super) fn open(root: &Path) -> Result<Self> {
-        create_dirs(root)?;
-        let lock = Lock::take(root)?;
+        let lock = Self::enter(root)?;
         if lock.is_held {
             remove_leftovers(root)?;
         }
@@ -84,6 +83,20 @@ impl Session {
         match alive.try_lock() {
             Err(TryLockError::Error(e)) if e.kind() != io::ErrorKind::Unsupported => Err(Error::io(&path, "lock")(e)),
             _ => Ok(Self { root: root.to_owned(), temporary, _alive: alive }),
+        }
+    }
+
+    /// Takes the lock of a store, whose folder may not be there yet, or be taken away by a process that put nothing into it
+    /// just before the lock is in it.
+    fn enter(root: &Path) -> Result<Lock> {
+        let mut tries = 0;
+        loop {
+            create_dirs(root)?;
+            tries += 1;
+            match Lock::take(root) {
+                Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound && tries < 10 => {}
+                result => return result,
+            }
         }
     }
 
