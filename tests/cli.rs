@@ -210,3 +210,18 @@ fn a_full_disk_ends_in_an_error_and_the_rerun_completes() {
     check(&run("pack", &["--src", &data, "--dst", &store, "--codec", "raw"]), 0, &["is finished"]);
     check(&run("verify", &[&store, "--deep"]), 0, &["whole"]);
 }
+
+#[test]
+fn a_shard_that_cannot_be_written_ends_the_run_at_any_number_of_threads() {
+    let spec = common::TreeSpec { channels: 6, size: (96, 96), plates: 3, ..small() };
+    let fixture = Fixture::kaggle(spec);
+    let (data, store) = (fixture.data().display().to_string(), fixture.store().display().to_string());
+    for threads in [1, 2, 4].repeat(4) {
+        let pack = env!("CARGO_BIN_EXE_pack");
+        let flags = format!("--codec raw --sites-per-shard 4 --threads {threads}");
+        // A run that hangs is ended by `timeout`, with exit code 124.
+        let script = format!("trap '' XFSZ; ulimit -f 100; exec timeout 20 {pack} --src {data} --dst {store} {flags}");
+        let output = std::process::Command::new("bash").args(["-c", &script]).output().unwrap();
+        check(&output, 2, &["cannot write", "File too large"]);
+    }
+}

@@ -5,9 +5,9 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, Scope};
 use std::time::Duration;
 
@@ -143,7 +143,8 @@ impl Shared<'_> {
     fn run(&self, n_workers: usize, n_lanes: usize) -> Result<()> {
         let window = WINDOW + 2 * n_workers.div_ceil(n_lanes);
         let (images, images_in) = sync_channel(n_lanes);
-        let images_in = Mutex::new(images_in);
+        // The workers own it: when the last of them is gone, no reader waits for it any more.
+        let images_in = Arc::new(Mutex::new(images_in));
         thread::scope(|scope| {
             let mut dones = Vec::new();
             for lane in 0..n_lanes {
@@ -155,10 +156,10 @@ impl Shared<'_> {
                 self.spawn(scope, format!("write-{lane}"), move || self.write(&done_in, &places_taken))?;
             }
             for worker in 0..n_workers {
-                let (images_in, dones) = (&images_in, dones.clone());
-                self.spawn(scope, format!("pack-{worker}"), move || self.work(images_in, &dones))?;
+                let (images_in, dones) = (Arc::clone(&images_in), dones.clone());
+                self.spawn(scope, format!("pack-{worker}"), move || self.work(&images_in, &dones))?;
             }
-            drop((images, dones));
+            drop((images, images_in, dones));
             Ok(())
         })
     }
