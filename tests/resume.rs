@@ -326,3 +326,37 @@ fn a_refused_source_leaves_no_destination_behind() {
     assert!(fixture.pack().has_faults());
     assert!(!fixture.store().exists());
 }
+
+#[test]
+fn a_plate_that_was_lost_is_never_forgotten() {
+    let ways: [&[&str]; 4] = [
+        &["plates/RPE-02/Plate1", "pixels.zarr/RPE-02/Plate1"],
+        &["plates/RPE-02/Plate1"],
+        &["plates/RPE-02/Plate1/files.sha256"],
+        &["plates/RPE-02/Plate1", "pixels.zarr/RPE-02/Plate1", "SHA256SUMS", "metadata.csv"],
+    ];
+    for lost in ways {
+        let fixture = Fixture::kaggle(small());
+        fixture.pack();
+        let whole = common::contents(&fixture.store());
+        for path in lost {
+            let path = fixture.store().join(path);
+            if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }.unwrap();
+        }
+        let left = common::contents(&fixture.store());
+        // A run that is not about this plate.
+        let mut config = fixture.config();
+        config.source.experiments = vec!["HEPG2-01".into()];
+        let report = pack(&config, &|_| {}).unwrap();
+        let waiting: Vec<String> = report.waiting_for.iter().map(ToString::to_string).collect();
+        assert_eq!((report.finished, waiting.join(" ").as_str()), (false, "RPE-02/Plate1"), "{lost:?}");
+        // One that is, but cannot pack it.
+        let good = fs::read(fixture.image(VICTIM)).unwrap();
+        fs::write(fixture.image(VICTIM), b"broken").unwrap();
+        assert!(!fixture.pack().finished, "{lost:?}");
+        assert!(common::contents(&fixture.store()) == left, "{lost:?}: what tells of the plate stays");
+        fs::write(fixture.image(VICTIM), good).unwrap();
+        assert!(fixture.pack().finished, "{lost:?}");
+        assert!(common::contents(&fixture.store()) == whole, "{lost:?}");
+    }
+}

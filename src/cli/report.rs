@@ -148,7 +148,7 @@ pub fn pack(report: &PackReport, dst: &Path, as_json: bool) -> anyhow::Result<()
         let more = if n > EXAMPLES { ", ..." } else { "" };
         writeln!(
             out,
-            "store      not finished: waiting for {} of other parts: {first}{more}",
+            "store      not finished: {} still to be packed, or lost since: {first}{more}",
             plural(n as u64, "plate")
         )?;
     }

@@ -102,16 +102,21 @@ pub fn channel_index(channel: usize, n_channels: usize, place: &dyn std::fmt::Di
 /// # Errors
 /// If a folder cannot be read.
 pub fn listed_plates(store: &Path) -> Result<Vec<PlateId>> {
-    let root = store.join(super::spec::PLATES);
+    let mut plates = plate_folders(&store.join(super::spec::PLATES))?;
+    plates.retain(|plate| store.join(listing_path(plate)).join(FILES).is_file());
+    Ok(plates)
+}
+
+/// The plates that have a folder `EXPERIMENT/PlateN` in `root`, in the order of the store.
+///
+/// # Errors
+/// If a folder cannot be read.
+pub fn plate_folders(root: &Path) -> Result<Vec<PlateId>> {
     let mut plates = Vec::new();
-    for experiment in folder_names(&root)? {
+    for experiment in folder_names(root)? {
         for plate in folder_names(&root.join(&experiment))? {
-            if let Ok(id) = format!("{experiment}/{plate}").parse::<PlateId>()
-                && id.to_string() == format!("{experiment}/{plate}")
-                && store.join(listing_path(&id)).join(FILES).is_file()
-            {
-                plates.push(id);
-            }
+            let name = format!("{experiment}/{plate}");
+            plates.extend(name.parse().ok().filter(|plate: &PlateId| plate.to_string() == name));
         }
     }
     plates.sort_unstable();

@@ -6,15 +6,15 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::error::{Error, Result, read_file};
+use crate::error::{Error, Result, read_file, read_text};
 use crate::site::{PlateId, Population};
 
 use super::checksum::Sha;
-use super::listing::{FILES, channel_index, has_size, listed_plates, read_list, read_rows};
+use super::listing::{FILES, channel_index, has_size, listed_plates, plate_folders, read_list, read_rows};
 use super::manifest::{self, Entry};
-use super::rows::{ComomentRow, HistogramRow, Rejected, SiteRow, to_csv};
+use super::rows::{ComomentRow, HistogramRow, Rejected, SiteRow, from_csv, to_csv};
 use super::session::Lock;
-use super::spec::{PIXELS, StoreSpec, ZARR_JSON, array_document, group_document, listing_path};
+use super::spec::{PIXELS, PLATES, StoreSpec, ZARR_JSON, array_document, group_document, listing_path};
 use super::write::{CLASSES, SHA256SUMS, StoreWriter};
 
 /// All sites of the store.
@@ -41,8 +41,9 @@ pub enum Merge {
 }
 
 impl StoreWriter {
-    /// Finishes the store if every plate in `planned` has its listing and the files that it names: merges all listings
-    /// into the root's files and writes `SHA256SUMS` last. A store that is finished is left alone unless `anew`.
+    /// Finishes the store if every plate in `planned`, and every one that the store ever had, has its listing and the
+    /// files that it names: merges all listings into the root's files and writes `SHA256SUMS` last. So a plate that was
+    /// lost is never forgotten: until it is packed or sent again, the files that tell of it stay as they are. A store that is finished is left alone unless `anew`.
     ///
     /// # Errors
     /// If a listing is not well formed or a file cannot be written.
@@ -52,7 +53,8 @@ impl StoreWriter {
         let is_there = |plate: &PlateId| {
             read_list(&self.root, plate, FILES).is_ok_and(|files| files.iter().all(|file| has_size(&self.root, file)))
         };
-        let expected: BTreeSet<&PlateId> = planned.iter().chain(&plates).collect();
+        let known = known_plates(&self.root)?;
+        let expected: BTreeSet<&PlateId> = planned.iter().chain(&plates).chain(&known).collect();
         let missing: Vec<PlateId> = expected.into_iter().filter(|plate| !is_there(plate)).cloned().collect();
         if !missing.is_empty() {
             return Ok(Merge::Waiting(missing));
@@ -82,6 +84,36 @@ impl StoreWriter {
         self.write_root_file(SHA256SUMS, sums.as_bytes())?;
         Ok(Merge::Finished)
     }
+}
+
+/// The plates that a store has or had: those that its root's files name, and those that have a folder. A file that is
+/// damaged could name a plate that never was, so it counts only if it proves itself.
+fn known_plates(store: &Path) -> Result<BTreeSet<PlateId>> {
+    let mut known = BTreeSet::new();
+    let parse = |path: &str| {
+        let (experiment, plate) = path.split_once('/')?;
+        let id = format!("{experiment}/{}", plate.split('/').next()?);
+        id.parse().ok().filter(|plate: &PlateId| plate.to_string() == id)
+    };
+    let metadata = read_text(&store.join(METADATA)).and_then(|text| from_csv::<SiteRow>(&text, METADATA));
+    if let Ok(rows) = metadata {
+        known.extend(rows.into_iter().map(|row| row.id.well.plate));
+    }
+    let sums = read_text(&store.join(SHA256SUMS)).and_then(|text| manifest::parse(&text, SHA256SUMS));
+    let prefix = format!("{PLATES}/");
+    if let Ok(entries) = sums {
+        known.extend(entries.iter().filter_map(|entry| parse(entry.path.strip_prefix(&prefix)?)));
+    }
+    if known.is_empty() {
+        let attributes = read_file(&store.join(PIXELS).join("statistics").join(ZARR_JSON)).unwrap_or_default();
+        let document: serde_json::Value = serde_json::from_slice(&attributes).unwrap_or_default();
+        let names = document["attributes"]["plates"].as_array().cloned().unwrap_or_default();
+        known.extend(names.iter().filter_map(|name| parse(name.as_str()?)));
+    }
+    for root in [PIXELS, PLATES] {
+        known.extend(plate_folders(&store.join(root))?);
+    }
+    Ok(known)
 }
 
 /// Whether the store is finished and no file of it is gone. Whether each is unharmed is for `verify` to say.
