@@ -4,7 +4,7 @@ mod common;
 
 use std::fs;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use common::{Fixture, TreeSpec, assert_same, small, tool, write_png};
 use rand::rngs::SmallRng;
@@ -58,21 +58,25 @@ fn a_redo_killed_again_and_again_ends_in_the_same_store() {
         write_png(&fixture.image(&format!("{dataset}/{experiment}/Plate1/B02_s1_w1.png")), (96, 96), &flat);
     }
     let mut rng = SmallRng::seed_from_u64(8);
+    // How long one redo takes on this machine says when to kill.
+    let start = Instant::now();
+    assert!(pack(&fixture, "store").status().unwrap().success());
+    let duration = start.elapsed();
     let mut n_caught = 0;
     for _ in 0..300 {
+        // There must be something to redo each time, as an earlier one may have been completed.
+        let level = rng.random_range(0..=255);
+        for (experiment, dataset) in &fixture.spec.experiments {
+            let image = format!("{dataset}/{experiment}/Plate1/B02_s1_w1.png");
+            write_png(&fixture.image(&image), (96, 96), &vec![level; 96 * 96]);
+        }
         let mut child = pack(&fixture, "store").spawn().unwrap();
-        std::thread::sleep(Duration::from_micros(rng.random_range(0..40_000)));
+        std::thread::sleep(duration.mul_f64(rng.random_range(0.0..1.0)));
         child.kill().unwrap();
         child.wait().unwrap();
-        let caught = !fixture.path().join("store/SHA256SUMS").exists();
-        n_caught += usize::from(caught);
+        n_caught += usize::from(!fixture.path().join("store/SHA256SUMS").exists());
         if n_caught == 5 {
             break;
-        }
-        if !caught {
-            // It may have been completed meanwhile; there must be something to redo.
-            let level = rng.random_range(0..=255);
-            write_png(&fixture.image("train/HEPG2-01/Plate1/B02_s1_w1.png"), (96, 96), &vec![level; 96 * 96]);
         }
     }
     assert!(n_caught > 0, "no kill came while the store was being changed");

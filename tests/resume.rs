@@ -360,3 +360,39 @@ fn a_plate_that_was_lost_is_never_forgotten() {
         assert!(common::contents(&fixture.store()) == whole, "{lost:?}");
     }
 }
+
+#[test]
+fn a_finished_store_stays_finished_when_parts_meet_a_bad_plate() {
+    let fixture = Fixture::kaggle(small());
+    let mut config = fixture.config();
+    config.source.experiments = vec!["HEPG2-01".into()];
+    pack(&config, &|_| {}).unwrap();
+    fs::write(fixture.image(VICTIM), b"broken").unwrap();
+    for _ in 0..2 {
+        for part in ["1/2", "2/2"] {
+            let report = pack(&PackConfig { partition: part.parse().unwrap(), ..fixture.config() }, &|_| {}).unwrap();
+            assert!(report.finished, "{part}");
+            assert!(Store::open(&fixture.store()).is_ok(), "{part}");
+        }
+    }
+    assert_eq!(Store::open(&fixture.store()).unwrap().sites().len(), 36);
+}
+
+#[test]
+fn files_that_somebody_put_deep_into_a_store_stay() {
+    let fixture = Fixture::bare(small());
+    fixture.pack();
+    let notes = ["pixels.zarr/RPE-02/Plate1/c/notes.txt", ".cellshard-notes/a"].map(|path| fixture.store().join(path));
+    for path in &notes {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "precious").unwrap();
+    }
+    fs::write(fixture.image("RPE-02/Plate1/B03_s2_w1.png"), other_image()).unwrap();
+    let error = pack(&fixture.config(), &|_| {}).unwrap_err();
+    assert!(error.to_string().contains("c/notes.txt"), "{error}");
+    assert!(notes.iter().all(|path| path.exists()));
+    assert!(fixture.store().join("SHA256SUMS").exists(), "refused before anything was changed");
+    fs::remove_file(&notes[0]).unwrap();
+    assert_eq!(fixture.pack().plates_packed, 1);
+    assert!(notes[1].exists());
+}

@@ -140,17 +140,15 @@ pub fn pack(report: &PackReport, dst: &Path, as_json: bool) -> anyhow::Result<()
             writeln!(out, "store      {dst} is not finished: {plates} left out because of these faults")?;
         }
         writeln!(out, "           mend the source and run again, or pack what is whole with --on-error skip")?;
-    } else if report.finished {
+    } else if report.waiting_for.is_empty() {
         writeln!(out, "store      {} is finished", dst.display())?;
     } else {
         let n = report.waiting_for.len();
         let first = report.waiting_for.iter().take(EXAMPLES).map(ToString::to_string).collect::<Vec<_>>().join(", ");
         let more = if n > EXAMPLES { ", ..." } else { "" };
-        writeln!(
-            out,
-            "store      not finished: {} still to be packed, or lost since: {first}{more}",
-            plural(n as u64, "plate")
-        )?;
+        let state = if report.finished { "finished as far as it was before, but" } else { "not finished:" };
+        let plates = plural(n as u64, "plate");
+        writeln!(out, "store      {state} {plates} still to be packed, or lost since: {first}{more}")?;
     }
     Ok(())
 }

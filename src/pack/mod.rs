@@ -15,9 +15,9 @@ use crate::error::{Error, Result};
 use crate::site::{ImageSize, ParseError, PlateId, parse_number};
 use crate::source::fault::Fault;
 use crate::source::{PlatePlan, Source, SourceConfig};
-use crate::store::merge::{Anew, Merge};
+use crate::store::merge::{Anew, METADATA, Merge};
 use crate::store::spec::{ALIGNMENT, DEFAULT_SITES_PER_SHARD, MAX_SITES_PER_SHARD, channels};
-use crate::store::{Codec, SHA256SUMS, StoreSpec, StoreWriter, check_destination};
+use crate::store::{Codec, StoreSpec, StoreWriter, check_destination};
 
 /// Raw pixels that a shard holds at most where `--sites-per-shard` is not given: 77 sites of RxRx1.
 const DEFAULT_SHARD_BYTES: usize = DEFAULT_SITES_PER_SHARD as usize * 6 * 512 * 512;
@@ -185,7 +185,8 @@ pub fn pack(config: &PackConfig, progress: &(dyn Fn(Progress) + Sync)) -> Result
     let Prepared { source, spec, plan, to_pack, rejected_before } = in_pool(config.threads, || prepare(config))??;
     check_free_space(&config.dst, plan.estimated_bytes)?;
     progress(Progress::Planned(plan.sites_to_pack));
-    let was_finished = config.dst.join(SHA256SUMS).exists();
+    // Only a store that was finished once has it, and it stays while others change the store.
+    let was_finished = config.dst.join(METADATA).exists();
     let writer = StoreWriter::open(&config.dst, spec.clone(), source.classes.clone())?;
     let plates: Vec<&PlatePlan> = to_pack.iter().map(|&i| &source.plates[i]).collect();
     let packed = pipeline::run(config, &source, &spec, &writer, &plates, progress)?;
@@ -201,17 +202,17 @@ pub fn pack(config: &PackConfig, progress: &(dyn Fn(Progress) + Sync)) -> Result
         seconds: 0.0,
     };
     report.faults.sort();
-    if packed.plates == plates.len() {
+    let mut is_complete = packed.plates == plates.len();
+    if is_complete {
         let planned: Vec<PlateId> = source.plates.iter().map(|plate| plate.id.clone()).collect();
         let anew = if config.rehash { Anew::Always } else { Anew::IfNeeded };
-        match writer.merge(&planned, anew)? {
-            Merge::Finished => report.finished = true,
-            Merge::Waiting(plates) => report.waiting_for = plates,
+        if let Merge::Waiting(plates) = writer.merge(&planned, anew)? {
+            report.waiting_for = plates;
+            is_complete = false;
         }
-    } else if was_finished {
-        // What was whole before is whole now, with the whole plates of this run.
-        report.finished = writer.merge(&[], Anew::IfNeeded)? == Merge::Finished;
     }
+    // What was whole before is whole now, with the whole plates of this run.
+    report.finished = is_complete || (was_finished && writer.merge(&[], Anew::IfNeeded)? == Merge::Finished);
     report.seconds = start.elapsed().as_secs_f64();
     Ok(report)
 }

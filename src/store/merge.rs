@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
+use std::sync::PoisonError;
 
 use serde_json::json;
 
@@ -48,6 +49,7 @@ impl StoreWriter {
     /// # Errors
     /// If a listing is not well formed or a file cannot be written.
     pub fn merge(&self, planned: &[PlateId], anew: Anew) -> Result<Merge> {
+        let _alone = self.one_at_a_time.lock().unwrap_or_else(PoisonError::into_inner);
         let _lock = Lock::take(&self.root)?;
         let plates = listed_plates(&self.root)?;
         let is_there = |plate: &PlateId| {

@@ -65,7 +65,7 @@ pub(super) struct Session {
     root: PathBuf,
     temporary: PathBuf,
     /// Locked as long as this process lives, so that others know its folder from one left by a killed process.
-    _alive: File,
+    alive: Option<File>,
 }
 
 impl Session {
@@ -82,7 +82,7 @@ impl Session {
         let alive = open_for_lock(&path).map_err(Error::io(&path, "create"))?;
         match alive.try_lock() {
             Err(TryLockError::Error(e)) if e.kind() != io::ErrorKind::Unsupported => Err(Error::io(&path, "lock")(e)),
-            _ => Ok(Self { root: root.to_owned(), temporary, _alive: alive }),
+            _ => Ok(Self { root: root.to_owned(), temporary, alive: Some(alive) }),
         }
     }
 
@@ -110,7 +110,9 @@ impl Drop for Session {
     fn drop(&mut self) {
         // Errors here have nobody to go to; the next process takes away what is left.
         let Ok(_lock) = Lock::take(&self.root) else { return };
-        let _ = fs::remove_dir_all(&self.temporary);
+        // Network file systems keep a file that is open, and with it the folder.
+        self.alive = None;
+        let _ = remove_temporary(&self.temporary);
         if temporaries(&self.root).is_ok_and(|others| others.is_empty()) {
             let _ = fs::remove_file(self.root.join(LOCK));
             // Removes the store's folder only if nothing was put into it.
@@ -132,18 +134,37 @@ fn temporaries(root: &Path) -> Result<Vec<PathBuf>> {
     Ok(folders)
 }
 
+/// Removes a temporary folder, its lock file last: killed half way, it is still known as ours.
+fn remove_temporary(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_name() == "lock" {
+            continue;
+        }
+        if entry.file_type()?.is_dir() {
+            fs::remove_dir_all(entry.path())?;
+        } else {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    fs::remove_file(folder.join("lock"))?;
+    fs::remove_dir(folder)
+}
+
 /// Removes the temporary folders of processes that are no more. The caller holds the store's lock, under which such a
 /// folder and the file in it are made. Only who gets the lock of that file knows that nobody else has it: any error means
-/// that its process may live.
+/// that its process may live. A folder without that file is ours only if it is empty. What cannot be removed is left.
 fn remove_leftovers(root: &Path) -> Result<()> {
     for folder in temporaries(root)? {
-        let lock = File::options().read(true).write(true).open(folder.join("lock"));
-        let is_abandoned = match &lock {
-            Ok(lock) => lock.try_lock().is_ok(),
-            Err(e) => e.kind() == io::ErrorKind::NotFound,
-        };
-        if is_abandoned {
-            fs::remove_dir_all(&folder).map_err(Error::io(&folder, "remove"))?;
+        match File::options().read(true).write(true).open(folder.join("lock")) {
+            Ok(lock) if lock.try_lock().is_ok() => {
+                drop(lock);
+                let _ = remove_temporary(&folder);
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                let _ = fs::remove_dir(&folder);
+            }
+            _ => {}
         }
     }
     Ok(())

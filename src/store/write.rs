@@ -4,13 +4,14 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use serde_json::json;
 
 use crate::classes::Classes;
 use crate::error::{Error, Result};
-use crate::site::PlateId;
+use crate::site::{PlateId, parse_number};
 
 use super::destination::check_destination;
 use super::listing::{CSVS, FILES, Listing, SOURCES};
@@ -37,6 +38,8 @@ pub struct StoreWriter {
     pub(super) spec: StoreSpec,
     classes: Classes,
     session: Session,
+    /// Held with the store's lock, which on some file systems is none: threads of this process never meet there.
+    pub(super) one_at_a_time: Mutex<()>,
 }
 
 impl StoreWriter {
@@ -48,7 +51,7 @@ impl StoreWriter {
     pub fn open(root: &Path, spec: StoreSpec, classes: Classes) -> Result<Self> {
         check_destination(root, &spec, &classes)?;
         let session = Session::open(root)?;
-        Ok(Self { root: root.to_owned(), spec, classes, session })
+        Ok(Self { root: root.to_owned(), spec, classes, session, one_at_a_time: Mutex::new(()) })
     }
 
     /// A new empty folder in which to build a plate.
@@ -87,14 +90,14 @@ impl StoreWriter {
         stamped.map_err(Error::io(&sources, "set the time of"))?;
         sync_dir(&built_listing)?;
 
+        let alone = self.one_at_a_time.lock().unwrap_or_else(PoisonError::into_inner);
         let lock = Lock::take(&self.root)?;
         // Another process may have begun the store with other settings since this one looked.
         check_destination(&self.root, &self.spec, &self.classes)?;
         let sums = self.root.join(SHA256SUMS);
         let (array, listing) = (self.root.join(array_path(plate)), self.root.join(listing_path(plate)));
-        let of_listing: Vec<&str> = CSVS.into_iter().chain([FILES, SOURCES]).collect();
-        check_ours(&listing, &of_listing)?;
-        check_ours(&array, &[ZARR_JSON, "c"])?;
+        check_ours(&listing, &|name| CSVS.contains(&name) || [FILES, SOURCES].contains(&name))?;
+        check_ours(&array, &is_of_array)?;
         if sums.exists() {
             fs::remove_file(&sums).map_err(Error::io(&sums, "remove"))?;
             sync_dir(&self.root)?;
@@ -106,7 +109,7 @@ impl StoreWriter {
             self.install(&built_array, &array)?;
         }
         self.install(&built_listing, &listing)?;
-        drop(lock);
+        drop((lock, alone));
         // What is left is the folder of things retired.
         fs::remove_dir_all(builder.dir()).map_err(Error::io(builder.dir(), "remove"))
     }
@@ -148,15 +151,29 @@ impl StoreWriter {
 }
 
 /// Refuses to replace a folder that holds anything that no store puts there: it is somebody's, not ours.
-fn check_ours(dir: &Path, names: &[&str]) -> Result<()> {
-    if !dir.exists() {
-        return Ok(());
-    }
-    for entry in fs::read_dir(dir).map_err(Error::io(dir, "list"))? {
-        let name = entry.map_err(Error::io(dir, "list"))?.file_name();
-        if !names.iter().any(|ours| name == *ours) {
-            return Err(Error::refused(dir.display(), "only files of a store", format!("{:?}", name.display())));
+fn check_ours(dir: &Path, is_ours: &dyn Fn(&str) -> bool) -> Result<()> {
+    let mut folders = vec![String::new()];
+    while let Some(folder) = folders.pop() {
+        let path = dir.join(&folder);
+        if !path.exists() {
+            continue;
+        }
+        for entry in fs::read_dir(&path).map_err(Error::io(&path, "list"))? {
+            let entry = entry.map_err(Error::io(&path, "list"))?;
+            let kind = entry.file_type().map_err(Error::io(&path, "list"))?;
+            let name = format!("{folder}{}", entry.file_name().to_string_lossy());
+            if kind.is_dir() {
+                folders.push(name + "/");
+            } else if !is_ours(&name) {
+                return Err(Error::refused(dir.display(), "only files of a store", format!("{name:?}")));
+            }
         }
     }
     Ok(())
+}
+
+/// Whether a file of a plate's array is one that a store puts there: its document, or a shard `c/I/0/0/0`.
+fn is_of_array(name: &str) -> bool {
+    let shard = name.strip_prefix("c/").and_then(|name| name.strip_suffix("/0/0/0"));
+    name == ZARR_JSON || shard.is_some_and(|shard| parse_number::<u32>(shard).is_some())
 }
