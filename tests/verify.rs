@@ -387,3 +387,19 @@ fn links_in_circles_and_pipes_do_not_hold_it_up() {
     let report = verify(&fixture.store(), Depth::Deep);
     assert!(report.findings.iter().any(|f| (f.kind, f.path.as_str()) == (Kind::Unreadable, "metadata.csv")));
 }
+
+#[test]
+fn a_lost_plate_is_named_by_whatever_still_knows_of_it() {
+    let fixture = packed(Codec::Zstd(3));
+    for dir in ["plates/RPE-02/Plate1", "pixels.zarr/RPE-02/Plate1"] {
+        fs::remove_dir_all(fixture.store().join(dir)).unwrap();
+    }
+    for file in ["metadata.csv", "SHA256SUMS"] {
+        fs::remove_file(fixture.store().join(file)).unwrap();
+    }
+    for depth in [Depth::Quick, Depth::Full] {
+        let report = verify(&fixture.store(), depth);
+        let damaged: BTreeSet<&str> = report.damaged().collect();
+        assert!(damaged.contains("plates/RPE-02/Plate1/sites.csv"), "{depth:?}: {damaged:?}");
+    }
+}

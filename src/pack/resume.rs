@@ -36,6 +36,8 @@ pub(super) enum State {
 
 /// Looks at a plate. A listing that cannot be read is as good as none: the plate is packed again.
 pub(super) fn look_at(config: &PackConfig, source: &Source, spec: &StoreSpec, plate: &PlatePlan) -> Result<State> {
+    // An image that changes from here on is newer than this.
+    let now = SystemTime::now();
     let images = images(source, plate)?;
     let source_bytes = images.iter().map(|image| image.size).sum();
     let to_pack = State::ToPack { source_bytes };
@@ -63,7 +65,7 @@ pub(super) fn look_at(config: &PackConfig, source: &Source, spec: &StoreSpec, pl
         && same_rows(plate, &sites, &rejected)
         && files.iter().all(|file| has_size(&config.dst, file))
         && (!config.rehash || files.iter().all(|file| has_content(&config.dst, file)))
-        && same_sources(config, &dir, images, &sources, &rejected)?;
+        && same_sources(config, &dir, images, &sources, &rejected, now)?;
     let n_rejected = rejected.len() as u64;
     Ok(if done { State::Done { n_rejected } } else { to_pack })
 }
@@ -124,8 +126,8 @@ fn same_sources(
     images: Vec<Image>,
     sources: &[Entry],
     rejected: &[Rejected],
+    now: SystemTime,
 ) -> Result<bool> {
-    let now = SystemTime::now();
     let unreadable: HashSet<(Well, Option<u16>)> =
         sites_rejected(rejected, |reason| reason == FaultKind::Unreadable.name());
     let suspect: HashSet<(Well, Option<u16>)> = sites_rejected(rejected, |_| true);

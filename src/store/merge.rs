@@ -90,7 +90,10 @@ impl StoreWriter {
 
 /// The plates that a store has or had: those that its root's files name, and those that have a folder. A file that is
 /// damaged could name a plate that never was, so it counts only if it proves itself.
-fn known_plates(store: &Path) -> Result<BTreeSet<PlateId>> {
+///
+/// # Errors
+/// If a folder cannot be read.
+pub fn known_plates(store: &Path) -> Result<BTreeSet<PlateId>> {
     let mut known = BTreeSet::new();
     let parse = |path: &str| {
         let (experiment, plate) = path.split_once('/')?;

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::error::{Result, read_file, read_text};
 use crate::store::listing::{CSVS, FILES, SOURCES, listed_plates, read_list};
 use crate::store::manifest::{self, Entry};
-use crate::store::merge::{METADATA, REJECTED};
+use crate::store::merge::{METADATA, REJECTED, known_plates};
 use crate::store::spec::{PIXELS, ZARR_JSON, array_path, listing_path, shard_path};
 use crate::store::{CLASSES, SHA256SUMS, StoreSpec};
 
@@ -103,8 +103,8 @@ pub(super) fn add_names(expected: &mut Expected, root: &Path, rows: &Rows, spec:
     for array in ["histogram", "comoments"] {
         names.extend([ZARR_JSON, "c/0/0/0/0"].map(|name| format!("{statistics}/{array}/{name}")));
     }
-    let listed = listed_plates(root)?;
-    for plate in listed.iter().chain(rows.keys()) {
+    let known = known_plates(root)?;
+    for plate in known.iter().chain(rows.keys()) {
         names.extend(CSVS.into_iter().chain([FILES, SOURCES]).map(|name| format!("{}/{name}", listing_path(plate))));
     }
     for (plate, rows) in rows.iter().filter(|(_, rows)| !rows.is_empty()) {
