@@ -12,7 +12,7 @@ pub mod site;
 pub mod source;
 pub mod stats;
 pub mod store;
-
+pub mod train;
 pub mod verify;
 
 pub use error::{Error, Result};

@@ -1,0 +1,7 @@
+//! Training and prediction on shards. What needs libtorch is behind the feature `torch`; recipes, splits and metrics
+//! are not.
+
+pub mod recipe;
+
+#[cfg(feature = "torch")]
+pub mod shim;

@@ -1,0 +1,94 @@
+// What tch 0.24 lacks of libtorch 2.11, as C functions that src/train/shim.rs calls. CPU-side headers only: no CUDA is
+// needed to build. A function returns nullptr, or the message of the exception, which the caller frees with cs_free.
+
+#include <ATen/ATen.h>
+#include <ATen/Context.h>
+#include <ATen/autocast_mode.h>
+
+#include <cstring>
+#include <exception>
+#include <vector>
+
+namespace {
+
+using Tensors = std::vector<at::Tensor>;
+
+Tensors gather(at::Tensor *const *tensors, size_t n) {
+    Tensors out;
+    out.reserve(n);
+    for (size_t i = 0; i < n; ++i) out.push_back(*tensors[i]);
+    return out;
+}
+
+template <typename Body>
+char *guarded(Body body) {
+    try {
+        body();
+        return nullptr;
+    } catch (const c10::Error &error) {
+        return strdup(error.what_without_backtrace());
+    } catch (const std::exception &error) {
+        return strdup(error.what());
+    } catch (...) {
+        return strdup("an unknown exception of libtorch");
+    }
+}
+
+}  // namespace
+
+extern "C" {
+
+void cs_free(char *message) { std::free(message); }
+
+// One step of Adam (decoupled = 0) or AdamW (1) on n parameters in place; every array holds n tensors.
+char *cs_fused_adam(at::Tensor *const *parameters, at::Tensor *const *gradients, at::Tensor *const *means,
+                    at::Tensor *const *squares, at::Tensor *const *steps, size_t n, double learning_rate, double beta1,
+                    double beta2, double weight_decay, double epsilon, int decoupled) {
+    return guarded([&] {
+        at::NoGradGuard no_grad;
+        auto p = gather(parameters, n), g = gather(gradients, n), m = gather(means, n), v = gather(squares, n);
+        auto t = gather(steps, n);
+        at::_foreach_add_(t, 1);
+        if (decoupled) {
+            at::_fused_adamw_(p, g, m, v, {}, t, learning_rate, beta1, beta2, weight_decay, epsilon, false, false);
+        } else {
+            at::_fused_adam_(p, g, m, v, {}, t, learning_rate, beta1, beta2, weight_decay, epsilon, false, false);
+        }
+    });
+}
+
+// One step of SGD with momentum on n parameters in place; first = 1 where the momenta hold nothing yet.
+char *cs_fused_sgd(at::Tensor *const *parameters, at::Tensor *const *gradients, at::Tensor *const *momenta, size_t n,
+                   double learning_rate, double momentum, double weight_decay, int nesterov, int first) {
+    return guarded([&] {
+        at::NoGradGuard no_grad;
+        auto p = gather(parameters, n), g = gather(gradients, n), m = gather(momenta, n);
+        at::_fused_sgd_(p, g, m, weight_decay, momentum, learning_rate, 0.0, nesterov != 0, false, first != 0);
+    });
+}
+
+// Scales n gradients in place so that their common L2 norm is at most max_norm; nothing is read back from the device.
+char *cs_clip_gradients(at::Tensor *const *gradients, size_t n, double max_norm) {
+    return guarded([&] {
+        at::NoGradGuard no_grad;
+        auto g = gather(gradients, n);
+        auto norm = at::stack(at::_foreach_norm(g, 2)).norm();
+        at::_foreach_mul_(g, at::clamp_max(max_norm / (norm + 1e-6), 1.0));
+    });
+}
+
+// Whether convolutions and matrix products in float32 may round their inputs to TF32 on CUDA.
+void cs_allow_tf32(int allow) {
+    at::globalContext().setAllowTF32CuDNN(allow != 0);
+    at::globalContext().setAllowTF32CuBLAS(allow != 0);
+}
+
+// Has autocast on CUDA compute in bfloat16, and switches it on or off for this thread.
+char *cs_autocast_bf16(int enabled) {
+    return guarded([&] {
+        at::autocast::set_autocast_dtype(at::kCUDA, at::kBFloat16);
+        at::autocast::set_autocast_enabled(at::kCUDA, enabled != 0);
+        if (!enabled) at::autocast::clear_cache();
+    });
+}
+}
