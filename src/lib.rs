@@ -5,6 +5,7 @@
 pub mod classes;
 pub mod cli;
 pub mod error;
+pub mod feed;
 pub mod pack;
 pub mod plate_statistics;
 pub mod simulate;

@@ -1,8 +1,8 @@
 //! Mapping shards into memory. With the trainer's shim this is the only place with `unsafe`.
 #![allow(unsafe_code)]
 
-use std::fs::File;
-use std::path::Path;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
 
@@ -16,6 +16,7 @@ use super::index::ChunkPlace;
 /// Shards are renamed into place whole and never written again, so only an outside hand could do that; where one might,
 /// read with [`super::Shard`] instead.
 pub struct MappedShard {
+    path: PathBuf,
     map: Mmap,
     places: Vec<ChunkPlace>,
 }
@@ -30,7 +31,7 @@ impl MappedShard {
         if (map.len() as u64) < needed {
             return Err(Error::malformed(path.display(), format!("{needed} bytes or more"), map.len()));
         }
-        Ok(Self { map, places })
+        Ok(Self { path: path.to_owned(), map, places })
     }
 
     /// The stored bytes of chunk `slot`. For the codec `raw` that is the site's tensor, `[C, H, W] u8`.
@@ -41,6 +42,18 @@ impl MappedShard {
     pub fn chunk(&self, slot: usize) -> &[u8] {
         let ChunkPlace { offset, length } = self.places[slot];
         &self.map[offset as usize..][..length as usize]
+    }
+
+    /// Looks whether the file is still as long as the map. It may be cut short right after; see above.
+    ///
+    /// # Errors
+    /// If it is shorter, or gone.
+    pub fn check_length(&self) -> Result<()> {
+        let length = fs::metadata(&self.path).map_err(Error::io(&self.path, "look at"))?.len();
+        if length < self.map.len() as u64 {
+            return Err(Error::malformed(self.path.display(), format!("{} bytes", self.map.len()), length));
+        }
+        Ok(())
     }
 
     /// How many chunks there are.

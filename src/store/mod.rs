@@ -20,5 +20,5 @@ pub use map::MappedShard;
 pub use read::{Shard, Store, read_spec};
 pub use session::TEMPORARY;
 pub use shard::{FinishedShard, PlateBuilder, ShardWriter};
-pub use spec::{Codec, StoreSpec};
+pub use spec::{Codec, StoreSpec, shard_path};
 pub use write::{CLASSES, SHA256SUMS, StoreWriter};

@@ -4,4 +4,8 @@
 pub mod recipe;
 
 #[cfg(feature = "torch")]
+pub mod device;
+#[cfg(feature = "torch")]
+pub mod optimizer;
+#[cfg(feature = "torch")]
 pub mod shim;

@@ -36,6 +36,8 @@ unsafe extern "C" {
         first: c_int,
     ) -> *mut c_char;
     fn cs_clip_gradients(gradients: *const *mut C_tensor, n: usize, max_norm: f64) -> *mut c_char;
+    fn cs_zero_gradients(gradients: *const *mut C_tensor, n: usize) -> *mut c_char;
+    fn cs_load_cuda(found: *mut c_int) -> *mut c_char;
     fn cs_allow_tf32(allow: c_int);
     fn cs_autocast_bf16(enabled: c_int) -> *mut c_char;
 }
@@ -52,6 +54,7 @@ fn check(what: &str, message: *mut c_char) -> Result<()> {
     }
     // SAFETY: the shim returns null or a string from strdup, which nobody else holds.
     let text = unsafe { CStr::from_ptr(message) }.to_string_lossy().into_owned();
+    // SAFETY: as above; it is not used again.
     unsafe { cs_free(message) };
     Err(Error::refused(what, "libtorch to do it", text))
 }
@@ -140,6 +143,28 @@ pub fn clip_gradients(gradients: &[Tensor], max_norm: f64) -> Result<()> {
     let g = pointers(gradients);
     // SAFETY: as above.
     check("clipping gradients", unsafe { cs_clip_gradients(g.as_ptr(), g.len(), max_norm) })
+}
+
+/// Sets gradients to zero in place.
+///
+/// # Errors
+/// If libtorch refuses.
+pub fn zero_gradients(gradients: &[Tensor]) -> Result<()> {
+    let g = pointers(gradients);
+    // SAFETY: as above.
+    check("zeroing gradients", unsafe { cs_zero_gradients(g.as_ptr(), g.len()) })
+}
+
+/// Loads the CUDA half of libtorch from beside the CPU half that this process runs on; false where there is none. To be
+/// called before anything else touches libtorch.
+///
+/// # Errors
+/// If it is there but cannot be loaded, as where the CUDA libraries that it needs are not.
+pub fn load_cuda() -> Result<bool> {
+    let mut found = 0;
+    // SAFETY: the shim writes one int.
+    check("CUDA", unsafe { cs_load_cuda(&raw mut found) })?;
+    Ok(found != 0)
 }
 
 /// Whether products of float32 may round their inputs to TF32 on CUDA; for the whole process.

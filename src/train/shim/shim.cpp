@@ -5,8 +5,16 @@
 #include <ATen/Context.h>
 #include <ATen/autocast_mode.h>
 
+#include <dlfcn.h>
+#include <libgen.h>
+#include <limits.h>
+#include <unistd.h>
+
+#include <cstdlib>
 #include <cstring>
 #include <exception>
+#include <stdexcept>
+#include <string>
 #include <vector>
 
 namespace {
@@ -74,6 +82,30 @@ char *cs_clip_gradients(at::Tensor *const *gradients, size_t n, double max_norm)
         auto g = gather(gradients, n);
         auto norm = at::stack(at::_foreach_norm(g, 2)).norm();
         at::_foreach_mul_(g, at::clamp_max(max_norm / (norm + 1e-6), 1.0));
+    });
+}
+
+// Sets n gradients to zero.
+char *cs_zero_gradients(at::Tensor *const *gradients, size_t n) {
+    return guarded([&] {
+        at::NoGradGuard no_grad;
+        at::_foreach_zero_(gather(gradients, n));
+    });
+}
+
+// Loads libtorch_cuda.so from beside the libtorch_cpu.so that this process runs on; *found is 0 where there is none.
+// To be called before anything else of libtorch.
+char *cs_load_cuda(int *found) {
+    return guarded([&] {
+        *found = 0;
+        Dl_info info;
+        if (dladdr(reinterpret_cast<const void *>(&at::globalContext), &info) == 0) return;
+        char real[PATH_MAX];
+        if (realpath(info.dli_fname, real) == nullptr) return;
+        std::string path = std::string(dirname(real)) + "/libtorch_cuda.so";
+        if (access(path.c_str(), F_OK) != 0) return;
+        if (dlopen(path.c_str(), RTLD_NOW | RTLD_GLOBAL) == nullptr) throw std::runtime_error(dlerror());
+        *found = 1;
     });
 }
 

@@ -1,0 +1,158 @@
+//! Reading single sites of a store into buffers of the caller's, from many threads: mapped or by pread, each site
+//! proven by its crc32c. Knows no order and no batches.
+
+use std::cell::RefCell;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::error::{Error, Result};
+use crate::site::{PlateId, SiteId};
+use crate::store::chunk::Decoder;
+use crate::store::{MappedShard, Shard, Store, shard_path};
+
+/// How shards are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Io {
+    /// Mapped into memory. A shard's length is looked at before every site; a file cut short in the moment between kills
+    /// the process, which only an outside hand could do: nothing of ours shortens a shard.
+    #[default]
+    Mmap,
+    /// By pread: a shard that is cut short at any time is an error. One file stays open a shard.
+    Pread,
+}
+
+/// When the crc32c of a site's pixels is checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Verify {
+    /// The first time this reader reads the site.
+    #[default]
+    First,
+    /// Every time.
+    Always,
+    /// Never; a `zstd` chunk still has its own.
+    Never,
+}
+
+/// A store, open for reading sites by their index in [`Store::sites`].
+pub struct Reader {
+    store: Store,
+    io: Io,
+    verify: Verify,
+    /// Of each site: its shard's index in `shards`, and its slot in it.
+    places: Vec<(u32, u32)>,
+    shards: Vec<LazyShard>,
+    verified: Vec<AtomicBool>,
+}
+
+struct LazyShard {
+    plate: PlateId,
+    shard: usize,
+    open: OnceLock<OpenShard>,
+}
+
+enum OpenShard {
+    Mapped(MappedShard),
+    File(Shard),
+}
+
+#[derive(Default)]
+struct Scratch {
+    decoder: Decoder,
+    chunk: Vec<u8>,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+impl Reader {
+    /// A reader of all of a store's sites. Shards are opened when they are first needed.
+    #[must_use]
+    pub fn new(store: Store, io: Io, verify: Verify) -> Self {
+        let per_shard = store.spec().sites_per_shard as usize;
+        let mut shards: Vec<LazyShard> = Vec::new();
+        let mut places = Vec::with_capacity(store.sites().len());
+        // Sites are in the order of the arrays, so a shard's sites stand together.
+        for site in store.sites() {
+            let (plate, shard) = (&site.id.well.plate, site.row as usize / per_shard);
+            if shards.last().is_none_or(|last| last.plate != *plate || last.shard != shard) {
+                shards.push(LazyShard { plate: plate.clone(), shard, open: OnceLock::new() });
+            }
+            places.push((shards.len() as u32 - 1, (site.row as usize % per_shard) as u32));
+        }
+        let verified = places.iter().map(|_| AtomicBool::new(false)).collect();
+        Self { store, io, verify, places, shards, verified }
+    }
+
+    /// The store that is read.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Bytes of one site, `[C, H, W] u8`.
+    #[must_use]
+    pub fn site_bytes(&self) -> usize {
+        self.store.spec().site_bytes()
+    }
+
+    /// Reads the site at `index` of [`Store::sites`] into `pixels`, `[C, H, W] u8`.
+    ///
+    /// # Errors
+    /// If its shard cannot be opened or read, or its pixels are damaged; the error names shard and site.
+    ///
+    /// # Panics
+    /// If there is no such site, or `pixels` is not of the size of a site.
+    pub fn read(&self, index: usize, pixels: &mut [u8]) -> Result<()> {
+        assert_eq!(pixels.len(), self.site_bytes(), "[C, H, W] bytes");
+        let (shard, slot) = self.places[index];
+        let (lazy, slot) = (&self.shards[shard as usize], slot as usize);
+        let row = &self.store.sites()[index];
+        let shard = || shard_path(&lazy.plate, lazy.shard);
+        let read = SCRATCH.with_borrow_mut(|scratch| match self.open(lazy)? {
+            OpenShard::Mapped(map) => {
+                map.check_length()?;
+                scratch.decoder.decode(self.store.spec(), map.chunk(slot), pixels, &shard)
+            }
+            OpenShard::File(file) => file.read(slot, &mut scratch.decoder, &mut scratch.chunk, pixels),
+        });
+        read.map_err(|error| name_site(error, &row.id))?;
+        let verified = &self.verified[index];
+        let check = match self.verify {
+            Verify::First => !verified.load(Ordering::Relaxed),
+            Verify::Always => true,
+            Verify::Never => false,
+        };
+        if check {
+            let found = crc32c::crc32c(pixels);
+            if found != row.crc32c {
+                let place = format!("{}: site {}", shard(), row.id);
+                return Err(Error::malformed(place, format!("crc32c {:08x}", row.crc32c), format!("{found:08x}")));
+            }
+            verified.store(true, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    fn open<'a>(&self, lazy: &'a LazyShard) -> Result<&'a OpenShard> {
+        if let Some(open) = lazy.open.get() {
+            return Ok(open);
+        }
+        let shard = self.store.shard(&lazy.plate, lazy.shard)?;
+        let open = match self.io {
+            Io::Mmap => OpenShard::Mapped(shard.map()?),
+            Io::Pread => OpenShard::File(shard),
+        };
+        Ok(lazy.open.get_or_init(|| open))
+    }
+}
+
+/// Says of a fault of a shard for which site it was met.
+fn name_site(error: Error, site: &SiteId) -> Error {
+    match error {
+        Error::Malformed { place, expected, found } => {
+            Error::Malformed { place: format!("{place}: site {site}"), expected, found }
+        }
+        other => other,
+    }
+}

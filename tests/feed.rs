@@ -1,0 +1,137 @@
+//! The feed against the pixels that a tree was made of: order, threads, and what it says of damage.
+
+use std::collections::BTreeSet;
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use cellshard::feed::{Feed, Io, Permutation, Reader, Verify};
+use cellshard::pack::{PackConfig, pack};
+use cellshard::store::{Codec, Store};
+use common::{Fixture, site_pixels, small};
+use proptest::prelude::*;
+
+mod common;
+
+fn packed(codec: Codec) -> Fixture {
+    let fixture = Fixture::kaggle(small());
+    pack(&PackConfig { codec, ..fixture.config() }, &|_| {}).unwrap();
+    fixture
+}
+
+/// Every batch: its sites, its pixels, and what went wrong.
+type Seen = Vec<(Vec<usize>, Vec<u8>, Vec<(usize, String)>)>;
+
+fn feed(reader: Reader, batch: usize, threads: usize, start: usize, seed: u64) -> Seen {
+    let (n, bytes) = (reader.store().sites().len(), reader.site_bytes());
+    let order = Permutation::new(n, seed, 0);
+    let mut positions = start * batch..n;
+    let next = move |sites: &mut Vec<usize>| sites.extend(positions.by_ref().take(batch).map(|i| order.at(i)));
+    let mut feed = Feed::start(&Arc::new(reader), vec![vec![0; batch * bytes]; 3], threads, next).unwrap();
+    let mut seen = Vec::new();
+    while let Some(batch) = feed.next_batch().unwrap() {
+        let pixels = batch.pixels[..batch.sites.len() * bytes].to_vec();
+        let faults = batch.faults.iter().map(|(position, error)| (*position, error.to_string())).collect();
+        seen.push((batch.sites.clone(), pixels, faults));
+        feed.give_back(batch);
+    }
+    seen
+}
+
+fn open(root: &Path, io: Io, verify: Verify) -> Reader {
+    Reader::new(Store::open(root).unwrap(), io, verify)
+}
+
+#[test]
+fn every_site_comes_once_with_its_own_pixels() {
+    for codec in [Codec::Raw, Codec::Zstd(3)] {
+        let fixture = packed(codec);
+        for (io, verify) in [(Io::Mmap, Verify::First), (Io::Pread, Verify::Always), (Io::Mmap, Verify::Never)] {
+            let reader = open(&fixture.store(), io, verify);
+            let (rows, bytes) = (reader.store().sites().to_vec(), reader.site_bytes());
+            let mut met = BTreeSet::new();
+            for (sites, pixels, faults) in feed(reader, 7, 2, 0, 5) {
+                assert!(faults.is_empty(), "{faults:?}");
+                for (site, pixels) in sites.iter().zip(pixels.chunks(bytes)) {
+                    let id = &rows[*site].id;
+                    let plate = &id.well.plate;
+                    let (experiment, well) = (plate.experiment.as_str(), id.well.well.to_string());
+                    let expected = site_pixels(&fixture.spec, experiment, plate.plate, &well, id.site);
+                    assert!(pixels == expected, "{id}");
+                    assert!(met.insert(*site), "{id} twice");
+                }
+            }
+            assert_eq!(met.len(), rows.len());
+        }
+    }
+}
+
+#[test]
+fn a_damaged_site_is_named_and_the_others_of_its_batch_are_whole() {
+    for codec in [Codec::Raw, Codec::Zstd(3)] {
+        for io in [Io::Mmap, Io::Pread] {
+            let fixture = packed(codec);
+            let shard = "pixels.zarr/HEPG2-01/Plate2/c/0/0/0/0";
+            let file = OpenOptions::new().read(true).write(true).open(fixture.store().join(shard)).unwrap();
+            let mut byte = [0];
+            file.read_exact_at(&mut byte, 20).unwrap();
+            file.write_all_at(&[byte[0] ^ 4], 20).unwrap();
+            let faults: Vec<_> = feed(open(&fixture.store(), io, Verify::First), 8, 2, 0, 1)
+                .into_iter()
+                .flat_map(|(_, _, faults)| faults)
+                .collect();
+            assert_eq!(faults.len(), 1, "{faults:?}");
+            assert!(faults[0].1.starts_with(shard) || faults[0].1.contains(&format!("/{shard}")), "{faults:?}");
+            assert!(faults[0].1.contains("site HEPG2-01_2_B02_1: expected"), "{faults:?}");
+        }
+    }
+}
+
+#[test]
+fn a_shard_cut_short_while_it_is_open_is_an_error() {
+    for io in [Io::Mmap, Io::Pread] {
+        let fixture = packed(Codec::Raw);
+        let reader = open(&fixture.store(), io, Verify::First);
+        let mut pixels = vec![0; reader.site_bytes()];
+        reader.read(0, &mut pixels).unwrap();
+        let shard = fixture.store().join("pixels.zarr/HEPG2-01/Plate1/c/0/0/0/0");
+        OpenOptions::new().write(true).open(&shard).unwrap().set_len(4096 + 7).unwrap();
+        let error = reader.read(1, &mut pixels).unwrap_err().to_string();
+        assert!(error.contains("HEPG2-01/Plate1/c/0"), "{error}");
+    }
+}
+
+#[test]
+fn a_lost_shard_is_an_error() {
+    let fixture = packed(Codec::Raw);
+    fs::remove_file(fixture.store().join("pixels.zarr/HEPG2-01/Plate1/c/0/0/0/0")).unwrap();
+    let reader = open(&fixture.store(), Io::Mmap, Verify::First);
+    assert!(reader.read(0, &mut vec![0; reader.site_bytes()]).is_err());
+}
+
+#[test]
+fn dropping_a_feed_in_the_middle_ends_its_threads() {
+    let fixture = packed(Codec::Raw);
+    let reader = Arc::new(open(&fixture.store(), Io::Mmap, Verify::First));
+    let buffers = vec![vec![0; reader.site_bytes()]; 2];
+    let mut feed = Feed::start(&reader, buffers, 2, |sites: &mut Vec<usize>| sites.push(3)).unwrap();
+    assert!(feed.next_batch().unwrap().is_some());
+    drop(feed);
+    assert_eq!(Arc::strong_count(&reader), 1);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+    #[test]
+    fn order_and_pixels_are_the_same_at_any_thread_count_and_after_a_resume(batch in 1_usize..9, seed in any::<u64>()) {
+        let fixture = packed(Codec::Raw);
+        let at = |threads, start| feed(open(&fixture.store(), Io::Mmap, Verify::First), batch, threads, start, seed);
+        let one = at(1, 0);
+        prop_assert!(one == at(2, 0));
+        prop_assert!(one == at(8, 0));
+        for start in 0..one.len() {
+            prop_assert!(one[start..] == at(2, start)[..]);
+        }
+    }
+}
