@@ -1,6 +1,8 @@
 //! Training and prediction on shards. What needs libtorch is behind the feature `torch`; recipes, splits and metrics
 //! are not.
 
+#[cfg(feature = "torch")]
+pub mod models;
 pub mod recipe;
 
 #[cfg(feature = "torch")]
