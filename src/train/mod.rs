@@ -7,3 +7,5 @@ pub mod recipe;
 
 #[cfg(feature = "torch")]
 pub mod shim;
+#[cfg(feature = "torch")]
+pub mod weights;

@@ -35,7 +35,8 @@ pub(super) fn build(builder: &mut Builder, spec: &NetworkSpec, kind: BlockKind, 
         let width = 64 << stage;
         for index in 0..repeat {
             let stride = if stage > 0 && index == 0 { 2 } else { 1 };
-            let (block, outputs) = block(builder, &format!("layer{}.{index}", stage + 1), kind, channels, width, stride)?;
+            let (block, outputs) =
+                block(builder, &format!("layer{}.{index}", stage + 1), kind, channels, width, stride)?;
             blocks.push(block);
             channels = outputs;
         }

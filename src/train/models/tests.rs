@@ -57,7 +57,8 @@ fn every_family_takes_any_number_of_channels_and_classes() {
 fn base_cnn_has_65536_inputs_at_512_and_follows_the_size_otherwise() {
     assert_eq!(base_cnn::fc1_inputs(ImageSize { height: 512, width: 512 }), 65536);
     let size = ImageSize { height: 97, width: 50 };
-    let network = Network::new(&NetworkSpec { size, ..spec(Architecture::BaseCnn, 5, 31, 64) }, 1, Kind::Float, Device::Cpu);
+    let network =
+        Network::new(&NetworkSpec { size, ..spec(Architecture::BaseCnn, 5, 31, 64) }, 1, Kind::Float, Device::Cpu);
     let logits = network.unwrap().forward(&Tensor::ones([1, 5, 97, 50], (Kind::Float, Device::Cpu)), Mode::Train);
     assert_eq!(logits.unwrap().size(), [1, 31]);
 }
