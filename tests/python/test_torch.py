@@ -1,6 +1,7 @@
 """Weights go to torchvision and back: a checkpoint of ours loads into its resnet50 as it is, and its state dict, saved
 as the README says, loads into ours; either way the logits are the same. Both sides run on this machine's CPU."""
 
+import contextlib
 import os
 import subprocess
 from pathlib import Path
@@ -39,7 +40,8 @@ def folder(tmp_path_factory):
     """Written by us, then by torchvision, then by us from what torchvision wrote."""
     folder = tmp_path_factory.mktemp("interop")
     run_ours(folder)
-    exec(compile(LINE.replace('"theirs', f'"{folder}/theirs'), "README", "exec"), {})
+    with contextlib.chdir(folder):
+        exec(LINE, {})
     run_ours(folder)
     return folder
 
