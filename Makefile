@@ -1,5 +1,6 @@
 # make demo        the main job on simulated data: simulate, pack, verify, stats
 # make test        every test; installs what it needs into target/ and .venv/
+# make test-torch-python   weights to torchvision and back; installs torch into .venv-torch/ (5 GB), needs libtorch
 # make lint        formatting and clippy, warnings denied
 # make bench-pack  packing and verifying beside their limits and a Python packer, in one run
 # make real          what pack says of a tree of RxRx1 in which nearly all is absent (REAL=DIR)
@@ -11,7 +12,7 @@ DEMO := target/demo
 REAL ?= ../shared/data/rxrx1/raw
 RUNS := benches/runs/$(shell date +%F)
 
-.PHONY: real demo build test test-rust test-python check-no-torch lint bench-pack contact-sheet clean
+.PHONY: real demo build test test-rust test-python test-torch-python check-no-torch lint bench-pack contact-sheet clean
 
 build:
 	@cargo build --release
@@ -39,6 +40,15 @@ check-no-torch:
 
 test-python: build .venv/tests
 	CELLSHARD_BIN=$(BIN) CELLSHARD_REAL=$(REAL) .venv/bin/pytest --quiet tests/python
+
+# Apart from the others, and not a part of `test`: torch comes with CUDA libraries and does not import without them.
+test-torch-python: .venv-torch/tests
+	.venv-torch/bin/pytest --quiet tests/python/test_torch.py
+
+.venv-torch/tests: tests/python/requirements-torch.txt
+	$(PYTHON) -m venv .venv-torch
+	.venv-torch/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
 
 .venv/bin/pip:
 	$(PYTHON) -m venv .venv
@@ -75,4 +85,4 @@ real: build
 		$(BIN)/pack --src $(REAL) --metadata $(REAL)/../metadata-2023 --dst target/real-2023 --dry-run; test $$? -eq 1; fi
 
 clean:
-	rm -rf target .venv
+	rm -rf target .venv .venv-torch

@@ -1,0 +1,322 @@
+//! The networks, under torchvision's names and in its order, so that weights go to torchvision and back as they are.
+//! Owns their shapes, their start values and the way through them; knows neither files nor losses.
+
+mod base_cnn;
+mod densenet;
+mod init;
+mod layers;
+mod resnet;
+#[cfg(test)]
+mod tests;
+mod vgg;
+
+use std::fmt;
+use std::str::FromStr;
+
+use tch::{Device, Kind, TchError, Tensor};
+
+use self::densenet::Shape;
+use self::init::Scheme;
+use self::layers::{Builder, Linear, NamedTensor, Outcome, Role};
+use self::resnet::BlockKind;
+use self::vgg::Norm;
+use super::recipe::Architecture;
+use crate::error::{Error, Result};
+use crate::site::ImageSize;
+
+impl Architecture {
+    /// All of them, small to large within a family.
+    pub const ALL: [Self; 12] = [
+        Self::BaseCnn,
+        Self::ResNet18,
+        Self::ResNet34,
+        Self::ResNet50,
+        Self::ResNet101,
+        Self::ResNet152,
+        Self::DenseNet121,
+        Self::DenseNet161,
+        Self::DenseNet169,
+        Self::DenseNet201,
+        Self::Vgg16,
+        Self::Vgg16Bn,
+    ];
+
+    /// The name in a recipe, which is torchvision's for all but `base-cnn`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::BaseCnn => "base-cnn",
+            Self::ResNet18 => "resnet18",
+            Self::ResNet34 => "resnet34",
+            Self::ResNet50 => "resnet50",
+            Self::ResNet101 => "resnet101",
+            Self::ResNet152 => "resnet152",
+            Self::DenseNet121 => "densenet121",
+            Self::DenseNet161 => "densenet161",
+            Self::DenseNet169 => "densenet169",
+            Self::DenseNet201 => "densenet201",
+            Self::Vgg16 => "vgg16",
+            Self::Vgg16Bn => "vgg16_bn",
+        }
+    }
+
+    /// The smallest side of an image that leaves a pixel after all halvings: five in torchvision's networks, four in
+    /// `base-cnn`.
+    #[must_use]
+    pub fn smallest_side(self) -> u32 {
+        if self == Self::BaseCnn { 16 } else { 32 }
+    }
+}
+
+impl fmt::Display for Architecture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Architecture {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL.into_iter().find(|architecture| architecture.name() == text).ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            format!("expected a network ({names}), found {text:?}")
+        })
+    }
+}
+
+/// What a network is made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NetworkSpec {
+    /// Which network.
+    pub architecture: Architecture,
+    /// Channels of an image.
+    pub n_channels: usize,
+    /// Logits an image gets.
+    pub n_classes: usize,
+    /// Size of an image as the network gets it. Only `base-cnn` depends on it (its first linear layer has an input a
+    /// pixel of the last map: 65536 at 512 x 512); the others take any size from [`Architecture::smallest_side`] on.
+    pub size: ImageSize,
+}
+
+impl NetworkSpec {
+    /// Far above any microscope and any screen, far below what a product of sizes could overflow with.
+    const MOST_CHANNELS: usize = 4096;
+    const MOST_CLASSES: usize = 1 << 24;
+    /// Weights of the first linear layer of `base-cnn`, which grow with the image: 8 GiB of float32.
+    const MOST_WEIGHTS: i64 = 1 << 31;
+
+    fn check(&self) -> Result<()> {
+        let Self { architecture, n_channels, n_classes, size } = *self;
+        let refuse = |what: &str, expected: String, found: String| {
+            Err(Error::refused(format!("{architecture}: {what}"), expected, found))
+        };
+        if !(1..=Self::MOST_CHANNELS).contains(&n_channels) {
+            return refuse("channels", format!("1 to {}", Self::MOST_CHANNELS), n_channels.to_string());
+        }
+        if !(2..=Self::MOST_CLASSES).contains(&n_classes) {
+            return refuse("classes", format!("2 to {}", Self::MOST_CLASSES), n_classes.to_string());
+        }
+        let found = format!("{} x {}", size.height, size.width);
+        let (smallest, largest) = (architecture.smallest_side(), ImageSize::MAX_SIDE);
+        if [size.height, size.width].iter().any(|side| !(smallest..=largest).contains(side)) {
+            return refuse("image size", format!("sides of {smallest} to {largest} pixels"), found);
+        }
+        if architecture == Architecture::BaseCnn && base_cnn::fc1_weights(size) > Self::MOST_WEIGHTS {
+            return refuse("image size", "one that leaves fc1 at most 2^31 weights (1920 x 1920)".into(), found);
+        }
+        Ok(())
+    }
+
+    fn channels(&self) -> i64 {
+        self.n_channels as i64
+    }
+
+    fn classes(&self) -> i64 {
+        self.n_classes as i64
+    }
+}
+
+/// Which of its two ways a network works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Batch norm by the batch, keeping its running statistics up; dropout on.
+    Train,
+    /// Batch norm by the running statistics; no dropout. Nothing changes.
+    Eval,
+}
+
+/// How one pass goes.
+#[derive(Debug, Clone, Copy)]
+struct Pass {
+    mode: Mode,
+    dropout: f64,
+}
+
+/// Everything before the last linear layer.
+trait Body: fmt::Debug + Send {
+    /// `[N, C, H, W]` to `[N, D]`.
+    fn embed(&self, x: &Tensor, pass: Pass) -> Outcome;
+}
+
+/// A network but for the list of its tensors.
+struct Parts {
+    body: Box<dyn Body>,
+    classifier: Linear,
+    first_conv: &'static str,
+    classifier_name: &'static str,
+}
+
+/// A network with its weights, on one device.
+#[derive(Debug)]
+pub struct Network {
+    spec: NetworkSpec,
+    tensors: Vec<NamedTensor>,
+    body: Box<dyn Body>,
+    last: Linear,
+    dropout: f64,
+    first_conv: &'static str,
+    classifier: &'static str,
+}
+
+impl Network {
+    /// A network with torchvision's initialisation (`PyTorch`'s own for `base-cnn`). The values follow from `seed` and
+    /// the names of the tensors alone, so they are the same on every device; they are drawn as float32 and converted to
+    /// `kind`, which is that of all tensors but `num_batches_tracked`.
+    ///
+    /// # Errors
+    /// If `spec` asks for no channels, fewer than two classes, or images too small (or, for `base-cnn`, too large); if
+    /// `kind` is not a floating-point one; if the device cannot hold it.
+    pub fn new(spec: &NetworkSpec, seed: u64, kind: Kind, device: Device) -> Result<Self> {
+        spec.check()?;
+        if !matches!(kind, Kind::Float | Kind::Double | Kind::Half | Kind::BFloat16) {
+            let expected = "Float, Double, Half or BFloat16";
+            return Err(Error::refused(format!("{}: kind", spec.architecture), expected, format!("{kind:?}")));
+        }
+        let scheme = scheme(spec.architecture);
+        let mut builder = Builder { scheme, seed, kind, device, tensors: Vec::new() };
+        let parts = build(&mut builder, spec).map_err(|error| libtorch(spec, &error))?;
+        Ok(Self {
+            spec: *spec,
+            tensors: builder.tensors,
+            body: parts.body,
+            last: parts.classifier,
+            dropout: 0.5,
+            first_conv: parts.first_conv,
+            classifier: parts.classifier_name,
+        })
+    }
+
+    /// Logits `[N, classes]` of images `[N, C, H, W]`, of the network's kind and on its device, in any memory format.
+    /// In [`Mode::Train`], batch norm changes the buffers, and VGG's dropout draws from libtorch's generator.
+    ///
+    /// # Errors
+    /// If the images do not fit the network, if memory runs out, or if in training a channel has a single value to
+    /// take the variance of (a batch of one image that shrinks to one pixel).
+    pub fn forward(&self, images: &Tensor, mode: Mode) -> Result<Tensor> {
+        self.embed(images, mode).and_then(|x| self.last.forward(&x)).map_err(|error| libtorch(&self.spec, &error))
+    }
+
+    /// Embeddings `[N, D]` of images: the input of the last linear layer, in [`Mode::Eval`] and without gradients.
+    ///
+    /// # Errors
+    /// As [`Network::forward`].
+    pub fn features(&self, images: &Tensor) -> Result<Tensor> {
+        let _no_grad = tch::no_grad_guard();
+        self.embed(images, Mode::Eval).map_err(|error| libtorch(&self.spec, &error))
+    }
+
+    fn embed(&self, images: &Tensor, mode: Mode) -> Outcome {
+        self.body.embed(images, Pass { mode, dropout: self.dropout })
+    }
+
+    /// D of [`Network::features`].
+    #[must_use]
+    pub fn embedding_dim(&self) -> usize {
+        self.last.inputs() as usize
+    }
+
+    /// What the network was made for.
+    #[must_use]
+    pub fn spec(&self) -> &NetworkSpec {
+        &self.spec
+    }
+
+    /// What is trained, by name, in torchvision's order. All require gradients until the caller decides otherwise.
+    #[must_use]
+    pub fn parameters(&self) -> Vec<(&str, &Tensor)> {
+        self.named(|role| role == Role::Parameter)
+    }
+
+    /// Parameters and buffers by name, in the order of torchvision's `state_dict`.
+    #[must_use]
+    pub fn tensors(&self) -> Vec<(&str, &Tensor)> {
+        self.named(|_| true)
+    }
+
+    fn named(&self, wanted: impl Fn(Role) -> bool) -> Vec<(&str, &Tensor)> {
+        let wanted = self.tensors.iter().filter(|named| wanted(named.role));
+        wanted.map(|named| (named.name.as_str(), &named.tensor)).collect()
+    }
+
+    /// The name of the first convolution, whose tensors are this and `.weight` (and `.bias` in VGG).
+    #[must_use]
+    pub fn first_conv(&self) -> &'static str {
+        self.first_conv
+    }
+
+    /// The name of the last linear layer, whose tensors are this and `.weight` (and `.bias` but in `base-cnn`).
+    #[must_use]
+    pub fn classifier(&self) -> &'static str {
+        self.classifier
+    }
+
+    /// Sets the share of values that VGG's dropout zeroes in training (0.5 at first, as in torchvision); the other
+    /// networks have none.
+    ///
+    /// # Errors
+    /// If it is not within 0 to 1.
+    pub fn set_dropout(&mut self, share: f64) -> Result<()> {
+        if !(0.0..=1.0).contains(&share) {
+            return Err(Error::refused("dropout", "a share of 0 to 1", share));
+        }
+        self.dropout = share;
+        Ok(())
+    }
+}
+
+fn scheme(architecture: Architecture) -> Scheme {
+    use Architecture as A;
+    match architecture {
+        A::BaseCnn => Scheme::Plain,
+        A::ResNet18 | A::ResNet34 | A::ResNet50 | A::ResNet101 | A::ResNet152 => Scheme::ResNet,
+        A::DenseNet121 | A::DenseNet161 | A::DenseNet169 | A::DenseNet201 => Scheme::DenseNet,
+        A::Vgg16 | A::Vgg16Bn => Scheme::Vgg,
+    }
+}
+
+fn build(builder: &mut Builder, spec: &NetworkSpec) -> Outcome<Parts> {
+    use Architecture as A;
+    let mut resnet = |kind, repeats| resnet::build(builder, spec, kind, repeats);
+    match spec.architecture {
+        A::ResNet18 => resnet(BlockKind::Basic, [2, 2, 2, 2]),
+        A::ResNet34 => resnet(BlockKind::Basic, [3, 4, 6, 3]),
+        A::ResNet50 => resnet(BlockKind::Bottleneck, [3, 4, 6, 3]),
+        A::ResNet101 => resnet(BlockKind::Bottleneck, [3, 4, 23, 3]),
+        A::ResNet152 => resnet(BlockKind::Bottleneck, [3, 8, 36, 3]),
+        A::DenseNet121 => densenet::build(builder, spec, Shape { growth: 32, layers: [6, 12, 24, 16], stem: 64 }),
+        A::DenseNet161 => densenet::build(builder, spec, Shape { growth: 48, layers: [6, 12, 36, 24], stem: 96 }),
+        A::DenseNet169 => densenet::build(builder, spec, Shape { growth: 32, layers: [6, 12, 32, 32], stem: 64 }),
+        A::DenseNet201 => densenet::build(builder, spec, Shape { growth: 32, layers: [6, 12, 48, 32], stem: 64 }),
+        A::Vgg16 => vgg::build(builder, spec, Norm::Without),
+        A::Vgg16Bn => vgg::build(builder, spec, Norm::With),
+        A::BaseCnn => base_cnn::build(builder, spec),
+    }
+}
+
+/// Says in one line what libtorch refused; where in its sources it did so helps nobody here.
+fn libtorch(spec: &NetworkSpec, error: &TchError) -> Error {
+    let text = error.to_string();
+    let first = text.lines().next().unwrap_or_default();
+    Error::refused(spec.architecture, "libtorch to compute it", first)
+}
