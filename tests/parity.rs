@@ -39,7 +39,8 @@ fn fill(network: &mut Network) {
             "running_mean" => u * 0.2,
             "running_var" => u * 0.4 + 1.0,
             "bias" => u * 0.1,
-            "weight" => u * (2.0 * 3f64.sqrt() / (shape[1..].iter().product::<i64>() as f64).sqrt()),
+            // In the order of the rule: rounding otherwise shows, times a million, in the gradients of deep networks.
+            "weight" => u * (2.0 * 3f64.sqrt()) / (shape[1..].iter().product::<i64>() as f64).sqrt(),
             _ => panic!("{name}: no rule"),
         };
         tensor.shallow_clone().copy_(&values);

@@ -175,11 +175,11 @@ fn tensor(info: &TensorInfo, bytes: &[u8]) -> Result<Tensor, (String, String)> {
         (format!("one of {}", names.join(", ")), info.dtype.to_string())
     })?;
     // A tensor without values may claim sides that libtorch's strides overflow with, and any number of them.
-    let extent = info.shape.iter().try_fold(1i64, |n, &side| n.checked_mul(i64::try_from(side).ok()?.max(1)));
-    if extent.is_none() || info.shape.len() > 16 {
-        return Err(("a shape of at most 16 sides and 2^63 values".into(), format!("{:?}", info.shape)));
-    }
-    let shape: Vec<i64> = info.shape.iter().map(|&side| side as i64).collect();
+    let shape: Option<Vec<i64>> = info.shape.iter().map(|&side| i64::try_from(side).ok()).collect();
+    let bounded = |shape: &Vec<i64>| shape.iter().try_fold(1i64, |n, &side| n.checked_mul(side.max(1))).is_some();
+    let shape = shape.filter(|shape| shape.len() <= 16 && bounded(shape));
+    let wide = || ("a shape of at most 16 sides and 2^63 values".to_owned(), format!("{:?}", info.shape));
+    let shape = shape.ok_or_else(wide)?;
     // A bool that is neither 0 nor 1 is undefined behaviour in C++, so bools come by way of bytes.
     let stored = if kind == Kind::Bool { Kind::Uint8 } else { kind };
     let tensor = Tensor::f_from_data_size(bytes, &shape, stored).and_then(|tensor| tensor.f_to_kind(kind));
@@ -204,9 +204,9 @@ pub fn load(network: &mut Network, weights: &Weights, place: &str) -> Result<()>
         (!fits(&to, &from)).then(|| format!("{name} as {from} for {to}"))
     });
     let faults = [
-        first_few("missing", missing.map(str::to_owned).collect()),
-        first_few("unexpected", unexpected.map(str::to_owned).collect()),
-        first_few("of another shape or kind", unlike.collect()),
+        first_few("missing", &missing.map(str::to_owned).collect::<Vec<_>>()),
+        first_few("unexpected", &unexpected.map(str::to_owned).collect::<Vec<_>>()),
+        first_few("of another shape or kind", &unlike.collect::<Vec<_>>()),
     ];
     let faults: Vec<_> = faults.into_iter().flatten().collect();
     if !faults.is_empty() {
@@ -254,7 +254,7 @@ fn kind_fits(to: Kind, from: Kind) -> bool {
 }
 
 /// `3 missing (a, b, c)`, or nothing.
-fn first_few(what: &str, names: Vec<String>) -> Option<String> {
+fn first_few(what: &str, names: &[String]) -> Option<String> {
     let shown = names.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
     let rest = if names.len() > NAMED { ", .." } else { "" };
     (!names.is_empty()).then(|| format!("{} {what} ({shown}{rest})", names.len()))

@@ -45,7 +45,7 @@ fn every_family_takes_any_number_of_channels_and_classes() {
         let images = images(2, 64);
         assert_eq!(network.forward(&images, Mode::Eval).unwrap().size(), [2, 31]);
         assert_eq!(network.features(&images).unwrap().size(), [2, dim]);
-        assert_eq!(network.embedding_dim() as i64, dim);
+        assert_eq!(network.embedding_dim(), dim as usize);
         let names: Vec<_> = network.parameters().iter().map(|(name, _)| *name).collect();
         assert_eq!(names[0], format!("{}.weight", network.first_conv()));
         assert!(names.last().unwrap().starts_with(&format!("{}.", network.classifier())));

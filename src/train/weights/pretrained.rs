@@ -55,8 +55,8 @@ pub fn init_from(network: &mut Network, path: &Path) -> Result<InitReport> {
     // A tensor beside ours in a module of ours means that this is a deeper network, half of which would do no good.
     let modules: BTreeSet<&str> = names.iter().map(|name| module(name)).collect();
     let unused: Vec<_> = weights.tensors.keys().filter(|name| !names.contains(name.as_str())).cloned().collect();
-    let deeper = unused.iter().filter(|name| modules.contains(module(name))).cloned().collect();
-    if let Some(found) = first_few("that it lacks", deeper) {
+    let deeper: Vec<_> = unused.iter().filter(|name| modules.contains(module(name))).cloned().collect();
+    if let Some(found) = first_few("that it lacks", &deeper) {
         return Err(Error::malformed(path.display(), expected, found));
     }
 
