@@ -8,6 +8,7 @@ pub mod error;
 pub mod feed;
 pub mod pack;
 pub mod plate_statistics;
+pub mod runs;
 pub mod simulate;
 pub mod site;
 pub mod source;

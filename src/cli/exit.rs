@@ -1,4 +1,4 @@
-//! Exit codes: 0 success, 1 the data has faults, 2 could not run.
+//! Exit codes: 0 success, 1 the data has faults, 2 could not run, 75 stopped in time (sysexits' EX_TEMPFAIL).
 
 use std::io;
 use std::process::ExitCode;
@@ -12,6 +12,8 @@ pub enum Exit {
     Success,
     /// The data has faults, and they were reported: 1.
     Faults,
+    /// It was told to stop in time, and saved where it goes on: 75.
+    Stopped,
 }
 
 /// Runs a program's body and turns what comes of it into an exit code. An error is printed once, with its causes,
@@ -20,6 +22,7 @@ pub fn run(body: impl FnOnce() -> anyhow::Result<Exit>) -> ExitCode {
     match body() {
         Ok(Exit::Success) => ExitCode::SUCCESS,
         Ok(Exit::Faults) => ExitCode::from(1),
+        Ok(Exit::Stopped) => ExitCode::from(75),
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");

@@ -1,16 +1,23 @@
 //! What the programs share: exit codes, progress, tables. Only `bin/` uses it.
 
 mod exit;
+#[cfg(feature = "torch")]
+pub mod predictions;
 mod progress;
+pub mod recipe_args;
 pub mod report;
 mod source_args;
 pub mod statistics;
 mod table;
+#[cfg(feature = "torch")]
+mod train_screen;
 
 pub use exit::{Exit, run, show};
 pub use progress::Progress;
 pub use source_args::SourceArgs;
 pub use table::{Align, Table, bytes, count, plural};
+#[cfg(feature = "torch")]
+pub use train_screen::TrainScreen;
 
 /// The number of threads asked for, or one a core.
 ///

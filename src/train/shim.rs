@@ -61,19 +61,19 @@ fn check(what: &str, message: *mut c_char) -> Result<()> {
 
 /// Settings of Adam and AdamW.
 #[derive(Debug, Clone, Copy)]
-pub struct Adam {
+pub(super) struct Adam {
     /// The learning rate of this step.
-    pub learning_rate: f64,
+    pub(super) learning_rate: f64,
     /// Decay of the mean.
-    pub beta1: f64,
+    pub(super) beta1: f64,
     /// Decay of the mean square.
-    pub beta2: f64,
+    pub(super) beta2: f64,
     /// Weight decay.
-    pub weight_decay: f64,
+    pub(super) weight_decay: f64,
     /// What keeps the denominator from 0.
-    pub epsilon: f64,
+    pub(super) epsilon: f64,
     /// Whether weight decay is decoupled (AdamW).
-    pub decoupled: bool,
+    pub(super) decoupled: bool,
 }
 
 /// One step of Adam in place, fused: parameters, gradients, means, mean squares, and step counts (float32 scalars on
@@ -84,7 +84,7 @@ pub struct Adam {
 ///
 /// # Panics
 /// If the lists differ in length.
-pub fn fused_adam(lists: [&[Tensor]; 5], adam: Adam) -> Result<()> {
+pub(super) fn fused_adam(lists: [&[Tensor]; 5], adam: Adam) -> Result<()> {
     let n = lists[0].len();
     assert!(lists.iter().all(|list| list.len() == n), "as many gradients and states as parameters");
     let [p, g, m, v, t] = lists.map(pointers);
@@ -117,7 +117,7 @@ pub fn fused_adam(lists: [&[Tensor]; 5], adam: Adam) -> Result<()> {
 ///
 /// # Panics
 /// If the lists differ in length.
-pub fn fused_sgd(
+pub(super) fn fused_sgd(
     lists: [&[Tensor]; 3],
     learning_rate: f64,
     momentum: f64,
@@ -139,7 +139,7 @@ pub fn fused_sgd(
 ///
 /// # Errors
 /// If libtorch refuses.
-pub fn clip_gradients(gradients: &[Tensor], max_norm: f64) -> Result<()> {
+pub(super) fn clip_gradients(gradients: &[Tensor], max_norm: f64) -> Result<()> {
     let g = pointers(gradients);
     // SAFETY: as above.
     check("clipping gradients", unsafe { cs_clip_gradients(g.as_ptr(), g.len(), max_norm) })
@@ -149,7 +149,7 @@ pub fn clip_gradients(gradients: &[Tensor], max_norm: f64) -> Result<()> {
 ///
 /// # Errors
 /// If libtorch refuses.
-pub fn zero_gradients(gradients: &[Tensor]) -> Result<()> {
+pub(super) fn zero_gradients(gradients: &[Tensor]) -> Result<()> {
     let g = pointers(gradients);
     // SAFETY: as above.
     check("zeroing gradients", unsafe { cs_zero_gradients(g.as_ptr(), g.len()) })
@@ -160,7 +160,7 @@ pub fn zero_gradients(gradients: &[Tensor]) -> Result<()> {
 ///
 /// # Errors
 /// If it is there but cannot be loaded, as where the CUDA libraries that it needs are not.
-pub fn load_cuda() -> Result<bool> {
+pub(super) fn load_cuda() -> Result<bool> {
     let mut found = 0;
     // SAFETY: the shim writes one int.
     check("CUDA", unsafe { cs_load_cuda(&raw mut found) })?;
@@ -168,7 +168,7 @@ pub fn load_cuda() -> Result<bool> {
 }
 
 /// Whether products of float32 may round their inputs to TF32 on CUDA; for the whole process.
-pub fn allow_tf32(allow: bool) {
+pub(super) fn allow_tf32(allow: bool) {
     // SAFETY: sets two flags of libtorch's global context.
     unsafe { cs_allow_tf32(c_int::from(allow)) };
 }
@@ -177,7 +177,7 @@ pub fn allow_tf32(allow: bool) {
 ///
 /// # Errors
 /// If libtorch refuses.
-pub fn with_bf16<T>(body: impl FnOnce() -> T) -> Result<T> {
+pub(super) fn with_bf16<T>(body: impl FnOnce() -> T) -> Result<T> {
     // SAFETY: sets thread-local flags of libtorch.
     check("autocast", unsafe { cs_autocast_bf16(1) })?;
     let result = body();

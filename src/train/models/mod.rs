@@ -165,6 +165,14 @@ impl Network {
         self.embed(images, Mode::Eval).map_err(|error| libtorch(&self.spec, &error))
     }
 
+    /// Logits `[N, classes]` of embeddings `[N, D]`.
+    ///
+    /// # Errors
+    /// If they are not of this network.
+    pub fn classify(&self, features: &Tensor) -> Result<Tensor> {
+        self.last.forward(features).map_err(|error| libtorch(&self.spec, &error))
+    }
+
     fn embed(&self, images: &Tensor, mode: Mode) -> Outcome {
         self.body.embed(images, Pass { mode, dropout: self.dropout })
     }

@@ -23,6 +23,22 @@ pub struct InitReport {
     pub unused: Vec<String>,
 }
 
+impl InitReport {
+    /// What to write into a log: every tensor by name.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        let list = |what: &str, names: &[String]| format!("{what} {}: {}", names.len(), names.join(", "));
+        let each = |what: &str, names: &[String]| names.iter().map(|name| format!("{what} {name}")).collect::<Vec<_>>();
+        let mut lines = vec![list("loaded", &self.loaded)];
+        lines.extend(each("adapted", &self.adapted));
+        lines.extend(each("left", &self.left));
+        if !self.unused.is_empty() {
+            lines.push(list("not used", &self.unused));
+        }
+        lines
+    }
+}
+
 /// What to do with one tensor of the network.
 enum Plan {
     Load,

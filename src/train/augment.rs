@@ -1,0 +1,136 @@
+//! Augmentation of a batch on the device: noise on raw values, then, on normalised ones, light, geometry and CutMix. All
+//! choices come from outside; nothing is read back from the device.
+
+use tch::{Device, Kind, Tensor};
+
+use crate::error::{Error, Result};
+
+use super::choices::Choice;
+
+/// A CutMix of a batch: whose boxes were put in, and how much of each image is still its own.
+pub struct Mixed {
+    /// `[N] i64`, positions in the batch.
+    pub partner: Tensor,
+    /// `[N] f32`, share of pixels.
+    pub own: Tensor,
+}
+
+/// Numbers of the host as a tensor of the device.
+fn on_device(values: &[f32], shape: &[i64], device: Device) -> Tensor {
+    Tensor::from_slice(values).view(shape).to_device(device)
+}
+
+/// Sets a share of pixels to 0 or 255, in equal parts, `[N, C, H, W]` grey levels in float32, in place. Which ones
+/// follows from the site's seed and the pixel's place: a hash of both, computed on the device.
+pub fn salt_and_pepper(images: &Tensor, choices: &[Choice], share: f64) -> Tensor {
+    let device = images.device();
+    let shape = images.size();
+    let n_values: i64 = shape[1..].iter().product();
+    let seeds: Vec<i32> = choices.iter().map(|choice| choice.noise_seed).collect();
+    let seeds = Tensor::from_slice(&seeds).to_device(device).view([-1, 1]);
+    let mut hash = Tensor::arange(n_values, (Kind::Int, device)).view([1, -1]).bitwise_xor_tensor(&seeds);
+    // Rounds of multiplying and folding (the constants are those of `MurmurHash3`'s finaliser and the golden ratio), in
+    // 32 bits that wrap; the mask after a shift takes away the copies of the sign.
+    for (factor, shift) in [(-1_640_531_527_i64, 15_i64), (-2_048_144_789, 13), (-1_028_477_387, 16)] {
+        let _ = hash.g_mul_scalar_(factor);
+        let folded = hash.bitwise_right_shift_tensor_scalar(shift).bitwise_and((1_i64 << (32 - shift)) - 1);
+        let _ = hash.bitwise_xor_tensor_(&folded);
+    }
+    let level = hash.bitwise_and(0x7fff_ffff_i64).view(shape.as_slice());
+    let half = (share / 2.0 * f64::from(i32::MAX)) as i64;
+    let pepper = level.lt(half);
+    let salt = level.ge(i64::from(i32::MAX) - half);
+    images.masked_fill(&pepper, 0.0).masked_fill(&salt, 255.0)
+}
+
+/// Multiplies and shifts each channel of each image, `[N, C, H, W]` normalised.
+pub fn light(images: &Tensor, choices: &[Choice]) -> Tensor {
+    let n_channels = images.size()[1];
+    let flat = |of: fn(&Choice) -> &Vec<f32>| choices.iter().flat_map(|choice| of(choice).clone()).collect::<Vec<_>>();
+    let both = [flat(|choice| &choice.gain), flat(|choice| &choice.offset)].concat();
+    let both = on_device(&both, &[2, -1, n_channels, 1, 1], images.device());
+    images * both.get(0) + both.get(1)
+}
+
+/// How pixels between pixels come about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sampling {
+    /// From the four around.
+    Bilinear,
+    /// From the nearest: exact where all steps are flips, quarter turns and crops.
+    Nearest,
+}
+
+/// Takes `[N, C, H, W]` to `[N, C, h, w]` by each site's homography, in one step. What comes from outside is 0.
+pub fn warp(images: &Tensor, choices: &[Choice], window: [u32; 2], sampling: Sampling) -> Tensor {
+    let device = images.device();
+    let [n, _, height, width] = images.size()[..] else { unreachable!("images are [N, C, H, W]") };
+    let [h, w] = window.map(i64::from);
+    let matrices: Vec<f32> =
+        choices.iter().flat_map(|choice| choice.homography.into_iter().flatten().map(|value| value as f32)).collect();
+    let matrices = on_device(&matrices, &[-1, 3, 3], device);
+    let options = (Kind::Float, device);
+    // Middles of the result's pixels, from its own middle.
+    let x = Tensor::arange(w, options) - (w - 1) as f64 / 2.0;
+    let y = Tensor::arange(h, options) - (h - 1) as f64 / 2.0;
+    let x = x.view([1, w]).expand([h, w], false).reshape([1, -1]);
+    let y = y.view([h, 1]).expand([h, w], false).reshape([1, -1]);
+    let places = Tensor::cat(&[&x, &y, &x.ones_like()], 0);
+    let source = matrices.matmul(&places); // [N, 3, h * w]
+    let depth = source.narrow(1, 2, 1);
+    // grid_sampler counts from -1 at the left edge of the first pixel to 1 at the right edge of the last.
+    let scale = on_device(&[2.0 / width as f32, 2.0 / height as f32], &[1, 2, 1], device);
+    let grid = (source.narrow(1, 0, 2) / depth * scale).transpose(1, 2).reshape([n, h, w, 2]);
+    images.grid_sampler(&grid, i64::from(sampling == Sampling::Nearest), 0, false)
+}
+
+/// Puts boxes of other images of the batch into those that are to get one; `None` where none is. `[N, C, H, W]`.
+pub fn cutmix(images: &Tensor, choices: &[Choice]) -> Option<(Tensor, Mixed)> {
+    let n = choices.len();
+    if n < 2 || choices.iter().all(|choice| choice.cut.is_none()) {
+        return None;
+    }
+    let device = images.device();
+    let [.., height, width] = images.size()[..] else { unreachable!("images are [N, C, H, W]") };
+    let mut values = Vec::with_capacity(5 * n);
+    let mut own = Vec::with_capacity(n);
+    for choice in choices {
+        let [x0, y0, x1, y1] = choice.cut.unwrap_or_default();
+        let x = [x0, x1].map(|x| (x * width as f64).round());
+        let y = [y0, y1].map(|y| (y * height as f64).round());
+        values.extend([x[0], y[0], x[1], y[1]].map(|value| value as f32));
+        own.push((1.0 - (x[1] - x[0]) * (y[1] - y[0]) / (width * height) as f64) as f32);
+    }
+    values.extend(own);
+    let values = on_device(&values, &[-1], device);
+    let edges = values.narrow(0, 0, 4 * n as i64).view([n as i64, 4, 1, 1, 1]);
+    let edge = |i: i64| edges.narrow(1, i, 1).squeeze_dim(1);
+    let x = Tensor::arange(width, (Kind::Float, device)).view([1, 1, 1, width]);
+    let y = Tensor::arange(height, (Kind::Float, device)).view([1, 1, height, 1]);
+    let inside_x = x.ge_tensor(&edge(0)).logical_and(&x.lt_tensor(&edge(2)));
+    let inside = inside_x.logical_and(&y.ge_tensor(&edge(1)).logical_and(&y.lt_tensor(&edge(3))));
+    // Batches are in random order, so that the next site is a random one.
+    let mixed = images.roll([-1_i64], [0_i64]).where_self(&inside, images);
+    let partner = (Tensor::arange(n as i64, (Kind::Int64, device)) + 1).remainder(n as i64);
+    Some((mixed, Mixed { partner, own: values.narrow(0, 4 * n as i64, n as i64) }))
+}
+
+/// One of the eight symmetries of the square, by its number: 0 nothing, 1 left-right, 2 up-down, 3 both, and from 4 on
+/// the same after a transposition.
+///
+/// # Errors
+/// If images that are not square are to be transposed.
+///
+/// # Panics
+/// If there is no symmetry `k`.
+pub fn dihedral(images: &Tensor, k: usize) -> Result<Tensor> {
+    assert!(k < 8, "the square has eight symmetries");
+    let [.., height, width] = images.size()[..] else { unreachable!("images are [N, C, H, W]") };
+    if k >= 4 && height != width {
+        return Err(Error::refused("--tta", "at most 4 for images that are not square", format!("{height} x {width}")));
+    }
+    let turned = if k >= 4 { images.transpose(2, 3) } else { images.shallow_clone() };
+    let sides: Vec<i64> =
+        [(k & 1, 3), (k & 2, 2)].into_iter().filter(|(bit, _)| *bit != 0).map(|(_, side)| side).collect();
+    Ok(if sides.is_empty() { turned } else { turned.flip(&sides[..]) })
+}

@@ -1,0 +1,56 @@
+//! What a run says while it trains: every line into its log, and to whoever watches.
+
+use std::fs::File;
+use std::io::Write;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::error::{Error, Result};
+use crate::runs::{LOG, RunFolder};
+
+/// Who watches a run.
+pub trait Observer {
+    /// A line of the log.
+    fn line(&mut self, text: &str);
+    /// A step is done: epoch from 1, steps done in it, steps of an epoch.
+    fn step(&mut self, _epoch: u32, _step: u64, _steps: u64) {}
+    /// These sites, as indices of the store, are trained on now.
+    fn fed(&mut self, _sites: &[usize]) {}
+}
+
+/// Watches nothing.
+impl Observer for () {
+    fn line(&mut self, _: &str) {}
+}
+
+/// The log of one run folder, which nobody else trains in as long as it is open.
+pub(super) struct Journal<'a> {
+    file: File,
+    folder: RunFolder,
+    observer: &'a mut dyn Observer,
+}
+
+impl<'a> Journal<'a> {
+    pub(super) fn open(folder: &RunFolder, observer: &'a mut dyn Observer) -> Result<Self> {
+        Ok(Self { file: folder.open_log()?, folder: folder.clone(), observer })
+    }
+
+    /// Writes a line to the log, with the time, and shows it.
+    pub(super) fn line(&mut self, text: &str) -> Result<()> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let stamp = humantime::format_rfc3339_seconds(UNIX_EPOCH + now);
+        let path = self.folder.file(LOG);
+        writeln!(self.file, "{stamp} {text}").map_err(Error::io(&path, "write"))?;
+        self.observer.line(text);
+        Ok(())
+    }
+
+    /// Tells which sites are trained on; nothing is logged.
+    pub(super) fn fed(&mut self, sites: &[usize]) {
+        self.observer.fed(sites);
+    }
+
+    /// Tells of a step; nothing is logged.
+    pub(super) fn step(&mut self, epoch: u32, step: u64, steps: u64) {
+        self.observer.step(epoch, step, steps);
+    }
+}

@@ -1,0 +1,275 @@
+//! Predictions for the wells of a store by one or several runs: probabilities and embeddings, mean over sites,
+//! symmetries and runs. Trains nothing and writes no file.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tch::{Device, Kind};
+
+use crate::error::{Error, Result};
+use crate::feed::{Io, Reader, Verify};
+use crate::runs::{BEST_ACCURACY, RunFolder, RunInfo};
+use crate::site::{Population, WellId};
+use crate::store::Store;
+
+use super::batches::Sites;
+use super::device::{self, DeviceChoice};
+use super::infer::Classifier;
+use super::models::{Network, NetworkSpec};
+use super::pipeline::Pipeline;
+use super::weights;
+
+/// Which wells are predicted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wells {
+    /// Treatments (and wells of which nothing is known) of the dataset `test`.
+    Test,
+    /// The validation set of the first run.
+    Validation,
+    /// Every well that is no control.
+    All,
+    /// These, in this order.
+    Listed(Vec<WellId>),
+}
+
+/// What to predict, and with what.
+#[derive(Debug, Clone)]
+pub struct PredictConfig {
+    /// The store.
+    pub shards: PathBuf,
+    /// Run folders; their probabilities are averaged.
+    pub runs: Vec<PathBuf>,
+    /// Which of a run's networks, as a file name in its folder.
+    pub checkpoint: String,
+    /// Which wells.
+    pub wells: Wells,
+    /// Symmetries of the square that are averaged over, 1 to 8.
+    pub n_symmetries: usize,
+    /// Whether embeddings are wanted.
+    pub embeddings: bool,
+    /// Sites a batch.
+    pub batch: usize,
+    /// The device.
+    pub device: DeviceChoice,
+    /// Threads that read.
+    pub n_threads: usize,
+    /// How shards are read.
+    pub io: Io,
+}
+
+impl PredictConfig {
+    /// A prediction for the test set by one run's best network.
+    #[must_use]
+    pub fn new(shards: &Path, run: &Path) -> Self {
+        Self {
+            shards: shards.to_owned(),
+            runs: vec![run.to_owned()],
+            checkpoint: BEST_ACCURACY.to_owned(),
+            wells: Wells::Test,
+            n_symmetries: 1,
+            embeddings: false,
+            batch: 64,
+            device: DeviceChoice::Auto,
+            n_threads: 2,
+            io: Io::Mmap,
+        }
+    }
+}
+
+/// What came of it.
+#[derive(Debug, Clone)]
+pub struct Predictions {
+    /// The wells, in the order asked for.
+    pub wells: Vec<WellId>,
+    /// The class number of each column of `probabilities`; treatments first.
+    pub classes: Vec<u32>,
+    /// How many of them are treatments.
+    pub n_treatments: usize,
+    /// `[wells][classes]`, rows that add up to 1.
+    pub probabilities: Vec<Vec<f32>>,
+    /// `[wells][D]`, where asked for; of the first run.
+    pub embeddings: Option<Vec<Vec<f32>>>,
+    /// Class of each well, where the store knows it.
+    pub known: Vec<Option<u32>>,
+    /// Sites that were used.
+    pub n_sites: usize,
+    /// On which device, for the log.
+    pub device: String,
+}
+
+impl Predictions {
+    /// The most probable treatment of a row.
+    #[must_use]
+    pub fn best(&self, row: usize) -> u32 {
+        self.ranked(row)[0]
+    }
+
+    /// The treatments of a row, most probable first; of equals the smaller number.
+    #[must_use]
+    pub fn ranked(&self, row: usize) -> Vec<u32> {
+        let mut order: Vec<usize> = (0..self.n_treatments).collect();
+        let p = &self.probabilities[row];
+        order.sort_by(|&a, &b| p[b].total_cmp(&p[a]).then(a.cmp(&b)));
+        order.into_iter().map(|i| self.classes[i]).collect()
+    }
+}
+
+/// A network of a run that is responsible for some cell types.
+struct Member {
+    folder: RunFolder,
+    info: RunInfo,
+    /// The sites it answers for, as indices of the store.
+    sites: Vec<usize>,
+}
+
+/// Predicts; `progress` is called with the number of sites that were done.
+///
+/// # Errors
+/// If store or runs cannot be used together, data is damaged, or a GPU is asked for that is not there.
+pub fn predict(config: &PredictConfig, progress: &dyn Fn(u64)) -> Result<Predictions> {
+    let store = Store::open(&config.shards)?;
+    let runs: Vec<RunFolder> = config.runs.iter().map(|run| RunFolder::open(run)).collect::<Result<_>>()?;
+    let first = runs.first().ok_or_else(|| Error::refused("--run", "a run folder", "none"))?;
+    let info = first.info()?;
+    let wells = choose(config, &store, first)?;
+    let rows: BTreeMap<&WellId, usize> = wells.iter().zip(0..).collect();
+    let sites: Vec<usize> =
+        (0..store.sites().len()).filter(|&i| rows.contains_key(&store.sites()[i].id.well)).collect();
+    let row_of = |site: usize| rows[&store.sites()[site].id.well];
+    let mut n_sites = vec![0_u32; wells.len()];
+    sites.iter().for_each(|&site| n_sites[row_of(site)] += 1);
+    if let Some(i) = n_sites.iter().position(|&n| n == 0) {
+        let missing = n_sites.iter().filter(|&&n| n == 0).count();
+        let found = format!("no site of {} ({missing} of {} wells are not in it)", wells[i], wells.len());
+        return Err(Error::refused(store.root().display(), "every well that is asked for", found));
+    }
+    let (device, device_name) = device::open(config.device)?;
+    let reader = Arc::new(Reader::new(store.clone(), config.io, Verify::First));
+    let mut probabilities = vec![vec![0.0_f32; info.classes.len()]; wells.len()];
+    let mut embeddings: Option<Vec<Vec<f32>>> = None;
+    // Everything is opened before the long work starts.
+    let members: Vec<Vec<Member>> =
+        runs.iter().map(|run| members(run, &info, &store, &sites)).collect::<Result<_>>()?;
+    let networks: Vec<Vec<(Network, Pipeline)>> = members
+        .iter()
+        .map(|members| members.iter().map(|member| load(config, member, &store, device)).collect())
+        .collect::<Result<_>>()?;
+    let share = 1.0 / runs.len() as f32;
+    for (i, (members, networks)) in members.iter().zip(&networks).enumerate() {
+        let wanted = config.embeddings && i == 0;
+        for (member, (network, pipeline)) in members.iter().zip(networks) {
+            let recipe = member.folder.recipe()?;
+            let classifier = Classifier {
+                network,
+                pipeline,
+                precision: if device == Device::Cpu { super::recipe::Precision::F32 } else { recipe.precision },
+                n_symmetries: config.n_symmetries,
+            };
+            let outputs = |class: u32| info.classes.iter().position(|&c| c == class);
+            let shown = Sites::new(reader.clone(), outputs, config.n_threads, false);
+            let mut batches = shown.start(member.sites.clone().into_iter(), config.batch, device)?;
+            while let Some(answer) = classifier.next_answer(&mut batches, wanted)? {
+                for (&site, p) in answer.sites.iter().zip(&answer.probabilities) {
+                    let row = row_of(site);
+                    let weight = share / n_sites[row] as f32;
+                    probabilities[row].iter_mut().zip(p).for_each(|(sum, p)| *sum += weight * p);
+                }
+                for (&site, e) in answer.sites.iter().zip(answer.embeddings.iter().flatten()) {
+                    let row = row_of(site);
+                    let all = embeddings.get_or_insert_with(|| vec![vec![0.0; e.len()]; wells.len()]);
+                    all[row].iter_mut().zip(e).for_each(|(sum, e)| *sum += e / n_sites[row] as f32);
+                }
+                progress(answer.sites.len() as u64);
+            }
+        }
+    }
+    let mut known = vec![None; wells.len()];
+    sites.iter().for_each(|&site| known[row_of(site)] = store.sites()[site].label.class);
+    Ok(Predictions {
+        known,
+        wells: wells.clone(),
+        classes: info.classes,
+        n_treatments: info.n_treatments,
+        probabilities,
+        embeddings,
+        n_sites: sites.len(),
+        device: device_name,
+    })
+}
+
+/// The wells that are asked for.
+fn choose(config: &PredictConfig, store: &Store, run: &RunFolder) -> Result<Vec<WellId>> {
+    let is_control = |p: Population| matches!(p, Population::NegativeControl | Population::PositiveControl);
+    let sites = store.sites().iter();
+    let (wells, what): (BTreeSet<WellId>, &str) = match &config.wells {
+        Wells::Listed(wells) => return Ok(wells.clone()),
+        Wells::Validation => {
+            let split = super::split::Split::read(run, store)?;
+            (
+                split.validation.iter().map(|&i| store.sites()[i].id.well.clone()).collect(),
+                "validation wells of the run",
+            )
+        }
+        Wells::Test => {
+            let test = sites.filter(|site| site.label.dataset == "test" && !is_control(site.label.population));
+            (test.map(|site| site.id.well.clone()).collect(), "wells of the dataset test (or --wells all)")
+        }
+        Wells::All => {
+            let all = sites.filter(|site| !is_control(site.label.population));
+            (all.map(|site| site.id.well.clone()).collect(), "wells that are no controls")
+        }
+    };
+    if wells.is_empty() {
+        return Err(Error::refused(store.root().display(), what, "none"));
+    }
+    Ok(wells.into_iter().collect())
+}
+
+/// Which networks of a run answer for which sites: that of the site's cell type where the run has one, else its own.
+fn members(run: &RunFolder, first: &RunInfo, store: &Store, sites: &[usize]) -> Result<Vec<Member>> {
+    let mut by_folder: BTreeMap<Option<String>, Vec<usize>> = BTreeMap::new();
+    for &site in sites {
+        let cell_type = store.sites()[site].id.well.plate.experiment.cell_type();
+        let own = run.of_cell_type(cell_type).exists();
+        by_folder.entry(own.then(|| cell_type.to_owned())).or_default().push(site);
+    }
+    let member = |(cell_type, sites): (Option<String>, Vec<usize>)| {
+        let folder = cell_type.map_or_else(|| run.clone(), |cell_type| run.of_cell_type(&cell_type));
+        let info = folder.info()?;
+        let size = store.spec().size;
+        let check = |what: &str, expected: String, found: String| {
+            if expected == found {
+                Ok(())
+            } else {
+                Err(Error::refused(format!("{}: {what}", folder.root().display()), expected, found))
+            }
+        };
+        check("channels", info.n_channels.to_string(), store.spec().channels.len().to_string())?;
+        let shape = |[height, width]: [u32; 2]| format!("{height} x {width} pixels");
+        check("image size", shape(info.store_size), shape([size.height, size.width]))?;
+        if info.classes != first.classes {
+            let expected = "the same classes in all runs";
+            return Err(Error::refused(folder.root().display(), expected, "others than in the first"));
+        }
+        Ok(Member { folder, info, sites })
+    };
+    by_folder.into_iter().map(member).collect()
+}
+
+/// A member's network with its weights, and what images go through before.
+fn load(config: &PredictConfig, member: &Member, store: &Store, device: Device) -> Result<(Network, Pipeline)> {
+    let (info, recipe) = (&member.info, member.folder.recipe()?);
+    let spec = NetworkSpec {
+        architecture: info.model,
+        n_channels: info.n_channels,
+        n_classes: info.classes.len(),
+        size: info.input_size(),
+    };
+    let mut network = Network::new(&spec, 0, Kind::Float, device)?;
+    let path = member.folder.file(&config.checkpoint);
+    weights::load(&mut network, &weights::read(&path)?, &path.display().to_string())?;
+    let experiments: BTreeSet<_> = member.sites.iter().map(|&i| &store.sites()[i].id.well.plate).collect();
+    let pipeline = Pipeline::new(&recipe, store, &experiments, &info.trained, device)?;
+    Ok((network, pipeline))
+}

@@ -1,0 +1,261 @@
+//! One network trained from its first step to its last: the loop, what is saved when, and when it stops.
+
+use std::time::{Duration, Instant};
+
+use tch::{Device, Kind, Reduction, Tensor};
+
+use crate::error::{Error, Result};
+use crate::feed::{Permutation, mix};
+use crate::runs::{BEST_ACCURACY, BEST_LOSS, LAST, RunFolder};
+
+use super::augment::Mixed;
+use super::batches::{Batches, DeviceBatch, Sites};
+use super::checkpoint;
+use super::events::EventWriter;
+use super::infer::{Classifier, host};
+use super::journal::Journal;
+use super::metrics::{EpochMetrics, Evaluation, MetricsFile};
+use super::models::{Mode, Network};
+use super::optimizer::Optimizer;
+use super::pipeline::{Moment, Pipeline};
+use super::progress::{Progress, Sums};
+use super::recipe::{Precision, Recipe};
+use super::schedule::{has_stopped, learning_rate};
+use super::shim;
+use super::split::{ClassMap, Split};
+use super::stop::Stop;
+
+/// Batches on a GPU between two looks at the losses; a look waits for the device.
+const LOOK_EVERY: usize = 25;
+
+/// All that a stage needs beside the network, its optimiser and its progress.
+pub(super) struct Stage<'a, 'o> {
+    pub(super) folder: &'a RunFolder,
+    pub(super) recipe: &'a Recipe,
+    pub(super) split: &'a Split,
+    pub(super) classes: &'a ClassMap,
+    pub(super) sites: &'a Sites,
+    pub(super) pipeline: &'a Pipeline,
+    pub(super) device: Device,
+    pub(super) stop: &'a Stop,
+    pub(super) checkpoint_every: Duration,
+    /// Optimiser steps of this process so far, over all stages.
+    pub(super) n_steps: &'a mut u64,
+    pub(super) journal: &'a mut Journal<'o>,
+    /// What stands before each line: the cell type of a second step.
+    pub(super) what: &'a str,
+}
+
+/// How a stage ended, and where it stood.
+pub(super) enum End {
+    /// All epochs are trained, or early stopping ended it.
+    Finished(Progress),
+    /// It was told to stop, and saved where it goes on.
+    Stopped(Progress, &'static str),
+}
+
+/// Losses and hits that are still on the device, with the step and the number of sites that each belongs to.
+#[derive(Default)]
+struct Pending(Vec<(u64, usize, Tensor, Tensor)>);
+
+impl Pending {
+    /// Reads them back and adds them up.
+    fn settle(&mut self, sums: &mut Sums) -> Result<()> {
+        let (losses, hits): (Vec<_>, Vec<_>) = self.0.iter().map(|(.., l, h)| (l, h)).unzip();
+        if losses.is_empty() {
+            return Ok(());
+        }
+        let (losses, hits) = (host(&Tensor::stack(&losses, 0))?, host(&Tensor::stack(&hits, 0))?);
+        for ((step, n, ..), (loss, hits)) in self.0.drain(..).zip(losses.into_iter().zip(hits)) {
+            if !loss.is_finite() {
+                let expected =
+                    "a finite loss (the checkpoints before this step are kept; try a lower --lr or --clip-norm)";
+                return Err(Error::refused(format!("step {}", step + 1), expected, loss));
+            }
+            sums.loss += f64::from(loss) * n as f64;
+            sums.correct += f64::from(hits);
+            sums.sites += n as u64;
+        }
+        Ok(())
+    }
+}
+
+impl Stage<'_, '_> {
+    /// Trains from where network, optimiser and progress stand to the end.
+    pub(super) fn train(mut self, network: &Network, optimizer: &mut Optimizer, mut progress: Progress) -> Result<End> {
+        let mut metrics = MetricsFile::open(self.folder.root(), progress.epoch)?;
+        let mut events = EventWriter::create(self.folder.root())?;
+        while progress.epoch < self.recipe.epochs && !has_stopped(self.recipe, &progress.early) {
+            if let Some(reason) = self.epoch(network, optimizer, &mut progress)? {
+                return Ok(End::Stopped(progress, reason));
+            }
+            let Some(row) = self.evaluate(network, optimizer, &progress)? else {
+                // The epoch's steps are done; resuming goes on with its evaluation.
+                checkpoint::save(self.folder, network, optimizer, &progress)?;
+                return Ok(End::Stopped(progress, self.stop.reason(*self.n_steps).unwrap_or("told to stop")));
+            };
+            let best = progress.early.observe(&row);
+            let files = [(best.loss, BEST_LOSS), (best.accuracy, BEST_ACCURACY), (true, LAST)];
+            for (_, name) in files.into_iter().filter(|(wanted, _)| *wanted) {
+                checkpoint::save_network(self.folder, name, network, row.epoch)?;
+            }
+            metrics.append(&row)?;
+            events.append(&row)?;
+            self.journal.line(&format!("{}{}", self.what, row.line(best)))?;
+            progress.epoch += 1;
+            (progress.step, progress.sums) = (0, Sums::default());
+            checkpoint::save(self.folder, network, optimizer, &progress)?;
+        }
+        Ok(End::Finished(progress))
+    }
+
+    /// Optimiser steps of an epoch: whole ones, all of the same size.
+    fn steps_per_epoch(&self) -> u64 {
+        (self.split.train.len() / (self.recipe.batch as usize * self.recipe.accumulate as usize)) as u64
+    }
+
+    /// The training steps of one epoch, from where `progress` stands. Tells why it stopped before the end, if it did.
+    fn epoch(
+        &mut self,
+        network: &Network,
+        optimizer: &mut Optimizer,
+        progress: &mut Progress,
+    ) -> Result<Option<&'static str>> {
+        let recipe = self.recipe;
+        let steps = self.steps_per_epoch();
+        let batch = recipe.batch as usize;
+        let (start, n) = (progress.step as usize * batch * recipe.accumulate as usize, self.split.train.len());
+        let order = Permutation::new(n, recipe.seed, u64::from(progress.epoch));
+        let train = self.split.train.clone();
+        let order = (start..n).map(move |i| train[order.at(i)]);
+        let mut batches = self.sites.start(order, batch, self.device)?;
+        let mut clock = Clock { since: Instant::now(), waited: Duration::ZERO, n_skipped: 0 };
+        let mut saved = Instant::now();
+        let mut pending = Pending::default();
+        while progress.step < steps {
+            let global_step = u64::from(progress.epoch) * steps + progress.step;
+            if !self.step(network, optimizer, &mut batches, &mut pending, progress.epoch, global_step)? {
+                // Damaged sites were left out, so that the data ends before the steps do.
+                progress.step = steps;
+                break;
+            }
+            progress.step += 1;
+            *self.n_steps += 1;
+            if self.device == Device::Cpu || pending.0.len() >= LOOK_EVERY {
+                pending.settle(&mut progress.sums)?;
+            }
+            self.journal.step(progress.epoch + 1, progress.step, steps);
+            let reason = self.stop.reason(*self.n_steps);
+            if reason.is_some() || saved.elapsed() >= self.checkpoint_every {
+                pending.settle(&mut progress.sums)?;
+                clock.count(progress, &batches);
+                checkpoint::save(self.folder, network, optimizer, progress)?;
+                saved = Instant::now();
+            }
+            if reason.is_some() {
+                return Ok(reason);
+            }
+        }
+        pending.settle(&mut progress.sums)?;
+        clock.count(progress, &batches);
+        Ok(None)
+    }
+
+    /// One optimiser step; false where the data has ended before it.
+    fn step(
+        &mut self,
+        network: &Network,
+        optimizer: &mut Optimizer,
+        batches: &mut Batches,
+        pending: &mut Pending,
+        epoch: u32,
+        step: u64,
+    ) -> Result<bool> {
+        let recipe = self.recipe;
+        // Dropout draws from libtorch's generator; seeding it by the step makes a resumed run draw the same.
+        tch::manual_seed((mix(recipe.seed ^ mix(step)) >> 1) as i64);
+        for _ in 0..recipe.accumulate {
+            let Some(DeviceBatch { raw, plates, labels, sites }) = batches.next_batch()? else { return Ok(false) };
+            self.journal.fed(&sites);
+            let moment = Moment { seed: recipe.seed, epoch };
+            let augmented = tch::no_grad(|| self.pipeline.augment(&raw, &plates, &sites, moment));
+            let forward = || network.forward(&augmented.images, Mode::Train);
+            let logits = if recipe.precision == Precision::Bf16 { shim::with_bf16(forward)?? } else { forward()? };
+            let logits = logits.to_kind(Kind::Float);
+            let loss = match &augmented.mixed {
+                None => {
+                    logits.cross_entropy_loss::<&Tensor>(&labels, None, Reduction::Mean, -100, recipe.label_smoothing)
+                }
+                Some(Mixed { partner, own }) => {
+                    let each = |labels: &Tensor| {
+                        logits.cross_entropy_loss::<&Tensor>(
+                            labels,
+                            None,
+                            Reduction::None,
+                            -100,
+                            recipe.label_smoothing,
+                        )
+                    };
+                    let other = labels.index_select(0, partner);
+                    let (own_loss, other_loss) = (each(&labels), each(&other));
+                    (&other_loss + own * (own_loss - &other_loss)).mean(Kind::Float)
+                }
+            };
+            (&loss / f64::from(recipe.accumulate)).backward();
+            let hits = logits.detach().argmax(-1, false).eq_tensor(&labels).sum(Kind::Float);
+            pending.0.push((step, sites.len(), loss.detach(), hits));
+        }
+        optimizer.step(learning_rate(recipe, step, self.steps_per_epoch()))?;
+        Ok(true)
+    }
+
+    /// The validation set by the network as it is; `None` where it was told to stop meanwhile.
+    fn evaluate(
+        &mut self,
+        network: &Network,
+        optimizer: &Optimizer,
+        progress: &Progress,
+    ) -> Result<Option<EpochMetrics>> {
+        let recipe = self.recipe;
+        let classifier = Classifier { network, pipeline: self.pipeline, precision: recipe.precision, n_symmetries: 1 };
+        let store = self.sites.reader.store();
+        let n_treatments = self.classes.n_treatments();
+        let mut evaluation = Evaluation::new(store.sites(), &self.sites.outputs, n_treatments);
+        let order = self.split.validation.clone().into_iter();
+        let mut batches = self.sites.start(order, recipe.batch as usize, self.device)?;
+        while let Some(answer) = classifier.next_answer(&mut batches, false)? {
+            for ((&site, p), &loss) in answer.sites.iter().zip(&answer.probabilities).zip(&answer.losses) {
+                evaluation.add(site, p, loss);
+            }
+            if self.stop.reason(*self.n_steps).is_some() {
+                return Ok(None);
+            }
+        }
+        let last_step = (u64::from(progress.epoch) + 1) * self.steps_per_epoch() - 1;
+        let lr = learning_rate(recipe, last_step, self.steps_per_epoch());
+        Ok(Some(EpochMetrics::new(
+            progress.epoch + 1,
+            optimizer.n_steps(),
+            lr,
+            &progress.sums,
+            evaluation.finish(),
+            1.0 / n_treatments as f64,
+        )))
+    }
+}
+
+/// Counts time and damaged sites since it last counted.
+struct Clock {
+    since: Instant,
+    waited: Duration,
+    n_skipped: u64,
+}
+
+impl Clock {
+    fn count(&mut self, progress: &mut Progress, batches: &Batches) {
+        progress.sums.seconds += self.since.elapsed().as_secs_f64();
+        progress.sums.waited += (batches.waited() - self.waited).as_secs_f64();
+        progress.n_skipped += batches.n_skipped() - self.n_skipped;
+        *self = Self { since: Instant::now(), waited: batches.waited(), n_skipped: batches.n_skipped() };
+    }
+}

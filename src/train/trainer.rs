@@ -1,0 +1,375 @@
+//! A whole run: the store and the recipe are checked, the run folder is made or taken up again, and one stage or two
+//! are trained.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use tch::{Device, Kind};
+
+use crate::error::{Error, Result};
+use crate::feed::{Io, Reader, Verify};
+use crate::runs::{BEST_ACCURACY, LAST, RunFolder, RunInfo, SUMMARY};
+use crate::store::checksum::Sha;
+use crate::store::{SHA256SUMS, Store};
+
+use super::batches::Sites;
+use super::checkpoint;
+use super::device::{self, DeviceChoice};
+use super::journal::{Journal, Observer};
+use super::models::{Network, NetworkSpec};
+use super::optimizer::Optimizer;
+use super::pipeline::Pipeline;
+use super::progress::Progress;
+use super::recipe::{Precision, Recipe, SplitBy};
+use super::schedule::EarlyStopping;
+use super::split::{ClassMap, Split};
+use super::stage::{End, Stage};
+use super::stop::Stop;
+use super::{shim, weights};
+
+/// A run as it is asked for.
+#[derive(Debug, Clone)]
+pub struct TrainConfig {
+    /// The store.
+    pub shards: PathBuf,
+    /// The run folder; with `None` the first free `runs/NAME-N`.
+    pub run: Option<PathBuf>,
+    /// Whether to go on with the run that is there.
+    pub resume: bool,
+    /// The recipe's name, for the folder.
+    pub name: String,
+    /// What to do. A run that is taken up again keeps its own.
+    pub recipe: Recipe,
+    /// The device.
+    pub device: DeviceChoice,
+    /// Threads that read and decode.
+    pub n_threads: usize,
+    /// How shards are read.
+    pub io: Io,
+    /// When sites are verified.
+    pub verify: Verify,
+    /// Whether damaged sites are left out instead of ending the run.
+    pub skip_damaged: bool,
+    /// How often to save where to go on, within an epoch.
+    pub checkpoint_every: Duration,
+    /// When to stop early.
+    pub stop: Stop,
+}
+
+impl TrainConfig {
+    /// A run of a recipe on a store, with everything else as usual.
+    #[must_use]
+    pub fn new(shards: &Path, name: &str, recipe: Recipe) -> Self {
+        Self {
+            shards: shards.to_owned(),
+            run: None,
+            resume: false,
+            name: name.to_owned(),
+            recipe,
+            device: DeviceChoice::Auto,
+            n_threads: 2,
+            io: Io::Mmap,
+            verify: Verify::First,
+            skip_damaged: false,
+            checkpoint_every: Duration::from_secs(600),
+            stop: Stop::default(),
+        }
+    }
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Serialize)]
+pub struct TrainReport {
+    /// The run folder.
+    pub run: PathBuf,
+    /// Why it stopped before its end, if it did: it can be resumed.
+    pub stopped: Option<&'static str>,
+    /// What came of each network that is trained to its end.
+    pub stages: Vec<Summary>,
+    /// Seconds that this process took.
+    pub seconds: f64,
+    /// Damaged sites that were left out, counted at each reading.
+    pub n_skipped: u64,
+}
+
+/// What came of one network.
+#[derive(Debug, Clone, Serialize)]
+pub struct Summary {
+    /// The cell type of the second of two steps; none otherwise.
+    pub cell_type: Option<String>,
+    /// Epochs trained.
+    pub epochs: u32,
+    /// Best epochs.
+    pub early: EarlyStopping,
+    /// The accuracy that guessing would have.
+    pub chance: f64,
+    /// Damaged sites that were left out, counted at each reading.
+    pub n_skipped: u64,
+}
+
+/// Trains.
+///
+/// # Errors
+/// If store, recipe, run folder or device cannot be used, before anything is written; if data is damaged or the loss is
+/// not finite, with the last good checkpoint kept.
+pub fn train(config: &TrainConfig, observer: &mut dyn Observer) -> Result<TrainReport> {
+    let started = Instant::now();
+    let store = Store::open(&config.shards)?;
+    let (device, device_name) = device::open(config.device)?;
+    let (folder, recipe) = if config.resume {
+        let root = config.run.as_deref().ok_or_else(|| Error::refused("--resume", "--run DIR with it", "none"))?;
+        let folder = RunFolder::open(root)?;
+        let recipe = folder.recipe()?;
+        (Some(folder), recipe)
+    } else {
+        (None, config.recipe.clone())
+    };
+    if recipe.precision == Precision::Bf16 && device == Device::Cpu {
+        return Err(Error::refused("--precision", "tf32 or f32 on the CPU", "bf16"));
+    }
+    let classes = ClassMap::new(&store, &recipe)?;
+    let split = match &folder {
+        Some(folder) => Split::read(folder, &store)?,
+        None => Split::new(&store, &recipe)?,
+    };
+    let plan = Plan { config, store: &store, recipe: &recipe, classes: &classes, split: &split, device };
+    let stages = plan.stages()?;
+    let info = plan.info()?;
+    if let Some(folder) = &folder {
+        same_run(folder, &info)?;
+    }
+    shim::allow_tf32(recipe.precision == Precision::Tf32);
+    // Everything that could be refused has been by now; from here on there is something to keep.
+    let folder = match folder {
+        Some(folder) => folder,
+        None => {
+            let folder = RunFolder::create(config.run.as_deref(), &config.name)?;
+            folder.begin(&recipe, &split.to_csv(&store), &info)?;
+            folder
+        }
+    };
+    let mut journal = Journal::open(&folder, observer)?;
+    plan.announce(&mut journal, &folder, &device_name)?;
+    let reader = Arc::new(Reader::new(store.clone(), config.io, config.verify));
+    let sites = Sites::new(reader, |class| classes.output(class), config.n_threads, config.skip_damaged);
+    let mut report =
+        TrainReport { run: folder.root().to_owned(), stopped: None, stages: Vec::new(), seconds: 0.0, n_skipped: 0 };
+    let mut n_steps = 0;
+    for stage in &stages {
+        let (end, summary) = plan.run(stage, &folder, &info, &sites, &mut n_steps, &mut journal)?;
+        report.n_skipped += summary.n_skipped;
+        if let Some(reason) = end {
+            journal.line(&format!("stopped: {reason}; --resume --run {} goes on", folder.root().display()))?;
+            report.stopped = Some(reason);
+            break;
+        }
+        report.stages.push(summary);
+    }
+    report.seconds = started.elapsed().as_secs_f64();
+    Ok(report)
+}
+
+/// Whether a run folder was begun with the same store and network.
+fn same_run(folder: &RunFolder, info: &RunInfo) -> Result<()> {
+    let found = folder.info()?;
+    let place = |what: &str| format!("{}: {what}", folder.root().display());
+    if found.store_sha256 != info.store_sha256 {
+        let expected = format!("the store it was trained on (SHA256SUMS {:.12}...)", found.store_sha256);
+        return Err(Error::refused(place("--shards"), expected, format!("{:.12}...", info.store_sha256)));
+    }
+    let compared = |info: &RunInfo| (info.model, info.n_channels, info.input_size, info.classes.clone());
+    if compared(&found) != compared(info) {
+        return Err(Error::refused(place("run.json"), "what follows from its recipe", "another network"));
+    }
+    Ok(())
+}
+
+/// One network to train.
+struct StagePlan {
+    cell_type: Option<String>,
+    recipe: Recipe,
+    split: Split,
+}
+
+/// A run that was checked.
+struct Plan<'a> {
+    config: &'a TrainConfig,
+    store: &'a Store,
+    recipe: &'a Recipe,
+    classes: &'a ClassMap,
+    split: &'a Split,
+    device: Device,
+}
+
+impl Plan<'_> {
+    /// The networks to train, in order: one, or with two steps one more for each cell type.
+    fn stages(&self) -> Result<Vec<StagePlan>> {
+        let mut stages = vec![StagePlan { cell_type: None, recipe: self.recipe.clone(), split: self.split.clone() }];
+        if self.recipe.two_step {
+            let sites = self.store.sites();
+            let cell_type = |i: &usize| sites[*i].id.well.plate.experiment.cell_type();
+            let cell_types: BTreeSet<&str> = self.split.train.iter().map(cell_type).collect();
+            for name in cell_types {
+                let split = self.split.filtered(|i| cell_type(&i) == name);
+                stages.push(StagePlan { cell_type: Some(name.to_owned()), recipe: self.recipe.second_step(), split });
+            }
+        }
+        for StagePlan { cell_type, recipe, split } in &stages {
+            let needed = recipe.batch as usize * recipe.accumulate as usize;
+            if split.train.len() < needed {
+                let of = cell_type.as_ref().map(|name| format!(" of {name}")).unwrap_or_default();
+                let expected = format!("at most the {} sites{of} that are trained on", split.train.len());
+                return Err(Error::refused("--batch (times --accumulate)", expected, needed));
+            }
+            if split.validation.is_empty() && recipe.split != SplitBy::None {
+                let of = cell_type.as_deref().unwrap_or("all cell types");
+                return Err(Error::refused(format!("validation set of {of}"), "a well or more", "none"));
+            }
+        }
+        Ok(stages)
+    }
+
+    fn info(&self) -> Result<RunInfo> {
+        let (store, recipe) = (self.store, self.recipe);
+        let store_size = [store.spec().size.height, store.spec().size.width];
+        let listing = store.root().join(SHA256SUMS);
+        let (sha, _) = Sha::of_file(&listing, &|_| {})?;
+        Ok(RunInfo {
+            format: 1,
+            producer: format!("cellshard {}", env!("CARGO_PKG_VERSION")),
+            model: recipe.model,
+            n_channels: store.spec().channels.len(),
+            input_size: Pipeline::input_size(recipe, store_size)?,
+            store_size,
+            classes: self.classes.classes().to_vec(),
+            n_treatments: self.classes.n_treatments(),
+            store_sha256: sha.to_string(),
+            trained: Pipeline::trained(recipe, store, &self.split.train)?,
+        })
+    }
+
+    fn announce(&self, journal: &mut Journal, folder: &RunFolder, device: &str) -> Result<()> {
+        let (store, split) = (self.store, self.split);
+        let size = store.spec().size;
+        let n_wells = |sites: &[usize]| sites.iter().map(|&i| &store.sites()[i].id.well).collect::<BTreeSet<_>>().len();
+        let experiments = |sites: &[usize]| {
+            let names = sites.iter().map(|&i| &store.sites()[i].id.well.plate.experiment).collect::<BTreeSet<_>>();
+            names.into_iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+        };
+        journal.line(&format!("run        {}", folder.root().display()))?;
+        journal.line(&format!("device     {device}"))?;
+        journal.line(&format!(
+            "store      {}: {} x {} x {} pixels, {} classes",
+            store.root().display(),
+            store.spec().channels.len(),
+            size.height,
+            size.width,
+            self.classes.classes().len(),
+        ))?;
+        for (name, sites) in [("train", &split.train), ("validate", &split.validation)] {
+            let what = format!("{} wells, {} sites: {}", n_wells(sites), sites.len(), experiments(sites));
+            journal.line(&format!("{name:<9}  {what}"))?;
+        }
+        for warning in &split.warnings {
+            journal.line(&format!("warning    {warning}"))?;
+        }
+        Ok(())
+    }
+
+    /// Trains one network, or finds it trained. Tells why it stopped before its end, if it did.
+    fn run(
+        &self,
+        stage: &StagePlan,
+        root: &RunFolder,
+        info: &RunInfo,
+        sites: &Sites,
+        n_steps: &mut u64,
+        journal: &mut Journal,
+    ) -> Result<(Option<&'static str>, Summary)> {
+        let StagePlan { cell_type, recipe, split } = stage;
+        let folder = cell_type.as_ref().map_or_else(|| root.clone(), |name| root.of_cell_type(name));
+        if !folder.exists() {
+            folder.begin(recipe, &split.to_csv(self.store), info)?;
+        }
+        let spec = NetworkSpec {
+            architecture: info.model,
+            n_channels: info.n_channels,
+            n_classes: info.classes.len(),
+            size: info.input_size(),
+        };
+        let mut network = Network::new(&spec, recipe.seed, Kind::Float, self.device)?;
+        let parameters: Vec<_> =
+            network.parameters().into_iter().map(|(name, tensor)| (name.to_owned(), tensor.shallow_clone())).collect();
+        let mut optimizer = Optimizer::new(recipe, &parameters);
+        let what = cell_type.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
+        let progress = match checkpoint::load(&folder, &mut network, &mut optimizer)? {
+            Some(progress) => {
+                let at = format!("epoch {}, step {}", progress.epoch + 1, progress.step);
+                if !folder.is_finished() {
+                    journal.line(&format!("resume     {what}{at}"))?;
+                }
+                progress
+            }
+            None => {
+                self.initialise(&mut network, cell_type.as_deref(), root, journal)?;
+                Progress::default()
+            }
+        };
+        let used = split.train.iter().chain(&split.validation).map(|&i| &self.store.sites()[i].id.well.plate);
+        let pipeline = Pipeline::new(recipe, self.store, &used.collect(), &info.trained, self.device)?;
+        let stage = Stage {
+            folder: &folder,
+            recipe,
+            split,
+            sites,
+            classes: self.classes,
+            pipeline: &pipeline,
+            device: self.device,
+            stop: &self.config.stop,
+            checkpoint_every: self.config.checkpoint_every,
+            n_steps,
+            journal,
+            what: &what,
+        };
+        let (progress, stopped) = match stage.train(&network, &mut optimizer, progress)? {
+            End::Finished(progress) => (progress, None),
+            End::Stopped(progress, reason) => (progress, Some(reason)),
+        };
+        let summary = Summary {
+            cell_type: cell_type.clone(),
+            epochs: progress.epoch,
+            early: progress.early,
+            chance: 1.0 / self.classes.n_treatments() as f64,
+            n_skipped: progress.n_skipped,
+        };
+        if stopped.is_none() {
+            folder.write_json(SUMMARY, &summary)?;
+        }
+        Ok((stopped, summary))
+    }
+
+    /// Gives a new network its first weights: those of the first step, pretrained ones, or those it was made with.
+    fn initialise(
+        &self,
+        network: &mut Network,
+        cell_type: Option<&str>,
+        root: &RunFolder,
+        journal: &mut Journal,
+    ) -> Result<()> {
+        if cell_type.is_some() {
+            let best = root.file(BEST_ACCURACY);
+            let path = if best.exists() { best } else { root.file(LAST) };
+            return weights::load(network, &weights::read(&path)?, &path.display().to_string());
+        }
+        if let Some(path) = &self.recipe.init_from {
+            let report = weights::init_from(network, Path::new(path))?;
+            for line in report.lines() {
+                journal.line(&format!("init       {line}"))?;
+            }
+        }
+        Ok(())
+    }
+}
