@@ -40,6 +40,9 @@ struct Flags {
     /// Stop after this time, such as 8h45m: finish the step, save, exit 75
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     time_limit: Option<Duration>,
+    /// Stop after so many optimiser steps of this process: save, exit 75
+    #[arg(long, value_name = "COUNT")]
+    max_steps: Option<u64>,
     /// How often to save where to go on within an epoch, beside its end
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, default_value = "10m")]
     checkpoint_every: Duration,
@@ -105,7 +108,7 @@ fn body() -> anyhow::Result<Exit> {
         stop: Stop {
             asked: stop_on_signals()?,
             deadline: flags.time_limit.map(|limit| started + limit),
-            after_steps: None,
+            after_steps: flags.max_steps,
         },
         ..TrainConfig::new(&flags.shards, &name, recipe.with(&changes)?)
     };

@@ -15,8 +15,11 @@ use super::table::{Align, Table, count, plural};
 #[derive(Debug, Default, Clone, Serialize)]
 struct Score {
     n_wells: u64,
+    n_sites: u64,
     accuracy: f64,
     top5: f64,
+    /// Of single sites.
+    accuracy_site: f64,
 }
 
 #[derive(Serialize)]
@@ -38,9 +41,9 @@ struct Report<'a> {
 /// # Errors
 /// If stdout cannot be written.
 pub fn print(found: &Predictions, written: &[Option<&PathBuf>], json: bool) -> anyhow::Result<()> {
-    let mut all = BTreeMap::new();
-    let mut by_cell_type = BTreeMap::new();
-    let mut by_experiment = BTreeMap::new();
+    let mut all: BTreeMap<(), Score> = BTreeMap::new();
+    let mut by_cell_type: BTreeMap<String, Score> = BTreeMap::new();
+    let mut by_experiment: BTreeMap<String, Score> = BTreeMap::new();
     for (row, well) in found.wells.iter().enumerate() {
         // Controls and classes that the network does not know are no part of the question.
         let Some(class) = found.known[row].filter(|class| found.classes[..found.n_treatments].contains(class)) else {
@@ -53,10 +56,11 @@ pub fn print(found: &Predictions, written: &[Option<&PathBuf>], json: bool) -> a
             by_cell_type.entry(experiment.cell_type().to_owned()).or_default(),
             by_experiment.entry(experiment.to_string()).or_default(),
         ] {
-            let Score { n_wells, accuracy, top5 } = score;
-            *n_wells += 1;
-            *accuracy += f64::from(ranked[0] == class);
-            *top5 += f64::from(ranked.iter().take(5).any(|&c| c == class));
+            score.n_wells += 1;
+            score.n_sites += found.best_of_sites[row].len() as u64;
+            score.accuracy += f64::from(ranked[0] == class);
+            score.top5 += f64::from(ranked.iter().take(5).any(|&c| c == class));
+            score.accuracy_site += found.best_of_sites[row].iter().filter(|&&c| c == class).count() as f64;
         }
     }
     let means = |scores: BTreeMap<String, Score>| scores.into_iter().map(|(name, s)| (name, s.mean())).collect();
@@ -87,13 +91,14 @@ pub fn print(found: &Predictions, written: &[Option<&PathBuf>], json: bool) -> a
     let mut table = Table::new([
         ("", Align::Left),
         ("wells", Align::Right),
-        ("accuracy %", Align::Right),
+        ("right %", Align::Right),
         ("top 5 %", Align::Right),
+        ("sites right %", Align::Right),
     ]);
     let groups = report.by_cell_type.iter().chain(&report.by_experiment).map(|(name, score)| (name.as_str(), score));
-    for (name, Score { n_wells, accuracy, top5 }) in std::iter::once(("all", score)).chain(groups) {
-        let percent = |share: f64| format!("{:.1}", 100.0 * share);
-        table.row([name.to_owned(), count(*n_wells), percent(*accuracy), percent(*top5)]);
+    for (name, score) in std::iter::once(("all", score)).chain(groups) {
+        let shares = [score.accuracy, score.top5, score.accuracy_site].map(|share| format!("{:.1}", 100.0 * share));
+        table.row([name.to_owned(), count(score.n_wells)].into_iter().chain(shares));
     }
     writeln!(out, "\n{table}")?;
     Ok(writeln!(out, "chance     {:.1} %", 100.0 * report.chance)?)
@@ -102,6 +107,7 @@ pub fn print(found: &Predictions, written: &[Option<&PathBuf>], json: bool) -> a
 impl Score {
     fn mean(self) -> Self {
         let n = self.n_wells.max(1) as f64;
-        Self { accuracy: self.accuracy / n, top5: self.top5 / n, ..self }
+        let accuracy_site = self.accuracy_site / self.n_sites.max(1) as f64;
+        Self { accuracy: self.accuracy / n, top5: self.top5 / n, accuracy_site, ..self }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::fs::{File, OpenOptions};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -232,8 +234,8 @@ impl MetricsFile {
         let names = EpochMetrics::new(0, 0, 0.0, &Sums::default(), None, 0.0).scalars().map(|(name, _)| name);
         let header = format!("epoch,step,{}", names.join(","));
         Ok(Self {
-            metrics: kept(root.join(METRICS), &header, n_epochs)?,
-            groups: kept(root.join(GROUPS), GROUPS_HEADER, n_epochs)?,
+            metrics: kept(root.join(METRICS), &header, u64::from(n_epochs))?,
+            groups: kept(root.join(GROUPS), GROUPS_HEADER, u64::from(n_epochs))?,
         })
     }
 
@@ -258,8 +260,36 @@ impl MetricsFile {
     }
 }
 
-/// The lines of a file whose epoch is at most `n_epochs`, under its header.
-fn kept(path: PathBuf, header: &str, n_epochs: u32) -> Result<(PathBuf, String)> {
+/// `steps.csv`: the loss of every optimiser step.
+pub struct StepsFile {
+    path: PathBuf,
+    file: File,
+}
+
+impl StepsFile {
+    /// Opens the file of a run folder and keeps what it has of the first `n_steps` steps.
+    ///
+    /// # Errors
+    /// If it cannot be read or written.
+    pub fn open(root: &Path, n_steps: u64) -> Result<Self> {
+        let (path, text) = kept(root.join("steps.csv"), "step,lr,loss", n_steps)?;
+        write_whole(&path, text.as_bytes())?;
+        let file = OpenOptions::new().append(true).open(&path).map_err(Error::io(&path, "open"))?;
+        Ok(Self { path, file })
+    }
+
+    /// Adds steps: number from 1, learning rate, loss.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn append(&mut self, steps: impl IntoIterator<Item = (u64, f64, f64)>) -> Result<()> {
+        let lines: String = steps.into_iter().map(|(step, lr, loss)| format!("{step},{lr},{loss}\n")).collect();
+        self.file.write_all(lines.as_bytes()).map_err(Error::io(&self.path, "write"))
+    }
+}
+
+/// The lines of a file whose first cell, an epoch or a step, is at most `n`, under its header.
+fn kept(path: PathBuf, header: &str, n: u64) -> Result<(PathBuf, String)> {
     let mut text = format!("{header}\n");
     if path.exists() {
         let found = read_text(&path)?;
@@ -267,8 +297,8 @@ fn kept(path: PathBuf, header: &str, n_epochs: u32) -> Result<(PathBuf, String)>
         if lines.next().is_some_and(|first| first != header) {
             return Err(Error::malformed(format!("{}:1", path.display()), header, "another header"));
         }
-        let epoch = |line: &str| line.split(',').next().and_then(|cell| cell.parse::<u32>().ok());
-        for line in lines.filter(|line| epoch(line).is_some_and(|epoch| epoch <= n_epochs)) {
+        let number = |line: &str| line.split(',').next().and_then(|cell| cell.parse::<u64>().ok());
+        for line in lines.filter(|line| number(line).is_some_and(|number| number <= n)) {
             text += line;
             text.push('\n');
         }

@@ -15,9 +15,10 @@ use crate::store::Store;
 
 use super::batches::Sites;
 use super::device::{self, DeviceChoice};
-use super::infer::Classifier;
+use super::infer::{Answer, Classifier};
 use super::models::{Network, NetworkSpec};
 use super::pipeline::Pipeline;
+use super::recipe::Precision;
 use super::weights;
 
 /// Which wells are predicted.
@@ -92,6 +93,8 @@ pub struct Predictions {
     pub embeddings: Option<Vec<Vec<f32>>>,
     /// Class of each well, where the store knows it.
     pub known: Vec<Option<u32>>,
+    /// Of each well, the most probable treatment of each of its sites by itself (after symmetries and runs).
+    pub best_of_sites: Vec<Vec<u32>>,
     /// Sites that were used.
     pub n_sites: usize,
     /// On which device, for the log.
@@ -108,10 +111,7 @@ impl Predictions {
     /// The treatments of a row, most probable first; of equals the smaller number.
     #[must_use]
     pub fn ranked(&self, row: usize) -> Vec<u32> {
-        let mut order: Vec<usize> = (0..self.n_treatments).collect();
-        let p = &self.probabilities[row];
-        order.sort_by(|&a, &b| p[b].total_cmp(&p[a]).then(a.cmp(&b)));
-        order.into_iter().map(|i| self.classes[i]).collect()
+        ranked(&self.probabilities[row], &self.classes, self.n_treatments)
     }
 }
 
@@ -145,57 +145,91 @@ pub fn predict(config: &PredictConfig, progress: &dyn Fn(u64)) -> Result<Predict
         return Err(Error::refused(store.root().display(), "every well that is asked for", found));
     }
     let (device, device_name) = device::open(config.device)?;
-    let reader = Arc::new(Reader::new(store.clone(), config.io, Verify::First));
-    let mut probabilities = vec![vec![0.0_f32; info.classes.len()]; wells.len()];
-    let mut embeddings: Option<Vec<Vec<f32>>> = None;
     // Everything is opened before the long work starts.
-    let members: Vec<Vec<Member>> =
-        runs.iter().map(|run| members(run, &info, &store, &sites)).collect::<Result<_>>()?;
-    let networks: Vec<Vec<(Network, Pipeline)>> = members
-        .iter()
-        .map(|members| members.iter().map(|member| load(config, member, &store, device)).collect())
-        .collect::<Result<_>>()?;
-    let share = 1.0 / runs.len() as f32;
-    for (i, (members, networks)) in members.iter().zip(&networks).enumerate() {
-        let wanted = config.embeddings && i == 0;
-        for (member, (network, pipeline)) in members.iter().zip(networks) {
-            let recipe = member.folder.recipe()?;
-            let classifier = Classifier {
-                network,
-                pipeline,
-                precision: if device == Device::Cpu { super::recipe::Precision::F32 } else { recipe.precision },
-                n_symmetries: config.n_symmetries,
-            };
-            let outputs = |class: u32| info.classes.iter().position(|&c| c == class);
-            let shown = Sites::new(reader.clone(), outputs, config.n_threads, false);
-            let mut batches = shown.start(member.sites.clone().into_iter(), config.batch, device)?;
-            while let Some(answer) = classifier.next_answer(&mut batches, wanted)? {
-                for (&site, p) in answer.sites.iter().zip(&answer.probabilities) {
-                    let row = row_of(site);
-                    let weight = share / n_sites[row] as f32;
-                    probabilities[row].iter_mut().zip(p).for_each(|(sum, p)| *sum += weight * p);
-                }
-                for (&site, e) in answer.sites.iter().zip(answer.embeddings.iter().flatten()) {
-                    let row = row_of(site);
-                    let all = embeddings.get_or_insert_with(|| vec![vec![0.0; e.len()]; wells.len()]);
-                    all[row].iter_mut().zip(e).for_each(|(sum, e)| *sum += e / n_sites[row] as f32);
-                }
-                progress(answer.sites.len() as u64);
-            }
+    let mut members = Vec::new();
+    for run in &runs {
+        members.push(members_of(run, &info, &store, &sites)?);
+    }
+    let mut networks = Vec::new();
+    for member in members.iter().flatten() {
+        networks.push(load(config, member, &store, device)?);
+    }
+    let reader = Arc::new(Reader::new(store.clone(), config.io, Verify::First));
+    let outputs = |class: u32| info.classes.iter().position(|&c| c == class);
+    let all = Sites::new(reader, outputs, config.n_threads, false);
+    let mut sums = Sums {
+        position: sites.iter().copied().zip(0..).collect(),
+        probabilities: vec![vec![0.0; info.classes.len()]; sites.len()],
+        embeddings: None,
+    };
+    let n_first = members[0].len();
+    for (i, (member, (network, pipeline, precision))) in members.iter().flatten().zip(&networks).enumerate() {
+        let precision = if device == Device::Cpu { Precision::F32 } else { *precision };
+        let classifier = Classifier { network, pipeline, precision, n_symmetries: config.n_symmetries };
+        let mut batches = all.start(member.sites.clone().into_iter(), config.batch, device)?;
+        // Embeddings of different networks have nothing to do with each other, so they are those of the first run.
+        while let Some(answer) = classifier.next_answer(&mut batches, config.embeddings && i < n_first)? {
+            progress(answer.sites.len() as u64);
+            sums.add(answer, 1.0 / runs.len() as f32)?;
         }
     }
-    let mut known = vec![None; wells.len()];
-    sites.iter().for_each(|&site| known[row_of(site)] = store.sites()[site].label.class);
-    Ok(Predictions {
-        known,
-        wells: wells.clone(),
-        classes: info.classes,
-        n_treatments: info.n_treatments,
-        probabilities,
-        embeddings,
+    let mut found = Predictions {
+        known: vec![None; wells.len()],
+        best_of_sites: vec![Vec::new(); wells.len()],
+        probabilities: vec![vec![0.0; info.classes.len()]; wells.len()],
+        embeddings: sums.embeddings.as_ref().map(|all| vec![vec![0.0; all[0].len()]; wells.len()]),
         n_sites: sites.len(),
         device: device_name,
-    })
+        classes: info.classes,
+        n_treatments: info.n_treatments,
+        wells: wells.clone(),
+    };
+    for (position, &site) in sites.iter().enumerate() {
+        let row = row_of(site);
+        let share = 1.0 / n_sites[row] as f32;
+        let mean = |into: &mut [f32], from: &[f32]| into.iter_mut().zip(from).for_each(|(sum, x)| *sum += share * x);
+        mean(&mut found.probabilities[row], &sums.probabilities[position]);
+        if let (Some(into), Some(from)) = (&mut found.embeddings, &sums.embeddings) {
+            mean(&mut into[row], &from[position]);
+        }
+        found.best_of_sites[row].push(ranked(&sums.probabilities[position], &found.classes, found.n_treatments)[0]);
+        found.known[row] = store.sites()[site].label.class;
+    }
+    Ok(found)
+}
+
+/// Answers for single sites, summed over runs.
+struct Sums {
+    /// Of each site of the store that is asked for, its place in the lists below.
+    position: BTreeMap<usize, usize>,
+    probabilities: Vec<Vec<f32>>,
+    embeddings: Option<Vec<Vec<f32>>>,
+}
+
+impl Sums {
+    fn add(&mut self, answer: Answer, share: f32) -> Result<()> {
+        let n = self.probabilities.len();
+        for (i, site) in answer.sites.into_iter().enumerate() {
+            let position = self.position[&site];
+            let sums = self.probabilities[position].iter_mut();
+            sums.zip(&answer.probabilities[i]).for_each(|(sum, p)| *sum += share * p);
+            if let Some(embeddings) = &answer.embeddings {
+                let all = self.embeddings.get_or_insert_with(|| vec![vec![0.0; embeddings[i].len()]; n]);
+                if all[position].len() != embeddings[i].len() {
+                    return Err(Error::refused("--embeddings", "networks of one size", "several"));
+                }
+                all[position].clone_from(&embeddings[i]);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The treatments by their probability, most probable first; of equals the smaller number.
+fn ranked(p: &[f32], classes: &[u32], n_treatments: usize) -> Vec<u32> {
+    let mut order: Vec<usize> = (0..n_treatments).collect();
+    order.sort_by(|&a, &b| p[b].total_cmp(&p[a]).then(a.cmp(&b)));
+    order.into_iter().map(|i| classes[i]).collect()
 }
 
 /// The wells that are asked for.
@@ -227,7 +261,7 @@ fn choose(config: &PredictConfig, store: &Store, run: &RunFolder) -> Result<Vec<
 }
 
 /// Which networks of a run answer for which sites: that of the site's cell type where the run has one, else its own.
-fn members(run: &RunFolder, first: &RunInfo, store: &Store, sites: &[usize]) -> Result<Vec<Member>> {
+fn members_of(run: &RunFolder, first: &RunInfo, store: &Store, sites: &[usize]) -> Result<Vec<Member>> {
     let mut by_folder: BTreeMap<Option<String>, Vec<usize>> = BTreeMap::new();
     for &site in sites {
         let cell_type = store.sites()[site].id.well.plate.experiment.cell_type();
@@ -258,7 +292,12 @@ fn members(run: &RunFolder, first: &RunInfo, store: &Store, sites: &[usize]) -> 
 }
 
 /// A member's network with its weights, and what images go through before.
-fn load(config: &PredictConfig, member: &Member, store: &Store, device: Device) -> Result<(Network, Pipeline)> {
+fn load(
+    config: &PredictConfig,
+    member: &Member,
+    store: &Store,
+    device: Device,
+) -> Result<(Network, Pipeline, Precision)> {
     let (info, recipe) = (&member.info, member.folder.recipe()?);
     let spec = NetworkSpec {
         architecture: info.model,
@@ -269,7 +308,7 @@ fn load(config: &PredictConfig, member: &Member, store: &Store, device: Device) 
     let mut network = Network::new(&spec, 0, Kind::Float, device)?;
     let path = member.folder.file(&config.checkpoint);
     weights::load(&mut network, &weights::read(&path)?, &path.display().to_string())?;
-    let experiments: BTreeSet<_> = member.sites.iter().map(|&i| &store.sites()[i].id.well.plate).collect();
-    let pipeline = Pipeline::new(&recipe, store, &experiments, &info.trained, device)?;
-    Ok((network, pipeline))
+    let plates: BTreeSet<_> = member.sites.iter().map(|&i| &store.sites()[i].id.well.plate).collect();
+    let pipeline = Pipeline::new(&recipe, store, &plates, &info.trained, device)?;
+    Ok((network, pipeline, recipe.precision))
 }

@@ -14,7 +14,7 @@ use super::checkpoint;
 use super::events::EventWriter;
 use super::infer::{Classifier, host};
 use super::journal::Journal;
-use super::metrics::{EpochMetrics, Evaluation, MetricsFile};
+use super::metrics::{EpochMetrics, Evaluation, MetricsFile, StepsFile};
 use super::models::{Mode, Network};
 use super::optimizer::Optimizer;
 use super::pipeline::{Moment, Pipeline};
@@ -54,29 +54,47 @@ pub(super) enum End {
     Stopped(Progress, &'static str),
 }
 
-/// Losses and hits that are still on the device, with the step and the number of sites that each belongs to.
-#[derive(Default)]
-struct Pending(Vec<(u64, usize, Tensor, Tensor)>);
+/// Batches whose losses and hits are still on the device.
+struct Pending {
+    batches: Vec<PendingBatch>,
+    steps: StepsFile,
+}
+
+struct PendingBatch {
+    /// The optimiser step it belongs to, from 0, and that step's learning rate.
+    step: u64,
+    lr: f64,
+    n_sites: usize,
+    loss: Tensor,
+    hits: Tensor,
+}
 
 impl Pending {
-    /// Reads them back and adds them up.
+    /// Reads them back, notes the steps' losses, and adds them up.
     fn settle(&mut self, sums: &mut Sums) -> Result<()> {
-        let (losses, hits): (Vec<_>, Vec<_>) = self.0.iter().map(|(.., l, h)| (l, h)).unzip();
-        if losses.is_empty() {
+        if self.batches.is_empty() {
             return Ok(());
         }
-        let (losses, hits) = (host(&Tensor::stack(&losses, 0))?, host(&Tensor::stack(&hits, 0))?);
-        for ((step, n, ..), (loss, hits)) in self.0.drain(..).zip(losses.into_iter().zip(hits)) {
+        let read = |of: fn(&PendingBatch) -> &Tensor| {
+            host(&Tensor::stack(&self.batches.iter().map(of).collect::<Vec<_>>(), 0))
+        };
+        let (losses, hits) = (read(|batch| &batch.loss)?, read(|batch| &batch.hits)?);
+        let mut steps: Vec<(u64, f64, f64, u32)> = Vec::new();
+        for (batch, (loss, hits)) in self.batches.drain(..).zip(losses.into_iter().zip(hits)) {
             if !loss.is_finite() {
-                let expected =
-                    "a finite loss (the checkpoints before this step are kept; try a lower --lr or --clip-norm)";
-                return Err(Error::refused(format!("step {}", step + 1), expected, loss));
+                let expected = "a finite loss (what was saved before is kept; try a lower --lr, or --clip-norm)";
+                return Err(Error::refused(format!("step {}", batch.step + 1), expected, loss));
             }
-            sums.loss += f64::from(loss) * n as f64;
+            let loss = f64::from(loss);
+            sums.loss += loss * batch.n_sites as f64;
             sums.correct += f64::from(hits);
-            sums.sites += n as u64;
+            sums.sites += batch.n_sites as u64;
+            match steps.last_mut() {
+                Some((step, _, sum, n)) if *step == batch.step + 1 => (*sum, *n) = (*sum + loss, *n + 1),
+                _ => steps.push((batch.step + 1, batch.lr, loss, 1)),
+            }
         }
-        Ok(())
+        self.steps.append(steps.into_iter().map(|(step, lr, sum, n)| (step, lr, sum / f64::from(n))))
     }
 }
 
@@ -131,7 +149,8 @@ impl Stage<'_, '_> {
         let mut batches = self.sites.start(order, batch, self.device)?;
         let mut clock = Clock { since: Instant::now(), waited: Duration::ZERO, n_skipped: 0 };
         let mut saved = Instant::now();
-        let mut pending = Pending::default();
+        let mut pending =
+            Pending { batches: Vec::new(), steps: StepsFile::open(self.folder.root(), optimizer.n_steps())? };
         while progress.step < steps {
             let global_step = u64::from(progress.epoch) * steps + progress.step;
             if !self.step(network, optimizer, &mut batches, &mut pending, progress.epoch, global_step)? {
@@ -141,7 +160,7 @@ impl Stage<'_, '_> {
             }
             progress.step += 1;
             *self.n_steps += 1;
-            if self.device == Device::Cpu || pending.0.len() >= LOOK_EVERY {
+            if self.device == Device::Cpu || pending.batches.len() >= LOOK_EVERY {
                 pending.settle(&mut progress.sums)?;
             }
             self.journal.step(progress.epoch + 1, progress.step, steps);
@@ -172,10 +191,14 @@ impl Stage<'_, '_> {
         step: u64,
     ) -> Result<bool> {
         let recipe = self.recipe;
+        let lr = learning_rate(recipe, step, self.steps_per_epoch());
         // Dropout draws from libtorch's generator; seeding it by the step makes a resumed run draw the same.
         tch::manual_seed((mix(recipe.seed ^ mix(step)) >> 1) as i64);
         for _ in 0..recipe.accumulate {
-            let Some(DeviceBatch { raw, plates, labels, sites }) = batches.next_batch()? else { return Ok(false) };
+            let Some(DeviceBatch { raw, plates, labels, sites }) = batches.next_batch()? else {
+                optimizer.discard()?;
+                return Ok(false);
+            };
             self.journal.fed(&sites);
             let moment = Moment { seed: recipe.seed, epoch };
             let augmented = tch::no_grad(|| self.pipeline.augment(&raw, &plates, &sites, moment));
@@ -203,9 +226,9 @@ impl Stage<'_, '_> {
             };
             (&loss / f64::from(recipe.accumulate)).backward();
             let hits = logits.detach().argmax(-1, false).eq_tensor(&labels).sum(Kind::Float);
-            pending.0.push((step, sites.len(), loss.detach(), hits));
+            pending.batches.push(PendingBatch { step, lr, n_sites: sites.len(), loss: loss.detach(), hits });
         }
-        optimizer.step(learning_rate(recipe, step, self.steps_per_epoch()))?;
+        optimizer.step(lr)?;
         Ok(true)
     }
 

@@ -11,7 +11,7 @@ pub struct Stop {
     pub asked: Arc<AtomicBool>,
     /// When time is up.
     pub deadline: Option<Instant>,
-    /// For tests: after so many optimiser steps of this process.
+    /// After so many optimiser steps of this process.
     pub after_steps: Option<u64>,
 }
 

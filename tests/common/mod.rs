@@ -237,6 +237,10 @@ pub fn tool(name: &str) -> Command {
         "verify" => env!("CARGO_BIN_EXE_verify"),
         "stats" => env!("CARGO_BIN_EXE_stats"),
         "simulate" => env!("CARGO_BIN_EXE_simulate"),
+        #[cfg(feature = "torch")]
+        "train" => env!("CARGO_BIN_EXE_train"),
+        #[cfg(feature = "torch")]
+        "predict" => env!("CARGO_BIN_EXE_predict"),
         _ => panic!("no program {name}"),
     };
     Command::new(path)
