@@ -1,7 +1,10 @@
-# make demo        the main job on simulated data: simulate, pack, verify, stats
-# make test        every test; installs what it needs into target/ and .venv/
-# make test-torch-python   weights to torchvision and back; installs torch into .venv-torch/ (5 GB), needs libtorch
-# make lint        formatting and clippy, warnings denied
+# make demo        the main job on simulated data: simulate, pack, verify, stats, train, predict
+# make test        every test; installs what it needs into target/, .libtorch/ and .venv/
+# make lint        formatting and clippy, warnings denied, with and without the trainer
+# make libtorch    libtorch 2.11.0 into .libtorch/, from $LIBTORCH, an installed Python torch, or PyPI
+# make bundle      the programs and a script into dist/, to be run on a GPU box with Python's torch 2.11 and no Rust
+# make test-torch-python   weights to torchvision and back; installs torch into .venv-torch/ (5 GB)
+# make learning    what normalisation, two steps and an honest split are worth on simulated plates (half an hour)
 # make bench-pack  packing and verifying beside their limits and a Python packer, in one run
 # make real          what pack says of a tree of RxRx1 in which nearly all is absent (REAL=DIR)
 # make contact-sheet   simulated sites beside real ones, as target/contact-sheet.png
@@ -12,26 +15,43 @@ DEMO := target/demo
 REAL ?= ../shared/data/rxrx1/raw
 RUNS := benches/runs/$(shell date +%F)
 
-.PHONY: real demo build test test-rust test-python test-torch-python check-no-torch lint bench-pack contact-sheet clean
+.PHONY: real demo build libtorch bundle test test-rust test-python test-torch-python check-no-torch lint learning \
+	bench-pack contact-sheet clean
 
-build:
-	@cargo build --release
+# All programs. Without the trainer, which is all that needs libtorch: cargo build --release
+build: libtorch
+	@cargo build --release --features torch
+
+libtorch:
+	@tools/libtorch.sh .libtorch $(PYTHON)
+
+bundle: build
+	@rm -rf dist
+	@mkdir dist
+	@for program in simulate pack verify stats train predict; do strip -o dist/$$program $(BIN)/$$program; done
+	@cp tools/gpu.sh dist/
+	@du -sh dist
 
 demo: build
 	@rm -rf $(DEMO)
-	@echo '$$ simulate: two cell types, three experiments, 6 x 128 x 128 pixels'
-	@$(BIN)/simulate --dst $(DEMO)/data --experiments HUVEC:2,RPE:1 --plates 2 --wells 60 --sirnas 24 --size 128
+	@echo '$$ simulate: two cell types, six experiments (one of each type is the test set), 6 x 64 x 64 pixels'
+	@$(BIN)/simulate --dst $(DEMO)/data --experiments HUVEC:3,RPE:3 --plates 1 --wells 200 --sirnas 24 --size 64
 	@printf '\n$$ pack --src data --dst shards\n'
 	@$(BIN)/pack --src $(DEMO)/data --dst $(DEMO)/shards
 	@printf '\n$$ verify shards --deep\n'
 	@$(BIN)/verify $(DEMO)/shards --deep
-	@printf '\n$$ stats --shards shards --by experiment\n'
-	@$(BIN)/stats --shards $(DEMO)/shards --by experiment
+	@printf '\n$$ stats --shards shards --by experiment | head -7\n'
+	@$(BIN)/stats --shards $(DEMO)/shards --by experiment | head -7
+	@printf '\n$$ train --shards shards --recipe demo --run run\n'
+	@$(BIN)/train --shards $(DEMO)/shards --recipe demo --run $(DEMO)/run
+	@printf '\n$$ predict --shards shards --run run --tta 8 --out submission.csv --truth data/truth.csv\n'
+	@$(BIN)/predict --shards $(DEMO)/shards --run $(DEMO)/run --tta 8 --out $(DEMO)/submission.csv \
+		--like $(DEMO)/data/sample_submission.csv --truth $(DEMO)/data/truth.csv
 
 test: check-no-torch test-rust test-python
 
-test-rust:
-	cargo test --quiet
+test-rust: libtorch
+	cargo test --quiet --features torch
 
 # The default build must not need libtorch: cargo itself says what it depends on.
 check-no-torch:
@@ -39,10 +59,10 @@ check-no-torch:
 		echo 'the default build depends on libtorch'; exit 1; fi
 
 test-python: build .venv/tests
-	CELLSHARD_BIN=$(BIN) CELLSHARD_REAL=$(REAL) .venv/bin/pytest --quiet tests/python
+	CELLSHARD_BIN=$(BIN) CELLSHARD_REAL=$(REAL) .venv/bin/pytest --quiet tests/python --ignore tests/python/test_torch.py
 
 # Apart from the others, and not a part of `test`: torch comes with CUDA libraries and does not import without them.
-test-torch-python: .venv-torch/tests
+test-torch-python: libtorch .venv-torch/tests
 	.venv-torch/bin/pytest --quiet tests/python/test_torch.py
 
 .venv-torch/tests: tests/python/requirements-torch.txt
@@ -61,9 +81,13 @@ test-torch-python: .venv-torch/tests
 	.venv/bin/pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
 
-lint:
+lint: libtorch
 	cargo fmt --check
 	cargo clippy --quiet --all-targets -- --deny warnings
+	cargo clippy --quiet --all-targets --features torch -- --deny warnings
+
+learning: build
+	$(PYTHON) benches/learning.py --bin $(BIN) --json $(RUNS)/learning.json
 
 bench-pack: .venv/peers
 	cargo bench --quiet --bench pack -- --python .venv/bin/python --json $(RUNS)/pack.json
@@ -85,4 +109,4 @@ real: build
 		$(BIN)/pack --src $(REAL) --metadata $(REAL)/../metadata-2023 --dst target/real-2023 --dry-run; test $$? -eq 1; fi
 
 clean:
-	rm -rf target .venv .venv-torch
+	rm -rf target dist .venv .venv-torch .libtorch

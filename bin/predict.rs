@@ -32,13 +32,13 @@ struct Flags {
     /// Which wells: test (the dataset's), validation (of the first run), all that are no controls
     #[arg(long, value_name = "WHICH", default_value = "test", conflicts_with = "like")]
     wells: WellsFlag,
-    /// Predict the wells of this CSV (id_code,sirna), in its order, and write classes as it does
+    /// Predict the wells of this CSV (`id_code,sirna`), in its order, and write classes as it does
     #[arg(long, value_name = "FILE")]
     like: Option<PathBuf>,
     /// Average over symmetries of the square: 1 none, 2 a flip, 4 flips, 8 flips and transposition
     #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=8))]
     tta: u8,
-    /// Write id_code,sirna here
+    /// Write `id_code,sirna` here
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Write probabilities, [wells, classes] float32, as .npy or .safetensors; FILE.csv names the rows
@@ -47,7 +47,7 @@ struct Flags {
     /// Write embeddings, [wells, features] float32 of the first run, as .npy or .safetensors; FILE.csv names the rows
     #[arg(long, value_name = "FILE")]
     embeddings: Option<PathBuf>,
-    /// Compare with the classes of this CSV (id_code,sirna) [default: with those that the store knows]
+    /// Compare with the classes of this CSV (`id_code,sirna`) [default: with those that the store knows]
     #[arg(long, value_name = "FILE")]
     truth: Option<PathBuf>,
     /// Sites in a batch
@@ -79,10 +79,10 @@ enum WellsFlag {
 }
 
 fn main() -> ExitCode {
-    cli::run(|| body(Flags::parse()))
+    cli::run(|| body(&Flags::parse()))
 }
 
-fn body(flags: Flags) -> anyhow::Result<Exit> {
+fn body(flags: &Flags) -> anyhow::Result<Exit> {
     let store = Store::open(&flags.shards)?;
     // Files are read, and outputs tried, before the long work starts.
     let table = |path: &PathBuf| WellTable::read(path, store.classes());

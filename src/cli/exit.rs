@@ -1,4 +1,4 @@
-//! Exit codes: 0 success, 1 the data has faults, 2 could not run, 75 stopped in time (sysexits' EX_TEMPFAIL).
+//! Exit codes: 0 success, 1 the data has faults, 2 could not run, 75 stopped in time (`EX_TEMPFAIL` of sysexits).
 
 use std::io;
 use std::process::ExitCode;

@@ -29,7 +29,7 @@ pub fn salt_and_pepper(images: &Tensor, choices: &[Choice], share: f64) -> Tenso
     let seeds: Vec<i32> = choices.iter().map(|choice| choice.noise_seed).collect();
     let seeds = Tensor::from_slice(&seeds).to_device(device).view([-1, 1]);
     let mut hash = Tensor::arange(n_values, (Kind::Int, device)).view([1, -1]).bitwise_xor_tensor(&seeds);
-    // Rounds of multiplying and folding (the constants are those of `MurmurHash3`'s finaliser and the golden ratio), in
+    // Rounds of multiplying and folding (the constants are those of MurmurHash3's finaliser and the golden ratio), in
     // 32 bits that wrap; the mask after a shift takes away the copies of the sign.
     for (factor, shift) in [(-1_640_531_527_i64, 15_i64), (-2_048_144_789, 13), (-1_028_477_387, 16)] {
         let _ = hash.g_mul_scalar_(factor);
@@ -85,6 +85,7 @@ pub fn warp(images: &Tensor, choices: &[Choice], window: [u32; 2], sampling: Sam
 }
 
 /// Puts boxes of other images of the batch into those that are to get one; `None` where none is. `[N, C, H, W]`.
+#[must_use]
 pub fn cutmix(images: &Tensor, choices: &[Choice]) -> Option<(Tensor, Mixed)> {
     let n = choices.len();
     if n < 2 || choices.iter().all(|choice| choice.cut.is_none()) {

@@ -95,6 +95,9 @@ impl Batches {
     ///
     /// # Errors
     /// If a site is damaged and damaged sites are not to be skipped; the error names it.
+    ///
+    /// # Panics
+    /// Never: the size of what is in memory is a number of libtorch's.
     pub fn next_batch(&mut self) -> Result<Option<DeviceBatch>> {
         loop {
             let start = Instant::now();

@@ -1,5 +1,5 @@
-//! `TensorBoard` event files: scalars in protobuf, each record framed with masked CRC-32C as TFRecord has it
-//! (tensorflow/core/lib/io/record_writer.h, tensorflow/core/util/event.proto). Reads nothing.
+//! TensorBoard event files: scalars in protobuf, each record framed with masked CRC-32C as TFRecord has it
+//! (`record_writer.h` and `event.proto` of TensorFlow). Reads nothing.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -17,7 +17,7 @@ pub struct EventWriter {
 }
 
 impl EventWriter {
-    /// Starts an event file in a folder; `TensorBoard` reads all of a folder's files together.
+    /// Starts an event file in a folder; TensorBoard reads all of a folder's files together.
     ///
     /// # Errors
     /// If it cannot be written.

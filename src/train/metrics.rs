@@ -195,7 +195,7 @@ impl EpochMetrics {
         line + &format!("   {:.0} sites/s, {} waiting", self.sites_per_second, percent(self.wait_share))
     }
 
-    /// Names and values of the figures, for CSV and `TensorBoard`; `None` where there is no validation set.
+    /// Names and values of the figures, for CSV and TensorBoard; `None` where there is no validation set.
     #[must_use]
     pub fn scalars(&self) -> [(&'static str, Option<f64>); 11] {
         let validation = |figure: fn(&Validation) -> f64| self.validation.as_ref().map(figure);

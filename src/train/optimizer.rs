@@ -89,7 +89,7 @@ impl Optimizer {
     /// If libtorch refuses.
     pub fn discard(&mut self) -> Result<()> {
         let gradients: Vec<Tensor> = self.parameters.iter().map(Tensor::grad).filter(Tensor::defined).collect();
-        shim::zero_gradients(&gradients)
+        if gradients.is_empty() { Ok(()) } else { shim::zero_gradients(&gradients) }
     }
 
     /// Steps taken.

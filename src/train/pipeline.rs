@@ -106,7 +106,6 @@ impl Pipeline {
     }
 
     /// Raw pixels, `[N, C, H, W] u8`, as a network gets them without augmentation; `plates` is `[N] i64`.
-    #[must_use]
     pub fn evaluate(&self, raw: &Tensor, plates: &Tensor) -> Tensor {
         let images = self.normalise(&raw.to_kind(Kind::Float), plates);
         let [height, width] = self.store_size.map(i64::from);

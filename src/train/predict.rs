@@ -138,7 +138,9 @@ pub fn predict(config: &PredictConfig, progress: &dyn Fn(u64)) -> Result<Predict
         (0..store.sites().len()).filter(|&i| rows.contains_key(&store.sites()[i].id.well)).collect();
     let row_of = |site: usize| rows[&store.sites()[site].id.well];
     let mut n_sites = vec![0_u32; wells.len()];
-    sites.iter().for_each(|&site| n_sites[row_of(site)] += 1);
+    for &site in &sites {
+        n_sites[row_of(site)] += 1;
+    }
     if let Some(i) = n_sites.iter().position(|&n| n == 0) {
         let missing = n_sites.iter().filter(|&&n| n == 0).count();
         let found = format!("no site of {} ({missing} of {} wells are not in it)", wells[i], wells.len());

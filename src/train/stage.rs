@@ -193,7 +193,7 @@ impl Stage<'_, '_> {
         let recipe = self.recipe;
         let lr = learning_rate(recipe, step, self.steps_per_epoch());
         // Dropout draws from libtorch's generator; seeding it by the step makes a resumed run draw the same.
-        tch::manual_seed((mix(recipe.seed ^ mix(step)) >> 1) as i64);
+        tch::manual_seed(mix(recipe.seed ^ mix(step)).cast_signed());
         for _ in 0..recipe.accumulate {
             let Some(DeviceBatch { raw, plates, labels, sites }) = batches.next_batch()? else {
                 optimizer.discard()?;
@@ -277,7 +277,7 @@ struct Clock {
 impl Clock {
     fn count(&mut self, progress: &mut Progress, batches: &Batches) {
         progress.sums.seconds += self.since.elapsed().as_secs_f64();
-        progress.sums.waited += (batches.waited() - self.waited).as_secs_f64();
+        progress.sums.waited += batches.waited().saturating_sub(self.waited).as_secs_f64();
         progress.n_skipped += batches.n_skipped() - self.n_skipped;
         *self = Self { since: Instant::now(), waited: batches.waited(), n_skipped: batches.n_skipped() };
     }

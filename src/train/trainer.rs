@@ -74,7 +74,7 @@ impl TrainConfig {
             io: Io::Mmap,
             verify: Verify::First,
             skip_damaged: false,
-            checkpoint_every: Duration::from_secs(600),
+            checkpoint_every: Duration::from_mins(10),
             stop: Stop::default(),
         }
     }

@@ -24,7 +24,7 @@ pub(super) enum Init {
 /// The rules of a family of networks, as torchvision has them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scheme {
-    /// What `PyTorch` gives a layer that nobody initialises: uniform within `1 / sqrt(fan in)`, biases too.
+    /// What PyTorch gives a layer that nobody initialises: uniform within `1 / sqrt(fan in)`, biases too.
     Plain,
     /// Convolutions normal by fan out, the rest plain.
     ResNet,

@@ -153,7 +153,7 @@ pub(super) struct BatchNorm {
 }
 
 impl BatchNorm {
-    /// `PyTorch`'s defaults, which torchvision leaves as they are.
+    /// PyTorch's defaults, which torchvision leaves as they are.
     const MOMENTUM: f64 = 0.1;
     const EPSILON: f64 = 1e-5;
 

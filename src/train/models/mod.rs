@@ -119,7 +119,7 @@ pub struct Network {
 }
 
 impl Network {
-    /// A network with torchvision's initialisation (`PyTorch`'s own for `base-cnn`). The values follow from `seed` and
+    /// A network with torchvision's initialisation (PyTorch's own for `base-cnn`). The values follow from `seed` and
     /// the names of the tensors alone, so they are the same on every device; they are drawn as float32 and converted to
     /// `kind`, which is that of all tensors but `num_batches_tracked`.
     ///

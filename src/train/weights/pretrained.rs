@@ -51,7 +51,7 @@ enum Plan {
 /// A first convolution with another number of input channels is spread over ours: its mean over the input channels,
 /// times old / new, for each of ours, so that an image that is alike in all channels gets the same response. A
 /// classifier of another size, or that the file lacks, is left as it is, and so are `num_batches_tracked` that the file
-/// lacks (those saved by old versions of `PyTorch`). If it fails, the network is as before.
+/// lacks (those saved by old versions of PyTorch). If it fails, the network is as before.
 ///
 /// # Errors
 /// If the file cannot be read or is malformed, if none of its tensors fits, if one is missing or of a shape that has no
