@@ -141,6 +141,13 @@ fn fine_turns_scales_and_shifts_are_where_they_should_be() {
 fn a_perspective_takes_the_corners_where_it_says() {
     let recipe = Recipe { perspective: 0.2, ..Recipe::default() };
     let half = f64::from(SIDE) / 2.0;
+    // The strongest that there is folds no image over: its depth has one sign.
+    let strong = Recipe { perspective: 0.45, ..Recipe::default() };
+    for choice in draw(&strong, 0, &(0..300).collect::<Vec<_>>()) {
+        for [x, y] in [[-half, -half], [half, -half], [half, half], [-half, half]] {
+            assert!(choice.homography[2][0] * x + choice.homography[2][1] * y + choice.homography[2][2] > 0.0);
+        }
+    }
     for choice in draw(&recipe, 0, &(0..50).collect::<Vec<_>>()) {
         for [x, y] in [[-half, -half], [half, -half], [half, half], [-half, half]] {
             let to = choice.homography.map(|row| row[0] * x + row[1] * y + row[2]);

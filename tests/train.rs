@@ -19,7 +19,7 @@ use cellshard::train::journal::Observer;
 use cellshard::train::recipe::Recipe;
 use cellshard::train::stop::Stop;
 use cellshard::train::trainer::{TrainConfig, TrainReport, train};
-use common::{contents, stderr, stdout, tool};
+use common::{Fixture, TreeSpec, contents, small, stderr, stdout, tool};
 use tempfile::TempDir;
 
 mod common;
@@ -119,7 +119,10 @@ fn a_run_interrupted_at_random_steps_ends_with_the_same_bits() {
         }
         assert!(n_interruptions >= 5, "{n_interruptions} interruptions");
         for name in [LAST, BEST_ACCURACY, RESUME] {
-            assert!(fs::read(whole.join(name)).unwrap() == fs::read(parts.join(name)).unwrap(), "{name} differs ({i})");
+            let (a, b) = (fs::read(whole.join(name)).unwrap(), fs::read(parts.join(name)).unwrap());
+            let differing = a.iter().zip(&b).filter(|(a, b)| a != b).count();
+            let header = |bytes: &[u8]| String::from_utf8_lossy(&bytes[8..600]).into_owned();
+            assert!(a == b, "{name} ({i}): {differing} bytes differ\n{}\n{}", header(&a), header(&b));
         }
     }
 }
@@ -195,4 +198,156 @@ fn damage_planted_after_verify_stops_training_and_names_the_site() {
     let skipping =
         TrainConfig { shards: copy, skip_damaged: true, ..config(&dir.path().join("skipped"), recipe(&changes)) };
     assert_eq!(run(&skipping).n_skipped, 1);
+}
+
+fn refused(config: &TrainConfig) -> String {
+    let run = config.run.clone().unwrap();
+    let error = train(config, &mut ()).unwrap_err().to_string();
+    assert!(!run.join("run.json").exists(), "nothing is written before it is refused: {error}");
+    error
+}
+
+#[test]
+fn what_cannot_work_is_refused_before_anything_is_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = dir.path().join("run");
+    let check = |changes: &[(&str, &str)], expected: &[&str]| {
+        let error = refused(&config(&run, recipe(changes)));
+        assert!(expected.iter().all(|part| error.contains(part)), "{error}");
+    };
+    check(&[("batch", "1000")], &["--batch", "at most", "1000"]);
+    check(&[("batch", "64"), ("two-step", "true"), ("accumulate", "1")], &["--batch", "HUVEC"]);
+    check(&[("precision", "bf16")], &["--precision", "bf16"]);
+    check(&[("crop", "64")], &["--crop", "32 x 32", "64"]);
+    check(&[("cell-type", "U2OS")], &["cell-type", "U2OS"]);
+    check(&[("init-from", "no-such-file.safetensors")], &["no-such-file.safetensors"]);
+    let gpu = TrainConfig { device: DeviceChoice::Cuda(97), ..config(&run, recipe(&[])) };
+    assert!(refused(&gpu).contains("--device"));
+    let unfinished = TrainConfig { shards: copy_of_store(dir.path()), ..config(&run, recipe(&[])) };
+    fs::remove_file(unfinished.shards.join("SHA256SUMS")).unwrap();
+    assert!(refused(&unfinished).contains("finished store"));
+    let tree = TrainConfig { shards: PLATES.path().join("data"), ..config(&run, recipe(&[])) };
+    assert!(refused(&tree).contains("expected a store"));
+    fs::create_dir_all(&run).unwrap();
+    fs::write(run.join("thesis.txt"), "do not lose me").unwrap();
+    check(&[], &["--run", "new or empty"]);
+    assert!(run.join("thesis.txt").exists());
+}
+
+#[test]
+fn an_experiment_without_controls_is_refused_under_normalisations_that_need_them() {
+    let wells = vec!["B03", "B04", "AA02"];
+    let fixture = Fixture::kaggle(TreeSpec {
+        experiments: vec![("RPE-01", "train"), ("RPE-02", "train")],
+        wells,
+        size: (32, 32),
+        ..small()
+    });
+    fs::write(fixture.data().join("train_controls.csv"), "id_code,experiment,plate,well,sirna,well_type\n").unwrap();
+    fixture.pack();
+    let run_folder = fixture.path().join("run");
+    for (normalize, fits) in
+        [("plate-controls", false), ("experiment-controls", false), ("plate", true), ("site", true)]
+    {
+        let recipe = recipe(&[("normalize", normalize), ("epochs", "1"), ("model", "base-cnn")]);
+        let config = TrainConfig { shards: fixture.store(), ..config(&run_folder, recipe) };
+        if fits {
+            run(&config);
+            fs::remove_dir_all(&run_folder).unwrap();
+        } else {
+            let error = refused(&config);
+            assert!(error.contains("RPE-01") && error.contains("controls"), "{error}");
+        }
+    }
+}
+
+#[test]
+fn labels_outside_of_the_classes_and_a_single_class_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    // The store's tables are changed as a store of such data would have them; its lists are not looked at here.
+    let copy = copy_of_store(dir.path());
+    let config = TrainConfig { shards: copy.clone(), ..config(&dir.path().join("run"), recipe(&[])) };
+    let text = fs::read_to_string(copy.join("classes.csv")).unwrap();
+    let keep = |line: &&str| !line.ends_with(",treatment") || line.starts_with("3,");
+    fs::write(copy.join("classes.csv"), text.lines().filter(keep).collect::<Vec<_>>().join("\n") + "\n").unwrap();
+    let error = refused(&config);
+    assert!(error.contains("a class of classes.csv"), "{error}");
+    let metadata = fs::read_to_string(copy.join("metadata.csv")).unwrap();
+    let one_class = metadata.lines().map(|line| {
+        let mut cells: Vec<&str> = line.split(',').collect();
+        if cells[8] == "treatment" && !cells[10].is_empty() {
+            (cells[9], cells[10]) = ("3", "3");
+        }
+        cells.join(",") + "\n"
+    });
+    fs::write(copy.join("metadata.csv"), one_class.collect::<String>()).unwrap();
+    let error = refused(&config);
+    assert!(error.contains("two classes of treatments"), "{error}");
+}
+
+#[test]
+fn a_loss_that_is_not_finite_ends_the_run_at_its_step_and_keeps_what_was_saved() {
+    let dir = tempfile::tempdir().unwrap();
+    let run_folder = dir.path().join("run");
+    let mut config =
+        config(&run_folder, recipe(&[("lr", "1000"), ("optimizer", "sgd"), ("model", "base-cnn"), ("epochs", "50")]));
+    config.stop = Stop { after_steps: Some(1), ..Stop::default() };
+    assert!(run(&config).stopped.is_some());
+    let saved = fs::read(run_folder.join(RESUME)).unwrap();
+    (config.resume, config.stop) = (true, Stop::default());
+    let error = train(&config, &mut ()).unwrap_err().to_string();
+    assert!(error.contains("step ") && error.contains("finite loss"), "{error}");
+    assert!(fs::read(run_folder.join(RESUME)).unwrap() == saved || run_folder.join(LAST).exists());
+    // What is kept can be read.
+    config.stop = Stop { after_steps: Some(0), ..Stop::default() };
+    let again = train(&config, &mut ());
+    assert!(again.is_ok() || again.unwrap_err().to_string().contains("finite"));
+}
+
+#[test]
+fn damaged_and_foreign_checkpoints_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let run_folder = dir.path().join("run");
+    let mut config = config(&run_folder, recipe(&[("model", "base-cnn")]));
+    config.stop = Stop { after_steps: Some(2), ..Stop::default() };
+    run(&config);
+    config.resume = true;
+    let whole = fs::read(run_folder.join(RESUME)).unwrap();
+    for cut in [0, 7, 100, whole.len() / 2, whole.len() - 1] {
+        fs::write(run_folder.join(RESUME), &whole[..cut]).unwrap();
+        let error = train(&config, &mut ()).unwrap_err().to_string();
+        assert!(error.contains(RESUME), "{cut}: {error}");
+    }
+    // Another network's.
+    let other = dir.path().join("other");
+    let mut foreign = TrainConfig { run: Some(other.clone()), resume: false, ..config.clone() };
+    foreign.recipe = recipe(&[]);
+    run(&foreign);
+    fs::copy(other.join(RESUME), run_folder.join(RESUME)).unwrap();
+    let error = train(&config, &mut ()).unwrap_err().to_string();
+    assert!(error.contains(RESUME) && error.contains("expected"), "{error}");
+    fs::write(run_folder.join(RESUME), &whole).unwrap();
+    config.stop = Stop::default();
+    assert!(run(&config).stopped.is_none());
+    // And a run is not taken up on another store.
+    let copy = copy_of_store(dir.path());
+    let sums = fs::read_to_string(copy.join("SHA256SUMS")).unwrap();
+    fs::write(copy.join("SHA256SUMS"), sums + "\n").unwrap();
+    config.shards = copy;
+    let error = train(&config, &mut ()).unwrap_err().to_string();
+    assert!(error.contains("the store it was trained on"), "{error}");
+}
+
+#[test]
+fn a_run_that_is_over_is_left_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let run_folder = dir.path().join("run");
+    let mut config = config(&run_folder, recipe(&[("model", "base-cnn"), ("epochs", "1")]));
+    run(&config);
+    let before = contents(&run_folder);
+    config.resume = true;
+    assert!(run(&config).stopped.is_none());
+    for name in [LAST, BEST_ACCURACY, RESUME, "metrics.csv", "steps.csv", "recipe.toml", "split.csv"] {
+        assert!(contents(&run_folder)[name] == before[name], "{name}");
+    }
 }

@@ -64,23 +64,25 @@ pub enum Sampling {
 /// Takes `[N, C, H, W]` to `[N, C, h, w]` by each site's homography, in one step. What comes from outside is 0.
 pub fn warp(images: &Tensor, choices: &[Choice], window: [u32; 2], sampling: Sampling) -> Tensor {
     let device = images.device();
-    let [n, _, height, width] = images.size()[..] else { unreachable!("images are [N, C, H, W]") };
+    let [_, _, height, width] = images.size()[..] else { unreachable!("images are [N, C, H, W]") };
     let [h, w] = window.map(i64::from);
     let matrices: Vec<f32> =
         choices.iter().flat_map(|choice| choice.homography.into_iter().flatten().map(|value| value as f32)).collect();
-    let matrices = on_device(&matrices, &[-1, 3, 3], device);
+    let matrices = on_device(&matrices, &[-1, 9, 1, 1], device);
     let options = (Kind::Float, device);
     // Middles of the result's pixels, from its own middle.
     let x = Tensor::arange(w, options) - (w - 1) as f64 / 2.0;
     let y = Tensor::arange(h, options) - (h - 1) as f64 / 2.0;
-    let x = x.view([1, w]).expand([h, w], false).reshape([1, -1]);
-    let y = y.view([h, 1]).expand([h, w], false).reshape([1, -1]);
-    let places = Tensor::cat(&[&x, &y, &x.ones_like()], 0);
-    let source = matrices.matmul(&places); // [N, 3, h * w]
-    let depth = source.narrow(1, 2, 1);
+    let (x, y) = (x.view([1, 1, w]), y.view([1, h, 1]));
+    // Value by value: a matrix product may be rounded to TF32 on CUDA, which is a tenth of a pixel at 512.
+    let row = |i: i64| {
+        let of = |k: i64| matrices.narrow(1, 3 * i + k, 1).squeeze_dim(1);
+        of(0) * &x + of(1) * &y + of(2) // [N, h, w]
+    };
+    let depth = row(2);
     // grid_sampler counts from -1 at the left edge of the first pixel to 1 at the right edge of the last.
-    let scale = on_device(&[2.0 / width as f32, 2.0 / height as f32], &[1, 2, 1], device);
-    let grid = (source.narrow(1, 0, 2) / depth * scale).transpose(1, 2).reshape([n, h, w, 2]);
+    let (x, y) = (row(0) / &depth * (2.0 / width as f64), row(1) / &depth * (2.0 / height as f64));
+    let grid = Tensor::stack(&[x, y], -1);
     images.grid_sampler(&grid, i64::from(sampling == Sampling::Nearest), 0, false)
 }
 

@@ -107,9 +107,10 @@ fn homography(recipe: &Recipe, size: [u32; 2], window: [u32; 2], draw: &mut Draw
             let (dx, dy) = (draw.around(recipe.perspective) * width, draw.around(recipe.perspective) * height);
             [x * width / 2.0 + dx, y * height / 2.0 + dy]
         };
-        let corners = [corner(-1.0, -1.0), corner(1.0, -1.0), corner(1.0, 1.0), corner(-1.0, 1.0)];
-        // Corners that fold the image over have no such map; then it stays.
-        matrix = perspective(width, height, corners).map_or(matrix, |p| product(&p, &matrix));
+        let mut corners = || [corner(-1.0, -1.0), corner(1.0, -1.0), corner(1.0, 1.0), corner(-1.0, 1.0)];
+        // Corners that fold the image over are drawn again; strengths below a quarter never give any.
+        let convex = (0..64).map(|_| corners()).find(is_convex);
+        matrix = convex.and_then(|to| perspective(width, height, to)).map_or(matrix, |p| product(&p, &matrix));
     }
     if recipe.translate > 0.0 {
         let by = [draw.around(recipe.translate) * width, draw.around(recipe.translate) * height];
@@ -143,6 +144,14 @@ fn shift([x, y]: [f64; 2]) -> Homography {
 
 fn product(a: &Homography, b: &Homography) -> Homography {
     std::array::from_fn(|i| std::array::from_fn(|k| (0..3).map(|j| a[i][j] * b[j][k]).sum()))
+}
+
+/// Whether four points in turn go round one way, each corner a clear bend.
+fn is_convex(points: &[[f64; 2]; 4]) -> bool {
+    (0..4).all(|i| {
+        let [a, b, c] = [0, 1, 2].map(|k| points[(i + k) % 4]);
+        (b[0] - a[0]) * (c[1] - b[1]) - (b[1] - a[1]) * (c[0] - b[0]) > 1e-3
+    })
 }
 
 /// The map that takes the corners of a `width` x `height` rectangle around 0 (upper left, upper right, lower right,

@@ -17,11 +17,12 @@ pub struct EventWriter {
 }
 
 impl EventWriter {
-    /// Starts an event file in a folder; TensorBoard reads all of a folder's files together.
+    /// Starts an event file in a folder. TensorBoard reads all of a folder's files together, and drops what earlier ones
+    /// say of `step` and later: a resumed run says it again.
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn create(root: &Path) -> Result<Self> {
+    pub fn create(root: &Path, step: u64) -> Result<Self> {
         let now = seconds();
         let mut n = 0;
         loop {
@@ -30,6 +31,7 @@ impl EventWriter {
                 Ok(file) => {
                     let mut writer = Self { path, file };
                     writer.record(&version_event(now))?;
+                    writer.record(&start_event(now, step))?;
                     return Ok(writer);
                 }
                 Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => n += 1,
@@ -75,6 +77,15 @@ fn framed(data: &[u8]) -> Vec<u8> {
 fn version_event(wall_time: f64) -> Vec<u8> {
     let mut event = double(1, wall_time);
     event.extend(bytes(3, b"brain.Event:2"));
+    event
+}
+
+/// `Event { wall_time = 1, step = 2, session_log = 7: SessionLog { status = 1: START = 1 } }`.
+fn start_event(wall_time: f64, step: u64) -> Vec<u8> {
+    let mut event = double(1, wall_time);
+    event.push(2 << 3);
+    event.extend(varint(step));
+    event.extend(bytes(7, &[1 << 3, 1]));
     event
 }
 
@@ -139,7 +150,7 @@ mod tests {
     fn a_resumed_run_writes_a_file_of_its_own() {
         let dir = tempfile::tempdir().unwrap();
         for _ in 0..2 {
-            EventWriter::create(dir.path()).unwrap().append(&epoch(1, 0.5, 0.5)).unwrap();
+            EventWriter::create(dir.path(), 0).unwrap().append(&epoch(1, 0.5, 0.5)).unwrap();
         }
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
     }

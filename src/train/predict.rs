@@ -16,9 +16,10 @@ use crate::store::Store;
 use super::batches::Sites;
 use super::device::{self, DeviceChoice};
 use super::infer::{Answer, Classifier};
-use super::models::{Network, NetworkSpec};
+use super::models::Network;
 use super::pipeline::Pipeline;
 use super::recipe::Precision;
+use super::trainer::network_spec;
 use super::weights;
 
 /// Which wells are predicted.
@@ -301,13 +302,7 @@ fn load(
     device: Device,
 ) -> Result<(Network, Pipeline, Precision)> {
     let (info, recipe) = (&member.info, member.folder.recipe()?);
-    let spec = NetworkSpec {
-        architecture: info.model,
-        n_channels: info.n_channels,
-        n_classes: info.classes.len(),
-        size: info.input_size(),
-    };
-    let mut network = Network::new(&spec, 0, Kind::Float, device)?;
+    let mut network = Network::new(&network_spec(info), 0, Kind::Float, device)?;
     let path = member.folder.file(&config.checkpoint);
     weights::load(&mut network, &weights::read(&path)?, &path.display().to_string())?;
     let plates: BTreeSet<_> = member.sites.iter().map(|&i| &store.sites()[i].id.well.plate).collect();

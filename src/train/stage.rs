@@ -102,7 +102,7 @@ impl Stage<'_, '_> {
     /// Trains from where network, optimiser and progress stand to the end.
     pub(super) fn train(mut self, network: &Network, optimizer: &mut Optimizer, mut progress: Progress) -> Result<End> {
         let mut metrics = MetricsFile::open(self.folder.root(), progress.epoch)?;
-        let mut events = EventWriter::create(self.folder.root())?;
+        let mut events = EventWriter::create(self.folder.root(), optimizer.n_steps() + 1)?;
         while progress.epoch < self.recipe.epochs && !has_stopped(self.recipe, &progress.early) {
             if let Some(reason) = self.epoch(network, optimizer, &mut progress)? {
                 return Ok(End::Stopped(progress, reason));

@@ -138,8 +138,9 @@ pub fn train(config: &TrainConfig, observer: &mut dyn Observer) -> Result<TrainR
     let plan = Plan { config, store: &store, recipe: &recipe, classes: &classes, split: &split, device };
     let stages = plan.stages()?;
     let info = plan.info()?;
-    if let Some(folder) = &folder {
-        same_run(folder, &info)?;
+    match &folder {
+        Some(folder) => same_run(folder, &info)?,
+        None => plan.rehearse(&info)?,
     }
     shim::allow_tf32(recipe.precision == Precision::Tf32);
     // Everything that could be refused has been by now; from here on there is something to keep.
@@ -170,6 +171,16 @@ pub fn train(config: &TrainConfig, observer: &mut dyn Observer) -> Result<TrainR
     }
     report.seconds = started.elapsed().as_secs_f64();
     Ok(report)
+}
+
+/// The network that a run trains.
+pub(super) fn network_spec(info: &RunInfo) -> NetworkSpec {
+    NetworkSpec {
+        architecture: info.model,
+        n_channels: info.n_channels,
+        n_classes: info.classes.len(),
+        size: info.input_size(),
+    }
 }
 
 /// Whether a run folder was begun with the same store and network.
@@ -251,6 +262,23 @@ impl Plan<'_> {
         })
     }
 
+    /// Does what the first network needs before its first step, so that what cannot work fails before anything is
+    /// written.
+    fn rehearse(&self, info: &RunInfo) -> Result<()> {
+        self.pipeline(self.recipe, self.split, info)?;
+        let mut network = Network::new(&network_spec(info), self.recipe.seed, Kind::Float, Device::Cpu)?;
+        if let Some(path) = &self.recipe.init_from {
+            weights::init_from(&mut network, Path::new(path))?;
+        }
+        Ok(())
+    }
+
+    /// What happens to the pixels of the plates that are trained and validated on.
+    fn pipeline(&self, recipe: &Recipe, split: &Split, info: &RunInfo) -> Result<Pipeline> {
+        let used = split.train.iter().chain(&split.validation).map(|&i| &self.store.sites()[i].id.well.plate);
+        Pipeline::new(recipe, self.store, &used.collect(), &info.trained, self.device)
+    }
+
     fn announce(&self, journal: &mut Journal, folder: &RunFolder, device: &str) -> Result<()> {
         let (store, split) = (self.store, self.split);
         let size = store.spec().size;
@@ -294,13 +322,7 @@ impl Plan<'_> {
         if !folder.exists() {
             folder.begin(recipe, &split.to_csv(self.store), info)?;
         }
-        let spec = NetworkSpec {
-            architecture: info.model,
-            n_channels: info.n_channels,
-            n_classes: info.classes.len(),
-            size: info.input_size(),
-        };
-        let mut network = Network::new(&spec, recipe.seed, Kind::Float, self.device)?;
+        let mut network = Network::new(&network_spec(info), recipe.seed, Kind::Float, self.device)?;
         let parameters: Vec<_> =
             network.parameters().into_iter().map(|(name, tensor)| (name.to_owned(), tensor.shallow_clone())).collect();
         let mut optimizer = Optimizer::new(recipe, &parameters);
@@ -318,8 +340,7 @@ impl Plan<'_> {
                 Progress::default()
             }
         };
-        let used = split.train.iter().chain(&split.validation).map(|&i| &self.store.sites()[i].id.well.plate);
-        let pipeline = Pipeline::new(recipe, self.store, &used.collect(), &info.trained, self.device)?;
+        let pipeline = self.pipeline(recipe, split, info)?;
         let stage = Stage {
             folder: &folder,
             recipe,
