@@ -15,14 +15,14 @@ import statistics
 import subprocess
 import time
 
-SIMULATE = "--experiments HUVEC:3,RPE:3 --test-experiments 1 --plates 2 --wells 154 --sirnas 48 --size 64".split()
-TRAIN = "--recipe demo --epochs 4 --batch 32 --device cpu".split()
+SIMULATE = "--experiments HUVEC:3,RPE:3 --test-experiments 1 --plates 2 --wells 154 --sirnas 24 --size 64".split()
+TRAIN = "--recipe demo --epochs 3 --batch 32 --device cpu".split()
 NORMALIZATIONS = ["none", "global", "site", "experiment", "experiment-controls", "plate", "plate-controls"]
 # Name in the table, flags of train.
 RUNS = [(name, ["--normalize", name]) for name in NORMALIZATIONS]
 RUNS += [
     ("plate-controls, robust", ["--normalize", "plate-controls", "--robust"]),
-    ("plate-controls, two steps", ["--normalize", "plate-controls", "--two-step", "--second-epochs", "4", "--second-lr", "5e-4"]),
+    ("plate-controls, two steps", ["--normalize", "plate-controls", "--two-step", "--second-epochs", "3", "--second-lr", "3e-4"]),
     ("global, wells at random", ["--normalize", "global", "--split", "well"]),
 ]
 

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use cellshard::cli::{self, Exit, SourceArgs, report};
 use cellshard::pack::{self, OnError, PackConfig, Partition};
 use cellshard::store::Codec;
+use cellshard::whole_file::WholeFile;
 use clap::{Parser, ValueEnum};
 
 /// Turn a tree of microscopy PNGs into checksummed tensor shards. Resumes by itself: run it again after any
@@ -61,7 +62,7 @@ fn main() -> ExitCode {
     cli::run(|| {
         let args = Args::parse();
         let config = config(&args)?;
-        let faults_file = args.faults.as_deref().map(report::create_beside).transpose()?;
+        let faults_file = args.faults.as_deref().map(WholeFile::create).transpose()?;
         let (faults, shown) = if args.dry_run {
             let (plan, faults) = pack::plan(&config)?;
             let shown = report::plan(&plan, &faults, args.json);
@@ -76,8 +77,8 @@ fn main() -> ExitCode {
             let shown = report::pack(&packed, &config.dst, args.json);
             (packed.faults, shown)
         };
-        if let (Some(file), Some(path)) = (faults_file, &args.faults) {
-            report::persist(file, path, &report::faults_csv(&faults))?;
+        if let Some(file) = faults_file {
+            file.finish_with(report::faults_csv(&faults).as_bytes())?;
         }
         cli::show(shown)?;
         let refused = config.on_error == OnError::Fail && faults.iter().any(|fault| !fault.kind.is_warning());

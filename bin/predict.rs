@@ -6,12 +6,13 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use cellshard::cli::{self, Exit, Progress, predictions};
-use cellshard::runs::{BEST_ACCURACY, BEST_LOSS, LAST, write_whole};
+use cellshard::runs::{BEST_ACCURACY, BEST_LOSS, LAST};
 use cellshard::store::Store;
 use cellshard::train::device::DeviceChoice;
 use cellshard::train::matrix::{self, MatrixFormat};
 use cellshard::train::predict::{PredictConfig, Wells, predict};
 use cellshard::train::submission::{Dialect, WellTable, to_csv};
+use cellshard::whole_file::{WholeFile, write_whole};
 use clap::{Parser, ValueEnum};
 
 /// Predict the class of every well of a store: mean probability over sites, symmetries and runs
@@ -92,7 +93,7 @@ fn body(flags: &Flags) -> anyhow::Result<Exit> {
         MatrixFormat::of(path)?;
     }
     for path in flags.out.iter().chain(&flags.probabilities).chain(&flags.embeddings) {
-        cli::report::create_beside(path)?;
+        WholeFile::create(path)?;
     }
     let config = PredictConfig {
         runs: flags.run.clone(),

@@ -7,6 +7,7 @@ use anyhow::bail;
 use cellshard::cli::{self, Exit, Progress, SourceArgs, report};
 use cellshard::store::manifest;
 use cellshard::verify::{self, Depth, StoreConfig};
+use cellshard::whole_file::WholeFile;
 use clap::Parser;
 
 /// Prove what of a store or of a raw tree of PNGs is whole: what is missing, extra, cut short or altered, down to the
@@ -53,7 +54,7 @@ fn main() -> ExitCode {
         }
         let is_store = args.manifest.is_some() || verify::is_store(&args.path);
         check_flags(&args, is_store)?;
-        let damaged_list = args.damaged_list.as_deref().map(report::create_beside).transpose()?;
+        let damaged_list = args.damaged_list.as_deref().map(WholeFile::create).transpose()?;
         let bar = Progress::new("verify", "bytes");
         let found = if is_store {
             let depth = if args.deep {
@@ -72,9 +73,9 @@ fn main() -> ExitCode {
             return verify_tree(&args);
         };
         drop(bar);
-        if let (Some(file), Some(path)) = (damaged_list, &args.damaged_list) {
+        if let Some(file) = damaged_list {
             let lines: String = found.damaged().map(|path| format!("{path}\n")).collect();
-            report::persist(file, path, &lines)?;
+            file.finish_with(lines.as_bytes())?;
         }
         cli::show(report::verify(&args.path, &found, is_store, args.json))?;
         Ok(if found.findings.is_empty() { Exit::Success } else { Exit::Faults })
@@ -103,14 +104,14 @@ fn check_flags(args: &Args, is_store: bool) -> anyhow::Result<()> {
 fn verify_tree(args: &Args) -> anyhow::Result<Exit> {
     let config = args.source.config(&args.path);
     let list = args.write.as_deref();
-    let file = list.map(report::create_beside).transpose()?;
+    let file = list.map(WholeFile::create).transpose()?;
     let bar = Progress::new("verify", "sites");
-    let temporary = file.as_ref().map(|file| file.path().to_owned());
+    let temporary = file.as_ref().map(|file| file.temporary().to_owned());
     let except: Option<Vec<&Path>> = list.map(|list| temporary.as_deref().into_iter().chain([list]).collect());
     let found = verify::verify_tree(&config, except.as_deref(), &|n| bar.set_total(n), &|n| bar.add(n))?;
     drop(bar);
-    if let (Some(file), Some(path)) = (file, list) {
-        report::persist(file, path, &manifest::format(&found.list))?;
+    if let Some(file) = file {
+        file.finish_with(manifest::format(&found.list).as_bytes())?;
     }
     cli::show(report::tree(&args.path, &found, list, args.json))?;
     let is_whole = found.faults.iter().all(|fault| fault.kind.is_warning());

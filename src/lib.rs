@@ -16,5 +16,6 @@ pub mod stats;
 pub mod store;
 pub mod train;
 pub mod verify;
+pub mod whole_file;
 
 pub use error::{Error, Result};

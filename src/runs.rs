@@ -11,14 +11,15 @@
 //! ```
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result, read_file, read_text};
 use crate::site::ImageSize;
 use crate::train::recipe::{Architecture, Recipe};
+use crate::whole_file::write_whole;
 
 /// The recipe as it was resolved.
 pub const RECIPE: &str = "recipe.toml";
@@ -175,7 +176,7 @@ impl RunFolder {
     pub fn info(&self) -> Result<RunInfo> {
         let path = self.file(INFO);
         let malformed = |found: String| Error::malformed(path.display(), "a run of format 1", found);
-        let info: RunInfo = serde_json::from_slice(&read_file(&path)?).map_err(|e| malformed(e.to_string()))?;
+        let info: RunInfo = self.read_json(INFO)?;
         let sizes = [info.input_size, info.store_size].concat();
         let plausible = sizes.iter().all(|side| (1..=ImageSize::MAX_SIDE).contains(side))
             && (1..=64).contains(&info.n_channels)
@@ -210,6 +211,15 @@ impl RunFolder {
         self.write(name, &bytes)
     }
 
+    /// Reads a JSON file.
+    ///
+    /// # Errors
+    /// If it cannot be read, or is something else.
+    pub fn read_json<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
+        let path = self.file(name);
+        serde_json::from_slice(&read_file(&path)?).map_err(|e| Error::malformed(path.display(), "what train wrote", e))
+    }
+
     /// Opens the log to append to, and keeps other processes from training here as long as it is open.
     ///
     /// # Errors
@@ -225,23 +235,4 @@ impl RunFolder {
             Err(TryLockError::Error(_)) | Ok(()) => Ok(log),
         }
     }
-}
-
-/// Writes a file whole or not at all.
-///
-/// # Errors
-/// If it cannot be written.
-pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let write = || {
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        file.write_all(bytes)?;
-        file.as_file().sync_all()?;
-        file.persist(path)?;
-        File::open(folder)?.sync_all()
-    };
-    write().map_err(Error::io(path, "write"))
 }

@@ -40,7 +40,14 @@ static PLATES: LazyLock<TempDir> = LazyLock::new(|| {
 
 /// Accuracy per well: best in validation, and on the test set by the truth.
 fn accuracies(changes: &[(&str, &str)]) -> (f64, f64) {
-    let base = [("epochs", "5"), ("batch", "32"), ("lr", "1e-3"), ("flip", "true"), ("rotate90", "true"), ("schedule", "cosine")];
+    let base = [
+        ("epochs", "5"),
+        ("batch", "32"),
+        ("lr", "1e-3"),
+        ("flip", "true"),
+        ("rotate90", "true"),
+        ("schedule", "cosine"),
+    ];
     let changes: Vec<_> = base.iter().chain(changes).map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
     let (store, run) = (PLATES.path().join("store"), tempfile::tempdir().unwrap());
     let config = TrainConfig {

@@ -3,12 +3,18 @@
 use clap::{Arg, ArgMatches, Command};
 
 use crate::train::keys::KEYS;
+use crate::train::recipe::Recipe;
 
 /// Adds a flag for every key of a recipe.
 #[must_use]
 pub fn add(command: Command) -> Command {
     command.args(KEYS.iter().map(|key| {
-        let flag = Arg::new(key.name).long(key.name).value_name(key.value).help(key.help).help_heading(key.group);
+        // Not clap's own default, which would be taken for something that was asked for.
+        let help = match Recipe::default().value(key.name) {
+            Some(default) => format!("{} [default: {default}]", key.help),
+            None => key.help.to_owned(),
+        };
+        let flag = Arg::new(key.name).long(key.name).value_name(key.value).help(help).help_heading(key.group);
         // `--flip` alone says what `--flip true` does.
         if key.value == "true|false" { flag.num_args(0..=1).default_missing_value("true") } else { flag }
     }))

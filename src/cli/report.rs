@@ -4,15 +4,12 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use anyhow::Context;
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::pack::{PackReport, Plan};
 use crate::source::fault::{Fault, FaultKind};
 use crate::verify::{Finding, Kind, Report, TreeReport};
-
-use tempfile::NamedTempFile;
 
 use super::table::{bytes, count, plural};
 
@@ -250,27 +247,6 @@ pub fn tree(path: &Path, report: &TreeReport, list: Option<&Path>, as_json: bool
     }
     let whole = report.faults.iter().all(|fault| fault.kind.is_warning());
     writeln!(out, "result     {}", if whole { "whole" } else { "not whole" })?;
-    Ok(())
-}
-
-/// Starts a file, before the long work, that takes the place of `path` when it is complete.
-///
-/// # Errors
-/// If its folder cannot be written to.
-pub fn create_beside(path: &Path) -> anyhow::Result<NamedTempFile> {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    NamedTempFile::new_in(parent).with_context(|| format!("{}: cannot create", path.display()))
-}
-
-/// Completes a file that [`create_beside`] started.
-///
-/// # Errors
-/// If it cannot be written or renamed.
-pub fn persist(mut file: NamedTempFile, path: &Path, text: &str) -> anyhow::Result<()> {
-    let place = || format!("{}: cannot write", path.display());
-    file.write_all(text.as_bytes()).with_context(place)?;
-    file.as_file().sync_all().with_context(place)?;
-    file.persist(path).with_context(place)?;
     Ok(())
 }
 

@@ -17,7 +17,7 @@ const fn key(group: &'static str, name: &'static str, value: &'static str, help:
     Key { name, value, group, help }
 }
 
-const NETWORK: &str = "Recipe: network";
+const NETWORK: &str = "Recipe (defaults hold where the recipe says nothing): network";
 const DATA: &str = "Recipe: data";
 const TRAINING: &str = "Recipe: training";
 const AUGMENTATION: &str = "Recipe: augmentation, a new choice for each site and epoch";

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use tch::Tensor;
 
 use crate::error::{Error, Result};
-use crate::runs::write_whole;
 use crate::site::WellId;
+use crate::whole_file::write_whole;
 
 use super::weights;
 

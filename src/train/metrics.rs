@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::error::{Error, Result, read_text};
-use crate::runs::write_whole;
 use crate::site::WellId;
 use crate::store::rows::SiteRow;
+use crate::whole_file::write_whole;
 
 use super::progress::Sums;
 use super::schedule::NewBest;
@@ -135,7 +135,7 @@ fn rank<T: PartialOrd>(values: &[T], i: usize) -> usize {
 /// The figures of an epoch.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct EpochMetrics {
-    /// The epoch, from 1.
+    /// The epoch, from 1; 0 is a second step's network before it is trained.
     pub epoch: u32,
     /// Optimiser steps so far.
     pub step: u64,
@@ -180,8 +180,12 @@ impl EpochMetrics {
     #[must_use]
     pub fn line(&self, best: NewBest) -> String {
         let percent = |share: f64| format!("{:.1} %", 100.0 * share);
-        let mut line =
-            format!("epoch {:>3}  loss {:.3}, accuracy {}", self.epoch, self.train_loss, percent(self.train_accuracy));
+        let mut line = match self.epoch {
+            0 => "start    ".to_owned(),
+            epoch => {
+                format!("epoch {epoch:>3}  loss {:.3}, accuracy {}", self.train_loss, percent(self.train_accuracy))
+            }
+        };
         if let Some(Validation { loss, accuracy_site, accuracy_well, top5_well, .. }) = &self.validation {
             let [site, well, top5] = [accuracy_site, accuracy_well, top5_well].map(|share| percent(*share));
             line += &format!("   validation loss {loss:.3}, sites {site}, wells {well}, top 5 {top5}");
@@ -192,25 +196,29 @@ impl EpochMetrics {
                 (false, false) => "",
             };
         }
-        line + &format!("   {:.0} sites/s, {} waiting", self.sites_per_second, percent(self.wait_share))
+        if self.epoch > 0 {
+            line += &format!("   {:.0} sites/s, {} waiting", self.sites_per_second, percent(self.wait_share));
+        }
+        line
     }
 
     /// Names and values of the figures, for CSV and TensorBoard; `None` where there is no validation set.
     #[must_use]
     pub fn scalars(&self) -> [(&'static str, Option<f64>); 11] {
         let validation = |figure: fn(&Validation) -> f64| self.validation.as_ref().map(figure);
+        let trained = |figure: f64| (self.epoch > 0).then_some(figure);
         [
-            ("lr", Some(self.lr)),
-            ("train_loss", Some(self.train_loss)),
-            ("train_accuracy", Some(self.train_accuracy)),
+            ("lr", trained(self.lr)),
+            ("train_loss", trained(self.train_loss)),
+            ("train_accuracy", trained(self.train_accuracy)),
             ("val_loss", validation(|v| v.loss)),
             ("val_accuracy_site", validation(|v| v.accuracy_site)),
             ("val_accuracy_well", validation(|v| v.accuracy_well)),
             ("val_top5_well", validation(|v| v.top5_well)),
             ("chance", Some(self.chance)),
-            ("sites_per_second", Some(self.sites_per_second)),
-            ("wait_share", Some(self.wait_share)),
-            ("seconds", Some(self.seconds)),
+            ("sites_per_second", trained(self.sites_per_second)),
+            ("wait_share", trained(self.wait_share)),
+            ("seconds", trained(self.seconds)),
         ]
     }
 }

@@ -5,6 +5,7 @@ pub mod events;
 pub mod figures;
 pub mod keys;
 pub mod metrics;
+pub mod options;
 pub mod progress;
 pub mod recipe;
 pub mod schedule;

@@ -20,7 +20,7 @@ use super::optimizer::Optimizer;
 use super::pipeline::{Moment, Pipeline};
 use super::progress::{Progress, Sums};
 use super::recipe::{Precision, Recipe};
-use super::schedule::{has_stopped, learning_rate};
+use super::schedule::{NewBest, has_stopped, learning_rate};
 use super::shim;
 use super::split::{ClassMap, Split};
 use super::stop::Stop;
@@ -42,6 +42,8 @@ pub(super) struct Stage<'a, 'o> {
     /// Optimiser steps of this process so far, over all stages.
     pub(super) n_steps: &'a mut u64,
     pub(super) journal: &'a mut Journal<'o>,
+    /// Whether the network's first weights count as an epoch, number 0.
+    pub(super) counts_start: bool,
     /// What stands before each line: the cell type of a second step.
     pub(super) what: &'a str,
 }
@@ -103,20 +105,27 @@ impl Stage<'_, '_> {
     pub(super) fn train(mut self, network: &Network, optimizer: &mut Optimizer, mut progress: Progress) -> Result<End> {
         let mut metrics = MetricsFile::open(self.folder.root(), progress.epoch)?;
         let mut events = EventWriter::create(self.folder.root(), optimizer.n_steps() + 1)?;
+        if self.counts_start && progress == Progress::default() {
+            // A network that was trained before is the first candidate: what follows need not be better.
+            let Some(row) = self.evaluate(network, optimizer, &progress, 0)? else {
+                return Ok(End::Stopped(progress, self.stop.reason(*self.n_steps).unwrap_or("told to stop")));
+            };
+            let best = self.keep_best(network, &mut progress, &row)?;
+            metrics.append(&row)?;
+            self.journal.line(&format!("{}{}", self.what, row.line(best)))?;
+            checkpoint::save(self.folder, network, optimizer, &progress)?;
+        }
         while progress.epoch < self.recipe.epochs && !has_stopped(self.recipe, &progress.early) {
             if let Some(reason) = self.epoch(network, optimizer, &mut progress)? {
                 return Ok(End::Stopped(progress, reason));
             }
-            let Some(row) = self.evaluate(network, optimizer, &progress)? else {
+            let Some(row) = self.evaluate(network, optimizer, &progress, progress.epoch + 1)? else {
                 // The epoch's steps are done; resuming goes on with its evaluation.
                 checkpoint::save(self.folder, network, optimizer, &progress)?;
                 return Ok(End::Stopped(progress, self.stop.reason(*self.n_steps).unwrap_or("told to stop")));
             };
-            let best = progress.early.observe(&row);
-            let files = [(best.loss, BEST_LOSS), (best.accuracy, BEST_ACCURACY), (true, LAST)];
-            for (_, name) in files.into_iter().filter(|(wanted, _)| *wanted) {
-                checkpoint::save_network(self.folder, name, network, row.epoch)?;
-            }
+            let best = self.keep_best(network, &mut progress, &row)?;
+            checkpoint::save_network(self.folder, LAST, network, row.epoch)?;
             metrics.append(&row)?;
             events.append(&row)?;
             self.journal.line(&format!("{}{}", self.what, row.line(best)))?;
@@ -125,6 +134,16 @@ impl Stage<'_, '_> {
             checkpoint::save(self.folder, network, optimizer, &progress)?;
         }
         Ok(End::Finished(progress))
+    }
+
+    /// Keeps the network where an epoch is the best so far.
+    fn keep_best(&self, network: &Network, progress: &mut Progress, row: &EpochMetrics) -> Result<NewBest> {
+        let best = progress.early.observe(row);
+        for (_, name) in [(best.loss, BEST_LOSS), (best.accuracy, BEST_ACCURACY)].iter().filter(|(is_best, _)| *is_best)
+        {
+            checkpoint::save_network(self.folder, name, network, row.epoch)?;
+        }
+        Ok(best)
     }
 
     /// Optimiser steps of an epoch: whole ones, all of the same size.
@@ -238,6 +257,7 @@ impl Stage<'_, '_> {
         network: &Network,
         optimizer: &Optimizer,
         progress: &Progress,
+        epoch: u32,
     ) -> Result<Option<EpochMetrics>> {
         let recipe = self.recipe;
         let classifier = Classifier { network, pipeline: self.pipeline, precision: recipe.precision, n_symmetries: 1 };
@@ -254,10 +274,10 @@ impl Stage<'_, '_> {
                 return Ok(None);
             }
         }
-        let last_step = (u64::from(progress.epoch) + 1) * self.steps_per_epoch() - 1;
+        let last_step = (u64::from(epoch) * self.steps_per_epoch()).saturating_sub(1);
         let lr = learning_rate(recipe, last_step, self.steps_per_epoch());
         Ok(Some(EpochMetrics::new(
-            progress.epoch + 1,
+            epoch,
             optimizer.n_steps(),
             lr,
             &progress.sums,

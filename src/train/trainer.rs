@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tch::{Device, Kind};
 
 use crate::error::{Error, Result};
@@ -96,7 +96,7 @@ pub struct TrainReport {
 }
 
 /// What came of one network.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Summary {
     /// The cell type of the second of two steps; none otherwise.
     pub cell_type: Option<String>,
@@ -319,6 +319,9 @@ impl Plan<'_> {
     ) -> Result<(Option<&'static str>, Summary)> {
         let StagePlan { cell_type, recipe, split } = stage;
         let folder = cell_type.as_ref().map_or_else(|| root.clone(), |name| root.of_cell_type(name));
+        if folder.is_finished() {
+            return Ok((None, folder.read_json(SUMMARY)?));
+        }
         if !folder.exists() {
             folder.begin(recipe, &split.to_csv(self.store), info)?;
         }
@@ -330,9 +333,7 @@ impl Plan<'_> {
         let progress = match checkpoint::load(&folder, &mut network, &mut optimizer)? {
             Some(progress) => {
                 let at = format!("epoch {}, step {}", progress.epoch + 1, progress.step);
-                if !folder.is_finished() {
-                    journal.line(&format!("resume     {what}{at}"))?;
-                }
+                journal.line(&format!("resume     {what}{at}"))?;
                 progress
             }
             None => {
@@ -353,6 +354,7 @@ impl Plan<'_> {
             checkpoint_every: self.config.checkpoint_every,
             n_steps,
             journal,
+            counts_start: cell_type.is_some(),
             what: &what,
         };
         let (progress, stopped) = match stage.train(&network, &mut optimizer, progress)? {

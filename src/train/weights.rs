@@ -6,9 +6,8 @@ mod pretrained;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
@@ -18,6 +17,7 @@ use tch::{Kind, TchError, Tensor};
 pub use self::pretrained::{InitReport, init_from};
 use super::models::Network;
 use crate::error::{Error, Result};
+use crate::whole_file::WholeFile;
 
 /// The largest header that the format allows.
 const LARGEST_HEADER: u64 = 100_000_000;
@@ -71,10 +71,7 @@ pub fn save(path: &Path, tensors: &[(&str, &Tensor)], metadata: &BTreeMap<String
     // Wide numbers first, so that every tensor begins at a multiple of its numbers' width.
     sorted.sort_by_key(|(_, _, dtype)| std::cmp::Reverse(dtype.bitsize()));
 
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // Temporary files are private by default, but this one is to end as an ordinary file.
-    let file = tempfile::Builder::new().permissions(Permissions::from_mode(0o666)).tempfile_in(folder);
-    let file = file.map_err(Error::io(path, "create"))?;
+    let file = WholeFile::create(path)?;
     let mut out = BufWriter::with_capacity(1 << 20, file.as_file());
     write_header(&mut out, &sorted, metadata).map_err(Error::io(path, "write"))?;
     for (name, tensor, dtype) in &sorted {
@@ -85,9 +82,7 @@ pub fn save(path: &Path, tensors: &[(&str, &Tensor)], metadata: &BTreeMap<String
     }
     out.flush().map_err(Error::io(path, "write"))?;
     drop(out);
-    file.as_file().sync_all().map_err(Error::io(path, "sync"))?;
-    file.persist(path).map_err(|e| e.error).map_err(Error::io(path, "rename into place"))?;
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(Error::io(folder, "sync"))
+    file.finish()
 }
 
 /// The length and the JSON of the header. Not by the crate's writer, which gives metadata in no order.

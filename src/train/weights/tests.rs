@@ -1,4 +1,6 @@
 use super::*;
+use std::os::unix::fs::PermissionsExt;
+
 use crate::site::ImageSize;
 use crate::train::models::{Mode, NetworkSpec};
 use crate::train::recipe::Architecture;
