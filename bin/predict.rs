@@ -6,8 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use cellshard::cli::{self, Exit, Progress, predictions};
-use cellshard::runs::{BEST_ACCURACY, BEST_LOSS, LAST};
-use cellshard::store::Store;
+use cellshard::runs::{BEST_ACCURACY, BEST_LOSS, INFO, LAST, RunFolder};
 use cellshard::train::device::DeviceChoice;
 use cellshard::train::matrix::{self, MatrixFormat};
 use cellshard::train::predict::{PredictConfig, Wells, predict};
@@ -84,9 +83,10 @@ fn main() -> ExitCode {
 }
 
 fn body(flags: &Flags) -> anyhow::Result<Exit> {
-    let store = Store::open(&flags.shards)?;
+    let run = RunFolder::open(&flags.run[0])?;
+    let classes = run.info()?.classes(&run.file(INFO).display().to_string())?;
     // Files are read, and outputs tried, before the long work starts.
-    let table = |path: &PathBuf| WellTable::read(path, store.classes());
+    let table = |path: &PathBuf| WellTable::read(path, &classes);
     let like = flags.like.as_ref().map(table).transpose()?;
     let truth = flags.truth.as_ref().map(table).transpose()?;
     for path in flags.probabilities.iter().chain(&flags.embeddings) {
@@ -125,8 +125,8 @@ fn body(flags: &Flags) -> anyhow::Result<Exit> {
     }
     if let Some(path) = &flags.out {
         let rows: Vec<_> = found.wells.iter().cloned().zip((0..found.wells.len()).map(|i| found.best(i))).collect();
-        let dialect = like.map_or_else(|| Dialect::of(store.classes()), |like| like.dialect);
-        write_whole(path, to_csv(&rows, dialect, store.classes())?.as_bytes())?;
+        let dialect = like.map_or_else(|| Dialect::of(&classes), |like| like.dialect);
+        write_whole(path, to_csv(&rows, dialect, &classes)?.as_bytes())?;
     }
     if let Some(path) = &flags.probabilities {
         matrix::write(path, "probabilities", &found.wells, &found.probabilities)?;

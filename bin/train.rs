@@ -107,7 +107,7 @@ fn body() -> anyhow::Result<Exit> {
         checkpoint_every: flags.checkpoint_every,
         stop: Stop {
             asked: stop_on_signals()?,
-            deadline: flags.time_limit.map(|limit| started + limit),
+            deadline: flags.time_limit.and_then(|limit| started.checked_add(limit)),
             after_steps: flags.max_steps,
         },
         ..TrainConfig::new(&flags.shards, &name, recipe.with(&changes)?)

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::classes::{Class, Classes};
 use crate::error::{Error, Result, read_file, read_text};
 use crate::site::ImageSize;
 use crate::train::recipe::{Architecture, Recipe};
@@ -49,23 +50,48 @@ pub struct RunInfo {
     pub producer: String,
     /// The network.
     pub model: Architecture,
-    /// Channels of an image.
-    pub n_channels: usize,
+    /// The names of an image's channels.
+    pub channels: Vec<String>,
     /// Rows and columns of an image as the network gets it, after crop and resize; those of the store as it is.
     pub input_size: [u32; 2],
     /// Rows and columns of an image in the store.
     pub store_size: [u32; 2],
-    /// The class number of each output, in order; treatments first.
-    pub classes: Vec<u32>,
+    /// The class of each output, in order; treatments first.
+    pub classes: Vec<RunClass>,
     /// How many of them are treatments.
     pub n_treatments: usize,
     /// SHA-256 of the store's SHA256SUMS.
     pub store_sha256: String,
-    /// `[centre, spread]` of each channel over all sites that are trained on, in grey levels.
+    /// The cell type that this is the second step of, and then the folder above is the run.
+    pub second_step_of: Option<String>,
+    /// `[centre, spread]` of each channel over all wells of the plates that are trained on, in grey levels.
     pub trained: Vec<[f32; 2]>,
 }
 
+/// A class that a network tells.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunClass {
+    /// Its number.
+    pub class: u32,
+    /// The siRNA as the source of the store names it.
+    pub sirna: String,
+    /// What wells of it are: `treatment`, `positive_control`, `negative_control`.
+    pub well_type: String,
+}
+
 impl RunInfo {
+    /// The classes as a table; `place` names the run in errors.
+    ///
+    /// # Errors
+    /// If numbers or siRNAs come twice, or a kind of wells is not known.
+    pub fn classes(&self, place: &str) -> Result<Classes> {
+        let class = |row: &RunClass| {
+            let population = row.well_type.parse().map_err(|e| Error::malformed(place, "a class", e))?;
+            Ok(Class { class: row.class, sirna: row.sirna.clone(), population })
+        };
+        Classes::numbered(self.classes.iter().map(class).collect::<Result<Vec<_>>>()?, place)
+    }
+
     /// Size of an image as the network gets it.
     #[must_use]
     pub fn input_size(&self) -> ImageSize {
@@ -88,9 +114,12 @@ impl RunFolder {
         if let Some(root) = root {
             fs::create_dir_all(root).map_err(Error::io(root, "create"))?;
             let mut entries = fs::read_dir(root).map_err(Error::io(root, "list"))?;
-            if entries.next().is_some() {
-                let expected = "a new or empty folder (or --resume, to go on with a run)";
-                return Err(Error::refused(format!("--run {}", root.display()), expected, "a folder with files"));
+            // Whoever makes the log is the one to train here, should two begin at once.
+            let log = root.join(LOG);
+            let is_ours = entries.next().is_none() && File::create_new(&log).is_ok();
+            if !is_ours {
+                let expected = "a new or empty folder that can be written (or --resume, to go on with a run)";
+                return Err(Error::refused(format!("--run {}", root.display()), expected, "another"));
             }
             return Ok(Self { root: root.to_owned() });
         }
@@ -179,10 +208,10 @@ impl RunFolder {
         let info: RunInfo = self.read_json(INFO)?;
         let sizes = [info.input_size, info.store_size].concat();
         let plausible = sizes.iter().all(|side| (1..=ImageSize::MAX_SIDE).contains(side))
-            && (1..=64).contains(&info.n_channels)
+            && (1..=64).contains(&info.channels.len())
             && (2..=1_000_000).contains(&info.classes.len())
             && info.n_treatments <= info.classes.len()
-            && info.trained.len() == info.n_channels;
+            && info.trained.len() == info.channels.len();
         match info.format {
             1 if plausible => Ok(info),
             1 => Err(malformed("sizes or classes that contradict each other".to_owned())),

@@ -107,7 +107,20 @@ fn a_lost_shard_is_an_error() {
     let fixture = packed(Codec::Raw);
     fs::remove_file(fixture.store().join("pixels.zarr/HEPG2-01/Plate1/c/0/0/0/0")).unwrap();
     let reader = open(&fixture.store(), Io::Mmap, Verify::First);
-    assert!(reader.read(0, &mut vec![0; reader.site_bytes()]).is_err());
+    let error = reader.read(0, &mut vec![0; reader.site_bytes()]).unwrap_err();
+    assert!(error.is_data_fault() && error.to_string().contains("site HEPG2-01_1_B02_1"), "{error}");
+}
+
+#[test]
+fn a_panic_of_a_thread_reaches_the_caller() {
+    let fixture = packed(Codec::Raw);
+    let reader = Arc::new(open(&fixture.store(), Io::Mmap, Verify::First));
+    let buffers = vec![vec![0; 4 * reader.site_bytes()]; 2];
+    // There is no site of this number.
+    let mut feed = Feed::start(&reader, buffers, 2, |sites: &mut Vec<usize>| sites.push(usize::MAX)).unwrap();
+    assert!(feed.next_batch().err().unwrap().to_string().contains("panicked"));
+    let mut feed = Feed::start(&reader, vec![vec![0; 9]], 2, |_: &mut Vec<usize>| panic!("no plan")).unwrap();
+    assert!(feed.next_batch().err().unwrap().to_string().contains("panicked"));
 }
 
 #[test]

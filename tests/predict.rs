@@ -27,7 +27,7 @@ static RUNS: LazyLock<TempDir> = LazyLock::new(|| {
     let config = Config {
         cell_types: vec![cell_type("HUVEC"), cell_type("RPE")],
         n_test_experiments: 1,
-        n_plates: 1,
+        n_plates: 2,
         n_wells: 24,
         n_sirnas: 6,
         size: 32,
@@ -162,6 +162,49 @@ fn the_validation_wells_score_as_they_did_in_training() {
     let column = header.iter().position(|name| *name == "val_accuracy_well").unwrap();
     let last: f64 = metrics.lines().last().unwrap().split(',').nth(column).unwrap().parse().unwrap();
     assert!((right as f64 / found.wells.len() as f64 - last).abs() < 1e-9);
+}
+
+#[test]
+fn a_wells_prediction_does_not_depend_on_which_others_are_asked_for() {
+    for run in ["one", "two"] {
+        let all = predicted(&config(run));
+        for i in [0, all.wells.len() / 2, all.wells.len() - 1] {
+            let alone = predicted(&PredictConfig { wells: Wells::Listed(vec![all.wells[i].clone()]), ..config(run) });
+            let difference = |(a, b): (&f32, &f32)| (a - b).abs();
+            let largest = all.probabilities[i].iter().zip(&alone.probabilities[0]).map(difference).fold(0.0, f32::max);
+            assert!(largest < 1e-5, "{run} {} {largest}", all.wells[i]);
+        }
+    }
+}
+
+#[test]
+fn a_store_that_means_other_sirnas_by_its_classes_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let copy = dir.path().join("copy");
+    for (name, bytes) in common::contents(&path("store")) {
+        fs::create_dir_all(copy.join(&name).parent().unwrap()).unwrap();
+        fs::write(copy.join(name), bytes).unwrap();
+    }
+    let classes = fs::read_to_string(copy.join("classes.csv")).unwrap();
+    let first = classes.lines().nth(1).unwrap().to_owned();
+    let other = first.replace("sirna_", "sirna_9");
+    fs::write(copy.join("classes.csv"), classes.replace(&first, &other)).unwrap();
+    let error = predict(&PredictConfig { shards: copy, ..config("one") }, &|_| {}).unwrap_err().to_string();
+    assert!(error.contains("classes.csv: class 0") && error.contains("as the run has it"), "{error}");
+}
+
+#[test]
+fn a_second_step_that_is_not_over_is_told_of() {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, bytes) in common::contents(&path("two")) {
+        fs::create_dir_all(dir.path().join(&name).parent().unwrap()).unwrap();
+        fs::write(dir.path().join(name), bytes).unwrap();
+    }
+    let config = PredictConfig { runs: vec![dir.path().to_owned()], ..config("two") };
+    assert!(predict(&config, &|_| {}).is_ok());
+    fs::remove_file(dir.path().join("RPE/summary.json")).unwrap();
+    let error = predict(&config, &|_| {}).unwrap_err().to_string();
+    assert!(error.contains("RPE") && error.contains("--resume"), "{error}");
 }
 
 #[test]

@@ -110,18 +110,20 @@ fn a_run_interrupted_at_random_steps_ends_with_the_same_bits() {
         let mut n_interruptions = 0;
         loop {
             // One to four steps further each time, at steps that the seed chooses.
-            first.stop = Stop { after_steps: Some(1 + mix(i as u64 ^ (n_interruptions << 8)) % 4), ..Stop::default() };
+            first.stop = Stop { after_steps: Some(1 + mix(i as u64 ^ (n_interruptions << 8)) % 2), ..Stop::default() };
             if run(&first).stopped.is_none() {
                 break;
             }
             n_interruptions += 1;
             first.resume = true;
         }
-        assert!(n_interruptions >= 5, "{n_interruptions} interruptions");
-        for name in [LAST, BEST_ACCURACY, RESUME] {
+        assert!(n_interruptions >= 10, "{n_interruptions} interruptions");
+        let second = ["HUVEC/last.safetensors", "RPE/last.safetensors", "RPE/best-accuracy.safetensors"];
+        let names = [LAST, BEST_ACCURACY, RESUME, "metrics-groups.csv"];
+        for name in names.iter().chain(second.iter().filter(|_| i == 2)) {
             let (a, b) = (fs::read(whole.join(name)).unwrap(), fs::read(parts.join(name)).unwrap());
             let differing = a.iter().zip(&b).filter(|(a, b)| a != b).count();
-            let header = |bytes: &[u8]| String::from_utf8_lossy(&bytes[8..600]).into_owned();
+            let header = |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(600)]).into_owned();
             assert!(a == b, "{name} ({i}): {differing} bytes differ\n{}\n{}", header(&a), header(&b));
         }
     }
@@ -350,4 +352,108 @@ fn a_run_that_is_over_is_left_as_it_is() {
     for name in [LAST, BEST_ACCURACY, RESUME, "metrics.csv", "steps.csv", "recipe.toml", "split.csv"] {
         assert!(contents(&run_folder)[name] == before[name], "{name}");
     }
+}
+
+#[test]
+fn lost_shards_are_left_out_named_and_counted_and_no_epoch_passes_without_data() {
+    let dir = tempfile::tempdir().unwrap();
+    let copy = copy_of_store(dir.path());
+    let lost = ["HUVEC-01/Plate1/c/1/0/0/0", "RPE-02/Plate1/c/2/0/0/0", "HUVEC-02/Plate1/c/3/0/0/0"];
+    for shard in lost {
+        fs::remove_file(copy.join("pixels.zarr").join(shard)).unwrap();
+    }
+    // Batches of two sites, of which one or none is often left.
+    let changes = [("batch", "2"), ("split", "well"), ("validation-share", "0.3"), ("epochs", "2")];
+    let strict = TrainConfig { shards: copy.clone(), ..config(&dir.path().join("strict"), recipe(&changes)) };
+    let error = train(&strict, &mut ()).unwrap_err();
+    assert!(
+        error.is_data_fault() && error.to_string().contains("no file") && error.to_string().contains("site "),
+        "{error}"
+    );
+    let root = dir.path().join("run");
+    let skipping = TrainConfig { skip_damaged: true, ..TrainConfig { run: Some(root.clone()), ..strict } };
+    let report = run(&skipping);
+    let log = fs::read_to_string(root.join("train.log")).unwrap();
+    let named = log.lines().filter(|line| line.contains("left out ") && line.contains("site ")).count();
+    let store = Store::open(&copy).unwrap();
+    let is_lost = |i: &&usize| {
+        let row = &store.sites()[**i];
+        lost.contains(&format!("{}/c/{}/0/0/0", row.id.well.plate, row.row / 8).as_str())
+    };
+    let split = cellshard::train::split::Split::read(&RunFolder::open(&root).unwrap(), &store).unwrap();
+    let n_validation = split.validation.iter().filter(is_lost).count();
+    let n_lost = split.train.iter().filter(is_lost).count() + n_validation;
+    // The last site of an odd number is in no batch of some epochs.
+    assert!((n_lost - 1..=n_lost).contains(&named) && n_validation > 0, "{named} of {n_lost}");
+    assert!(report.n_skipped >= 2 * named as u64 - 2, "{}", report.n_skipped);
+    // Steps are numbered without gaps, as the optimiser took them.
+    let steps = fs::read_to_string(root.join("steps.csv")).unwrap();
+    let numbers: Vec<u64> =
+        steps.lines().skip(1).map(|line| line.split(',').next().unwrap().parse().unwrap()).collect();
+    assert!(numbers.iter().copied().eq(1..=numbers.len() as u64) && numbers.len() > 20, "{numbers:?}");
+    // With nothing left there is an error, and no network.
+    fs::remove_dir_all(copy.join("pixels.zarr/HUVEC-01/Plate1/c")).unwrap();
+    fs::remove_dir_all(copy.join("pixels.zarr/HUVEC-02/Plate1/c")).unwrap();
+    fs::remove_dir_all(copy.join("pixels.zarr/RPE-01/Plate1/c")).unwrap();
+    fs::remove_dir_all(copy.join("pixels.zarr/RPE-02/Plate1/c")).unwrap();
+    let none = TrainConfig { run: Some(dir.path().join("none")), ..skipping };
+    let error = train(&none, &mut ()).unwrap_err();
+    assert!(error.is_data_fault() && error.to_string().contains("whole sites to train on"), "{error}");
+    assert!(!dir.path().join("none").join(BEST_ACCURACY).exists());
+}
+
+#[test]
+fn a_time_limit_shorter_than_an_evaluation_still_gets_past_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = config(&dir.path().join("run"), recipe(&[("model", "base-cnn")]));
+    config.stop.deadline = Some(std::time::Instant::now());
+    let mut n_stops = 0;
+    while run(&config).stopped.is_some() {
+        n_stops += 1;
+        config.resume = true;
+        assert!(n_stops < 60, "it goes on for ever");
+    }
+}
+
+#[test]
+fn a_treatment_with_the_class_of_a_control_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let copy = copy_of_store(dir.path());
+    let metadata = fs::read_to_string(copy.join("metadata.csv")).unwrap();
+    fs::write(copy.join("metadata.csv"), metadata.replace(",treatment,3,3,", ",treatment,36,36,")).unwrap();
+    for controls in ["none", "all"] {
+        let recipe = recipe(&[("controls", controls)]);
+        let config = TrainConfig { shards: copy.clone(), ..config(&dir.path().join("run"), recipe) };
+        let error = refused(&config);
+        assert!(error.contains("the class of a treatment") && error.contains("36"), "{error}");
+    }
+}
+
+#[test]
+fn weights_that_are_not_finite_are_never_saved() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("run");
+    let changes = [("lr", "1000"), ("optimizer", "sgd"), ("split", "none"), ("epochs", "40"), ("schedule", "constant")];
+    let config = TrainConfig { checkpoint_every: std::time::Duration::ZERO, ..config(&root, recipe(&changes)) };
+    let error = train(&config, &mut ()).unwrap_err().to_string();
+    assert!(error.contains("finite"), "{error}");
+    for name in [RESUME, LAST, BEST_ACCURACY] {
+        let path = root.join(name);
+        if path.exists() {
+            let weights = cellshard::train::weights::read(&path).unwrap();
+            assert!(weights.tensors.iter().all(|(_, tensor)| tensor.isfinite().all().int64_value(&[]) == 1), "{name}");
+        }
+    }
+}
+
+#[test]
+fn the_folder_of_a_second_step_is_not_taken_for_a_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("run");
+    let mut config = config(&root, recipe(&[("two-step", "true"), ("model", "base-cnn"), ("epochs", "1")]));
+    run(&config);
+    (config.resume, config.run) = (true, Some(root.join("HUVEC")));
+    let error = train(&config, &mut ()).unwrap_err().to_string();
+    assert!(error.contains("the run folder above"), "{error}");
+    assert!(!root.join("HUVEC/HUVEC").exists());
 }

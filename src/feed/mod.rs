@@ -22,6 +22,7 @@ mod order;
 mod reader;
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -48,7 +49,8 @@ pub struct Batch<B> {
 
 /// Batches in order, filled ahead. As many as there are buffers are under way; memory does not grow.
 pub struct Feed<B> {
-    filled: Receiver<(u64, Batch<B>)>,
+    /// Batches with their number; nothing where a thread panicked over one.
+    filled: Receiver<(u64, Option<Batch<B>>)>,
     free: Option<Sender<Batch<B>>>,
     /// Batches that came before their turn.
     early: BTreeMap<u64, Batch<B>>,
@@ -100,8 +102,10 @@ impl<B: AsMut<[u8]> + Send + 'static> Feed<B> {
             let (reader, pool, turn, filled_in) = (reader.clone(), pool.clone(), turn.clone(), filled_in.clone());
             let work = move || {
                 while let Some((number, mut batch)) = take_turn(&turn) {
-                    pool.install(|| fill(&reader, &mut batch));
-                    if filled_in.send((number, batch)).is_err() {
+                    let fill = || pool.install(|| fill(&reader, &mut batch));
+                    // Caught, so that the caller hears of it instead of waiting for a batch that never comes.
+                    let whole = catch_unwind(AssertUnwindSafe(fill)).is_ok();
+                    if filled_in.send((number, whole.then_some(batch))).is_err() || !whole {
                         return;
                     }
                 }
@@ -124,12 +128,14 @@ impl<B: AsMut<[u8]> + Send + 'static> Feed<B> {
                 return Ok(Some(batch));
             }
             match self.filled.recv() {
-                Ok((number, batch)) => {
+                Ok((number, Some(batch))) => {
                     self.early.insert(number, batch);
                 }
-                // All threads have ended: at the end of the batches, or by a panic.
+                // All threads have ended: at the end of the batches, or because `next_batch` panicked.
                 Err(_) if self.threads.drain(..).map(JoinHandle::join).all(|end| end.is_ok()) => return Ok(None),
-                Err(_) => return Err(Error::refused("feed", "threads that go on", "one that panicked")),
+                Ok((_, None)) | Err(_) => {
+                    return Err(Error::refused("feed", "threads that go on", "one that panicked"));
+                }
             }
         }
     }

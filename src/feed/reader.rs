@@ -138,7 +138,13 @@ impl Reader {
         if let Some(open) = lazy.open.get() {
             return Ok(open);
         }
-        let shard = self.store.shard(&lazy.plate, lazy.shard)?;
+        let shard = self.store.shard(&lazy.plate, lazy.shard).map_err(|error| match error {
+            // A shard that is gone is a fault of the data; one that cannot be read is one of the machine.
+            Error::Io { path, source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+                Error::malformed(path.display(), "a shard", "no file")
+            }
+            other => other,
+        })?;
         let open = match self.io {
             Io::Mmap => OpenShard::Mapped(shard.map()?),
             Io::Pread => OpenShard::File(shard),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tch::{Device, Kind, Tensor};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::feed::{Feed, Reader};
 use crate::site::PlateId;
 use crate::store::Store;
@@ -62,10 +62,11 @@ impl Sites {
         batch: usize,
         device: Device,
     ) -> Result<Batches> {
+        let batch = batch.min(self.reader.store().sites().len()).max(1);
         let buffers = vec![vec![0; batch * self.reader.site_bytes()]; N_BUFFERS];
         let next = move |sites: &mut Vec<usize>| sites.extend(order.by_ref().take(batch));
         let feed = Feed::start(&self.reader, buffers, self.n_threads, next)?;
-        Ok(Batches { sites: self.clone(), feed, device, waited: Duration::ZERO, n_skipped: 0 })
+        Ok(Batches { sites: self.clone(), feed, device, waited: Duration::ZERO, skipped: Vec::new() })
     }
 }
 
@@ -87,52 +88,49 @@ pub struct Batches {
     feed: Feed<Vec<u8>>,
     device: Device,
     waited: Duration,
-    n_skipped: u64,
+    skipped: Vec<(usize, Error)>,
 }
 
 impl Batches {
-    /// The next batch that has a whole site; `None` after the last.
+    /// The next batch without its damaged sites (which may leave none); `None` after the last.
     ///
     /// # Errors
-    /// If a site is damaged and damaged sites are not to be skipped; the error names it.
+    /// If a site is damaged and damaged sites are not to be skipped, or if one cannot be read for another reason; the
+    /// error names it.
     ///
     /// # Panics
     /// Never: the size of what is in memory is a number of libtorch's.
     pub fn next_batch(&mut self) -> Result<Option<DeviceBatch>> {
-        loop {
-            let start = Instant::now();
-            let batch = self.feed.next_batch()?;
-            self.waited += start.elapsed();
-            let Some(mut batch) = batch else { return Ok(None) };
-            if !self.sites.skip_damaged && !batch.faults.is_empty() {
-                return Err(batch.faults.swap_remove(0).1);
+        let start = Instant::now();
+        let batch = self.feed.next_batch()?;
+        self.waited += start.elapsed();
+        let Some(mut batch) = batch else { return Ok(None) };
+        let mut whole: Vec<usize> = (0..batch.sites.len()).collect();
+        for (position, error) in batch.faults.drain(..) {
+            if !self.sites.skip_damaged || !error.is_data_fault() {
+                return Err(error);
             }
-            self.n_skipped += batch.faults.len() as u64;
-            let whole: Vec<usize> =
-                (0..batch.sites.len()).filter(|i| batch.faults.iter().all(|(bad, _)| bad != i)).collect();
-            if whole.is_empty() {
-                self.feed.give_back(batch);
-                continue;
-            }
-            let image = self.sites.reader.store().spec();
-            let (height, width) = (image.size.height as usize, image.size.width as usize);
-            let shape = [batch.sites.len(), image.channels.len(), height, width];
-            let shape = shape.map(|n| i64::try_from(n).expect("a size that fits into memory"));
-            let bytes = batch.sites.len() * self.sites.reader.site_bytes();
-            let mut raw = Tensor::from_data_size(&batch.pixels[..bytes], &shape, Kind::Uint8).to_device(self.device);
-            if whole.len() < batch.sites.len() {
-                let keep: Vec<i64> = whole.iter().map(|&i| i as i64).collect();
-                raw = raw.index_select(0, &Tensor::from_slice(&keep).to_device(self.device));
-            }
-            let sites: Vec<usize> = whole.iter().map(|&i| batch.sites[i]).collect();
-            self.feed.give_back(batch);
-            let on_device = |values: &[i64]| {
-                let values: Vec<i64> = sites.iter().map(|&site| values[site]).collect();
-                Tensor::from_slice(&values).to_device(self.device)
-            };
-            let (plates, labels) = (on_device(&self.sites.plates), on_device(&self.sites.outputs));
-            return Ok(Some(DeviceBatch { raw, plates, labels, sites }));
+            whole.retain(|&i| i != position);
+            self.skipped.push((batch.sites[position], error));
         }
+        let image = self.sites.reader.store().spec();
+        let (height, width) = (image.size.height as usize, image.size.width as usize);
+        let shape = [batch.sites.len(), image.channels.len(), height, width];
+        let shape = shape.map(|n| i64::try_from(n).expect("a size that fits into memory"));
+        let bytes = batch.sites.len() * self.sites.reader.site_bytes();
+        let mut raw = Tensor::from_data_size(&batch.pixels[..bytes], &shape, Kind::Uint8).to_device(self.device);
+        if whole.len() < batch.sites.len() {
+            let keep: Vec<i64> = whole.iter().map(|&i| i as i64).collect();
+            raw = raw.index_select(0, &Tensor::from_slice(&keep).to_device(self.device));
+        }
+        let sites: Vec<usize> = whole.iter().map(|&i| batch.sites[i]).collect();
+        self.feed.give_back(batch);
+        let on_device = |values: &[i64]| {
+            let values: Vec<i64> = sites.iter().map(|&site| values[site]).collect();
+            Tensor::from_slice(&values).to_device(self.device)
+        };
+        let (plates, labels) = (on_device(&self.sites.plates), on_device(&self.sites.outputs));
+        Ok(Some(DeviceBatch { raw, plates, labels, sites }))
     }
 
     /// What is read from.
@@ -147,9 +145,8 @@ impl Batches {
         self.waited
     }
 
-    /// Damaged sites that were left out.
-    #[must_use]
-    pub fn n_skipped(&self) -> u64 {
-        self.n_skipped
+    /// Damaged sites that were left out since this was last asked, each with what is wrong with it.
+    pub fn take_skipped(&mut self) -> Vec<(usize, Error)> {
+        std::mem::take(&mut self.skipped)
     }
 }

@@ -42,6 +42,10 @@ impl Classifier<'_> {
     /// If data is damaged, or an answer is not finite.
     pub(super) fn next_answer(&self, batches: &mut Batches, embeddings: bool) -> Result<Option<Answer>> {
         let Some(DeviceBatch { raw, plates, labels, sites }) = batches.next_batch()? else { return Ok(None) };
+        if sites.is_empty() {
+            let embeddings = embeddings.then(Vec::new);
+            return Ok(Some(Answer { sites, probabilities: Vec::new(), losses: Vec::new(), embeddings }));
+        }
         let (probabilities, features) = tch::no_grad(|| -> Result<_> {
             let images = self.pipeline.evaluate(&raw, &plates);
             let mut probabilities: Option<Tensor> = None;

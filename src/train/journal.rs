@@ -1,5 +1,6 @@
 //! What a run says while it trains: every line into its log, and to whoever watches.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -27,11 +28,12 @@ pub(super) struct Journal<'a> {
     file: File,
     folder: RunFolder,
     observer: &'a mut dyn Observer,
+    skipped: BTreeSet<usize>,
 }
 
 impl<'a> Journal<'a> {
     pub(super) fn open(folder: &RunFolder, observer: &'a mut dyn Observer) -> Result<Self> {
-        Ok(Self { file: folder.open_log()?, folder: folder.clone(), observer })
+        Ok(Self { file: folder.open_log()?, folder: folder.clone(), observer, skipped: BTreeSet::new() })
     }
 
     /// Writes a line to the log, with the time, and shows it.
@@ -47,6 +49,11 @@ impl<'a> Journal<'a> {
     /// Tells which sites are trained on; nothing is logged.
     pub(super) fn fed(&mut self, sites: &[usize]) {
         self.observer.fed(sites);
+    }
+
+    /// Logs a damaged site that was left out, the first time that this process meets it.
+    pub(super) fn skipped(&mut self, site: usize, error: &Error) -> Result<()> {
+        if self.skipped.insert(site) { self.line(&format!("left out   {error}")) } else { Ok(()) }
     }
 
     /// Tells of a step; nothing is logged.

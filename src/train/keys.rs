@@ -44,7 +44,7 @@ pub const KEYS: &[Key] = &[
         DATA,
         "controls",
         "WHICH",
-        "Control wells that are trained on as classes of their own: none, train (of the experiments that are trained on) or all (of every experiment)",
+        "Control wells that are trained on as classes of their own: none, train (of the experiments that are trained on) or all (also of those that validate; never of the test set)",
     ),
     key(DATA, "split", "BY", "How wells are held out to validate on: experiment, well (at random: flatters), or none"),
     key(DATA, "fold", "K/N", "Which of N folds of experiments is held out, within each cell type"),

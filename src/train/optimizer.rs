@@ -83,15 +83,6 @@ impl Optimizer {
         shim::zero_gradients(&gradients)
     }
 
-    /// Forgets gradients that no step was taken by.
-    ///
-    /// # Errors
-    /// If libtorch refuses.
-    pub fn discard(&mut self) -> Result<()> {
-        let gradients: Vec<Tensor> = self.parameters.iter().map(Tensor::grad).filter(Tensor::defined).collect();
-        if gradients.is_empty() { Ok(()) } else { shim::zero_gradients(&gradients) }
-    }
-
     /// Steps taken.
     #[must_use]
     pub fn n_steps(&self) -> u64 {

@@ -38,7 +38,7 @@ pub enum Normalize {
     ExperimentControls,
     /// All wells of its experiment.
     Experiment,
-    /// All sites that are trained on.
+    /// All wells of the plates that are trained on.
     Global,
     /// The image by itself.
     Site,
@@ -66,7 +66,7 @@ pub enum Controls {
     None,
     /// Those of the experiments that are trained on.
     Train,
-    /// Those of all experiments, also of validation and test: they carry no label of a treatment.
+    /// Those of all experiments of the dataset train, also of those that validate: they are no treatments.
     All,
 }
 

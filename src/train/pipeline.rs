@@ -62,7 +62,10 @@ impl Pipeline {
     ) -> Result<Self> {
         let n_channels = store.spec().channels.len();
         let store_size = [store.spec().size.height, store.spec().size.width];
-        let statistics = read_statistics(store, plates)?;
+        // All plates of an experiment, so that its figures do not depend on which of them are asked for.
+        let experiments: BTreeSet<_> = plates.iter().map(|plate| &plate.experiment).collect();
+        let plates = store.plates().keys().filter(|plate| experiments.contains(&plate.experiment)).collect();
+        let statistics = read_statistics(store, &plates)?;
         let pairs: Vec<_> = statistics.iter().map(|(plate, statistics)| (*plate, statistics)).collect();
         let trained: Vec<Figure> = trained
             .iter()
@@ -94,7 +97,7 @@ impl Pipeline {
         Ok(if recipe.resize > 0 { [recipe.resize; 2] } else { window(recipe, store_size)? })
     }
 
-    /// Centre and spread of each channel over all wells of the plates that some sites lie on.
+    /// Centre and spread of each channel over all wells of the plates that some sites lie on: those that are trained on.
     ///
     /// # Errors
     /// If the statistics cannot be read.

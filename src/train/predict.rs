@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use tch::{Device, Kind};
 
-use crate::error::{Error, Result};
+use crate::classes::Classes;
+use crate::error::{Error, Result, read_text};
 use crate::feed::{Io, Reader, Verify};
-use crate::runs::{BEST_ACCURACY, RunFolder, RunInfo};
+use crate::runs::{BEST_ACCURACY, INFO, RunFolder, RunInfo, SPLIT};
 use crate::site::{Population, WellId};
-use crate::store::Store;
+use crate::store::{CLASSES, Store};
 
 use super::batches::Sites;
 use super::device::{self, DeviceChoice};
@@ -20,7 +21,7 @@ use super::models::Network;
 use super::pipeline::Pipeline;
 use super::recipe::Precision;
 use super::trainer::network_spec;
-use super::weights;
+use super::{shim, weights};
 
 /// Which wells are predicted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,6 +87,8 @@ pub struct Predictions {
     pub wells: Vec<WellId>,
     /// The class number of each column of `probabilities`; treatments first.
     pub classes: Vec<u32>,
+    /// The classes with their names.
+    pub table: Classes,
     /// How many of them are treatments.
     pub n_treatments: usize,
     /// `[wells][classes]`, rows that add up to 1.
@@ -133,6 +136,13 @@ pub fn predict(config: &PredictConfig, progress: &dyn Fn(u64)) -> Result<Predict
     let runs: Vec<RunFolder> = config.runs.iter().map(|run| RunFolder::open(run)).collect::<Result<_>>()?;
     let first = runs.first().ok_or_else(|| Error::refused("--run", "a run folder", "none"))?;
     let info = first.info()?;
+    let table = info.classes(&first.file(INFO).display().to_string())?;
+    same_classes(&table, &store)?;
+    let classes: Vec<u32> = info.classes.iter().map(|row| row.class).collect();
+    if config.n_symmetries > 4 && info.input_size[0] != info.input_size[1] {
+        let found = format!("{} x {}", info.input_size[0], info.input_size[1]);
+        return Err(Error::refused("--tta", "at most 4 for images that are not square", found));
+    }
     let wells = choose(config, &store, first)?;
     let rows: BTreeMap<&WellId, usize> = wells.iter().zip(0..).collect();
     let sites: Vec<usize> =
@@ -158,7 +168,8 @@ pub fn predict(config: &PredictConfig, progress: &dyn Fn(u64)) -> Result<Predict
         networks.push(load(config, member, &store, device)?);
     }
     let reader = Arc::new(Reader::new(store.clone(), config.io, Verify::First));
-    let outputs = |class: u32| info.classes.iter().position(|&c| c == class);
+    shim::allow_tf32(first.recipe()?.precision == Precision::Tf32);
+    let outputs = |class: u32| classes.iter().position(|&c| c == class);
     let all = Sites::new(reader, outputs, config.n_threads, false);
     let mut sums = Sums {
         position: sites.iter().copied().zip(0..).collect(),
@@ -183,7 +194,8 @@ pub fn predict(config: &PredictConfig, progress: &dyn Fn(u64)) -> Result<Predict
         embeddings: sums.embeddings.as_ref().map(|all| vec![vec![0.0; all[0].len()]; wells.len()]),
         n_sites: sites.len(),
         device: device_name,
-        classes: info.classes,
+        classes,
+        table,
         n_treatments: info.n_treatments,
         wells: wells.clone(),
     };
@@ -240,6 +252,9 @@ fn choose(config: &PredictConfig, store: &Store, run: &RunFolder) -> Result<Vec<
     let is_control = |p: Population| matches!(p, Population::NegativeControl | Population::PositiveControl);
     let sites = store.sites().iter();
     let (wells, what): (BTreeSet<WellId>, &str) = match &config.wells {
+        Wells::Listed(wells) if wells.is_empty() => {
+            return Err(Error::refused("--like", "a well or more", "none"));
+        }
         Wells::Listed(wells) => return Ok(wells.clone()),
         Wells::Validation => {
             let split = super::split::Split::read(run, store)?;
@@ -263,16 +278,43 @@ fn choose(config: &PredictConfig, store: &Store, run: &RunFolder) -> Result<Vec<
     Ok(wells.into_iter().collect())
 }
 
+/// Whether a store means by its classes what a run does; one without labels means nothing by them.
+fn same_classes(table: &Classes, store: &Store) -> Result<()> {
+    let known: BTreeMap<u32, &str> = table.rows().iter().map(|row| (row.class, row.sirna.as_str())).collect();
+    for row in store.classes().rows() {
+        if let Some(name) = known.get(&row.class).filter(|name| **name != row.sirna) {
+            let place = format!("{}: class {}", store.root().join(CLASSES).display(), row.class);
+            return Err(Error::refused(place, format!("{name:?}, as the run has it (pack --classes)"), &row.sirna));
+        }
+    }
+    Ok(())
+}
+
 /// Which networks of a run answer for which sites: that of the site's cell type where the run has one, else its own.
 fn members_of(run: &RunFolder, first: &RunInfo, store: &Store, sites: &[usize]) -> Result<Vec<Member>> {
+    let mut trained: BTreeSet<&str> = BTreeSet::new();
+    let split = read_text(&run.file(SPLIT))?;
+    if run.recipe()?.two_step {
+        let wells = split.lines().filter_map(|line| line.strip_suffix(",train"));
+        trained.extend(
+            wells
+                .filter_map(|well| well.split('_').next())
+                .map(|experiment| experiment.rsplit_once('-').map_or(experiment, |(cell_type, _)| cell_type)),
+        );
+    }
     let mut by_folder: BTreeMap<Option<String>, Vec<usize>> = BTreeMap::new();
     for &site in sites {
         let cell_type = store.sites()[site].id.well.plate.experiment.cell_type();
-        let own = run.of_cell_type(cell_type).exists();
+        // In the second of two steps, each cell type that was trained on has a network of its own.
+        let own = trained.contains(cell_type);
         by_folder.entry(own.then(|| cell_type.to_owned())).or_default().push(site);
     }
     let member = |(cell_type, sites): (Option<String>, Vec<usize>)| {
         let folder = cell_type.map_or_else(|| run.clone(), |cell_type| run.of_cell_type(&cell_type));
+        if !folder.exists() || (run.recipe()?.two_step && !folder.is_finished()) {
+            let expected = format!("a second step that is over (train --resume --run {})", run.root().display());
+            return Err(Error::refused(folder.root().display(), expected, "none"));
+        }
         let info = folder.info()?;
         let size = store.spec().size;
         let check = |what: &str, expected: String, found: String| {
@@ -282,7 +324,8 @@ fn members_of(run: &RunFolder, first: &RunInfo, store: &Store, sites: &[usize]) 
                 Err(Error::refused(format!("{}: {what}", folder.root().display()), expected, found))
             }
         };
-        check("channels", info.n_channels.to_string(), store.spec().channels.len().to_string())?;
+        let names = store.spec().channels.iter().map(|channel| channel.name.as_str()).collect::<Vec<_>>();
+        check("channels", info.channels.join(", "), names.join(", "))?;
         let shape = |[height, width]: [u32; 2]| format!("{height} x {width} pixels");
         check("image size", shape(info.store_size), shape([size.height, size.width]))?;
         if info.classes != first.classes {
@@ -304,6 +347,10 @@ fn load(
     let (info, recipe) = (&member.info, member.folder.recipe()?);
     let mut network = Network::new(&network_spec(info), 0, Kind::Float, device)?;
     let path = member.folder.file(&config.checkpoint);
+    if !path.exists() {
+        let expected = "a network of an epoch that is over (train --resume goes on until there is one)";
+        return Err(Error::refused(path.display(), expected, "none"));
+    }
     weights::load(&mut network, &weights::read(&path)?, &path.display().to_string())?;
     let plates: BTreeSet<_> = member.sites.iter().map(|&i| &store.sites()[i].id.well.plate).collect();
     let pipeline = Pipeline::new(&recipe, store, &plates, &info.trained, device)?;

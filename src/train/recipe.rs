@@ -217,6 +217,7 @@ impl Recipe {
         Self {
             epochs: if self.second_epochs > 0 { self.second_epochs } else { self.epochs },
             lr: if self.second_lr > 0.0 { self.second_lr } else { self.lr },
+            two_step: false,
             ..self.clone()
         }
     }
@@ -228,6 +229,9 @@ impl Recipe {
     /// What no type can say: ranges, and keys that contradict each other.
     fn check(&self, place: &dyn Fn(&str) -> String) -> Result<()> {
         let refuse = |key: &str, expected: &str, found: String| Err(Error::refused(place(key), expected, found));
+        if self.batch == 1 {
+            return refuse("batch", "2 or more: batch norm compares the sites of a batch", "1".into());
+        }
         for (key, value) in [
             ("epochs", self.epochs),
             ("batch", self.batch),

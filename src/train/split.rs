@@ -50,6 +50,21 @@ impl ClassMap {
         &self.classes
     }
 
+    /// Checks that every treatment of a split has an output among the treatments.
+    ///
+    /// # Errors
+    /// If one has the class of a control; the error names its site.
+    pub fn check(&self, store: &Store, split: &Split) -> Result<()> {
+        let rows = split.train.iter().chain(&split.validation).map(|&i| &store.sites()[i]);
+        for row in rows.filter(|row| !is_control(row.label.population)) {
+            if row.label.class.and_then(|class| self.output(class)).is_none_or(|output| output >= self.n_treatments) {
+                let found = row.label.class.map_or("none".to_owned(), |class| class.to_string());
+                return Err(Error::malformed(format!("site {}", row.id), "the class of a treatment", found));
+            }
+        }
+        Ok(())
+    }
+
     /// How many outputs are treatments; they come first.
     #[must_use]
     pub fn n_treatments(&self) -> usize {
@@ -90,7 +105,8 @@ impl Split {
         let candidates: Vec<usize> =
             (0..rows.len()).filter(|&i| is_treatment(&rows[i]) && wanted.has(&rows[i])).collect();
         if candidates.is_empty() {
-            let expected = "wells of the dataset train with a class (has the store labels?)";
+            let expected =
+                "treatments of the dataset train with a class, among the cell types and experiments asked for";
             return Err(Error::refused(store.root().display(), expected, "none"));
         }
         let mut warnings = Vec::new();
@@ -116,8 +132,8 @@ impl Split {
             let joins = |row: &SiteRow| {
                 let labelled = is_control(row.label.population) && row.label.class.is_some() && wanted.has(row);
                 let experiment = &row.id.well.plate.experiment;
-                let of_train = row.label.dataset == "train" && experiments.contains(experiment);
-                labelled && (recipe.controls == Controls::All || of_train)
+                let joins = recipe.controls == Controls::All || experiments.contains(experiment);
+                labelled && row.label.dataset == "train" && joins
             };
             train.extend((0..rows.len()).filter(|&i| joins(&rows[i])));
             train.sort_unstable();
@@ -178,9 +194,11 @@ impl Split {
             match part {
                 "train" if may_train => split.train.extend(sites),
                 "validation" if may_train => split.validation.extend(sites),
-                "control" if is_control(label.population) && label.class.is_some() => split.train.extend(sites),
+                "control" if is_control(label.population) && label.class.is_some() && label.dataset == "train" => {
+                    split.train.extend(sites);
+                }
                 "train" | "validation" => return Err(malformed("a labelled treatment of the dataset train")),
-                "control" => return Err(malformed("a labelled control")),
+                "control" => return Err(malformed("a labelled control of the dataset train")),
                 _ => return Err(malformed("train, validation or control")),
             }
         }
@@ -237,6 +255,14 @@ fn held_out_of_cell_type<'a>(
     let wells = |keep: &dyn Fn(usize) -> bool| {
         sites.iter().filter(|&&i| keep(i)).map(|&i| &rows[i].id.well).collect::<BTreeSet<_>>()
     };
+    let n_parts = if experiments.len() > 1 { experiments.len() } else { plates.len() };
+    if n_parts > 1 && n_parts < recipe.fold.n as usize && recipe.fold.k as usize > n_parts {
+        let k = (recipe.fold.k as usize - 1) % n_parts + 1;
+        warnings.push(format!(
+            "{cell_type} has {n_parts} parts to hold out: fold {} is the same as {k}/{n_parts}",
+            recipe.fold
+        ));
+    }
     if experiments.len() > 1 {
         let fold = held_out_of(experiments, recipe, cell_type);
         wells(&|i| fold.contains(&&plate(i).experiment))
@@ -250,7 +276,8 @@ fn held_out_of_cell_type<'a>(
         wells(&|i| fold.contains(&plate(i)))
     } else {
         warnings.push(format!("{cell_type} has one plate to train on: it is validated on wells of it, which flatters"));
-        wells_at_random(rows, sites, recipe.seed, 1.0 / f64::from(recipe.fold.n))
+        let wells: BTreeSet<&WellId> = sites.iter().map(|&i| &rows[i].id.well).collect();
+        held_out_of(wells, recipe, cell_type).into_iter().collect()
     }
 }
 
@@ -282,6 +309,9 @@ fn wells_at_random<'a>(rows: &'a [SiteRow], sites: &[usize], seed: u64, share: f
         let n = (due.floor() as usize).min(wells.len());
         due -= n as f64;
         chosen.extend(wells.into_iter().take(n));
+    }
+    if chosen.is_empty() {
+        chosen.extend(sites.iter().map(|&i| &rows[i].id.well).min_by_key(|well| hash(well)));
     }
     chosen
 }
@@ -391,7 +421,8 @@ mod tests {
             (controls.len(), names(&store, &controls).contains("RPE-02"))
         };
         let (none, train, all) = (of(Controls::None), of(Controls::Train), of(Controls::All));
-        assert_eq!((none, all), ((0, false), (9 * 2 * 2 * 2, true)));
+        // Seven experiments of the dataset train, two plates, two wells, two sites; never one of the test set.
+        assert_eq!((none, all), ((0, false), (7 * 2 * 2 * 2, false)));
         assert!(train.0 > 0 && train.0 < all.0 && !train.1);
         let classes = |controls| ClassMap::new(&store, &Recipe { controls, ..Recipe::default() }).unwrap();
         assert_eq!(classes(Controls::None).classes(), [0, 1, 2, 3, 4]);
@@ -426,6 +457,7 @@ mod tests {
             ("HUVEC-03_1_B04,train", "dataset train"),
             ("HEPG2-01_1_B02,validation", "labelled treatment"),
             ("HEPG2-01_1_B04,control", "labelled control"),
+            ("RPE-02_1_B02,control", "dataset train"),
             ("HEPG2-01_1_B04,test", "train, validation or control"),
             ("HEPG2-01_1_B04,train\nHEPG2-01_1_B04,validation", "once"),
         ] {

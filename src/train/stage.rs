@@ -73,7 +73,7 @@ struct PendingBatch {
 
 impl Pending {
     /// Reads them back, notes the steps' losses, and adds them up.
-    fn settle(&mut self, sums: &mut Sums) -> Result<()> {
+    fn settle(&mut self, sums: &mut Sums, what: &str) -> Result<()> {
         if self.batches.is_empty() {
             return Ok(());
         }
@@ -84,8 +84,7 @@ impl Pending {
         let mut steps: Vec<(u64, f64, f64, u32)> = Vec::new();
         for (batch, (loss, hits)) in self.batches.drain(..).zip(losses.into_iter().zip(hits)) {
             if !loss.is_finite() {
-                let expected = "a finite loss (what was saved before is kept; try a lower --lr, or --clip-norm)";
-                return Err(Error::refused(format!("step {}", batch.step + 1), expected, loss));
+                return Err(not_finite(what, batch.step + 1, "loss", &loss.to_string()));
             }
             let loss = f64::from(loss);
             sums.loss += loss * batch.n_sites as f64;
@@ -107,7 +106,7 @@ impl Stage<'_, '_> {
         let mut events = EventWriter::create(self.folder.root(), optimizer.n_steps() + 1)?;
         if self.counts_start && progress == Progress::default() {
             // A network that was trained before is the first candidate: what follows need not be better.
-            let Some(row) = self.evaluate(network, optimizer, &progress, 0)? else {
+            let Some(row) = self.evaluate(network, optimizer, &mut progress, 0)? else {
                 return Ok(End::Stopped(progress, self.stop.reason(*self.n_steps).unwrap_or("told to stop")));
             };
             let best = self.keep_best(network, &mut progress, &row)?;
@@ -119,7 +118,8 @@ impl Stage<'_, '_> {
             if let Some(reason) = self.epoch(network, optimizer, &mut progress)? {
                 return Ok(End::Stopped(progress, reason));
             }
-            let Some(row) = self.evaluate(network, optimizer, &progress, progress.epoch + 1)? else {
+            let epoch = progress.epoch + 1;
+            let Some(row) = self.evaluate(network, optimizer, &mut progress, epoch)? else {
                 // The epoch's steps are done; resuming goes on with its evaluation.
                 checkpoint::save(self.folder, network, optimizer, &progress)?;
                 return Ok(End::Stopped(progress, self.stop.reason(*self.n_steps).unwrap_or("told to stop")));
@@ -166,27 +166,26 @@ impl Stage<'_, '_> {
         let train = self.split.train.clone();
         let order = (start..n).map(move |i| train[order.at(i)]);
         let mut batches = self.sites.start(order, batch, self.device)?;
-        let mut clock = Clock { since: Instant::now(), waited: Duration::ZERO, n_skipped: 0 };
+        let mut clock = Clock { since: Instant::now(), waited: Duration::ZERO };
+        let n_before = optimizer.n_steps();
         let mut saved = Instant::now();
         let mut pending =
             Pending { batches: Vec::new(), steps: StepsFile::open(self.folder.root(), optimizer.n_steps())? };
         while progress.step < steps {
             let global_step = u64::from(progress.epoch) * steps + progress.step;
-            if !self.step(network, optimizer, &mut batches, &mut pending, progress.epoch, global_step)? {
-                // Damaged sites were left out, so that the data ends before the steps do.
-                progress.step = steps;
-                break;
-            }
+            self.step(network, optimizer, &mut batches, &mut pending, progress.epoch, global_step)?;
+            self.note_skipped(&mut batches, progress)?;
             progress.step += 1;
             *self.n_steps += 1;
             if self.device == Device::Cpu || pending.batches.len() >= LOOK_EVERY {
-                pending.settle(&mut progress.sums)?;
+                pending.settle(&mut progress.sums, self.what)?;
             }
             self.journal.step(progress.epoch + 1, progress.step, steps);
             let reason = self.stop.reason(*self.n_steps);
             if reason.is_some() || saved.elapsed() >= self.checkpoint_every {
-                pending.settle(&mut progress.sums)?;
+                pending.settle(&mut progress.sums, self.what)?;
                 clock.count(progress, &batches);
+                self.check_finite(network, optimizer)?;
                 checkpoint::save(self.folder, network, optimizer, progress)?;
                 saved = Instant::now();
             }
@@ -194,12 +193,35 @@ impl Stage<'_, '_> {
                 return Ok(reason);
             }
         }
-        pending.settle(&mut progress.sums)?;
+        pending.settle(&mut progress.sums, self.what)?;
         clock.count(progress, &batches);
+        if optimizer.n_steps() == n_before && progress.sums.sites == 0 {
+            let expected = "whole sites to train on in every epoch";
+            return Err(Error::malformed(format!("{}epoch {}", self.what, progress.epoch + 1), expected, "none"));
+        }
+        self.check_finite(network, optimizer)?;
         Ok(None)
     }
 
-    /// One optimiser step; false where the data has ended before it.
+    /// Logs damaged sites that were left out, each the first time, and counts them.
+    fn note_skipped(&mut self, batches: &mut Batches, progress: &mut Progress) -> Result<()> {
+        for (site, error) in batches.take_skipped() {
+            progress.n_skipped += 1;
+            self.journal.skipped(site, &error)?;
+        }
+        Ok(())
+    }
+
+    /// Makes sure that no network with values that are not finite is ever saved.
+    fn check_finite(&self, network: &Network, optimizer: &Optimizer) -> Result<()> {
+        let flags: Vec<Tensor> = network.tensors().iter().map(|(_, tensor)| tensor.isfinite().all()).collect();
+        if Tensor::stack(&flags, 0).all().int64_value(&[]) == 1 {
+            return Ok(());
+        }
+        Err(not_finite(self.what, optimizer.n_steps(), "weights", "NaN or infinity"))
+    }
+
+    /// One optimiser step; none where damage left no two sites to learn from.
     fn step(
         &mut self,
         network: &Network,
@@ -208,16 +230,19 @@ impl Stage<'_, '_> {
         pending: &mut Pending,
         epoch: u32,
         step: u64,
-    ) -> Result<bool> {
+    ) -> Result<()> {
         let recipe = self.recipe;
         let lr = learning_rate(recipe, step, self.steps_per_epoch());
         // Dropout draws from libtorch's generator; seeding it by the step makes a resumed run draw the same.
         tch::manual_seed(mix(recipe.seed ^ mix(step)).cast_signed());
+        let mut has_gradients = false;
         for _ in 0..recipe.accumulate {
-            let Some(DeviceBatch { raw, plates, labels, sites }) = batches.next_batch()? else {
-                optimizer.discard()?;
-                return Ok(false);
-            };
+            let Some(DeviceBatch { raw, plates, labels, sites }) = batches.next_batch()? else { break };
+            if sites.len() < 2 {
+                // Batch norm needs two.
+                continue;
+            }
+            has_gradients = true;
             self.journal.fed(&sites);
             let moment = Moment { seed: recipe.seed, epoch };
             let augmented = tch::no_grad(|| self.pipeline.augment(&raw, &plates, &sites, moment));
@@ -245,10 +270,10 @@ impl Stage<'_, '_> {
             };
             (&loss / f64::from(recipe.accumulate)).backward();
             let hits = logits.detach().argmax(-1, false).eq_tensor(&labels).sum(Kind::Float);
+            let step = optimizer.n_steps();
             pending.batches.push(PendingBatch { step, lr, n_sites: sites.len(), loss: loss.detach(), hits });
         }
-        optimizer.step(lr)?;
-        Ok(true)
+        if has_gradients { optimizer.step(lr) } else { Ok(()) }
     }
 
     /// The validation set by the network as it is; `None` where it was told to stop meanwhile.
@@ -256,7 +281,7 @@ impl Stage<'_, '_> {
         &mut self,
         network: &Network,
         optimizer: &Optimizer,
-        progress: &Progress,
+        progress: &mut Progress,
         epoch: u32,
     ) -> Result<Option<EpochMetrics>> {
         let recipe = self.recipe;
@@ -266,39 +291,47 @@ impl Stage<'_, '_> {
         let mut evaluation = Evaluation::new(store.sites(), &self.sites.outputs, n_treatments);
         let order = self.split.validation.clone().into_iter();
         let mut batches = self.sites.start(order, recipe.batch as usize, self.device)?;
+        // A process that has not trained yet has resumed to evaluate: a time limit shorter than that would never pass it.
+        let stop = |n_steps: u64| if n_steps == 0 { self.stop.signal() } else { self.stop.reason(n_steps) };
         while let Some(answer) = classifier.next_answer(&mut batches, false)? {
             for ((&site, p), &loss) in answer.sites.iter().zip(&answer.probabilities).zip(&answer.losses) {
                 evaluation.add(site, p, loss);
             }
-            if self.stop.reason(*self.n_steps).is_some() {
+            if stop(*self.n_steps).is_some() {
                 return Ok(None);
             }
         }
+        self.note_skipped(&mut batches, progress)?;
+        let found = evaluation.finish();
+        if found.is_none() && !self.split.validation.is_empty() {
+            let expected = "whole sites to validate on";
+            return Err(Error::malformed(format!("{}epoch {epoch}", self.what), expected, "none"));
+        }
         let last_step = (u64::from(epoch) * self.steps_per_epoch()).saturating_sub(1);
         let lr = learning_rate(recipe, last_step, self.steps_per_epoch());
-        Ok(Some(EpochMetrics::new(
-            epoch,
-            optimizer.n_steps(),
-            lr,
-            &progress.sums,
-            evaluation.finish(),
-            1.0 / n_treatments as f64,
-        )))
+        Ok(Some(EpochMetrics::new(epoch, optimizer.n_steps(), lr, &progress.sums, found, 1.0 / n_treatments as f64)))
     }
 }
 
-/// Counts time and damaged sites since it last counted.
+/// What to say of values that are not finite.
+fn not_finite(what: &str, step: u64, of: &str, found: &str) -> Error {
+    let expected = format!(
+        "a finite {of}; what was saved before is kept: begin a new run, from its weights with --init-from or afresh, \
+         with a lower --lr or with --clip-norm"
+    );
+    Error::refused(format!("{what}step {step}"), expected, found)
+}
+
+/// Counts time since it last counted.
 struct Clock {
     since: Instant,
     waited: Duration,
-    n_skipped: u64,
 }
 
 impl Clock {
     fn count(&mut self, progress: &mut Progress, batches: &Batches) {
         progress.sums.seconds += self.since.elapsed().as_secs_f64();
         progress.sums.waited += batches.waited().saturating_sub(self.waited).as_secs_f64();
-        progress.n_skipped += batches.n_skipped() - self.n_skipped;
-        *self = Self { since: Instant::now(), waited: batches.waited(), n_skipped: batches.n_skipped() };
+        *self = Self { since: Instant::now(), waited: batches.waited() };
     }
 }

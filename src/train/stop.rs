@@ -16,11 +16,17 @@ pub struct Stop {
 }
 
 impl Stop {
+    /// Whether somebody asked to stop.
+    #[must_use]
+    pub fn signal(&self) -> Option<&'static str> {
+        self.asked.load(Ordering::Relaxed).then_some("a signal asked for it")
+    }
+
     /// Why training has to stop now, if it has to; `n_steps` is how many this process has taken.
     #[must_use]
     pub fn reason(&self, n_steps: u64) -> Option<&'static str> {
-        if self.asked.load(Ordering::Relaxed) {
-            Some("a signal asked for it")
+        if let Some(asked) = self.signal() {
+            Some(asked)
         } else if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             Some("the time limit is reached")
         } else if self.after_steps.is_some_and(|limit| n_steps >= limit) {

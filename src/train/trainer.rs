@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind};
 
+use crate::classes::population_field;
 use crate::error::{Error, Result};
 use crate::feed::{Io, Reader, Verify};
-use crate::runs::{BEST_ACCURACY, LAST, RunFolder, RunInfo, SUMMARY};
+use crate::runs::{BEST_ACCURACY, LAST, RunClass, RunFolder, RunInfo, SUMMARY};
 use crate::store::checksum::Sha;
 use crate::store::{SHA256SUMS, Store};
 
@@ -122,6 +123,10 @@ pub fn train(config: &TrainConfig, observer: &mut dyn Observer) -> Result<TrainR
     let (folder, recipe) = if config.resume {
         let root = config.run.as_deref().ok_or_else(|| Error::refused("--resume", "--run DIR with it", "none"))?;
         let folder = RunFolder::open(root)?;
+        if let Some(cell_type) = folder.info()?.second_step_of {
+            let expected = "the run folder above, whose second step this is";
+            return Err(Error::refused(format!("--resume --run {}", root.display()), expected, cell_type));
+        }
         let recipe = folder.recipe()?;
         (Some(folder), recipe)
     } else {
@@ -135,6 +140,7 @@ pub fn train(config: &TrainConfig, observer: &mut dyn Observer) -> Result<TrainR
         Some(folder) => Split::read(folder, &store)?,
         None => Split::new(&store, &recipe)?,
     };
+    classes.check(&store, &split)?;
     let plan = Plan { config, store: &store, recipe: &recipe, classes: &classes, split: &split, device };
     let stages = plan.stages()?;
     let info = plan.info()?;
@@ -169,15 +175,34 @@ pub fn train(config: &TrainConfig, observer: &mut dyn Observer) -> Result<TrainR
         }
         report.stages.push(summary);
     }
+    if report.stopped.is_none() {
+        conclude(&mut journal, &report)?;
+    }
     report.seconds = started.elapsed().as_secs_f64();
     Ok(report)
+}
+
+/// Says what came of a run that is over.
+fn conclude(journal: &mut Journal, report: &TrainReport) -> Result<()> {
+    for Summary { cell_type, epochs, early, chance, .. } in &report.stages {
+        let what = cell_type.as_ref().map(|name| format!(" {name}")).unwrap_or_default();
+        let best = early.best_accuracy.map_or("no validation".to_owned(), |best| {
+            let percent = |share: f64| format!("{:.1} %", 100.0 * share);
+            format!("best epoch {}: wells {} (chance {})", best.epoch, percent(best.accuracy), percent(*chance))
+        });
+        journal.line(&format!("finished{what} after {epochs} epochs, {best}"))?;
+    }
+    if report.n_skipped > 0 {
+        journal.line(&format!("left out   {} readings of damaged sites", report.n_skipped))?;
+    }
+    Ok(())
 }
 
 /// The network that a run trains.
 pub(super) fn network_spec(info: &RunInfo) -> NetworkSpec {
     NetworkSpec {
         architecture: info.model,
-        n_channels: info.n_channels,
+        n_channels: info.channels.len(),
         n_classes: info.classes.len(),
         size: info.input_size(),
     }
@@ -191,7 +216,7 @@ fn same_run(folder: &RunFolder, info: &RunInfo) -> Result<()> {
         let expected = format!("the store it was trained on (SHA256SUMS {:.12}...)", found.store_sha256);
         return Err(Error::refused(place("--shards"), expected, format!("{:.12}...", info.store_sha256)));
     }
-    let compared = |info: &RunInfo| (info.model, info.n_channels, info.input_size, info.classes.clone());
+    let compared = |info: &RunInfo| (info.model, info.channels.clone(), info.input_size, info.classes.clone());
     if compared(&found) != compared(info) {
         return Err(Error::refused(place("run.json"), "what follows from its recipe", "another network"));
     }
@@ -222,7 +247,8 @@ impl Plan<'_> {
         if self.recipe.two_step {
             let sites = self.store.sites();
             let cell_type = |i: &usize| sites[*i].id.well.plate.experiment.cell_type();
-            let cell_types: BTreeSet<&str> = self.split.train.iter().map(cell_type).collect();
+            let treated = self.split.train.iter().filter(|&&i| self.is_treatment(i));
+            let cell_types: BTreeSet<&str> = treated.map(cell_type).collect();
             for name in cell_types {
                 let split = self.split.filtered(|i| cell_type(&i) == name);
                 stages.push(StagePlan { cell_type: Some(name.to_owned()), recipe: self.recipe.second_step(), split });
@@ -243,8 +269,18 @@ impl Plan<'_> {
         Ok(stages)
     }
 
+    fn is_treatment(&self, site: usize) -> bool {
+        let class = self.store.sites()[site].label.class;
+        class.and_then(|class| self.classes.output(class)).is_some_and(|output| output < self.classes.n_treatments())
+    }
+
     fn info(&self) -> Result<RunInfo> {
         let (store, recipe) = (self.store, self.recipe);
+        let treated: Vec<usize> = self.split.train.iter().copied().filter(|&i| self.is_treatment(i)).collect();
+        let class = |&class: &u32| {
+            let row = store.classes().rows().iter().find(|row| row.class == class).expect("a class of the store");
+            RunClass { class, sirna: row.sirna.clone(), well_type: population_field(row.population).to_owned() }
+        };
         let store_size = [store.spec().size.height, store.spec().size.width];
         let listing = store.root().join(SHA256SUMS);
         let (sha, _) = Sha::of_file(&listing, &|_| {})?;
@@ -252,13 +288,14 @@ impl Plan<'_> {
             format: 1,
             producer: format!("cellshard {}", env!("CARGO_PKG_VERSION")),
             model: recipe.model,
-            n_channels: store.spec().channels.len(),
+            channels: store.spec().channels.iter().map(|channel| channel.name.clone()).collect(),
             input_size: Pipeline::input_size(recipe, store_size)?,
             store_size,
-            classes: self.classes.classes().to_vec(),
+            classes: self.classes.classes().iter().map(class).collect(),
             n_treatments: self.classes.n_treatments(),
             store_sha256: sha.to_string(),
-            trained: Pipeline::trained(recipe, store, &self.split.train)?,
+            second_step_of: None,
+            trained: Pipeline::trained(recipe, store, &treated)?,
         })
     }
 
@@ -323,7 +360,8 @@ impl Plan<'_> {
             return Ok((None, folder.read_json(SUMMARY)?));
         }
         if !folder.exists() {
-            folder.begin(recipe, &split.to_csv(self.store), info)?;
+            let info = RunInfo { second_step_of: cell_type.clone(), ..info.clone() };
+            folder.begin(recipe, &split.to_csv(self.store), &info)?;
         }
         let mut network = Network::new(&network_spec(info), recipe.seed, Kind::Float, self.device)?;
         let parameters: Vec<_> =
