@@ -247,6 +247,12 @@ impl Population {
         }
     }
 
+    /// Whether its wells are controls, of either kind.
+    #[must_use]
+    pub fn is_control(self) -> bool {
+        matches!(self, Self::NegativeControl | Self::PositiveControl)
+    }
+
     /// Position in [`Population::ALL`].
     #[must_use]
     pub fn index(self) -> usize {

@@ -11,7 +11,7 @@ use crate::classes::Classes;
 use crate::error::{Error, Result, read_text};
 use crate::feed::{Io, Reader, Verify};
 use crate::runs::{BEST_ACCURACY, INFO, RunFolder, RunInfo, SPLIT};
-use crate::site::{Population, WellId};
+use crate::site::WellId;
 use crate::store::{CLASSES, Store};
 
 use super::batches::Sites;
@@ -249,7 +249,6 @@ fn ranked(p: &[f32], classes: &[u32], n_treatments: usize) -> Vec<u32> {
 
 /// The wells that are asked for.
 fn choose(config: &PredictConfig, store: &Store, run: &RunFolder) -> Result<Vec<WellId>> {
-    let is_control = |p: Population| matches!(p, Population::NegativeControl | Population::PositiveControl);
     let sites = store.sites().iter();
     let (wells, what): (BTreeSet<WellId>, &str) = match &config.wells {
         Wells::Listed(wells) if wells.is_empty() => {
@@ -264,11 +263,11 @@ fn choose(config: &PredictConfig, store: &Store, run: &RunFolder) -> Result<Vec<
             )
         }
         Wells::Test => {
-            let test = sites.filter(|site| site.label.dataset == "test" && !is_control(site.label.population));
+            let test = sites.filter(|site| site.label.dataset == "test" && !site.label.population.is_control());
             (test.map(|site| site.id.well.clone()).collect(), "wells of the dataset test (or --wells all)")
         }
         Wells::All => {
-            let all = sites.filter(|site| !is_control(site.label.population));
+            let all = sites.filter(|site| !site.label.population.is_control());
             (all.map(|site| site.id.well.clone()).collect(), "wells that are no controls")
         }
     };
@@ -292,15 +291,14 @@ fn same_classes(table: &Classes, store: &Store) -> Result<()> {
 
 /// Which networks of a run answer for which sites: that of the site's cell type where the run has one, else its own.
 fn members_of(run: &RunFolder, first: &RunInfo, store: &Store, sites: &[usize]) -> Result<Vec<Member>> {
-    let mut trained: BTreeSet<&str> = BTreeSet::new();
-    let split = read_text(&run.file(SPLIT))?;
-    if run.recipe()?.two_step {
-        let wells = split.lines().filter_map(|line| line.strip_suffix(",train"));
-        trained.extend(
-            wells
-                .filter_map(|well| well.split('_').next())
-                .map(|experiment| experiment.rsplit_once('-').map_or(experiment, |(cell_type, _)| cell_type)),
-        );
+    let two_step = run.recipe()?.two_step;
+    let mut trained: BTreeSet<String> = BTreeSet::new();
+    if two_step {
+        let path = run.file(SPLIT);
+        for well in read_text(&path)?.lines().filter_map(|line| line.strip_suffix(",train")) {
+            let well: WellId = well.parse().map_err(|e| Error::malformed(path.display(), "a well", e))?;
+            trained.insert(well.plate.experiment.cell_type().to_owned());
+        }
     }
     let mut by_folder: BTreeMap<Option<String>, Vec<usize>> = BTreeMap::new();
     for &site in sites {
@@ -311,7 +309,7 @@ fn members_of(run: &RunFolder, first: &RunInfo, store: &Store, sites: &[usize]) 
     }
     let member = |(cell_type, sites): (Option<String>, Vec<usize>)| {
         let folder = cell_type.map_or_else(|| run.clone(), |cell_type| run.of_cell_type(&cell_type));
-        if !folder.exists() || (run.recipe()?.two_step && !folder.is_finished()) {
+        if !folder.exists() || (two_step && !folder.is_finished()) {
             let expected = format!("a second step that is over (train --resume --run {})", run.root().display());
             return Err(Error::refused(folder.root().display(), expected, "none"));
         }

@@ -39,7 +39,7 @@ impl ClassMap {
             return Err(Error::refused(store.root().display(), expected, n_treatments));
         }
         if recipe.controls != Controls::None {
-            classes.extend(of(is_control));
+            classes.extend(of(Population::is_control));
         }
         Ok(Self { classes, n_treatments })
     }
@@ -56,7 +56,7 @@ impl ClassMap {
     /// If one has the class of a control; the error names its site.
     pub fn check(&self, store: &Store, split: &Split) -> Result<()> {
         let rows = split.train.iter().chain(&split.validation).map(|&i| &store.sites()[i]);
-        for row in rows.filter(|row| !is_control(row.label.population)) {
+        for row in rows.filter(|row| !row.label.population.is_control()) {
             if row.label.class.and_then(|class| self.output(class)).is_none_or(|output| output >= self.n_treatments) {
                 let found = row.label.class.map_or("none".to_owned(), |class| class.to_string());
                 return Err(Error::malformed(format!("site {}", row.id), "the class of a treatment", found));
@@ -100,7 +100,7 @@ impl Split {
         let rows = store.sites();
         let wanted = Wanted::new(rows, recipe)?;
         let is_treatment = |row: &SiteRow| {
-            row.label.dataset == "train" && row.label.class.is_some() && !is_control(row.label.population)
+            row.label.dataset == "train" && row.label.class.is_some() && !row.label.population.is_control()
         };
         let candidates: Vec<usize> =
             (0..rows.len()).filter(|&i| is_treatment(&rows[i]) && wanted.has(&rows[i])).collect();
@@ -130,7 +130,7 @@ impl Split {
         if recipe.controls != Controls::None {
             let experiments: BTreeSet<&Experiment> = train.iter().map(|&i| &rows[i].id.well.plate.experiment).collect();
             let joins = |row: &SiteRow| {
-                let labelled = is_control(row.label.population) && row.label.class.is_some() && wanted.has(row);
+                let labelled = row.label.population.is_control() && row.label.class.is_some() && wanted.has(row);
                 let experiment = &row.id.well.plate.experiment;
                 let joins = recipe.controls == Controls::All || experiments.contains(experiment);
                 labelled && row.label.dataset == "train" && joins
@@ -156,7 +156,7 @@ impl Split {
         for (sites, part) in [(&self.train, "train"), (&self.validation, "validation")] {
             for &i in sites {
                 let row = &store.sites()[i];
-                let part = if is_control(row.label.population) { "control" } else { part };
+                let part = if row.label.population.is_control() { "control" } else { part };
                 let position = *first.entry(&row.id.well).or_insert(i);
                 lines.insert((position, format!("{},{part}\n", row.id.well)));
             }
@@ -190,11 +190,11 @@ impl Split {
             // Taken out, so that a well that comes twice is not there the second time.
             let sites = sites.remove(&well).ok_or_else(|| malformed("a well of the store, once"))?;
             let label = &store.sites()[sites[0]].label;
-            let may_train = label.dataset == "train" && label.class.is_some() && !is_control(label.population);
+            let may_train = label.dataset == "train" && label.class.is_some() && !label.population.is_control();
             match part {
                 "train" if may_train => split.train.extend(sites),
                 "validation" if may_train => split.validation.extend(sites),
-                "control" if is_control(label.population) && label.class.is_some() && label.dataset == "train" => {
+                "control" if label.population.is_control() && label.class.is_some() && label.dataset == "train" => {
                     split.train.extend(sites);
                 }
                 "train" | "validation" => return Err(malformed("a labelled treatment of the dataset train")),
@@ -206,10 +206,6 @@ impl Split {
         split.validation.sort_unstable();
         Ok(split)
     }
-}
-
-fn is_control(population: Population) -> bool {
-    matches!(population, Population::NegativeControl | Population::PositiveControl)
 }
 
 /// The cell types and experiments that a recipe asks for; all where it names none.
@@ -415,7 +411,7 @@ mod tests {
         let store = store(dir.path(), &EXPERIMENTS, 2, 12);
         let of = |controls| {
             let split = Split::new(&store, &Recipe { controls, ..Recipe::default() }).unwrap();
-            let is = |&&i: &&usize| is_control(store.sites()[i].label.population);
+            let is = |&&i: &&usize| store.sites()[i].label.population.is_control();
             assert_eq!(split.validation.iter().filter(is).count(), 0);
             let controls: Vec<usize> = split.train.iter().filter(is).copied().collect();
             (controls.len(), names(&store, &controls).contains("RPE-02"))
@@ -484,10 +480,10 @@ mod tests {
             prop_assert_eq!(validation.is_empty(), split == SplitBy::None);
             let row = |&i: &usize| &store.sites()[i];
             prop_assert!(found.train.iter().map(row).all(|r| r.label.class.is_some()));
-            prop_assert!(found.validation.iter().map(row).all(|r| r.label.dataset == "train" && !is_control(r.label.population)));
+            prop_assert!(found.validation.iter().map(row).all(|r| r.label.dataset == "train" && !r.label.population.is_control()));
             // All that may be trained on is on one side.
-            let n = store.sites().iter().filter(|r| r.label.dataset == "train" && !is_control(r.label.population)).count();
-            let treated = found.train.iter().map(row).filter(|r| !is_control(r.label.population)).count();
+            let n = store.sites().iter().filter(|r| r.label.dataset == "train" && !r.label.population.is_control()).count();
+            let treated = found.train.iter().map(row).filter(|r| !r.label.population.is_control()).count();
             prop_assert_eq!(treated + found.validation.len(), n);
             // And it is read back as it was written.
             let read = Split::parse(&found.to_csv(&store), "split.csv", &store).unwrap();
