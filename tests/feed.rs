@@ -121,6 +121,74 @@ fn a_panic_of_a_thread_reaches_the_caller() {
     assert!(feed.next_batch().err().unwrap().to_string().contains("panicked"));
     let mut feed = Feed::start(&reader, vec![vec![0; 9]], 2, |_: &mut Vec<usize>| panic!("no plan")).unwrap();
     assert!(feed.next_batch().err().unwrap().to_string().contains("panicked"));
+    // A buffer that is too small for the batch.
+    let mut feed = Feed::start(&reader, vec![vec![0; 9]], 2, |sites: &mut Vec<usize>| sites.push(0)).unwrap();
+    assert!(feed.next_batch().err().unwrap().to_string().contains("panicked"));
+}
+
+#[test]
+fn a_caller_that_keeps_every_buffer_is_told_so() {
+    let fixture = packed(Codec::Raw);
+    let reader = Arc::new(open(&fixture.store(), Io::Mmap, Verify::First));
+    let buffers = vec![vec![0; reader.site_bytes()]; 2];
+    let mut feed = Feed::start(&reader, buffers, 2, |sites: &mut Vec<usize>| sites.push(3)).unwrap();
+    let (_one, two) = (feed.next_batch().unwrap().unwrap(), feed.next_batch().unwrap().unwrap());
+    let error = feed.next_batch().err().unwrap().to_string();
+    assert!(error.contains("all of them with the caller"), "{error}");
+    feed.give_back(two);
+    assert!(feed.next_batch().unwrap().is_some());
+}
+
+#[test]
+fn buffers_come_back_for_another_feed() {
+    let fixture = packed(Codec::Raw);
+    let reader = Arc::new(open(&fixture.store(), Io::Mmap, Verify::First));
+    let mut buffers = vec![vec![0; reader.site_bytes()]; 3];
+    let before: BTreeSet<*const u8> = buffers.iter().map(|buffer| buffer.as_ptr()).collect();
+    for _ in 0..3 {
+        let mut feed = Feed::start(&reader, buffers, 2, |sites: &mut Vec<usize>| sites.push(3)).unwrap();
+        let batch = feed.next_batch().unwrap().unwrap();
+        feed.give_back(batch);
+        buffers = feed.into_buffers();
+        assert_eq!(buffers.iter().map(|buffer| buffer.as_ptr()).collect::<BTreeSet<_>>(), before);
+    }
+}
+
+#[test]
+fn a_shard_cut_short_under_a_feed_ends_in_errors_that_name_it() {
+    for io in [Io::Mmap, Io::Pread] {
+        let fixture = packed(Codec::Raw);
+        let reader = Arc::new(open(&fixture.store(), io, Verify::Never));
+        let n = reader.store().sites().len();
+        let buffers = vec![vec![0; 4 * reader.site_bytes()]; 1];
+        let mut k = 0;
+        let next = move |sites: &mut Vec<usize>| {
+            sites.extend((0..4).map(|i| (k + i) % n));
+            k += 4;
+        };
+        let mut feed = Feed::start(&reader, buffers, 2, next).unwrap();
+        for _ in 0..n.div_ceil(4) {
+            let batch = feed.next_batch().unwrap().unwrap();
+            assert!(batch.faults.is_empty());
+            feed.give_back(batch);
+        }
+        let shard = fixture.store().join("pixels.zarr/HEPG2-01/Plate1/c/0/0/0/0");
+        OpenOptions::new().write(true).open(&shard).unwrap().set_len(4096).unwrap();
+        // The batch that was filled meanwhile may be whole.
+        let faults: Vec<_> = (0..2 * n.div_ceil(4))
+            .flat_map(|_| {
+                let mut batch = feed.next_batch().unwrap().unwrap();
+                let faults = std::mem::take(&mut batch.faults);
+                feed.give_back(batch);
+                faults
+            })
+            .collect();
+        // With pread the site before the cut can still be read; a map that is too long is not touched at all.
+        assert!(faults.len() >= 4, "{io:?}: {faults:?}");
+        for (_, error) in faults {
+            assert!(error.to_string().contains("HEPG2-01/Plate1/c/0/0/0/0"), "{error}");
+        }
+    }
 }
 
 #[test]

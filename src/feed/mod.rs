@@ -18,24 +18,21 @@
 //! # Ok::<(), cellshard::Error>(())
 //! ```
 
+mod grouped;
 mod order;
 mod reader;
+mod ring;
+mod slots;
 
-use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-use rayon::prelude::*;
-
+pub use grouped::Groups;
 pub use order::{Permutation, mix};
 pub use reader::{Io, Reader, Verify};
 
+use self::ring::Ring;
 use crate::error::{Error, Result};
-
-/// Batches that are filled at the same time, so that no thread waits for the last site of one.
-const IN_WORK: usize = 2;
 
 /// One batch.
 pub struct Batch<B> {
@@ -48,33 +45,18 @@ pub struct Batch<B> {
 }
 
 /// Batches in order, filled ahead. As many as there are buffers are under way; memory does not grow.
-pub struct Feed<B> {
-    /// Batches with their number; nothing where a thread panicked over one.
-    filled: Receiver<(u64, Option<Batch<B>>)>,
-    free: Option<Sender<Batch<B>>>,
-    /// Batches that came before their turn.
-    early: BTreeMap<u64, Batch<B>>,
-    next: u64,
+pub struct Feed<B: AsMut<[u8]>> {
+    ring: Arc<Ring<B>>,
     threads: Vec<JoinHandle<()>>,
-}
-
-/// Where the threads take turns: which batch comes next, and into which buffer.
-struct Turn<B, F> {
-    next_batch: F,
-    next: u64,
-    ended: bool,
-    free: Receiver<Batch<B>>,
 }
 
 impl<B: AsMut<[u8]> + Send + 'static> Feed<B> {
     /// Starts reading. `next_batch` is called again and again with an empty list to put the next batch's sites into;
-    /// one that it leaves empty is the end. Each buffer takes one batch, the largest there is.
+    /// one that it leaves empty is the end. It is called a few batches ahead of those that are filled, so that what is
+    /// not in memory yet is on its way from the disk. Each buffer takes one batch, the largest there is.
     ///
     /// # Errors
     /// If threads cannot be started, or there is no buffer.
-    ///
-    /// # Panics
-    /// Never: the queue of buffers is open while it is filled.
     pub fn start(
         reader: &Arc<Reader>,
         buffers: Vec<B>,
@@ -84,110 +66,56 @@ impl<B: AsMut<[u8]> + Send + 'static> Feed<B> {
         if buffers.is_empty() {
             return Err(Error::refused("feed", "a buffer or more", 0));
         }
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(n_threads)
-            .thread_name(|i| format!("feed-{i}"))
-            .build()
-            .map_err(|e| Error::refused("feed", format!("{n_threads} threads"), e))?;
-        let pool = Arc::new(pool);
-        let (free, free_out) = channel();
-        for pixels in buffers {
-            let batch = Batch { sites: Vec::new(), pixels, faults: Vec::new() };
-            free.send(batch).expect("the other end is held below");
+        if n_threads == 0 {
+            return Err(Error::refused("feed", "a thread or more", 0));
         }
-        let turn = Arc::new(Mutex::new(Turn { next_batch, next: 0, ended: false, free: free_out }));
-        let (filled_in, filled) = channel();
-        let mut threads = Vec::new();
-        for i in 0..IN_WORK {
-            let (reader, pool, turn, filled_in) = (reader.clone(), pool.clone(), turn.clone(), filled_in.clone());
-            let work = move || {
-                while let Some((number, mut batch)) = take_turn(&turn) {
-                    let fill = || pool.install(|| fill(&reader, &mut batch));
-                    // Caught, so that the caller hears of it instead of waiting for a batch that never comes.
-                    let whole = catch_unwind(AssertUnwindSafe(fill)).is_ok();
-                    if filled_in.send((number, whole.then_some(batch))).is_err() || !whole {
-                        return;
-                    }
-                }
-            };
-            let thread = thread::Builder::new().name(format!("feed-batch-{i}")).spawn(work);
-            threads.push(thread.map_err(|e| Error::refused("feed", "a thread", e))?);
+        let ring = Arc::new(Ring::new(reader.clone(), buffers));
+        // Made first, so that what was started ends where the next cannot be.
+        let mut feed = Self { ring: ring.clone(), threads: Vec::with_capacity(n_threads + 1) };
+        feed.spawn("feed-plan".to_owned(), move || ring.plan(next_batch))?;
+        for i in 0..n_threads {
+            let ring = feed.ring.clone();
+            feed.spawn(format!("feed-{i}"), move || ring.work())?;
         }
-        Ok(Self { filled, free: Some(free), early: BTreeMap::new(), next: 0, threads })
+        Ok(feed)
+    }
+
+    fn spawn(&mut self, name: String, body: impl FnOnce() + Send + 'static) -> Result<()> {
+        let thread = thread::Builder::new().name(name).spawn(body);
+        self.threads.push(thread.map_err(|e| Error::refused("feed", "a thread", e))?);
+        Ok(())
     }
 
     /// The next batch, as soon as it is whole; `None` after the last. The caller hands it back when its pixels are
-    /// used, or the feed runs out of buffers and waits for ever.
+    /// used.
     ///
     /// # Errors
-    /// If a thread of the feed panicked.
+    /// If a thread of the feed panicked, or the caller has all buffers.
     pub fn next_batch(&mut self) -> Result<Option<Batch<B>>> {
-        loop {
-            if let Some(batch) = self.early.remove(&self.next) {
-                self.next += 1;
-                return Ok(Some(batch));
-            }
-            match self.filled.recv() {
-                Ok((number, Some(batch))) => {
-                    self.early.insert(number, batch);
-                }
-                // All threads have ended: at the end of the batches, or because `next_batch` panicked.
-                Err(_) if self.threads.drain(..).map(JoinHandle::join).all(|end| end.is_ok()) => return Ok(None),
-                Ok((_, None)) | Err(_) => {
-                    return Err(Error::refused("feed", "threads that go on", "one that panicked"));
-                }
-            }
-        }
+        self.ring.next_batch()
     }
 
     /// Hands a batch's buffer back, to be filled again.
     pub fn give_back(&self, batch: Batch<B>) {
-        if let Some(free) = &self.free {
-            // At the end of the batches nobody waits for buffers any more.
-            let _ = free.send(batch);
-        }
+        self.ring.give_back(batch);
+    }
+
+    /// Ends the feed and hands out the buffers that it has, for another one.
+    #[must_use]
+    pub fn into_buffers(self) -> Vec<B> {
+        let ring = self.ring.clone();
+        drop(self);
+        ring.take_buffers()
     }
 }
 
-impl<B> Drop for Feed<B> {
-    /// Ends the threads: they find no more buffers.
+impl<B: AsMut<[u8]>> Drop for Feed<B> {
+    /// Ends the threads, and waits for the sites that they are reading.
     fn drop(&mut self) {
-        self.free = None;
-        self.early.clear();
-        while self.filled.recv().is_ok() {}
+        self.ring.close();
         for thread in self.threads.drain(..) {
+            // The caller has heard of a panic.
             let _ = thread.join();
         }
     }
-}
-
-fn take_turn<B, F: FnMut(&mut Vec<usize>)>(turn: &Mutex<Turn<B, F>>) -> Option<(u64, Batch<B>)> {
-    let mut turn = turn.lock().ok()?;
-    if turn.ended {
-        return None;
-    }
-    let mut batch = turn.free.recv().ok()?;
-    batch.sites.clear();
-    batch.faults.clear();
-    (turn.next_batch)(&mut batch.sites);
-    if batch.sites.is_empty() {
-        turn.ended = true;
-        return None;
-    }
-    turn.next += 1;
-    Some((turn.next - 1, batch))
-}
-
-fn fill<B: AsMut<[u8]> + Send>(reader: &Reader, batch: &mut Batch<B>) {
-    let Batch { sites, pixels, faults } = batch;
-    let pixels = pixels.as_mut().par_chunks_exact_mut(reader.site_bytes());
-    assert!(pixels.len() >= sites.len(), "a buffer holds the largest batch");
-    let failed = Mutex::new(Vec::new());
-    pixels.zip(sites.par_iter()).enumerate().for_each(|(position, (pixels, &site))| {
-        if let Err(error) = reader.read(site, pixels) {
-            failed.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((position, error));
-        }
-    });
-    *faults = failed.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    faults.sort_by_key(|&(position, _)| position);
 }

@@ -5,16 +5,20 @@ use std::cell::RefCell;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use rustix::io::Errno;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 use crate::error::{Error, Result};
 use crate::site::{PlateId, SiteId};
-use crate::store::chunk::Decoder;
-use crate::store::{MappedShard, Shard, Store, shard_path};
+use crate::store::chunk::{Decoder, copy_summed};
+use crate::store::{Codec, MappedShard, Shard, Store, shard_path};
 
 /// How shards are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Io {
     /// Mapped into memory. A shard's length is looked at before every site; a file cut short in the moment between kills
-    /// the process, which only an outside hand could do: nothing of ours shortens a shard.
+    /// the process (SIGBUS), which only an outside hand could do: nothing of ours shortens a shard. A disk that fails while
+    /// a page is read does the same.
     #[default]
     Mmap,
     /// By pread: a shard that is cut short at any time is an error. One file stays open a shard.
@@ -109,22 +113,27 @@ impl Reader {
         let (lazy, slot) = (&self.shards[shard as usize], slot as usize);
         let row = &self.store.sites()[index];
         let shard = || shard_path(&lazy.plate, lazy.shard);
-        let read = SCRATCH.with_borrow_mut(|scratch| match self.open(lazy)? {
-            OpenShard::Mapped(map) => {
-                map.check_length()?;
-                scratch.decoder.decode(self.store.spec(), map.chunk(slot), pixels, &shard)
-            }
-            OpenShard::File(file) => file.read(slot, &mut scratch.decoder, &mut scratch.chunk, pixels),
-        });
-        read.map_err(|error| name_site(error, &row.id))?;
         let verified = &self.verified[index];
         let check = match self.verify {
             Verify::First => !verified.load(Ordering::Relaxed),
             Verify::Always => true,
             Verify::Never => false,
         };
+        let is_raw = self.store.spec().codec == Codec::Raw;
+        let read = SCRATCH.with_borrow_mut(|scratch| match self.open(lazy)? {
+            OpenShard::Mapped(map) => {
+                map.check_length()?;
+                let chunk = map.chunk(slot);
+                if is_raw && check && chunk.len() == pixels.len() {
+                    return Ok(Some(copy_summed(chunk, pixels)));
+                }
+                scratch.decoder.decode(self.store.spec(), chunk, pixels, &shard).map(|()| None)
+            }
+            OpenShard::File(file) => file.read(slot, &mut scratch.decoder, &mut scratch.chunk, pixels).map(|()| None),
+        });
+        let crc = read.map_err(|error| name_site(error, &row.id))?;
         if check {
-            let found = crc32c::crc32c(pixels);
+            let found = crc.unwrap_or_else(|| crc32c::crc32c(pixels));
             if found != row.crc32c {
                 let place = format!("{}: site {}", shard(), row.id);
                 return Err(Error::malformed(place, format!("crc32c {:08x}", row.crc32c), format!("{found:08x}")));
@@ -134,11 +143,31 @@ impl Reader {
         Ok(())
     }
 
+    /// Has the system begin to read the site at `index`, unless it is in memory; waits for nothing. What is wrong with its
+    /// shard shows when it is read.
+    ///
+    /// # Panics
+    /// If there is no such site.
+    pub fn read_ahead(&self, index: usize) {
+        let (shard, slot) = self.places[index];
+        match self.open(&self.shards[shard as usize]) {
+            Ok(OpenShard::Mapped(map)) => map.read_ahead(slot as usize),
+            Ok(OpenShard::File(file)) => file.read_ahead(slot as usize),
+            Err(_) => {}
+        }
+    }
+
     fn open<'a>(&self, lazy: &'a LazyShard) -> Result<&'a OpenShard> {
         if let Some(open) = lazy.open.get() {
             return Ok(open);
         }
-        let shard = self.store.shard(&lazy.plate, lazy.shard).map_err(|error| match error {
+        let mut shard = self.store.shard(&lazy.plate, lazy.shard);
+        if matches!(&shard, Err(Error::Io { source, .. }) if source.raw_os_error() == Some(Errno::MFILE.raw_os_error()))
+        {
+            allow_more_files();
+            shard = self.store.shard(&lazy.plate, lazy.shard);
+        }
+        let shard = shard.map_err(|error| match error {
             // A shard that is gone is a fault of the data; one that cannot be read is one of the machine.
             Error::Io { path, source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
                 Error::malformed(path.display(), "a shard", "no file")
@@ -151,6 +180,13 @@ impl Reader {
         };
         Ok(lazy.open.get_or_init(|| open))
     }
+}
+
+/// A file stays open a shard, of which RxRx1 has 1,632; many systems allow a process 1024 until it asks for more.
+fn allow_more_files() {
+    let limit = getrlimit(Resource::Nofile);
+    // Where it is not granted, opening fails again, and says so.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
 /// Says of a fault of a shard for which site it was met.

@@ -1,13 +1,14 @@
 //! Mapping shards into memory. With the trainer's shim this is the only place with `unsafe`.
 #![allow(unsafe_code)]
 
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::path::PathBuf;
 
 use memmap2::Mmap;
 
 use crate::error::{Error, Result};
 
+use super::ahead::read_ahead;
 use super::index::ChunkPlace;
 
 /// A shard in memory, read as pages are touched.
@@ -17,21 +18,22 @@ use super::index::ChunkPlace;
 /// read with [`super::Shard`] instead.
 pub struct MappedShard {
     path: PathBuf,
+    file: File,
     map: Mmap,
     places: Vec<ChunkPlace>,
 }
 
 impl MappedShard {
-    pub(super) fn new(file: &File, path: &Path, places: Vec<ChunkPlace>) -> Result<Self> {
+    pub(super) fn new(file: File, path: PathBuf, places: Vec<ChunkPlace>) -> Result<Self> {
         // SAFETY: the map is read-only and private to this process, and the bytes have no invariants: whatever another
         // process wrote into the file would be seen as other pixels. That it must not shrink is the caller's part, as
         // the type says.
-        let map = unsafe { Mmap::map(file) }.map_err(Error::io(path, "map"))?;
+        let map = unsafe { Mmap::map(&file) }.map_err(Error::io(&path, "map"))?;
         let needed = places.iter().map(|place| place.offset + place.length).max().unwrap_or(0);
         if (map.len() as u64) < needed {
             return Err(Error::malformed(path.display(), format!("{needed} bytes or more"), map.len()));
         }
-        Ok(Self { path: path.to_owned(), map, places })
+        Ok(Self { path, file, map, places })
     }
 
     /// The stored bytes of chunk `slot`. For the codec `raw` that is the site's tensor, `[C, H, W] u8`.
@@ -47,13 +49,21 @@ impl MappedShard {
     /// Looks whether the file is still as long as the map. It may be cut short right after; see above.
     ///
     /// # Errors
-    /// If it is shorter, or gone.
+    /// If it is shorter.
     pub fn check_length(&self) -> Result<()> {
-        let length = fs::metadata(&self.path).map_err(Error::io(&self.path, "look at"))?.len();
+        let length = self.file.metadata().map_err(Error::io(&self.path, "look at"))?.len();
         if length < self.map.len() as u64 {
             return Err(Error::malformed(self.path.display(), format!("{} bytes", self.map.len()), length));
         }
         Ok(())
+    }
+
+    /// Has the system begin to read chunk `slot`, unless it is in memory; waits for nothing.
+    ///
+    /// # Panics
+    /// If the shard has no such chunk.
+    pub fn read_ahead(&self, slot: usize) {
+        read_ahead(&self.file, self.places[slot]);
     }
 
     /// How many chunks there are.

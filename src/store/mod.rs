@@ -1,5 +1,6 @@
 //! The store: format 1, how it is written, how it is read. Knows nothing of PNGs and of statistics beyond their rows.
 
+mod ahead;
 pub mod checksum;
 pub mod chunk;
 mod destination;

@@ -9,12 +9,13 @@ use crate::classes::Classes;
 use crate::error::{Error, Result, read_file, read_text};
 use crate::site::{PlateId, SiteId};
 
+use super::ahead::read_ahead;
 use super::chunk::Decoder;
 use super::index::{ChunkPlace, decode_index, index_bytes};
 use super::map::MappedShard;
 use super::merge::METADATA;
 use super::rows::{SiteRow, from_csv};
-use super::spec::{PIXELS, StoreSpec, ZARR_JSON, shard_path};
+use super::spec::{Codec, PIXELS, StoreSpec, ZARR_JSON, shard_path};
 use super::write::{CLASSES, SHA256SUMS};
 
 /// A finished store, open for reading.
@@ -185,10 +186,26 @@ impl Shard {
     pub fn read(&self, slot: usize, decoder: &mut Decoder, scratch: &mut Vec<u8>, pixels: &mut [u8]) -> Result<()> {
         assert_eq!(pixels.len(), self.spec.site_bytes(), "[C, H, W] bytes");
         let ChunkPlace { offset, length } = self.places[slot];
-        scratch.resize(length as usize, 0);
-        self.file.read_exact_at(scratch, offset).map_err(Error::io(&self.path, "read a chunk of"))?;
-        let place = || format!("{}: chunk {slot}", self.path.display());
-        decoder.decode(&self.spec, scratch, pixels, &place)
+        let read =
+            |into: &mut [u8]| self.file.read_exact_at(into, offset).map_err(Error::io(&self.path, "read a chunk of"));
+        // What is stored as it is needs no detour; a length that is not right is the decoder's to refuse.
+        if self.spec.codec == Codec::Raw && length == pixels.len() as u64 {
+            return read(pixels);
+        }
+        if scratch.len() < length as usize {
+            scratch.resize(length as usize, 0);
+        }
+        let chunk = &mut scratch[..length as usize];
+        read(chunk)?;
+        decoder.decode(&self.spec, chunk, pixels, &|| format!("{}: chunk {slot}", self.path.display()))
+    }
+
+    /// Has the system begin to read chunk `slot`, unless it is in memory; waits for nothing.
+    ///
+    /// # Panics
+    /// If the shard has no such chunk.
+    pub fn read_ahead(&self, slot: usize) {
+        read_ahead(&self.file, self.places[slot]);
     }
 
     /// How many chunks there are.
@@ -201,7 +218,7 @@ impl Shard {
     ///
     /// # Errors
     /// If the system refuses.
-    pub fn map(&self) -> Result<MappedShard> {
-        MappedShard::new(&self.file, &self.path, self.places.clone())
+    pub fn map(self) -> Result<MappedShard> {
+        MappedShard::new(self.file, self.path, self.places)
     }
 }
