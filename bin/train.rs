@@ -6,13 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use cellshard::cli::{self, Exit, TrainScreen, recipe_args};
-use cellshard::feed::{Io, Verify};
+use cellshard::cli::{self, Exit, IoFlag, TrainScreen, VerifyFlag, recipe_args};
 use cellshard::train::device::DeviceChoice;
 use cellshard::train::recipe::Recipe;
 use cellshard::train::stop::Stop;
 use cellshard::train::trainer::{TrainConfig, train};
-use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
+use clap::{CommandFactory, FromArgMatches, Parser};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 /// Train a network on a store by a recipe; stops in time and goes on where it was
@@ -63,19 +62,6 @@ struct Flags {
     json: bool,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum IoFlag {
-    Mmap,
-    Pread,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum VerifyFlag {
-    First,
-    Always,
-    Never,
-}
-
 fn main() -> ExitCode {
     cli::run(body)
 }
@@ -94,15 +80,8 @@ fn body() -> anyhow::Result<Exit> {
         resume: flags.resume,
         device: flags.device,
         n_threads: cli::threads(flags.threads)?,
-        io: match flags.io {
-            IoFlag::Mmap => Io::Mmap,
-            IoFlag::Pread => Io::Pread,
-        },
-        verify: match flags.verify {
-            VerifyFlag::First => Verify::First,
-            VerifyFlag::Always => Verify::Always,
-            VerifyFlag::Never => Verify::Never,
-        },
+        io: flags.io.into(),
+        verify: flags.verify.into(),
         skip_damaged: flags.skip_damaged,
         checkpoint_every: flags.checkpoint_every,
         stop: Stop {

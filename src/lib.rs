@@ -2,6 +2,7 @@
 //! reads them fast. Nothing in here prints or exits; the programs in `bin/` do.
 #![doc = "\n\nStart with [`site`] for the words, then [`error`]."]
 
+pub mod bench;
 pub mod classes;
 pub mod cli;
 pub mod error;

@@ -1,19 +1,23 @@
 //! What the programs share: exit codes, progress, tables. Only `bin/` uses it.
 
+pub mod bench;
 mod exit;
 #[cfg(feature = "torch")]
 pub mod predictions;
 mod progress;
+mod reading;
 pub mod recipe_args;
 pub mod report;
 mod source_args;
 pub mod statistics;
+pub mod step_args;
 mod table;
 #[cfg(feature = "torch")]
 mod train_screen;
 
 pub use exit::{Exit, run, show};
 pub use progress::Progress;
+pub use reading::{IoFlag, VerifyFlag};
 pub use source_args::SourceArgs;
 pub use table::{Align, Table, bytes, count, plural};
 #[cfg(feature = "torch")]
@@ -38,4 +42,13 @@ pub fn threads(asked: Option<usize>) -> crate::Result<usize> {
 pub fn limit_threads(asked: Option<usize>) -> anyhow::Result<()> {
     rayon::ThreadPoolBuilder::new().num_threads(threads(asked)?).build_global()?;
     Ok(())
+}
+
+/// Parses a number of seconds greater than 0.
+///
+/// # Errors
+/// If it is none, or more than a day.
+pub fn positive_seconds(text: &str) -> Result<f64, String> {
+    let seconds = text.parse().ok().filter(|seconds| (0.001..=86400.0).contains(seconds));
+    seconds.ok_or_else(|| format!("expected seconds, from 0.001 to 86400, found {text:?}"))
 }

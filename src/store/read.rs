@@ -186,18 +186,25 @@ impl Shard {
     pub fn read(&self, slot: usize, decoder: &mut Decoder, scratch: &mut Vec<u8>, pixels: &mut [u8]) -> Result<()> {
         assert_eq!(pixels.len(), self.spec.site_bytes(), "[C, H, W] bytes");
         let ChunkPlace { offset, length } = self.places[slot];
-        let read =
-            |into: &mut [u8]| self.file.read_exact_at(into, offset).map_err(Error::io(&self.path, "read a chunk of"));
         // What is stored as it is needs no detour; a length that is not right is the decoder's to refuse.
         if self.spec.codec == Codec::Raw && length == pixels.len() as u64 {
-            return read(pixels);
+            return self.file.read_exact_at(pixels, offset).map_err(Error::io(&self.path, "read a chunk of"));
         }
-        if scratch.len() < length as usize {
-            scratch.resize(length as usize, 0);
-        }
-        let chunk = &mut scratch[..length as usize];
-        read(chunk)?;
-        decoder.decode(&self.spec, chunk, pixels, &|| format!("{}: chunk {slot}", self.path.display()))
+        self.read_stored(slot, scratch)?;
+        decoder.decode(&self.spec, scratch, pixels, &|| format!("{}: chunk {slot}", self.path.display()))
+    }
+
+    /// Reads the stored bytes of chunk `slot` into `chunk`, which is made as long as they are.
+    ///
+    /// # Errors
+    /// If the file cannot be read that far.
+    ///
+    /// # Panics
+    /// If the shard has no chunk `slot`.
+    pub fn read_stored(&self, slot: usize, chunk: &mut Vec<u8>) -> Result<()> {
+        let ChunkPlace { offset, length } = self.places[slot];
+        chunk.resize(length as usize, 0);
+        self.file.read_exact_at(chunk, offset).map_err(Error::io(&self.path, "read a chunk of"))
     }
 
     /// Has the system begin to read chunk `slot`, unless it is in memory; waits for nothing.

@@ -1,0 +1,272 @@
+//! The parts of the way by themselves: what the disk, memory, crc32c, zstd and copying can give at most, on as many
+//! threads as the feed has. Nothing here goes through the feed.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::fs::{Advice, OFlags, fadvise};
+
+use super::{Bench, Rate};
+use crate::error::{Error, Result};
+use crate::feed::{Io, Permutation, Reader, Verify, mix};
+use crate::store::{Shard, Store, shard_path};
+
+/// A part that has a limit of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Limit {
+    /// Shards read from the disk, past the page cache.
+    Disk,
+    /// Stored chunks copied out of the page cache.
+    PageCache,
+    /// The crc32c of sites in memory.
+    Checksum,
+    /// Chunks in memory decoded by zstd.
+    Decode,
+    /// Raw chunks copied from their maps.
+    Copy,
+}
+
+impl Limit {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Disk => "disk, direct I/O",
+            Self::PageCache => "page cache, pread",
+            Self::Checksum => "crc32c alone",
+            Self::Decode => "zstd decoding alone",
+            Self::Copy => "copying from the map alone",
+        }
+    }
+}
+
+/// Bytes of one read past the page cache, and threads that have one under way: what it takes to keep a disk busy.
+const BLOCK: usize = 4 << 20;
+const DISK_THREADS: usize = 8;
+/// Direct reads go to addresses and offsets at multiples of this.
+const ALIGNMENT: usize = 4096;
+/// Sites whose chunks are kept in memory to be decoded: more than a processor's caches hold.
+const KEPT: usize = 128;
+/// Sites that a thread copies into, one after the other: about what a thread's share of a ring of batches is.
+const PLACES: usize = 96;
+
+/// Measures a limit; says why where that cannot be done here.
+pub(super) fn measure(bench: &Bench, limit: Limit) -> Result<Result<Rate, String>> {
+    match limit {
+        Limit::Disk => disk(bench),
+        Limit::PageCache => page_cache(bench).map(Ok),
+        Limit::Checksum => checksum(bench).map(Ok),
+        Limit::Decode => decode(bench).map(Ok),
+        Limit::Copy => copy(bench).map(Ok),
+    }
+}
+
+/// Files and sizes of a store's shards, and how many sites each has.
+fn shards(store: &Store) -> Vec<(PathBuf, usize)> {
+    let per_shard = store.spec().sites_per_shard as usize;
+    let of_plate = |(plate, &n)| {
+        let plate: &crate::site::PlateId = plate;
+        let path = |shard| store.root().join(shard_path(plate, shard));
+        (0..store.spec().n_shards(n)).map(move |i| (path(i), per_shard.min(n - i * per_shard))).collect::<Vec<_>>()
+    };
+    store.plates().iter().flat_map(of_plate).collect()
+}
+
+/// Has the system forget what it keeps of a store's shards in memory; says why where it does not.
+pub(super) fn forget(store: &Store) -> Result<Result<(), String>> {
+    for (path, _) in shards(store) {
+        let file = File::open(&path).map_err(Error::io(&path, "open"))?;
+        // What is not written yet cannot be forgotten.
+        file.sync_all().map_err(Error::io(&path, "sync"))?;
+        fadvise(&file, 0, None, Advice::DontNeed).map_err(|e| Error::io(&path, "forget the pages of")(e.into()))?;
+    }
+    let still_there = shards(store).iter().filter(|(path, _)| is_direct(path).is_err()).count();
+    Ok(if still_there > 0 { Err("the files lie in memory (no direct I/O)".to_owned()) } else { Ok(()) })
+}
+
+fn is_direct(path: &PathBuf) -> io::Result<File> {
+    File::options().read(true).custom_flags(OFlags::DIRECT.bits().cast_signed()).open(path)
+}
+
+fn disk(bench: &Bench) -> Result<Result<Rate, String>> {
+    let store = &bench.store;
+    let shards = shards(store);
+    if is_direct(&shards[0].0).is_err() {
+        return Ok(Err("the file system has no direct I/O".to_owned()));
+    }
+    // Whole shards in random order, by each thread that is free; a part of one counts as that part of its sites.
+    let order = Permutation::new(shards.len(), 4, 0);
+    let time = Duration::from_secs_f64(20.0 * bench.config.seconds);
+    let next = AtomicUsize::new(0);
+    let start = Instant::now();
+    let work = || -> Result<f64> {
+        let mut buffer = vec![0; BLOCK + ALIGNMENT];
+        let aligned = buffer.as_ptr().align_offset(ALIGNMENT);
+        let mut sites = 0.0;
+        while start.elapsed() < time {
+            let i = next.fetch_add(1, Ordering::Relaxed);
+            if i >= shards.len() {
+                break;
+            }
+            let (path, n_sites) = &shards[order.at(i)];
+            let mut file = is_direct(path).map_err(Error::io(path, "open past the page cache"))?;
+            let size = file.metadata().map_err(Error::io(path, "look at"))?.len();
+            let mut done = 0;
+            while start.elapsed() < time {
+                match file.read(&mut buffer[aligned..][..BLOCK]) {
+                    Ok(0) => break,
+                    Ok(n) => done += n,
+                    Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                    Err(e) => return Err(Error::io(path, "read past the page cache")(e)),
+                }
+                if done as u64 >= size {
+                    break;
+                }
+            }
+            sites += *n_sites as f64 * done as f64 / size as f64;
+        }
+        Ok(sites)
+    };
+    let sites: f64 = on_threads(DISK_THREADS, |_| work())?.into_iter().sum();
+    Ok(Ok(Rate::new(sites.round() as u64, store.spec().site_bytes(), start.elapsed().as_secs_f64())))
+}
+
+fn page_cache(bench: &Bench) -> Result<Rate> {
+    let chunks = Chunks::open(&bench.store, &bench.sample)?;
+    let body = |chunks: &Chunks, i: usize, buffer: &mut Vec<u8>| chunks.read(i, buffer);
+    // Once, so that all is in memory.
+    for i in 0..chunks.places.len() {
+        body(&chunks, i, &mut Vec::new())?;
+    }
+    timed(bench, chunks.places.len(), |_, i, buffer| body(&chunks, i, buffer))
+}
+
+fn checksum(bench: &Bench) -> Result<Rate> {
+    let sites = read_sites(bench)?;
+    timed(bench, sites.len(), |_, i, _| {
+        std::hint::black_box(crc32c::crc32c(&sites[i]));
+        Ok(())
+    })
+}
+
+fn decode(bench: &Bench) -> Result<Rate> {
+    let store = &bench.store;
+    let chunks = Chunks::open(store, &bench.sample[..bench.sample.len().min(KEPT)])?;
+    let mut stored = Vec::new();
+    for i in 0..chunks.places.len() {
+        let mut chunk = Vec::new();
+        chunks.read(i, &mut chunk)?;
+        stored.push(chunk);
+    }
+    let site_bytes = store.spec().site_bytes();
+    let malformed = |e| Error::malformed("a chunk", "zstd", e);
+    // Each thread with its own context and places to decode into, as the feed has them; zstd alone, no checksum of ours.
+    let contexts: Vec<_> = (0..bench.config.n_threads)
+        .map(|_| {
+            zstd::bulk::Decompressor::new().map(|zstd| std::sync::Mutex::new((zstd, vec![0; site_bytes * PLACES], 0)))
+        })
+        .collect::<io::Result<_>>()
+        .map_err(|e| Error::refused("zstd", "memory", e))?;
+    timed(bench, stored.len(), |thread, i, _| {
+        let mut own = contexts[thread].lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let (zstd, places, k) = &mut *own;
+        *k = (*k + 1) % PLACES;
+        let chunk = &stored[i];
+        let pixels = &mut places[*k * site_bytes..][..site_bytes];
+        zstd.decompress_to_buffer(&chunk[..chunk.len().saturating_sub(4)], pixels).map_err(malformed)?;
+        Ok(())
+    })
+}
+
+fn copy(bench: &Bench) -> Result<Rate> {
+    let site_bytes = bench.store.spec().site_bytes();
+    let reader = Reader::new(bench.store.clone(), Io::Mmap, Verify::Never);
+    // Mapped and copied by the reader: for raw chunks that is one memcpy and a look at the file's length.
+    let places: Vec<_> =
+        (0..bench.config.n_threads).map(|_| std::sync::Mutex::new((vec![0; site_bytes * PLACES], 0))).collect();
+    let body = |thread: usize, i: usize| {
+        let mut own = places[thread].lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let (places, k) = &mut *own;
+        *k = (*k + 1) % PLACES;
+        reader.read(bench.sample[i], &mut places[*k * site_bytes..][..site_bytes])
+    };
+    // Once, so that all is in memory and mapped.
+    for i in 0..bench.sample.len() {
+        body(0, i)?;
+    }
+    timed(bench, bench.sample.len(), |thread, i, _| body(thread, i))
+}
+
+/// Some sites' pixels.
+fn read_sites(bench: &Bench) -> Result<Vec<Vec<u8>>> {
+    let reader = Reader::new(bench.store.clone(), Io::Mmap, Verify::Always);
+    let read = |&site: &usize| {
+        let mut pixels = vec![0; reader.site_bytes()];
+        reader.read(site, &mut pixels).map(|()| pixels)
+    };
+    bench.sample.iter().take(KEPT).map(read).collect()
+}
+
+/// Stored chunks of some sites.
+struct Chunks {
+    shards: Vec<Shard>,
+    /// Of each site: its shard in `shards`, and its slot.
+    places: Vec<(usize, usize)>,
+}
+
+impl Chunks {
+    fn open(store: &Store, sites: &[usize]) -> Result<Self> {
+        let per_shard = store.spec().sites_per_shard as usize;
+        let mut shards = Vec::new();
+        let mut known = std::collections::BTreeMap::new();
+        let mut places = Vec::with_capacity(sites.len());
+        for &site in sites {
+            let row = &store.sites()[site];
+            let (plate, shard) = (&row.id.well.plate, row.row as usize / per_shard);
+            let at = match known.get(&(plate, shard)) {
+                Some(&at) => at,
+                None => {
+                    shards.push(store.shard(plate, shard)?);
+                    known.insert((plate, shard), shards.len() - 1);
+                    shards.len() - 1
+                }
+            };
+            places.push((at, row.row as usize % per_shard));
+        }
+        Ok(Self { shards, places })
+    }
+
+    fn read(&self, i: usize, chunk: &mut Vec<u8>) -> Result<()> {
+        let (shard, slot) = self.places[i];
+        self.shards[shard].read_stored(slot, chunk)
+    }
+}
+
+/// Runs `body(thread, item, buffer)` on random ones of `n` items on all threads until the time is up.
+fn timed(bench: &Bench, n: usize, body: impl Fn(usize, usize, &mut Vec<u8>) -> Result<()> + Sync) -> Result<Rate> {
+    let time = Duration::from_secs_f64(bench.config.seconds);
+    let start = Instant::now();
+    let work = |thread: usize| {
+        let (mut sites, mut buffer) = (0_u64, Vec::new());
+        while start.elapsed() < time {
+            body(thread, (mix(sites ^ mix(thread as u64)) % n as u64) as usize, &mut buffer)?;
+            sites += 1;
+        }
+        Ok(sites)
+    };
+    let sites = on_threads(bench.config.n_threads, work)?.into_iter().sum();
+    Ok(Rate::new(sites, bench.store.spec().site_bytes(), start.elapsed().as_secs_f64()))
+}
+
+fn on_threads<T: Send>(n: usize, body: impl Fn(usize) -> Result<T> + Sync) -> Result<Vec<T>> {
+    thread::scope(|scope| {
+        let body = &body;
+        let spawn = |i| thread::Builder::new().name(format!("bench-{i}")).spawn_scoped(scope, move || body(i));
+        let threads: io::Result<Vec<_>> = (0..n).map(spawn).collect();
+        let threads = threads.map_err(|e| Error::refused("bench", "threads", e))?;
+        threads.into_iter().map(|thread| thread.join().unwrap_or_else(|e| std::panic::resume_unwind(e))).collect()
+    })
+}
