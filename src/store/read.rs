@@ -14,7 +14,7 @@ use super::index::{ChunkPlace, decode_index, index_bytes};
 use super::map::MappedShard;
 use super::merge::METADATA;
 use super::rows::{SiteRow, from_csv};
-use super::spec::{PIXELS, StoreSpec, ZARR_JSON, shard_path};
+use super::spec::{Codec, PIXELS, StoreSpec, ZARR_JSON, shard_path};
 use super::write::{CLASSES, SHA256SUMS};
 
 /// A finished store, open for reading.
@@ -174,8 +174,8 @@ impl Shard {
         Ok(Self { path, file, spec: spec.clone(), places })
     }
 
-    /// Reads chunk `slot` into `pixels`, `[C, H, W] u8`. `scratch` holds the stored bytes; it and `decoder` may be kept
-    /// from one call to the next.
+    /// Reads chunk `slot` into `pixels`, `[C, H, W] u8`. `scratch` holds the stored bytes where they are not the pixels; it
+    /// and `decoder` may be kept from one call to the next.
     ///
     /// # Errors
     /// If the file cannot be read that far, or the chunk is damaged. The site's own crc32c is the caller's to compare.
@@ -185,8 +185,14 @@ impl Shard {
     pub fn read(&self, slot: usize, decoder: &mut Decoder, scratch: &mut Vec<u8>, pixels: &mut [u8]) -> Result<()> {
         assert_eq!(pixels.len(), self.spec.site_bytes(), "[C, H, W] bytes");
         let ChunkPlace { offset, length } = self.places[slot];
+        let read =
+            |into: &mut [u8]| self.file.read_exact_at(into, offset).map_err(Error::io(&self.path, "read a chunk of"));
+        // The index was refused unless a raw chunk is as long as a site, so nothing is left to decode.
+        if self.spec.codec == Codec::Raw {
+            return read(pixels);
+        }
         scratch.resize(length as usize, 0);
-        self.file.read_exact_at(scratch, offset).map_err(Error::io(&self.path, "read a chunk of"))?;
+        read(scratch)?;
         let place = || format!("{}: chunk {slot}", self.path.display());
         decoder.decode(&self.spec, scratch, pixels, &place)
     }
@@ -195,6 +201,15 @@ impl Shard {
     #[must_use]
     pub fn n_chunks(&self) -> usize {
         self.places.len()
+    }
+
+    /// Stored bytes of chunk `slot`.
+    ///
+    /// # Panics
+    /// If the shard has no chunk `slot`.
+    #[must_use]
+    pub fn chunk_bytes(&self, slot: usize) -> u64 {
+        self.places[slot].length
     }
 
     /// Maps the shard into memory; see there for what must hold.
