@@ -1,5 +1,6 @@
 //! From a raw tree to a store: joins source, statistics and store. Returns a report and prints nothing.
 
+mod crew;
 mod pipeline;
 mod plate;
 mod resume;
