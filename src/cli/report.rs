@@ -262,7 +262,7 @@ pub fn write_faults_summary(out: &mut impl Write, faults: &[Fault]) -> io::Resul
         plates.dedup();
         let what = match (kind, first.site) {
             (FaultKind::NoImages, None) => "well",
-            (FaultKind::NoImages | FaultKind::MissingSite | FaultKind::NoRow, _) => "site",
+            (FaultKind::NoImages | FaultKind::MissingSite | FaultKind::NoRow | FaultKind::DamagedSite, _) => "site",
             _ => "file",
         };
         let word = if kind.is_warning() { "warning" } else { "fault" };
@@ -284,7 +284,7 @@ pub fn faults_json(faults: &[Fault]) -> Value {
     let fault = |fault: &Fault| {
         json!({
             "plate": fault.plate.to_string(),
-            "well": fault.well.to_string(),
+            "well": fault.well.map(|well| well.to_string()),
             "site": fault.site,
             "kind": fault.kind.name(),
             "warning": fault.kind.is_warning(),
@@ -300,6 +300,7 @@ pub fn faults_json(faults: &[Fault]) -> Value {
 pub fn faults_csv(faults: &[Fault]) -> String {
     let mut out = "plate,well,site,kind,file,detail\n".to_owned();
     for Fault { plate, well, site, kind, file, detail } in faults {
+        let well = well.map(|well| well.to_string()).unwrap_or_default();
         let site = site.map(|site| site.to_string()).unwrap_or_default();
         let (file, detail) = (crate::classes::csv_field(file), crate::classes::csv_field(detail));
         out += &format!("{plate},{well},{site},{},{file},{detail}\n", kind.name());
