@@ -1,4 +1,4 @@
-//! `pack`: a tree of PNGs into a store of tensor shards.
+//! `pack`: a tree of PNGs, or a store of another codec, into a store of tensor shards.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -9,12 +9,12 @@ use cellshard::store::Codec;
 use cellshard::whole_file::WholeFile;
 use clap::{Parser, ValueEnum};
 
-/// Turn a tree of microscopy PNGs into checksummed tensor shards. Resumes by itself: run it again after any
-/// interruption, with new experiments, or with replaced images.
+/// Turn a tree of microscopy PNGs, or a store of another codec, into checksummed tensor shards. Resumes by itself: run it
+/// again after any interruption, with new experiments, or with replaced images.
 #[derive(Parser)]
 #[command(name = "pack", version)]
 struct Args {
-    /// Folder with the images
+    /// Folder with the images, or a finished store to be transcoded
     #[arg(long)]
     src: PathBuf,
     /// Folder of the store; made if it is not there
@@ -23,7 +23,7 @@ struct Args {
     /// raw (chunks are the tensors, page-aligned) or zstd:LEVEL with a level of 1 to 22
     #[arg(long, default_value = "zstd:3")]
     codec: Codec,
-    /// Sites in one shard file [default: as many as make 121 MB raw, at most 77]
+    /// Sites in one shard file [default: those of the source store, or as many as make 121 MB raw, at most 77]
     #[arg(long)]
     sites_per_shard: Option<u32>,
     /// Threads that decode and encode [default: one a core]

@@ -185,7 +185,7 @@ mod tests {
         };
         let dir = store.path().join(listing_path(&plate));
         std::fs::create_dir_all(&dir).unwrap();
-        listing.write(&dir, Vec::new()).unwrap();
+        listing.to_files().write(&dir, Vec::new()).unwrap();
         let spec = |n: usize, height| StoreSpec {
             channels: channels(n),
             size: ImageSize { height, width: 5 },

@@ -189,13 +189,6 @@ fn a_lost_csv_or_channel_is_pointed_at() {
 }
 
 #[test]
-fn a_store_is_no_source() {
-    let (fixture, _, store) = packed();
-    let other = fixture.path().join("other").display().to_string();
-    check(&run("pack", &["--src", &store, "--dst", &other]), 2, &["expected a tree of PNGs, found a store"]);
-}
-
-#[test]
 fn a_full_disk_ends_in_an_error_and_the_rerun_completes() {
     let (fixture, data, _) = packed();
     let store = fixture.path().join("full").display().to_string();

@@ -154,7 +154,8 @@ fn images_without_a_row_are_listed_and_left_out() {
     .unwrap();
     let report = fixture.pack();
     assert!(report.finished && !report.has_faults());
-    let ids: Vec<_> = report.faults.iter().map(|fault| (fault.kind, fault.well.to_string(), fault.site)).collect();
+    let ids: Vec<_> =
+        report.faults.iter().map(|fault| (fault.kind, fault.well.unwrap().to_string(), fault.site)).collect();
     assert_eq!(ids, [(FaultKind::NoRow, "B04".into(), Some(1)), (FaultKind::NoRow, "B04".into(), Some(2))]);
     assert_eq!(Store::open(&fixture.store()).unwrap().sites().len(), 46);
     assert_eq!(fixture.pack().plates_packed, 0, "a warning does not make a plate unfinished");

@@ -43,10 +43,11 @@ pub fn plan(plan: &Plan, faults: &[Fault], as_json: bool) -> anyhow::Result<()> 
     write_plan(&mut out, plan)?;
     writeln!(
         out,
-        "to pack    {}, {} from {} of PNGs, about {} in the store",
+        "to pack    {}, {} from {} of {}, about {} in the store",
         plural(plan.plates_to_pack as u64, "plate"),
         plural(plan.sites_to_pack, "site"),
         bytes(plan.source_bytes),
+        if plan.source_codec.is_some() { "shards" } else { "PNGs" },
         bytes(plan.estimated_bytes)
     )?;
     write_faults_summary(&mut out, faults)?;
@@ -56,11 +57,11 @@ pub fn plan(plan: &Plan, faults: &[Fault], as_json: bool) -> anyhow::Result<()> 
 fn write_plan(out: &mut impl Write, plan: &Plan) -> io::Result<()> {
     let [height, width] = plan.size;
     let classes = plural(plan.classes as u64, "class");
-    writeln!(
-        out,
-        "source     {} layout, {} x {height} x {width} pixels a site, {classes}",
-        plan.layout, plan.channels
-    )?;
+    let source = match &plan.source_codec {
+        Some(codec) => format!("store of {codec}"),
+        None => format!("{} layout", plan.layout),
+    };
+    writeln!(out, "source     {source}, {} x {height} x {width} pixels a site, {classes}", plan.channels)?;
     let done = if plan.plates_done > 0 { format!(", {} done before", plan.plates_done) } else { String::new() };
     writeln!(out, "plates     {}{done}", plan.plates)?;
     write_notes(out, &plan.strangers, &plan.unusual)
@@ -136,7 +137,11 @@ pub fn pack(report: &PackReport, dst: &Path, as_json: bool) -> anyhow::Result<()
         } else {
             writeln!(out, "store      {dst} is not finished: {plates} left out because of these faults")?;
         }
-        writeln!(out, "           mend the source and run again, or pack what is whole with --on-error skip")?;
+        let remedy = match report.plan.source_codec {
+            Some(_) => "send what is damaged again (verify of the source lists it) and run again",
+            None => "mend the source and run again, or pack what is whole with --on-error skip",
+        };
+        writeln!(out, "           {remedy}")?;
     } else if report.waiting_for.is_empty() {
         writeln!(out, "store      {} is finished", dst.display())?;
     } else {
@@ -262,7 +267,7 @@ pub fn write_faults_summary(out: &mut impl Write, faults: &[Fault]) -> io::Resul
         plates.dedup();
         let what = match (kind, first.site) {
             (FaultKind::NoImages, None) => "well",
-            (FaultKind::NoImages | FaultKind::MissingSite | FaultKind::NoRow, _) => "site",
+            (FaultKind::NoImages | FaultKind::MissingSite | FaultKind::NoRow | FaultKind::DamagedSite, _) => "site",
             _ => "file",
         };
         let word = if kind.is_warning() { "warning" } else { "fault" };
@@ -284,7 +289,7 @@ pub fn faults_json(faults: &[Fault]) -> Value {
     let fault = |fault: &Fault| {
         json!({
             "plate": fault.plate.to_string(),
-            "well": fault.well.to_string(),
+            "well": fault.well.map(|well| well.to_string()),
             "site": fault.site,
             "kind": fault.kind.name(),
             "warning": fault.kind.is_warning(),
@@ -300,6 +305,7 @@ pub fn faults_json(faults: &[Fault]) -> Value {
 pub fn faults_csv(faults: &[Fault]) -> String {
     let mut out = "plate,well,site,kind,file,detail\n".to_owned();
     for Fault { plate, well, site, kind, file, detail } in faults {
+        let well = well.map(|well| well.to_string()).unwrap_or_default();
         let site = site.map(|site| site.to_string()).unwrap_or_default();
         let (file, detail) = (crate::classes::csv_field(file), crate::classes::csv_field(detail));
         out += &format!("{plate},{well},{site},{},{file},{detail}\n", kind.name());

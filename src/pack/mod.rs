@@ -1,9 +1,13 @@
-//! From a raw tree to a store: joins source, statistics and store. Returns a report and prints nothing.
+//! From a raw tree, or from another store, to a store: joins source, statistics and store. Returns a report and prints
+//! nothing.
 
+mod crew;
 mod pipeline;
 mod plate;
 mod resume;
+mod transcode;
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Instant;
@@ -17,7 +21,9 @@ use crate::source::fault::Fault;
 use crate::source::{PlatePlan, Source, SourceConfig};
 use crate::store::merge::{Anew, METADATA, Merge};
 use crate::store::spec::{ALIGNMENT, DEFAULT_SITES_PER_SHARD, MAX_SITES_PER_SHARD, channels};
-use crate::store::{Codec, StoreSpec, StoreWriter, check_destination};
+use crate::store::{Codec, StoreSpec, StoreWriter, check_destination, is_store};
+
+use pipeline::Packed;
 
 /// Raw pixels that a shard holds at most where `--sites-per-shard` is not given: 77 sites of RxRx1.
 const DEFAULT_SHARD_BYTES: usize = DEFAULT_SITES_PER_SHARD as usize * 6 * 512 * 512;
@@ -63,13 +69,13 @@ impl FromStr for Partition {
 /// What to pack, where to, and how.
 #[derive(Debug, Clone)]
 pub struct PackConfig {
-    /// The raw tree.
+    /// The raw tree, or a store, of which the root and the plates that are wanted are all that may be set.
     pub source: SourceConfig,
     /// The store's folder.
     pub dst: PathBuf,
     /// The codec.
     pub codec: Codec,
-    /// Sites a shard; 121 MB of raw pixels, but at most 77, where `None`.
+    /// Sites a shard; where `None` as in the source store, or 121 MB of raw pixels, but at most 77.
     pub sites_per_shard: Option<u32>,
     /// Threads that decode and encode; as many again read and write.
     pub threads: usize,
@@ -93,8 +99,10 @@ pub enum Progress {
 /// What a run is going to do, before it does it.
 #[derive(Debug, Clone, Serialize)]
 pub struct Plan {
-    /// `kaggle`, `rxrx.ai` or `bare`.
+    /// `kaggle`, `rxrx.ai` or `bare`; `store` where the source is one.
     pub layout: &'static str,
+    /// The codec of the source, where that is a store.
+    pub source_codec: Option<String>,
     /// Channels of a site.
     pub channels: usize,
     /// Height and width of an image, in pixels.
@@ -109,7 +117,7 @@ pub struct Plan {
     pub plates_to_pack: usize,
     /// Sites of the latter.
     pub sites_to_pack: u64,
-    /// Bytes of their PNGs.
+    /// Bytes of their PNGs, or of their shards.
     pub source_bytes: u64,
     /// Bytes that the store will take for them: exact for `raw`, an estimate else.
     pub estimated_bytes: u64,
@@ -143,6 +151,44 @@ pub struct PackReport {
 }
 
 impl PackReport {
+    /// The report of a run before the store is finished.
+    fn of(plan: Plan, packed: Packed, rejected_before: u64) -> Self {
+        let mut report = Self {
+            plan,
+            plates_packed: packed.plates,
+            sites_packed: packed.sites,
+            stored_bytes: packed.stored_bytes,
+            faults: packed.faults,
+            rejected_before,
+            finished: false,
+            waiting_for: Vec::new(),
+            seconds: 0.0,
+        };
+        report.faults.sort();
+        report
+    }
+
+    /// Finishes the store, if all of `planned` is in it.
+    fn finish(
+        &mut self,
+        config: &PackConfig,
+        writer: &StoreWriter,
+        planned: &[PlateId],
+        was_finished: bool,
+    ) -> Result<()> {
+        let mut is_complete = self.plates_packed == self.plan.plates_to_pack;
+        if is_complete {
+            let anew = if config.rehash { Anew::Always } else { Anew::IfNeeded };
+            if let Merge::Waiting(plates) = writer.merge(planned, anew)? {
+                self.waiting_for = plates;
+                is_complete = false;
+            }
+        }
+        // What was whole before is whole now, with the whole plates of this run.
+        self.finished = is_complete || (was_finished && writer.merge(&[], Anew::IfNeeded)? == Merge::Finished);
+        Ok(())
+    }
+
     /// Whether there are faults other than warnings.
     #[must_use]
     pub fn has_faults(&self) -> bool {
@@ -160,11 +206,15 @@ struct Prepared {
     rejected_before: u64,
 }
 
-/// Looks at source and destination and says what a run would do, with the faults that names alone show.
+/// Looks at source and destination and says what a run would do, with the faults that names (and the listings of a store)
+/// alone show.
 ///
 /// # Errors
 /// If the source cannot be read, or the destination is of another kind.
 pub fn plan(config: &PackConfig) -> Result<(Plan, Vec<Fault>)> {
+    if is_store(&config.source.root) {
+        return transcode::plan(config);
+    }
     let Prepared { source, plan, to_pack, .. } = in_pool(config.threads, || prepare(config))??;
     let mut faults = Vec::new();
     for plate in to_pack.into_iter().map(|i| &source.plates[i]) {
@@ -175,12 +225,15 @@ pub fn plan(config: &PackConfig) -> Result<(Plan, Vec<Fault>)> {
     Ok((plan, faults))
 }
 
-/// Packs. Resumes by itself: plates that are done and unchanged are left alone.
+/// Packs; a source that is a store is transcoded. Resumes by itself: plates that are done and unchanged are left alone.
 ///
 /// # Errors
 /// If the source or its CSVs cannot be read, the destination is of another kind or full, or a file cannot be written.
-/// Faults of images are no error: they are in the report.
+/// Faults of images, and of a store's sites, are no error: they are in the report.
 pub fn pack(config: &PackConfig, progress: &(dyn Fn(Progress) + Sync)) -> Result<PackReport> {
+    if is_store(&config.source.root) {
+        return transcode::transcode(config, progress);
+    }
     let start = Instant::now();
     let Prepared { source, spec, plan, to_pack, rejected_before } = in_pool(config.threads, || prepare(config))??;
     check_free_space(&config.dst, plan.estimated_bytes)?;
@@ -190,29 +243,9 @@ pub fn pack(config: &PackConfig, progress: &(dyn Fn(Progress) + Sync)) -> Result
     let writer = StoreWriter::open(&config.dst, spec.clone(), source.classes.clone())?;
     let plates: Vec<&PlatePlan> = to_pack.iter().map(|&i| &source.plates[i]).collect();
     let packed = pipeline::run(config, &source, &spec, &writer, &plates, progress)?;
-    let mut report = PackReport {
-        plan,
-        plates_packed: packed.plates,
-        sites_packed: packed.sites,
-        stored_bytes: packed.stored_bytes,
-        faults: packed.faults,
-        rejected_before,
-        finished: false,
-        waiting_for: Vec::new(),
-        seconds: 0.0,
-    };
-    report.faults.sort();
-    let mut is_complete = packed.plates == plates.len();
-    if is_complete {
-        let planned: Vec<PlateId> = source.plates.iter().map(|plate| plate.id.clone()).collect();
-        let anew = if config.rehash { Anew::Always } else { Anew::IfNeeded };
-        if let Merge::Waiting(plates) = writer.merge(&planned, anew)? {
-            report.waiting_for = plates;
-            is_complete = false;
-        }
-    }
-    // What was whole before is whole now, with the whole plates of this run.
-    report.finished = is_complete || (was_finished && writer.merge(&[], Anew::IfNeeded)? == Merge::Finished);
+    let mut report = PackReport::of(plan, packed, rejected_before);
+    let planned: Vec<PlateId> = source.plates.iter().map(|plate| plate.id.clone()).collect();
+    report.finish(config, &writer, &planned, was_finished)?;
     report.seconds = start.elapsed().as_secs_f64();
     Ok(report)
 }
@@ -254,6 +287,7 @@ fn prepare(config: &PackConfig) -> Result<Prepared> {
     let ImageSize { height, width } = source.size;
     let plan = Plan {
         layout: source.layout.name(),
+        source_codec: None,
         channels: source.n_channels,
         size: [height, width],
         classes: source.classes.rows().len(),
@@ -289,13 +323,24 @@ fn estimate(spec: &StoreSpec, n_sites: u64, source_bytes: u64) -> u64 {
 
 /// Refuses a source that lies in the destination: a store has nothing in it that is not its own.
 fn check_apart(src: &Path, dst: &Path) -> Result<()> {
-    let resolve = |path: &Path| path.canonicalize().ok();
-    match (resolve(src), resolve(dst)) {
-        (Some(src), Some(dst)) if src.starts_with(&dst) => {
-            Err(Error::refused("--dst", "a folder that does not hold the source", dst.display()))
-        }
-        _ => Ok(()),
+    if resolve(src)?.starts_with(resolve(dst)?) {
+        return Err(Error::refused("--dst", "a folder that does not hold the source", dst.display()));
     }
+    Ok(())
+}
+
+/// Where a path really leads, links followed; what is not there yet will lie in the last folder of it that is.
+fn resolve(path: &Path) -> Result<PathBuf> {
+    let mut rest = Vec::new();
+    for folder in path.ancestors() {
+        let folder_or_here = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        match folder_or_here.canonicalize() {
+            Ok(real) => return Ok(rest.iter().rev().fold(real, |path: PathBuf, name| path.join(name))),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => rest.extend(folder.components().next_back()),
+            Err(e) => return Err(Error::io(folder, "resolve")(e)),
+        }
+    }
+    Ok(path.to_owned())
 }
 
 fn check_free_space(dst: &Path, needed: u64) -> Result<()> {

@@ -5,13 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex};
-use std::thread::{self, Scope};
+use std::thread;
 use std::time::Duration;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::plate_statistics::pixel_stats;
 use crate::source::fault::Fault;
 use crate::source::png::SiteDecoder;
@@ -21,6 +21,7 @@ use crate::store::chunk::Encoder;
 use crate::store::manifest::Entry;
 use crate::store::{ShardWriter, StoreSpec, StoreWriter};
 
+use super::crew::Crew;
 use super::plate::{GoodSite, PlateOutcome, PlateWork, ShardYield};
 use super::{PackConfig, Progress};
 
@@ -67,8 +68,7 @@ struct Shared<'a> {
     empties: Mutex<Vec<Vec<u8>>>,
     progress: &'a (dyn Fn(Progress) + Sync),
     packed: Mutex<Packed>,
-    error: Mutex<Option<Error>>,
-    stopped: AtomicBool,
+    crew: Crew,
 }
 
 /// From reader to worker: one site's files.
@@ -126,16 +126,13 @@ pub(super) fn run(
         empties: Mutex::default(),
         progress,
         packed: Mutex::new(packed),
-        error: Mutex::new(None),
-        stopped: AtomicBool::new(false),
+        crew: Crew::default(),
     };
     if n_lanes > 0 {
-        shared.note(shared.run(config.threads, n_lanes));
+        shared.crew.note(shared.run(config.threads, n_lanes));
     }
-    match shared.error.into_inner().expect("no thread panicked") {
-        Some(error) => Err(error),
-        None => Ok(shared.packed.into_inner().expect("no thread panicked")),
-    }
+    shared.crew.into_result()?;
+    Ok(shared.packed.into_inner().expect("no thread panicked"))
 }
 
 impl Shared<'_> {
@@ -152,61 +149,21 @@ impl Shared<'_> {
                 let (done, done_in) = channel();
                 dones.push(done);
                 let images = images.clone();
-                self.spawn(scope, format!("read-{lane}"), move || self.read(lane, &places, &images))?;
-                self.spawn(scope, format!("write-{lane}"), move || self.write(&done_in, &places_taken))?;
+                self.crew.spawn(scope, format!("read-{lane}"), move || self.read(lane, &places, &images))?;
+                self.crew.spawn(scope, format!("write-{lane}"), move || self.write(&done_in, &places_taken))?;
             }
             for worker in 0..n_workers {
                 let (images_in, dones) = (Arc::clone(&images_in), dones.clone());
-                self.spawn(scope, format!("pack-{worker}"), move || self.work(&images_in, &dones))?;
+                self.crew.spawn(scope, format!("pack-{worker}"), move || self.work(&images_in, &dones))?;
             }
             drop((images, images_in, dones));
             Ok(())
         })
     }
 
-    /// Starts a named thread whose error, if any, is kept. If it panics, all stop, and the panic goes on in the caller.
-    fn spawn<'scope>(
-        &'scope self,
-        scope: &'scope Scope<'scope, '_>,
-        name: String,
-        body: impl FnOnce() -> Result<()> + Send + 'scope,
-    ) -> Result<()> {
-        struct StopOnPanic<'a>(&'a AtomicBool);
-        impl Drop for StopOnPanic<'_> {
-            fn drop(&mut self) {
-                if thread::panicking() {
-                    self.0.store(true, Ordering::Relaxed);
-                }
-            }
-        }
-        let run = move || {
-            let _guard = StopOnPanic(&self.stopped);
-            self.note(body());
-        };
-        match thread::Builder::new().name(name).spawn_scoped(scope, run) {
-            Ok(_) => Ok(()),
-            Err(e) => {
-                self.stopped.store(true, Ordering::Relaxed);
-                Err(Error::refused("--threads", "a number of threads that can be started", e))
-            }
-        }
-    }
-
-    /// Keeps the first error and has everyone stop.
-    fn note(&self, result: Result<()>) {
-        if let Err(error) = result {
-            self.stopped.store(true, Ordering::Relaxed);
-            self.error.lock().expect("no thread panics while it holds the error").get_or_insert(error);
-        }
-    }
-
     fn site(&self, job: usize, site: usize) -> (&PlateWork<'_>, &SitePlan) {
         let plate = self.jobs[job].plate;
         (plate, &plate.plan.sites[site])
-    }
-
-    fn is_stopped(&self) -> bool {
-        self.stopped.load(Ordering::Relaxed)
     }
 
     /// Takes shards off the list and reads their images, until none is left. A place is taken for each site, and given
@@ -220,7 +177,7 @@ impl Shared<'_> {
             };
             plate.note_start();
             for site in sites.clone() {
-                if self.is_stopped() || places.send(()).is_err() {
+                if self.crew.is_stopped() || places.send(()).is_err() {
                     return Ok(());
                 }
                 let (plate, plan) = self.site(job, site);
@@ -244,7 +201,7 @@ impl Shared<'_> {
             let next = images.lock().expect("no thread panics while it waits").recv_timeout(PATIENCE);
             let Images { lane, position, job, site, files, sources } = match next {
                 Ok(images) => images,
-                Err(RecvTimeoutError::Timeout) if !self.is_stopped() => continue,
+                Err(RecvTimeoutError::Timeout) if !self.crew.is_stopped() => continue,
                 Err(_) => return Ok(()),
             };
             let (plate, plan) = self.site(job, site);
@@ -277,7 +234,7 @@ impl Shared<'_> {
         loop {
             match done.recv_timeout(PATIENCE) {
                 Ok(site) => early.insert(site.position, site),
-                Err(RecvTimeoutError::Timeout) if !self.is_stopped() => continue,
+                Err(RecvTimeoutError::Timeout) if !self.crew.is_stopped() => continue,
                 Err(_) => return Ok(()),
             };
             while let Some(Done { job, site, sources, faults, good, .. }) = early.remove(&next) {

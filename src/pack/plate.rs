@@ -166,15 +166,15 @@ impl<'a> PlateWork<'a> {
         outcome.stored_bytes = files.iter().filter_map(|file| file.entry.size).sum();
         let files = files.into_iter().map(|file| file.entry).collect();
         let started = *self.started.get_or_init(SystemTime::now);
-        writer.commit(&builder, &listing, files, started)?;
+        writer.commit(&builder, &listing.to_files(), files, started)?;
         Ok(outcome)
     }
 }
 
-/// A fault as a row of `rejected.csv`.
-pub(super) fn to_rejected(fault: &Fault) -> Rejected {
+/// A fault as a row of `rejected.csv`; `None` for one of a whole plate, of which a tree has none.
+pub(super) fn to_rejected(fault: &Fault) -> Option<Rejected> {
     let Fault { plate, well, site, kind, file, detail } = fault.clone();
-    Rejected { plate, well, site, reason: kind.name().to_owned(), file, detail }
+    Some(Rejected { plate, well: well?, site, reason: kind.name().to_owned(), file, detail })
 }
 
 /// One row a site or well, with its first fault, sorted.
@@ -183,5 +183,5 @@ fn rejected_once(faults: &[Fault]) -> Vec<Rejected> {
     sorted.sort();
     let mut seen = BTreeSet::new();
     sorted.retain(|fault| seen.insert((fault.well, fault.site)));
-    sorted.into_iter().map(to_rejected).collect()
+    sorted.into_iter().filter_map(to_rejected).collect()
 }

@@ -70,7 +70,8 @@ pub(super) fn look_at(config: &PackConfig, source: &Source, spec: &StoreSpec, pl
     Ok(if done { State::Done { n_rejected } } else { to_pack })
 }
 
-fn has_content(store: &Path, file: &Entry) -> bool {
+/// Whether a file of a list is there with the content that the list says.
+pub(super) fn has_content(store: &Path, file: &Entry) -> bool {
     Sha::of_file(&store.join(&file.path), &|_| {}).is_ok_and(|(sha, _)| sha == file.sha)
 }
 
@@ -108,7 +109,7 @@ fn same_rows(plate: &PlatePlan, sites: &[SiteRow], rejected: &[Rejected]) -> boo
     let planned: HashMap<(Well, u16), &Label> =
         plate.sites.iter().map(|site| ((site.well, site.site), &site.label)).collect();
     let known = sites.iter().all(|row| planned.get(&(row.id.well.well, row.id.site)) == Some(&&row.label));
-    let left_out: Vec<Rejected> = plate.faults.iter().map(to_rejected).collect();
+    let left_out: Vec<Rejected> = plate.faults.iter().filter_map(to_rejected).collect();
     let of_sites = rejected.iter().filter(|row| !left_out.contains(row));
     let of_sites: Vec<_> = of_sites.map(|row| row.site.map(|site| (row.well, site))).collect();
     let all_planned = of_sites.iter().all(|site| site.is_some_and(|site| planned.contains_key(&site)));

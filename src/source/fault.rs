@@ -1,10 +1,10 @@
-//! What can be wrong with a source image or a well: the vocabulary that `pack` and `verify` report in.
+//! What can be wrong with a source, image, well or site of a store: the vocabulary that `pack` and `verify` report in.
 
 use std::fmt;
 
 use crate::site::{PlateId, Well};
 
-/// The kinds of fault of a raw tree.
+/// The kinds of fault of a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum FaultKind {
     /// A row of the CSVs whose well or site has no image at all.
@@ -31,11 +31,15 @@ pub enum FaultKind {
     Unreadable,
     /// Images of which the CSVs know nothing. A warning: they are listed and left out.
     NoRow,
+    /// A file of a source store's listings that is not what its list says.
+    DamagedListing,
+    /// A site of a source store that cannot be read as it was packed.
+    DamagedSite,
 }
 
 impl FaultKind {
     /// All kinds, in order of report.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::NoImages,
         Self::MissingSite,
         Self::MissingChannel,
@@ -48,6 +52,8 @@ impl FaultKind {
         Self::NotGrey8,
         Self::Unreadable,
         Self::NoRow,
+        Self::DamagedListing,
+        Self::DamagedSite,
     ];
 
     /// The name in `rejected.csv` and in JSON.
@@ -66,6 +72,8 @@ impl FaultKind {
             Self::NotGrey8 => "not-8-bit-grey",
             Self::Unreadable => "unreadable",
             Self::NoRow => "no-row",
+            Self::DamagedListing => "damaged-listing",
+            Self::DamagedSite => "damaged-site",
         }
     }
 
@@ -85,6 +93,8 @@ impl FaultKind {
             Self::NotGrey8 => "not 8-bit grey",
             Self::Unreadable => "the file cannot be read",
             Self::NoRow => "images without a row in the CSVs, left out",
+            Self::DamagedListing => "not what the lists of the source store say",
+            Self::DamagedSite => "not what was packed into the source store",
         }
     }
 
@@ -95,18 +105,18 @@ impl FaultKind {
     }
 }
 
-/// One fault of the raw tree, and where it is.
+/// One fault of a source, and where it is.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Fault {
     /// The plate.
     pub plate: PlateId,
-    /// The well.
-    pub well: Well,
+    /// The well; `None` where the whole plate is meant.
+    pub well: Option<Well>,
     /// The site; `None` where the whole well is meant.
     pub site: Option<u16>,
     /// The kind.
     pub kind: FaultKind,
-    /// The file, relative to the tree's root; empty where no single file is meant.
+    /// The file, relative to the source's root; empty where no single file is meant.
     pub file: String,
     /// What was expected and what was found.
     pub detail: String,
@@ -115,7 +125,10 @@ pub struct Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.file.is_empty() {
-            write!(f, "{}/{}", self.plate, self.well)?;
+            write!(f, "{}", self.plate)?;
+            if let Some(well) = self.well {
+                write!(f, "/{well}")?;
+            }
             if let Some(site) = self.site {
                 write!(f, "_s{site}")?;
             }

@@ -60,7 +60,7 @@ impl Layout {
 /// What to look for, and where.
 #[derive(Debug, Clone, Default)]
 pub struct SourceConfig {
-    /// The tree's root.
+    /// The root of the tree, or of the store.
     pub root: PathBuf,
     /// The layout; recognised by itself where `None`.
     pub layout: Option<Layout>,
@@ -76,6 +76,31 @@ pub struct SourceConfig {
     pub experiments: Vec<String>,
     /// Only these plates; all where empty.
     pub plates: Vec<PlateId>,
+}
+
+impl SourceConfig {
+    /// Of the plates that are there, those that were asked for.
+    ///
+    /// # Errors
+    /// If an experiment or a plate that was asked for is not there: a filter that names nothing is a slip of the pen, and
+    /// would pack too little without a word.
+    pub fn select(&self, ids: &BTreeSet<&PlateId>) -> Result<Vec<PlateId>> {
+        let unknown = |experiment: &&String| !ids.iter().any(|id| id.experiment.as_str() == experiment.as_str());
+        if let Some(experiment) = self.experiments.iter().find(unknown) {
+            let mut names: Vec<&str> = ids.iter().map(|id| id.experiment.as_str()).collect();
+            names.dedup();
+            return Err(Error::refused("--experiments", format!("some of {}", names.join(",")), experiment));
+        }
+        if let Some(plate) = self.plates.iter().find(|plate| !ids.contains(plate)) {
+            return Err(Error::refused("--plates", "plates of the source, such as HEPG2-08/Plate1", plate));
+        }
+        let wanted = |id: &&PlateId| {
+            let experiment = id.experiment.as_str();
+            (self.experiments.is_empty() || self.experiments.iter().any(|e| e == experiment))
+                && (self.plates.is_empty() || self.plates.contains(id))
+        };
+        Ok(ids.iter().copied().filter(wanted).cloned().collect())
+    }
 }
 
 /// One site that there is something of.
@@ -121,7 +146,7 @@ impl PlatePlan {
         let names: Vec<String> = missing.iter().map(|c| format!("w{}", c + 1)).collect();
         Some(Fault {
             plate: self.id.clone(),
-            well: site.well,
+            well: Some(site.well),
             site: Some(site.site),
             kind: FaultKind::MissingChannel,
             file: self.file(site, first),
@@ -175,13 +200,7 @@ impl Source {
         }
         let files = tree::scan(root, layout)?;
         let ids: BTreeSet<&PlateId> = files.keys().chain(labels.plates.keys()).collect();
-        check_filters(config, &ids)?;
-        let wanted = |id: &PlateId| {
-            let experiment = id.experiment.as_str();
-            (config.experiments.is_empty() || config.experiments.iter().any(|e| e == experiment))
-                && (config.plates.is_empty() || config.plates.contains(id))
-        };
-        let ids: Vec<&PlateId> = ids.into_iter().filter(|id| wanted(id)).collect();
+        let ids = config.select(&ids)?;
         let found_channels = common_channels(ids.iter().filter_map(|id| files.get(id)));
         if found_channels == 0 {
             let expected = format!("images named WELL_sS_wC.png in folders of the {} layout", layout.name());
@@ -193,10 +212,10 @@ impl Source {
         }
         let no_files = PlateFiles::default();
         let planner = Planner { labels: &labels, known_partial: &known_partial, n_channels, layout };
-        let plan = |id: &&PlateId| planner.plate(id, files.get(id).unwrap_or(&no_files));
+        let plan = |id: &PlateId| planner.plate(id, files.get(id).unwrap_or(&no_files));
         let plates: Vec<PlatePlan> = ids.iter().map(plan).collect();
         let size = common_size(root, &plates)?;
-        let stranger = |id: &&PlateId| {
+        let stranger = |id: &PlateId| {
             let plate = files.get(id).unwrap_or(&no_files);
             plate.strangers.iter().map(|name| format!("{}/{name}", plate.dir)).collect::<Vec<_>>()
         };
@@ -224,20 +243,6 @@ fn parse_wells(text: &str, place: &str) -> Result<BTreeSet<WellId>> {
         line.parse().map_err(|e: crate::site::ParseError| Error::malformed(at, e.expected, format!("{:?}", e.found)))
     };
     wells.map(parse).collect()
-}
-
-/// A filter that names nothing is a slip of the pen, and would pack too little without a word.
-fn check_filters(config: &SourceConfig, ids: &BTreeSet<&PlateId>) -> Result<()> {
-    let unknown = |experiment: &&String| !ids.iter().any(|id| id.experiment.as_str() == experiment.as_str());
-    if let Some(experiment) = config.experiments.iter().find(unknown) {
-        let mut names: Vec<&str> = ids.iter().map(|id| id.experiment.as_str()).collect();
-        names.dedup();
-        return Err(Error::refused("--experiments", format!("some of {}", names.join(",")), experiment));
-    }
-    if let Some(plate) = config.plates.iter().find(|plate| !ids.contains(plate)) {
-        return Err(Error::refused("--plates", "plates of the tree, such as HEPG2-08/Plate1", plate));
-    }
-    Ok(())
 }
 
 /// The number of channels that most sites have (by their highest channel); the larger one of two equals.
@@ -386,7 +391,7 @@ impl Planner<'_> {
 }
 
 fn fault(plate: &PlateId, well: Well, site: Option<u16>, kind: FaultKind, detail: String) -> Fault {
-    Fault { plate: plate.clone(), well, site, kind, file: String::new(), detail }
+    Fault { plate: plate.clone(), well: Some(well), site, kind, file: String::new(), detail }
 }
 
 /// The sites that more than half of the wells with images have.

@@ -1,4 +1,4 @@
-//! What a store may be written into. Asked before the long work, and again under the lock.
+//! What is a store, and what one may be written into. Asked before the long work, and again under the lock.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,18 @@ use crate::error::{Error, Result, read_file, read_text};
 use super::listing::{FILES, listed_plates, read_list};
 use super::session::TEMPORARY;
 use super::spec::{PIXELS, StoreSpec, ZARR_JSON};
-use super::write::CLASSES;
+use super::write::{CLASSES, SHA256SUMS};
+
+/// Whether `path` is a store, finished or not, as opposed to a raw tree, which may have a folder `plates` and a
+/// `SHA256SUMS` of its own.
+#[must_use]
+pub fn is_store(path: &Path) -> bool {
+    // The last line of our own lists; a damaged list is ours all the same.
+    let ours = |text: String| text.lines().next_back().is_some_and(|line| line.starts_with("# sha256 "));
+    path.join(PIXELS).is_dir()
+        || listed_plates(path).is_ok_and(|plates| !plates.is_empty())
+        || read_text(&path.join(SHA256SUMS)).is_ok_and(ours)
+}
 
 /// Refuses a destination that holds something else than a store with these settings.
 ///

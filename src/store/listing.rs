@@ -1,12 +1,14 @@
 //! A plate's listing: the seven text files in `plates/EXPERIMENT/PlateN/` that say what the plate's array holds, what it
 //! was made from, and what was left out. A plate without one is not done.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use crate::error::{Error, Result, read_text};
+use crate::error::{Error, Result, read_file, read_text};
 use crate::site::PlateId;
 
+use super::checksum::Sha;
 use super::manifest::{self, Entry};
 use super::rows::{ComomentRow, HistogramRow, PixelStats, Rejected, Row, SiteRow, from_csv, to_csv};
 use super::spec::listing_path;
@@ -38,22 +40,41 @@ pub struct Listing {
 }
 
 impl Listing {
-    /// Writes the seven files into `dir`, an empty folder. `array_files` are the files of the plate's array, relative to
-    /// the store's root.
-    ///
-    /// # Errors
-    /// If a file cannot be written.
-    pub fn write(&self, dir: &Path, array_files: Vec<Entry>) -> Result<()> {
-        let contents = [
+    /// The listing as its files.
+    #[must_use]
+    pub fn to_files(&self) -> ListingFiles {
+        let contents = BTreeMap::from([
             (CSVS[0], to_csv(&self.comoments)),
             (CSVS[1], to_csv(&self.histogram)),
             (CSVS[2], to_csv(&self.pixel_stats)),
             (CSVS[3], to_csv(&self.rejected)),
             (CSVS[4], to_csv(&self.sites)),
             (SOURCES, manifest::format(&self.sources)),
-        ];
+        ]);
+        ListingFiles { plate: self.plate.clone(), n_sites: self.sites.len(), contents }
+    }
+}
+
+/// A listing as its files, all but their list. A plate that is carried from one store to another keeps them byte by byte.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListingFiles {
+    /// The plate.
+    pub plate: PlateId,
+    /// Its sites.
+    pub n_sites: usize,
+    /// The content of each of [`CSVS`], and of [`SOURCES`].
+    pub contents: BTreeMap<&'static str, String>,
+}
+
+impl ListingFiles {
+    /// Writes the seven files into `dir`, an empty folder. `array_files` are the files of the plate's array, relative to
+    /// the store's root.
+    ///
+    /// # Errors
+    /// If a file cannot be written.
+    pub fn write(&self, dir: &Path, array_files: Vec<Entry>) -> Result<()> {
         let mut files = array_files;
-        for (name, text) in contents {
+        for (name, text) in &self.contents {
             files.push(Entry::of(format!("{}/{name}", listing_path(&self.plate)), text.as_bytes()));
             super::write::write_synced(&dir.join(name), text.as_bytes())?;
         }
@@ -77,6 +98,27 @@ pub fn read_rows<R: Row>(store: &Path, plate: &PlateId, name: &str) -> Result<Ve
 pub fn read_list(store: &Path, plate: &PlateId, name: &str) -> Result<Vec<Entry>> {
     let path = store.join(listing_path(plate)).join(name);
     manifest::parse(&read_text(&path)?, &path.display().to_string())
+}
+
+/// Reads a file of a list whole, and proves that it is the one that the list means.
+///
+/// # Errors
+/// If it is gone, cannot be read, or is another; the error names it as the list does.
+pub fn read_proven(store: &Path, file: &Entry) -> Result<Vec<u8>> {
+    let bytes = read_file(&store.join(&file.path)).map_err(|error| match error {
+        Error::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+            Error::malformed(&file.path, "the file that the list names", "none")
+        }
+        other => other,
+    })?;
+    if let Some(size) = file.size.filter(|&size| size != bytes.len() as u64) {
+        return Err(Error::malformed(&file.path, format!("{size} bytes"), bytes.len()));
+    }
+    let found = Sha::of(&bytes);
+    if found != file.sha {
+        return Err(Error::malformed(&file.path, format!("SHA-256 {}", file.sha.short()), found.short()));
+    }
+    Ok(bytes)
 }
 
 /// Whether a file of a list is there with the size that the list says.

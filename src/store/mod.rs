@@ -16,7 +16,7 @@ mod shard;
 pub mod spec;
 mod write;
 
-pub use destination::check_destination;
+pub use destination::{check_destination, is_store};
 pub use map::MappedShard;
 pub use read::{Shard, Store, read_spec};
 pub use session::TEMPORARY;

@@ -175,8 +175,8 @@ impl Shard {
         Ok(Self { path, file, spec: spec.clone(), places })
     }
 
-    /// Reads chunk `slot` into `pixels`, `[C, H, W] u8`. `scratch` holds the stored bytes; it and `decoder` may be kept
-    /// from one call to the next.
+    /// Reads chunk `slot` into `pixels`, `[C, H, W] u8`. `scratch` holds the stored bytes where they are not the pixels; it
+    /// and `decoder` may be kept from one call to the next.
     ///
     /// # Errors
     /// If the file cannot be read that far, or the chunk is damaged. The site's own crc32c is the caller's to compare.
@@ -185,9 +185,9 @@ impl Shard {
     /// If the shard has no chunk `slot`, or `pixels` is not of the size of a site.
     pub fn read(&self, slot: usize, decoder: &mut Decoder, scratch: &mut Vec<u8>, pixels: &mut [u8]) -> Result<()> {
         assert_eq!(pixels.len(), self.spec.site_bytes(), "[C, H, W] bytes");
-        let ChunkPlace { offset, length } = self.places[slot];
-        // What is stored as it is needs no detour; a length that is not right is the decoder's to refuse.
-        if self.spec.codec == Codec::Raw && length == pixels.len() as u64 {
+        let ChunkPlace { offset, .. } = self.places[slot];
+        // The index was refused unless a raw chunk is as long as a site, so nothing is left to decode.
+        if self.spec.codec == Codec::Raw {
             return self.file.read_exact_at(pixels, offset).map_err(Error::io(&self.path, "read a chunk of"));
         }
         self.read_stored(slot, scratch)?;
@@ -219,6 +219,15 @@ impl Shard {
     #[must_use]
     pub fn n_chunks(&self) -> usize {
         self.places.len()
+    }
+
+    /// Stored bytes of chunk `slot`.
+    ///
+    /// # Panics
+    /// If the shard has no chunk `slot`.
+    #[must_use]
+    pub fn chunk_bytes(&self, slot: usize) -> u64 {
+        self.places[slot].length
     }
 
     /// Maps the shard into memory; see there for what must hold.

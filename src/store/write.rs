@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::site::{PlateId, parse_number};
 
 use super::destination::check_destination;
-use super::listing::{CSVS, FILES, Listing, SOURCES};
+use super::listing::{CSVS, FILES, ListingFiles, SOURCES};
 use super::manifest::Entry;
 use super::session::{Lock, Session, create_dirs, rename, sync_dir};
 use super::shard::PlateBuilder;
@@ -71,7 +71,7 @@ impl StoreWriter {
     pub fn commit(
         &self,
         builder: &PlateBuilder,
-        listing: &Listing,
+        listing: &ListingFiles,
         mut shards: Vec<Entry>,
         started: SystemTime,
     ) -> Result<()> {
@@ -79,8 +79,8 @@ impl StoreWriter {
         builder.check(&shards)?;
         let [built_array, built_listing] = ["array", "listing"].map(|name| builder.dir().join(name));
         create_dirs(&built_listing)?;
-        if !listing.sites.is_empty() {
-            let document = self.spec.plate_document(listing.sites.len());
+        if listing.n_sites > 0 {
+            let document = self.spec.plate_document(listing.n_sites);
             write_synced(&built_array.join(ZARR_JSON), &document)?;
             shards.push(Entry::of(format!("{}/{ZARR_JSON}", array_path(plate)), &document));
         }

@@ -9,24 +9,8 @@ mod tree;
 pub use store::{Depth, StoreConfig, verify_store};
 pub use tree::{TreeReport, compare_tree, verify_tree};
 
-use std::path::Path;
-
-use crate::error::read_text;
 use crate::site::SiteId;
-use crate::store::SHA256SUMS;
-use crate::store::listing::listed_plates;
-use crate::store::spec::PIXELS;
-
-/// Whether `path` is a store, finished or not, as opposed to a raw tree, which may have a folder `plates` and a
-/// `SHA256SUMS` of its own.
-#[must_use]
-pub fn is_store(path: &Path) -> bool {
-    // The last line of our own lists; a damaged list is ours all the same.
-    let ours = |text: String| text.lines().next_back().is_some_and(|line| line.starts_with("# sha256 "));
-    path.join(PIXELS).is_dir()
-        || listed_plates(path).is_ok_and(|plates| !plates.is_empty())
-        || read_text(&path.join(SHA256SUMS)).is_ok_and(ours)
-}
+pub use crate::store::is_store;
 
 /// What is wrong with a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -103,7 +103,7 @@ fn bad_sites(
             }
         };
         if let Some(count) = count {
-            count(scratch.len() as u64);
+            count(shard.chunk_bytes(slot));
         }
         if let Some(fault) = fault {
             if bad.is_empty() {

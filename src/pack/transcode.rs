@@ -1,0 +1,185 @@
+//! From a store to a store of another codec or shard size, with no PNG. What a plate's listing says is carried over as it
+//! is, once its checksums prove it; pixels are decoded, proven site by site, and encoded anew. So the result is, byte by
+//! byte, the store that packing the PNGs would have made. Never writes into the source.
+
+mod origin;
+mod work;
+
+use std::collections::{BTreeSet, HashSet};
+use std::time::Instant;
+
+use rayon::prelude::*;
+
+use crate::error::{Error, Result};
+use crate::site::{ImageSize, PlateId};
+use crate::source::fault::Fault;
+use crate::store::listing::{FILES, has_size, read_list};
+use crate::store::manifest::Entry;
+use crate::store::merge::METADATA;
+use crate::store::spec::{ALIGNMENT, MAX_SITES_PER_SHARD, PIXELS, PLATES, ZARR_JSON, array_path};
+use crate::store::{Codec, StoreSpec, StoreWriter, check_destination, shard_path};
+
+use super::resume::has_content;
+use super::{OnError, PackConfig, PackReport, Plan, Progress, check_free_space, in_pool, resolve};
+use origin::{Origin, Plate};
+
+/// Source, settings and what is left to do.
+struct Prepared {
+    origin: Origin,
+    spec: StoreSpec,
+    plan: Plan,
+    /// All plates that were asked for.
+    planned: Vec<PlateId>,
+    /// Those of this partition that are not done, and whose listing is whole.
+    to_pack: Vec<Plate>,
+    /// What is wrong with the listings of others.
+    faults: Vec<Fault>,
+    /// Rows that the plates that are done left out when they were packed from PNGs.
+    rejected_before: u64,
+}
+
+/// What is to be done for one plate.
+enum State {
+    Done(Plate),
+    ToPack(Plate),
+    Damaged(Vec<Fault>),
+}
+
+/// See [`super::plan`].
+pub(super) fn plan(config: &PackConfig) -> Result<(Plan, Vec<Fault>)> {
+    let Prepared { plan, mut faults, .. } = in_pool(config.threads, || prepare(config))??;
+    faults.sort();
+    Ok((plan, faults))
+}
+
+/// See [`super::pack`].
+pub(super) fn transcode(config: &PackConfig, progress: &(dyn Fn(Progress) + Sync)) -> Result<PackReport> {
+    let start = Instant::now();
+    let Prepared { origin, spec, plan, planned, to_pack, faults, rejected_before } =
+        in_pool(config.threads, || prepare(config))??;
+    check_free_space(&config.dst, plan.estimated_bytes)?;
+    progress(Progress::Planned(plan.sites_to_pack));
+    let was_finished = config.dst.join(METADATA).exists();
+    let writer = StoreWriter::open(&config.dst, spec.clone(), origin.classes.clone())?;
+    let mut packed = work::run(config.threads, &origin, &spec, &writer, &to_pack, progress)?;
+    let damaged: HashSet<&PlateId> = packed.faults.iter().map(|fault| &fault.plate).collect();
+    let carried = to_pack.iter().filter(|plate| !damaged.contains(&plate.id));
+    let n_rejected = rejected_before + carried.map(|plate| plate.n_rejected).sum::<u64>();
+    packed.faults.extend(faults);
+    let mut report = PackReport::of(plan, packed, n_rejected);
+    report.finish(config, &writer, &planned, was_finished)?;
+    report.seconds = start.elapsed().as_secs_f64();
+    Ok(report)
+}
+
+fn prepare(config: &PackConfig) -> Result<Prepared> {
+    refuse_flags_of_trees(config)?;
+    check_apart(config)?;
+    let origin = Origin::open(&config.source.root)?;
+    let sites_per_shard = config.sites_per_shard.unwrap_or(origin.spec.sites_per_shard);
+    if !(1..=MAX_SITES_PER_SHARD).contains(&sites_per_shard) {
+        return Err(Error::refused("--sites-per-shard", format!("1 to {MAX_SITES_PER_SHARD}"), sites_per_shard));
+    }
+    let spec = StoreSpec { codec: config.codec, sites_per_shard, ..origin.spec.clone() };
+    check_destination(&config.dst, &spec, &origin.classes)?;
+    let ids: BTreeSet<&PlateId> = origin.plates.keys().collect();
+    let planned = config.source.select(&ids)?;
+    let mine: Vec<&PlateId> = (0..).zip(&planned).filter(|&(i, _)| config.partition.has(i)).map(|(_, id)| id).collect();
+    let states: Vec<State> = mine.par_iter().map(|id| look_at(config, &origin, &spec, id)).collect();
+    let (mut to_pack, mut faults) = (Vec::new(), Vec::new());
+    let (mut plates_done, mut rejected_before) = (0, 0);
+    for state in states {
+        match state {
+            State::Done(plate) => {
+                plates_done += 1;
+                rejected_before += plate.n_rejected;
+            }
+            State::ToPack(plate) => to_pack.push(plate),
+            State::Damaged(found) => faults.extend(found),
+        }
+    }
+    let sites_to_pack = to_pack.iter().map(|plate| plate.sites.len() as u64).sum();
+    let source_bytes = to_pack.iter().map(|plate| plate.shard_bytes(&origin.spec)).sum();
+    let ImageSize { height, width } = spec.size;
+    let plan = Plan {
+        layout: "store",
+        source_codec: Some(origin.spec.codec.to_string()),
+        channels: spec.channels.len(),
+        size: [height, width],
+        classes: origin.classes.rows().len(),
+        plates: planned.len(),
+        plates_done,
+        plates_to_pack: mine.len() - plates_done,
+        sites_to_pack,
+        source_bytes,
+        estimated_bytes: estimate(&origin.spec, &spec, sites_to_pack, source_bytes),
+        strangers: Vec::new(),
+        unusual: Vec::new(),
+    };
+    Ok(Prepared { origin, spec, plan, planned, to_pack, faults, rejected_before })
+}
+
+/// A store brings its channels, labels and classes along, and what was left out of it was decided when it was packed.
+fn refuse_flags_of_trees(config: &PackConfig) -> Result<()> {
+    let source = &config.source;
+    let given = [
+        ("--layout", source.layout.is_some()),
+        ("--metadata", source.metadata.is_some()),
+        ("--classes", source.classes.is_some()),
+        ("--known-partial", source.known_partial.is_some()),
+        ("--channels", source.channels.is_some()),
+        ("--on-error skip", config.on_error == OnError::Skip),
+    ];
+    match given.into_iter().find(|&(_, given)| given) {
+        Some((flag, _)) => {
+            Err(Error::refused(flag, "a tree of PNGs as --src", format!("a store, {}", source.root.display())))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Refuses a destination that is the source, or in it, or around it, or that reaches into it by a link.
+fn check_apart(config: &PackConfig) -> Result<()> {
+    let src = resolve(&config.source.root)?;
+    for dst in [config.dst.clone(), config.dst.join(PIXELS), config.dst.join(PLATES)] {
+        let real = resolve(&dst)?;
+        if real.starts_with(&src) || src.starts_with(&real) {
+            return Err(Error::refused("--dst", "a folder apart from that of the source", dst.display()));
+        }
+    }
+    Ok(())
+}
+
+fn look_at(config: &PackConfig, origin: &Origin, spec: &StoreSpec, id: &PlateId) -> State {
+    match origin.plate(id) {
+        Err(faults) => State::Damaged(faults),
+        Ok((plate, _)) if is_done(config, spec, &plate) => State::Done(plate),
+        Ok((plate, _)) => State::ToPack(plate),
+    }
+}
+
+/// Whether a plate is in the destination: its listing is that of the source, and the files of its array are there.
+fn is_done(config: &PackConfig, spec: &StoreSpec, plate: &Plate) -> bool {
+    let Ok(files) = read_list(&config.dst, &plate.id, FILES) else { return false };
+    let n_sites = plate.sites.len();
+    let document = format!("{}/{ZARR_JSON}", array_path(&plate.id));
+    let document = (n_sites > 0).then(|| Entry::of(document, &spec.plate_document(n_sites)));
+    let carried: Vec<&Entry> = plate.listing_files().chain(document.as_ref()).collect();
+    let n_shards = spec.n_shards(n_sites);
+    let names: HashSet<&str> = files.iter().map(|file| file.path.as_str()).collect();
+    files.len() == carried.len() + n_shards
+        && (0..n_shards).all(|shard| names.contains(shard_path(&plate.id, shard).as_str()))
+        && carried.iter().all(|file| files.contains(file) && has_content(&config.dst, file))
+        && files.iter().all(|file| has_size(&config.dst, file))
+        && (!config.rehash || files.iter().all(|file| has_content(&config.dst, file)))
+}
+
+/// Bytes of the new shards. Of the raw pixels of real plates, zstd leaves 0.36 (level 9) to 0.43 (level 1).
+fn estimate(from: &StoreSpec, to: &StoreSpec, n_sites: u64, source_bytes: u64) -> u64 {
+    let raw = n_sites * (to.site_bytes() as u64).next_multiple_of(ALIGNMENT);
+    match (from.codec, to.codec) {
+        (_, Codec::Raw) => raw,
+        (Codec::Raw, Codec::Zstd(_)) => raw / 2,
+        (Codec::Zstd(_), Codec::Zstd(_)) => raw.min(source_bytes * 5 / 4),
+    }
+}
