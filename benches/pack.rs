@@ -3,30 +3,26 @@
 //!
 //! usage: cargo bench --bench pack -- [--data DIR] [--python PYTHON] [--json FILE] [--threads N]
 
+#[path = "common/mod.rs"]
+mod common;
+
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use cellshard::bench::machine;
+use common::{ROUNDS, SITE_BYTES, middle, plate, write_json};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-/// Rounds; each figure is the median of them.
-const ROUNDS: usize = 3;
-const SITE_BYTES: u64 = 6 * 512 * 512;
-
 fn main() {
     let args = Args::parse();
-    let plate = args.data.join("train/BENCH-01/Plate1");
-    if !plate.is_dir() {
-        eprintln!("simulating a plate of 616 sites in {}", args.data.display());
-        let flags = ["--experiments", "BENCH:1", "--plates", "1", "--seed", "1"];
-        run(Command::new(env!("CARGO_BIN_EXE_simulate")).arg("--dst").arg(&args.data).args(flags));
-    }
+    let plate = plate(&args.data);
     let sites = list_sites(&plate);
     let n_sites = sites.len();
     let png_bytes: u64 = sites.iter().flatten().map(|path| fs::metadata(path).unwrap().len()).sum();
@@ -269,28 +265,4 @@ fn ten_plates(args: &Args, plate: &Path) -> (u64, f64) {
     let (_, kib) = pack_to(tree.path(), &store, "zstd:3", args.threads);
     let reruns: Vec<f64> = (0..ROUNDS).map(|_| pack_to(tree.path(), &store, "zstd:3", args.threads).0).collect();
     (kib, middle(&reruns))
-}
-
-fn middle(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted[sorted.len() / 2]
-}
-
-fn run(command: &mut Command) {
-    assert!(command.status().unwrap().success(), "{command:?} failed");
-}
-
-fn machine() -> String {
-    let mut text = String::new();
-    fs::File::open("/proc/cpuinfo").and_then(|mut file| file.read_to_string(&mut text)).unwrap();
-    let model = text.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("?");
-    let cores = thread::available_parallelism().unwrap();
-    format!("{}, {cores} cores", model.trim_start_matches([' ', '\t', ':']))
-}
-
-fn write_json(path: &Path, report: &Value) {
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(path, serde_json::to_string_pretty(report).unwrap() + "\n").unwrap();
-    println!("\nwritten to {}", path.display());
 }

@@ -144,13 +144,13 @@ fn buffers_come_back_for_another_feed() {
     let fixture = packed(Codec::Raw);
     let reader = Arc::new(open(&fixture.store(), Io::Mmap, Verify::First));
     let mut buffers = vec![vec![0; reader.site_bytes()]; 3];
-    let before: BTreeSet<*const u8> = buffers.iter().map(|buffer| buffer.as_ptr()).collect();
+    let before: BTreeSet<*const u8> = buffers.iter().map(Vec::as_ptr).collect();
     for _ in 0..3 {
         let mut feed = Feed::start(&reader, buffers, 2, |sites: &mut Vec<usize>| sites.push(3)).unwrap();
         let batch = feed.next_batch().unwrap().unwrap();
         feed.give_back(batch);
         buffers = feed.into_buffers();
-        assert_eq!(buffers.iter().map(|buffer| buffer.as_ptr()).collect::<BTreeSet<_>>(), before);
+        assert_eq!(buffers.iter().map(Vec::as_ptr).collect::<BTreeSet<_>>(), before);
     }
 }
 

@@ -129,15 +129,14 @@ impl BenchReport {
             let note = part.limit(codec).and_then(|limit| {
                 Some(format!("{:.2} of {}", rate / self.rate(Part::Limit(limit))?, Part::Limit(limit).name()))
             });
-            self.row(&mut table, figure.name, rate, note.unwrap_or_default());
+            self.row(&mut table, figure.name, rate, &note.unwrap_or_default());
         }
         if let Some(device) = &self.device {
             let mb = |sites_per_s: f64| sites_per_s * self.site_bytes as f64 / 1e6;
-            self.row(&mut table, "host to device alone", device.copy_mb_per_s, String::new());
-            let ceiling = "the device's ceiling".to_owned();
-            self.row(&mut table, "step on a resident batch", mb(device.resident_sites_per_s), ceiling);
+            self.row(&mut table, "host to device alone", device.copy_mb_per_s, "");
+            self.row(&mut table, "step on a resident batch", mb(device.resident_sites_per_s), "the device's ceiling");
             let share = format!("{:.3} of the ceiling, {:.1} % waiting", device.share, 100.0 * device.waiting);
-            self.row(&mut table, "real run", mb(device.real_sites_per_s), share);
+            self.row(&mut table, "real run", mb(device.real_sites_per_s), &share);
         }
         write!(out, "{table}")?;
         if let Some(peak) = self.device.as_ref().and_then(|device| device.peak_memory) {
@@ -146,10 +145,10 @@ impl BenchReport {
         writeln!(out, "\nbottleneck {}", self.bottleneck)
     }
 
-    fn row(&self, table: &mut Table, name: &str, mb_per_s: f64, note: String) {
+    fn row(&self, table: &mut Table, name: &str, mb_per_s: f64, note: &str) {
         let sites = self.sites_per_s(mb_per_s);
         let sites = if sites < 100.0 { format!("{sites:.1}") } else { count(sites.round() as u64) };
-        table.row([name, &count(mb_per_s.round() as u64), &sites, &note]);
+        table.row([name, &count(mb_per_s.round() as u64), &sites, note]);
     }
 }
 

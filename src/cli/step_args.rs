@@ -120,7 +120,6 @@ mod without_torch {
         ///
         /// # Errors
         /// Always.
-        #[expect(clippy::unused_self, reason = "as where there is libtorch")]
         pub fn open(&self, _shards: &Path, _recipe: &Recipe, _io: IoFlag, _n_threads: usize) -> Result<Steps> {
             let found = "a program that was built without libtorch";
             Err(Error::refused("bench", "--feed-only, or a program built with --features torch", found))

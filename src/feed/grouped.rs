@@ -18,7 +18,7 @@ pub struct Groups {
     /// Items, group by group.
     members: Vec<usize>,
     /// Of each group with a whole batch: where its members start, how many it has, and the number of its first batch.
-    groups: Vec<Group>,
+    whole: Vec<Group>,
     batch: usize,
     n_batches: usize,
 }
@@ -40,15 +40,15 @@ impl Groups {
         assert!(batch > 0, "a batch has items");
         let mut items: Vec<(usize, usize)> = group_of.into_iter().zip(0..).collect();
         items.sort_unstable();
-        let (mut groups, mut start, mut n_batches) = (Vec::new(), 0, 0);
+        let (mut whole, mut start, mut n_batches) = (Vec::new(), 0, 0);
         for group in items.chunk_by(|(a, _), (b, _)| a == b) {
             if group.len() >= batch {
-                groups.push(Group { start, n: group.len(), first_batch: n_batches });
+                whole.push(Group { start, n: group.len(), first_batch: n_batches });
                 n_batches += group.len() / batch;
             }
             start += group.len();
         }
-        Self { members: items.into_iter().map(|(_, item)| item).collect(), groups, batch, n_batches }
+        Self { members: items.into_iter().map(|(_, item)| item).collect(), whole, batch, n_batches }
     }
 
     /// Positions of an epoch: those of whole batches. A group's items that are left over are others in each epoch.
@@ -66,7 +66,7 @@ impl Groups {
     /// Items of groups that are smaller than a batch: they never come.
     #[must_use]
     pub fn n_never(&self) -> usize {
-        self.members.len() - self.groups.iter().map(|group| group.n).sum::<usize>()
+        self.members.len() - self.whole.iter().map(|group| group.n).sum::<usize>()
     }
 
     /// The item at a position of an epoch: batches come in random order, and each is a random part of its group.
@@ -76,8 +76,8 @@ impl Groups {
     #[must_use]
     pub fn at(&self, position: usize, seed: u64, epoch: u64) -> usize {
         let batch = Permutation::new(self.n_batches, seed, epoch).at(position / self.batch);
-        let i = self.groups.partition_point(|group| group.first_batch <= batch) - 1;
-        let Group { start, n, first_batch } = self.groups[i];
+        let i = self.whole.partition_point(|group| group.first_batch <= batch) - 1;
+        let Group { start, n, first_batch } = self.whole[i];
         let own = Permutation::new(n, mix(seed ^ mix(i as u64 + 1)), epoch);
         self.members[start + own.at((batch - first_batch) * self.batch + position % self.batch)]
     }
@@ -116,7 +116,9 @@ mod tests {
         assert_eq!((groups.len(), groups.n_never()), (96, 0));
         let mut met = vec![0; 100];
         for number in 0..200 {
-            epoch(&groups, 5, number).into_iter().for_each(|item| met[item] += 1);
+            for item in epoch(&groups, 5, number) {
+                met[item] += 1;
+            }
         }
         // 34, 33 and 33 items, of which 32 come in an epoch: 188 and 194 times of 200 on average.
         assert!(met.iter().all(|&n| (170..200).contains(&n)), "{met:?}");

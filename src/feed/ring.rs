@@ -118,7 +118,9 @@ impl<B: AsMut<[u8]>> Ring<B> {
             // Caught, so that the caller hears of it instead of waiting for a batch that never comes.
             let planned = catch_unwind(AssertUnwindSafe(|| {
                 next_batch(&mut sites);
-                sites.iter().for_each(|&site| self.reader.read_ahead(site));
+                for &site in &sites {
+                    self.reader.read_ahead(site);
+                }
             }));
             let mut state = self.lock();
             state.panicked |= planned.is_err();
@@ -199,13 +201,12 @@ impl<B: AsMut<[u8]>> Ring<B> {
                     let (sites, faults) = (take(&mut fill.sites), take(&mut fill.faults));
                     return Ok(self.slots[slot].take().map(|pixels| Batch { sites, pixels, faults }));
                 }
-                Some(_) => {}
                 None if state.is_over() => return Ok(None),
                 None if state.free.is_empty() => {
                     let found = "all of them with the caller";
                     return Err(Error::refused("feed", "a buffer that was given back", found));
                 }
-                None => {}
+                Some(_) | None => {}
             }
             state = Self::wait(&self.ready, state);
         }
