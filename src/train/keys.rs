@@ -58,6 +58,12 @@ pub const KEYS: &[Key] = &[
     key(DATA, "robust", "true|false", "Normalise by median and MAD instead of mean and deviation"),
     key(TRAINING, "epochs", "COUNT", "Epochs at most"),
     key(TRAINING, "batch", "COUNT", "Sites in a batch"),
+    key(
+        TRAINING,
+        "batch-by",
+        "WHAT",
+        "What the sites of a batch have in common, as batch norm compares them: any (nothing), plate or experiment",
+    ),
     key(TRAINING, "accumulate", "COUNT", "Batches whose gradients are averaged for one step of the optimiser"),
     key(TRAINING, "optimizer", "NAME", "adam, adamw or sgd"),
     key(TRAINING, "lr", "RATE", "Learning rate"),

@@ -6,6 +6,7 @@ pub mod figures;
 pub mod keys;
 pub mod metrics;
 pub mod options;
+pub mod order;
 pub mod progress;
 pub mod recipe;
 pub mod schedule;

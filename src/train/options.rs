@@ -70,6 +70,18 @@ pub enum Controls {
     All,
 }
 
+/// What the sites of a batch have in common.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BatchBy {
+    /// Nothing: they come from anywhere.
+    Any,
+    /// Their plate, so that batch norm compares like with like.
+    Plate,
+    /// Their experiment.
+    Experiment,
+}
+
 /// How parameters are updated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -9,7 +9,9 @@ use toml::{Table, Value};
 use crate::error::{Error, Result, read_text};
 
 use super::keys::{KEYS, find};
-pub use super::options::{Architecture, Controls, Fold, Normalize, Optimizer, Precision, Schedule, SplitBy, Watch};
+pub use super::options::{
+    Architecture, BatchBy, Controls, Fold, Normalize, Optimizer, Precision, Schedule, SplitBy, Watch,
+};
 use super::suggest::unknown;
 
 /// A whole recipe. Every field is a key of the TOML file, and a flag of `train`; see `KEYS` for what each means.
@@ -35,6 +37,7 @@ pub struct Recipe {
     // Training.
     pub epochs: u32,
     pub batch: u32,
+    pub batch_by: BatchBy,
     pub accumulate: u32,
     pub optimizer: Optimizer,
     pub lr: f64,
@@ -81,6 +84,7 @@ impl Default for Recipe {
             robust: false,
             epochs: 15,
             batch: 64,
+            batch_by: BatchBy::Any,
             accumulate: 1,
             precision: Precision::Tf32,
             optimizer: Optimizer::Adam,
