@@ -281,7 +281,7 @@ class ZarrPython:
         def fill(i, row):
             buffer[i] = array[int(row)]
 
-        for rows in in_batches(shuffled(len(array), n_epochs), args.batch):
+        for rows in in_batches(shuffled(array.shape[0], n_epochs), args.batch):
             fill_all(array, rows, fill)
             yield buffer[: len(rows)]
 
@@ -299,12 +299,12 @@ class ZarrPython:
         async def fill_all(rows):
             await asyncio.gather(*(fill(i, row) for i, row in enumerate(rows)))
 
-        for rows in in_batches(shuffled(len(array), n_epochs), args.batch):
+        for rows in in_batches(shuffled(array.shape[0], n_epochs), args.batch):
             sync(fill_all(rows))
             yield buffer[: len(rows)]
 
     def data_loader(self, args, n_epochs):
-        n_sites = len(self.open(args))
+        n_sites = self.open(args).shape[0]
         order = shuffled(n_sites, n_epochs).tolist()
         # zarr-python runs a thread of its own, which a forked worker would not have.
         yield from torch_loader(
@@ -328,7 +328,9 @@ class ZarrRow:
 
 class WebDataset:
     package = "webdataset"
-    settings = "tar shards of raw bytes, shardshuffle=100, shuffle(128), batched in the worker, WebLoader(batch_size=None)"
+    settings = (
+        "tar shards of raw bytes, shardshuffle=100, shuffle(128), batched in the worker, WebLoader(batch_size=None)"
+    )
 
     def prepare(self, args, folder):
         import webdataset as wds
