@@ -1,12 +1,12 @@
-"""The training that a PyTorch user would write for these images: a ResNet on [N, 6, 512, 512] uint8, 1108 classes, bfloat16
-autocast, channels last, fused AdamW; normalisation, flips and quarter turns on the device. No loss is read back while
-steps are timed: the clock stops after one synchronisation at the end.
+"""The training that a PyTorch user would write for these images: a ResNet on [N, 6, 512, 512] uint8, 1108 classes,
+bfloat16 autocast, channels last, fused AdamW; normalisation, flips and quarter turns on the device. No loss is read
+back while steps are timed: the clock stops after one synchronisation at the end.
 
 usage: train_torch.py --source resident                            batches that already lie on the device, as uint8
        train_torch.py --source png --plate FOLDER --workers N      DataLoader, cv2, pinned memory, asynchronous copies
 
-Prints one line of JSON: sites_per_s, ms_per_step, peak_memory_bytes, device, torch, settings. `--profile FILE` writes the
-CUDA kernels that take the most time, and the share of each category, over ten steps after the timed ones.
+Prints one line of JSON: sites_per_s, ms_per_step, peak_memory_bytes, device, torch, settings. `--profile FILE` writes
+the CUDA kernels that take the most time, and the share of each category, over ten steps after the timed ones.
 """
 
 import argparse
