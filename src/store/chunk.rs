@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 
 use super::spec::{Codec, StoreSpec};
+use super::stream;
 
 /// Encodes sites; keeps its state from one to the next.
 pub struct Encoder {
@@ -46,20 +47,13 @@ impl Encoder {
     }
 }
 
-/// Bytes that are copied and summed up at a time: they are in the core's own cache when they are summed up.
-const BLOCK: usize = 64 << 10;
-
 /// Copies a raw chunk, `[C, H, W] u8`, and gives its crc32c, in one pass over memory.
 ///
 /// # Panics
 /// If the two differ in length.
 #[must_use]
 pub fn copy_summed(chunk: &[u8], pixels: &mut [u8]) -> u32 {
-    assert_eq!(chunk.len(), pixels.len(), "[C, H, W] bytes");
-    chunk.chunks(BLOCK).zip(pixels.chunks_mut(BLOCK)).fold(0, |crc, (from, to)| {
-        to.copy_from_slice(from);
-        crc32c::crc32c_append(crc, to)
-    })
+    stream::copy_summed(chunk, pixels)
 }
 
 /// Decodes chunks; keeps its state from one to the next.
@@ -86,7 +80,7 @@ impl Decoder {
                 if chunk.len() != pixels.len() {
                     return malformed(&format!("{} bytes", pixels.len()), chunk.len().to_string());
                 }
-                pixels.copy_from_slice(chunk);
+                stream::copy(chunk, pixels);
             }
             Codec::Zstd(_) => {
                 let Some((data, crc)) = chunk.split_last_chunk::<4>() else {
