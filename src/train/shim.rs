@@ -2,8 +2,12 @@
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, c_char, c_int};
+use std::ptr::{self, NonNull};
+use std::slice;
 
-use tch::Tensor;
+use serde::Serialize;
+use tch::kind::Element;
+use tch::{Device, Kind, TchError, Tensor};
 use torch_sys::C_tensor;
 
 use crate::error::{Error, Result};
@@ -40,6 +44,24 @@ unsafe extern "C" {
     fn cs_load_cuda(found: *mut c_int) -> *mut c_char;
     fn cs_allow_tf32(allow: c_int);
     fn cs_autocast_bf16(enabled: c_int) -> *mut c_char;
+    fn cs_benchmark_cudnn(enabled: c_int);
+    fn cs_pinned_like(pinned: *mut *mut C_tensor, like: *const C_tensor) -> *mut c_char;
+    fn cs_pool_stream(device: c_int, id: *mut i64) -> *mut c_char;
+    fn cs_copy(to: *mut C_tensor, from: *const C_tensor, device: c_int, stream: *const i64) -> *mut c_char;
+    fn cs_event_new(event: *mut *mut CEvent) -> *mut c_char;
+    fn cs_event_free(event: *mut CEvent);
+    fn cs_event_record(event: *mut CEvent, device: c_int, stream: *const i64) -> *mut c_char;
+    fn cs_event_block(event: *const CEvent, device: c_int, stream: *const i64) -> *mut c_char;
+    fn cs_event_query(event: *const CEvent, over: *mut c_int) -> *mut c_char;
+    fn cs_event_wait(event: *const CEvent) -> *mut c_char;
+    fn cs_synchronize(device: c_int) -> *mut c_char;
+    fn cs_device_memory(device: c_int, now: *mut i64, peak: *mut i64, peak_reserved: *mut i64) -> *mut c_char;
+}
+
+/// `c10::Event`, which only the shim looks into.
+#[repr(C)]
+struct CEvent {
+    _opaque: [u8; 0],
 }
 
 /// The pointers of tensors, which live as long as the tensors.
@@ -183,4 +205,382 @@ pub(super) fn with_bf16<T>(body: impl FnOnce() -> T) -> Result<T> {
     let result = body();
     check("autocast", unsafe { cs_autocast_bf16(0) })?;
     Ok(result)
+}
+
+/// Whether cuDNN tries its algorithms the first time that it meets a shape, and keeps the fastest; for the whole process.
+pub(super) fn benchmark_cudnn(enabled: bool) {
+    // SAFETY: sets a flag of libtorch's global context.
+    unsafe { cs_benchmark_cudnn(c_int::from(enabled)) };
+}
+
+/// The number of a GPU; `None` for the CPU, which all of the following does its work on at once.
+fn gpu(device: Device) -> Option<c_int> {
+    match device {
+        Device::Cuda(index) => c_int::try_from(index).ok(),
+        _ => None,
+    }
+}
+
+/// A queue of work on a device, which is done in order. On the CPU all work is done when it is asked for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stream {
+    gpu: Option<c_int>,
+    /// `None`: whichever this thread computes on.
+    id: Option<i64>,
+}
+
+impl Stream {
+    /// The stream that this thread computes on.
+    pub(super) fn current(device: Device) -> Self {
+        Self { gpu: gpu(device), id: None }
+    }
+
+    /// A stream beside it, for copies. On a GPU nothing orders the two but an [`Event`].
+    ///
+    /// # Errors
+    /// If the GPU cannot be used.
+    pub(super) fn beside(device: Device) -> Result<Self> {
+        let Some(gpu) = gpu(device) else { return Ok(Self::current(device)) };
+        let mut id = 0;
+        // SAFETY: the shim writes one number.
+        check("a stream of the GPU", unsafe { cs_pool_stream(gpu, &raw mut id) })?;
+        Ok(Self { gpu: Some(gpu), id: Some(id) })
+    }
+
+    fn id(&self) -> *const i64 {
+        self.id.as_ref().map_or(ptr::null(), ptr::from_ref)
+    }
+
+    /// Queues a copy between tensors of one shape and kind. Between a GPU and pinned memory this returns at once: what
+    /// is copied from must be left alone until an event that is recorded here afterwards has come.
+    ///
+    /// # Errors
+    /// If libtorch refuses.
+    pub(super) fn copy(&self, to: &Tensor, from: &Tensor) -> Result<()> {
+        let message = match self.gpu {
+            // SAFETY: the tensors outlive the call; libtorch keeps pinned memory that is freed earlier from being
+            // used again before the copy is done, and so does its allocator of the GPU within one stream.
+            Some(gpu) => unsafe { cs_copy(to.as_ptr().cast_mut(), from.as_ptr(), gpu, self.id()) },
+            None => {
+                let copied = tch::no_grad(|| to.shallow_clone().f_copy_(from));
+                return copied.map_err(|e| refused("a copy", "libtorch to do it", &e));
+            }
+        };
+        check("a copy", message)
+    }
+}
+
+/// A point in a stream's work that other streams, and this thread, can wait for. On the CPU it has always come.
+#[derive(Debug)]
+pub(super) struct Event(Option<NonNull<CEvent>>);
+
+impl Event {
+    /// An event that counts as come until it is recorded.
+    ///
+    /// # Errors
+    /// If the GPU cannot be used.
+    pub(super) fn new(device: Device) -> Result<Self> {
+        if gpu(device).is_none() {
+            return Ok(Self(None));
+        }
+        let mut event = ptr::null_mut();
+        // SAFETY: the shim writes one pointer, to an event that is from then on this value's.
+        check("an event of the GPU", unsafe { cs_event_new(&raw mut event) })?;
+        Ok(Self(NonNull::new(event)))
+    }
+
+    /// Makes it come when all that is queued on a stream by now is done. What waits for it already is not affected.
+    ///
+    /// # Errors
+    /// If the GPU reports that something failed before.
+    pub(super) fn record(&mut self, stream: Stream) -> Result<()> {
+        let (Some(event), Some(gpu)) = (self.0, stream.gpu) else { return Ok(()) };
+        // SAFETY: the event lives as long as this value; the stream's number outlives the call.
+        check("the GPU", unsafe { cs_event_record(event.as_ptr(), gpu, stream.id()) })
+    }
+
+    /// Has all that is queued on a stream from now on wait for it. This thread goes on.
+    ///
+    /// # Errors
+    /// As [`Event::record`].
+    pub(super) fn holds_back(&self, stream: Stream) -> Result<()> {
+        let (Some(event), Some(gpu)) = (self.0, stream.gpu) else { return Ok(()) };
+        // SAFETY: as above.
+        check("the GPU", unsafe { cs_event_block(event.as_ptr(), gpu, stream.id()) })
+    }
+
+    /// Whether it has come.
+    ///
+    /// # Errors
+    /// As [`Event::record`].
+    pub(super) fn has_come(&self) -> Result<bool> {
+        let Some(event) = self.0 else { return Ok(true) };
+        let mut over = 0;
+        // SAFETY: as above; the shim writes one int.
+        check("the GPU", unsafe { cs_event_query(event.as_ptr(), &raw mut over) })?;
+        Ok(over != 0)
+    }
+
+    /// Waits until it has come.
+    ///
+    /// # Errors
+    /// As [`Event::record`].
+    pub(super) fn wait(&self) -> Result<()> {
+        let Some(event) = self.0 else { return Ok(()) };
+        // SAFETY: as above.
+        check("the GPU", unsafe { cs_event_wait(event.as_ptr()) })
+    }
+}
+
+impl Drop for Event {
+    fn drop(&mut self) {
+        if let Some(event) = self.0 {
+            // SAFETY: it was made by `cs_event_new` and is not used again.
+            unsafe { cs_event_free(event.as_ptr()) };
+        }
+    }
+}
+
+/// A tensor whose values are not set.
+///
+/// # Errors
+/// If the device has not that much memory.
+pub(super) fn empty(shape: &[i64], kind: Kind, device: Device) -> Result<Tensor> {
+    let tensor = Tensor::f_empty(shape, (kind, device));
+    tensor.map_err(|e| refused(&format!("{device:?}"), &format!("memory for {shape:?} of {kind:?}"), &e))
+}
+
+/// What libtorch refused, in one line: where in its sources it did so helps nobody here.
+fn refused(what: &str, expected: &str, error: &TchError) -> Error {
+    Error::refused(what, expected, error.to_string().lines().next().unwrap_or_default())
+}
+
+/// A tensor in pinned memory of the shape and kind of another, its values not set. Only where there is a GPU.
+fn pinned_like(like: &Tensor) -> Result<Tensor> {
+    let mut pinned = ptr::null_mut();
+    // SAFETY: the shim reads a tensor that outlives the call, and writes one pointer.
+    check("pinned memory", unsafe { cs_pinned_like(&raw mut pinned, like.as_ptr()) })?;
+    // SAFETY: without a message the pointer is to a new tensor, which nobody else holds.
+    Ok(unsafe { Tensor::from_ptr(pinned) })
+}
+
+/// A tensor of the host where a copy to a device does not have to wait for it: in pinned memory for a GPU, as it is for
+/// the CPU.
+fn within_reach(values: Tensor, device: Device) -> Result<Tensor> {
+    if gpu(device).is_none() {
+        return Ok(values);
+    }
+    let mut pinned = pinned_like(&values)?;
+    pinned.f_copy_(&values).map_err(|e| refused("pinned memory", "a copy into it", &e))?;
+    Ok(pinned)
+}
+
+/// Bytes of the host that a device copies from: pinned for a GPU, plain for the CPU. Filled by whoever holds it; no
+/// tensor shares them.
+#[derive(Debug)]
+pub(super) struct HostBuffer {
+    /// `[bytes] u8`, contiguous, on the host. Given to nobody.
+    bytes: Tensor,
+}
+
+impl HostBuffer {
+    /// A buffer of zeros.
+    ///
+    /// # Errors
+    /// If there is not that much memory, or, for a GPU, not that much that can be pinned.
+    pub(super) fn new(n_bytes: usize, device: Device) -> Result<Self> {
+        let size = i64::try_from(n_bytes).map_err(|e| Error::refused("a buffer", "a size below 2^63", e))?;
+        let zeros = Tensor::f_zeros([size], (Kind::Uint8, Device::Cpu));
+        let zeros = zeros.map_err(|e| refused("a buffer", &format!("{n_bytes} bytes of memory"), &e))?;
+        Ok(Self { bytes: within_reach(zeros, device)? })
+    }
+
+    /// Queues a copy of its first bytes into a contiguous tensor of u8. On a GPU the bytes must be left alone until an
+    /// event that is recorded on `stream` afterwards has come.
+    ///
+    /// # Errors
+    /// If it holds fewer bytes, or libtorch refuses.
+    pub(super) fn copy_to(&self, to: &Tensor, stream: Stream) -> Result<()> {
+        let from = self.bytes.f_narrow(0, 0, to.numel() as i64).and_then(|bytes| bytes.f_view(to.size().as_slice()));
+        stream.copy(to, &from.map_err(|e| refused("a buffer", "as many bytes as are to be copied", &e))?)
+    }
+}
+
+impl AsMut<[u8]> for HostBuffer {
+    fn as_mut(&mut self) -> &mut [u8] {
+        // SAFETY: the tensor is contiguous, of as many initialised bytes as it has values, and lies on the host; it is
+        // private, so that nothing but this borrow writes into its memory, and it lives as long as the borrow.
+        unsafe { slice::from_raw_parts_mut(self.bytes.data_ptr().cast(), self.bytes.numel()) }
+    }
+}
+
+/// Queues a copy of numbers of the host into a contiguous tensor of the same kind and as many values.
+///
+/// # Errors
+/// If libtorch refuses.
+pub(super) fn copy_numbers<T: Element>(values: &[T], to: &Tensor, stream: Stream) -> Result<()> {
+    stream.copy(to, &within_reach(Tensor::from_slice(values).view(to.size().as_slice()), to.device())?)
+}
+
+/// Numbers of the host as a tensor of a device; this thread does not wait for the copy.
+///
+/// # Panics
+/// If memory runs out, as with tch's own ways to make a tensor.
+pub(super) fn upload<T: Element>(values: &[T], shape: &[i64], device: Device) -> Tensor {
+    let values = Tensor::from_slice(values).view(shape);
+    match within_reach(values, device) {
+        Ok(values) => values.to_device_(device, T::KIND, true, false),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// Tensors on their way from a device to the host.
+#[derive(Debug)]
+pub(super) struct Readback {
+    /// Read by nobody before `come`.
+    host: Vec<Tensor>,
+    come: Event,
+}
+
+impl Readback {
+    /// Starts to copy tensors to the host as float32; this thread does not wait.
+    ///
+    /// # Errors
+    /// If libtorch refuses.
+    pub(super) fn start(tensors: &[&Tensor], device: Device) -> Result<Self> {
+        let stream = Stream::current(device);
+        let mut host = Vec::with_capacity(tensors.len());
+        for tensor in tensors {
+            let values = tensor.detach().to_kind(Kind::Float).contiguous();
+            if gpu(device).is_some() {
+                let pinned = pinned_like(&values)?;
+                stream.copy(&pinned, &values)?;
+                host.push(pinned);
+            } else {
+                host.push(values);
+            }
+        }
+        let mut come = Event::new(device)?;
+        come.record(stream)?;
+        Ok(Self { host, come })
+    }
+
+    /// Whether they have arrived.
+    ///
+    /// # Errors
+    /// If the GPU reports that something failed before.
+    pub(super) fn has_come(&self) -> Result<bool> {
+        self.come.has_come()
+    }
+
+    /// The tensors in main memory, once they have arrived.
+    ///
+    /// # Errors
+    /// As [`Readback::has_come`].
+    pub(super) fn wait(self) -> Result<Vec<Tensor>> {
+        self.come.wait()?;
+        Ok(self.host)
+    }
+}
+
+/// Waits until a device has done all that it was asked for; the CPU always has.
+///
+/// # Errors
+/// If the GPU reports that something failed before.
+pub(super) fn synchronize(device: Device) -> Result<()> {
+    let Some(gpu) = gpu(device) else { return Ok(()) };
+    // SAFETY: the shim takes a number.
+    check("the GPU", unsafe { cs_synchronize(gpu) })
+}
+
+/// What libtorch has taken of a GPU's memory, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct DeviceMemory {
+    /// Held by tensors now.
+    pub allocated: u64,
+    /// Held by tensors at most, since the process began.
+    pub peak_allocated: u64,
+    /// Reserved from the GPU at most, since the process began.
+    pub peak_reserved: u64,
+}
+
+/// What libtorch has taken of a device's memory; `None` for the CPU, and for a GPU that nothing was asked of yet.
+pub(super) fn device_memory(device: Device) -> Option<DeviceMemory> {
+    let gpu = gpu(device)?;
+    let [mut now, mut peak, mut reserved] = [0_i64; 3];
+    // SAFETY: the shim writes three numbers.
+    let message = unsafe { cs_device_memory(gpu, &raw mut now, &raw mut peak, &raw mut reserved) };
+    check("the GPU's memory", message).ok()?;
+    let bytes = |n: i64| u64::try_from(n).unwrap_or_default();
+    Some(DeviceMemory { allocated: bytes(now), peak_allocated: bytes(peak), peak_reserved: bytes(reserved) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CPU: Device = Device::Cpu;
+
+    #[test]
+    fn a_buffer_lends_its_bytes_and_is_copied_from_the_start() {
+        let mut buffer = HostBuffer::new(10, CPU).unwrap();
+        assert_eq!(buffer.as_mut(), [0; 10]);
+        buffer.as_mut().iter_mut().zip(1..).for_each(|(byte, value)| *byte = value);
+        let to = Tensor::zeros([2, 3], (Kind::Uint8, CPU));
+        let stream = Stream::beside(CPU).unwrap();
+        buffer.copy_to(&to, stream).unwrap();
+        buffer.as_mut().fill(0);
+        assert_eq!(Vec::<u8>::try_from(to.view(-1)).unwrap(), [1, 2, 3, 4, 5, 6]);
+        let large = Tensor::zeros([11], (Kind::Uint8, CPU));
+        assert!(buffer.copy_to(&large, stream).unwrap_err().to_string().contains("as many bytes"));
+    }
+
+    #[test]
+    fn a_buffer_can_be_filled_by_another_thread() {
+        let mut buffer = HostBuffer::new(4, CPU).unwrap();
+        let mut buffer = std::thread::spawn(move || {
+            buffer.as_mut()[3] = 7;
+            buffer
+        })
+        .join()
+        .unwrap();
+        assert_eq!(buffer.as_mut(), [0, 0, 0, 7]);
+    }
+
+    #[test]
+    fn numbers_go_to_the_device_and_back_as_they_are() {
+        let values = [1.5_f32, -2.0, 3.25, 0.0];
+        let there = upload(&values, &[2, 2], CPU);
+        assert_eq!(there.size(), [2, 2]);
+        let counts = Tensor::zeros([3], (Kind::Int64, CPU));
+        copy_numbers(&[1_i64, 2, 3], &counts, Stream::current(CPU)).unwrap();
+        let back = Readback::start(&[&there, &counts], CPU).unwrap();
+        assert!(back.has_come().unwrap());
+        let back = back.wait().unwrap();
+        assert_eq!(Vec::<f32>::try_from(back[0].view(-1)).unwrap(), values);
+        assert_eq!(Vec::<f32>::try_from(&back[1]).unwrap(), [1.0, 2.0, 3.0]);
+    }
+
+    #[test]
+    fn on_the_cpu_everything_has_always_come() {
+        let (mut event, stream) = (Event::new(CPU).unwrap(), Stream::beside(CPU).unwrap());
+        event.record(stream).unwrap();
+        event.holds_back(Stream::current(CPU)).unwrap();
+        event.wait().unwrap();
+        assert!(event.has_come().unwrap());
+        synchronize(CPU).unwrap();
+        assert_eq!(device_memory(CPU), None);
+    }
+
+    #[test]
+    fn a_gpu_that_is_not_there_is_an_error_and_no_crash() {
+        // The tests run without libtorch's CUDA half; what asks for it gets its message.
+        if tch::Cuda::is_available() {
+            return;
+        }
+        let gpu = Device::Cuda(0);
+        assert!(Stream::beside(gpu).is_err() && Event::new(gpu).is_err() && synchronize(gpu).is_err());
+        assert!(HostBuffer::new(8, gpu).is_err());
+        assert_eq!(device_memory(gpu), None);
+    }
 }
