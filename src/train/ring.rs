@@ -223,6 +223,9 @@ impl Ring {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::shim::trace::{self, Call};
     use super::*;
     use crate::feed::{Io, Reader, Verify};
     use crate::pack::{OnError, PackConfig, Partition, pack};
@@ -291,5 +294,111 @@ mod tests {
         ring.settle().unwrap();
         drop(leases);
         assert_eq!(addresses(&mut ring.buffers().unwrap()), first, "the next feed gets the same memory");
+    }
+
+    /// How far the copies and the computations have come, at least, at some point of the program.
+    #[derive(Debug, Clone, Copy, Default, PartialEq)]
+    struct Known {
+        copies: usize,
+        computations: usize,
+    }
+
+    impl Known {
+        fn join(&mut self, other: Self) {
+            self.copies = self.copies.max(other.copies);
+            self.computations = self.computations.max(other.computations);
+        }
+    }
+
+    /// Both streams of a GPU and the thread that asks them, which know of each other only what events tell.
+    #[derive(Default)]
+    struct Model {
+        streams: [Known; 2],
+        thread: Known,
+        events: BTreeMap<usize, Known>,
+        /// Of each slot, the last copy into it and the last computation from it.
+        slots: BTreeMap<usize, Known>,
+        /// Of each buffer, the last copy from it.
+        buffers: BTreeMap<usize, usize>,
+    }
+
+    impl Model {
+        fn call(&mut self, call: Call) {
+            match call {
+                Call::Copy { to, from, copies } => {
+                    assert!(copies, "all copies are beside the computations");
+                    let stream = &mut self.streams[1];
+                    stream.copies += 1;
+                    let slot = self.slots.entry(to).or_default();
+                    assert!(stream.computations >= slot.computations, "overwritten before it was consumed");
+                    slot.copies = stream.copies;
+                    self.buffers.insert(from, stream.copies);
+                }
+                Call::Record { event, copies } => {
+                    self.events.insert(event, self.streams[usize::from(copies)]);
+                }
+                Call::HoldBack { event, copies } => {
+                    let known = self.events.get(&event).copied().unwrap_or_default();
+                    self.streams[usize::from(copies)].join(known);
+                }
+                Call::Wait { event } => self.thread.join(self.events.get(&event).copied().unwrap_or_default()),
+            }
+        }
+
+        fn compute(&mut self, slot: usize) {
+            let stream = &mut self.streams[0];
+            stream.computations += 1;
+            let slot = self.slots.get_mut(&slot).expect("copied before");
+            assert!(stream.copies >= slot.copies, "computed from before it was copied");
+            slot.computations = stream.computations;
+        }
+
+        fn free(&self, buffer: usize) {
+            let copied = self.buffers.get(&buffer).copied().unwrap_or_default();
+            assert!(self.thread.copies >= copied, "filled again before it was copied");
+        }
+    }
+
+    #[test]
+    fn events_order_copies_computations_and_buffers_on_a_gpu_of_any_speed() {
+        let dir = tempfile::tempdir().unwrap();
+        let sites = sites(dir.path());
+        let mut ring = Ring::new(&sites, 3, Device::Cpu).unwrap();
+        let address = |tensor: &Tensor| tensor.data_ptr() as usize;
+        let mut model = Model::default();
+        trace::start();
+        let mut longest_run_ahead = 0;
+        // Two feeds, the first of which is left with a slot lent and a copy under way.
+        for n_batches in [5, 9] {
+            let mut leases = ring.buffers().unwrap();
+            leases.iter_mut().for_each(|lease| model.free(lease.as_mut().as_ptr() as usize));
+            let mut coming: Option<usize> = None;
+            for i in 0..=n_batches {
+                // In the order of `Batches::next_batch`.
+                ring.take_back().unwrap();
+                let copied = ring.copied().unwrap();
+                trace::take().into_iter().for_each(|call| model.call(call));
+                for mut batch in copied {
+                    model.free(batch.pixels.as_mut().as_ptr() as usize);
+                    leases.push(batch.pixels);
+                }
+                let mut pixels = leases.pop().expect("a buffer for the feed to fill");
+                model.free(pixels.as_mut().as_ptr() as usize);
+                let sent = ring.send(Batch { sites: vec![i, i + 1], pixels, faults: Vec::new() }, &[0; 4]).unwrap();
+                if let Some(slot) = coming.replace(sent) {
+                    let lent = ring.lend(slot, 2, 2).unwrap();
+                    trace::take().into_iter().for_each(|call| model.call(call));
+                    for tensor in [&lent.raw, &lent.plates] {
+                        model.compute(address(tensor));
+                    }
+                }
+                longest_run_ahead =
+                    longest_run_ahead.max((model.streams[0].computations - model.thread.computations) / 2);
+            }
+            drop(leases);
+            ring.settle().unwrap();
+            trace::take().into_iter().for_each(|call| model.call(call));
+        }
+        assert_eq!(longest_run_ahead, 3, "batches that are asked for and not known to be done");
     }
 }

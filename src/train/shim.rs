@@ -221,6 +221,42 @@ fn gpu(device: Device) -> Option<c_int> {
     }
 }
 
+/// What tests see of the hand-overs that a GPU would be asked for: each call in the order in which this thread made it.
+#[cfg(test)]
+pub(super) mod trace {
+    use std::cell::RefCell;
+
+    /// A call. Streams are told apart by whether they compute or copy, events and memory by their addresses.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub(in crate::train) enum Call {
+        Copy { to: usize, from: usize, copies: bool },
+        Record { event: usize, copies: bool },
+        HoldBack { event: usize, copies: bool },
+        Wait { event: usize },
+    }
+
+    thread_local! {
+        static CALLS: RefCell<Option<Vec<Call>>> = const { RefCell::new(None) };
+    }
+
+    pub(in crate::train) fn start() {
+        CALLS.set(Some(Vec::new()));
+    }
+
+    pub(in crate::train) fn take() -> Vec<Call> {
+        CALLS.with_borrow_mut(|calls| calls.as_mut().map(std::mem::take).unwrap_or_default())
+    }
+
+    pub(super) fn note(call: Call) {
+        CALLS.with_borrow_mut(|calls| calls.iter_mut().for_each(|calls| calls.push(call)));
+    }
+
+    /// Whether calls are noted: then nothing comes before it is waited for, as on the slowest of GPUs.
+    pub(super) fn is_on() -> bool {
+        CALLS.with_borrow(Option::is_some)
+    }
+}
+
 /// A queue of work on a device, which is done in order. On the CPU all work is done when it is asked for.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Stream {
@@ -240,8 +276,8 @@ impl Stream {
     /// # Errors
     /// If the GPU cannot be used.
     pub(super) fn beside(device: Device) -> Result<Self> {
-        let Some(gpu) = gpu(device) else { return Ok(Self::current(device)) };
         let mut id = 0;
+        let Some(gpu) = gpu(device) else { return Ok(Self { gpu: None, id: Some(id) }) };
         // SAFETY: the shim writes one number.
         check("a stream of the GPU", unsafe { cs_pool_stream(gpu, &raw mut id) })?;
         Ok(Self { gpu: Some(gpu), id: Some(id) })
@@ -257,6 +293,12 @@ impl Stream {
     /// # Errors
     /// If libtorch refuses.
     pub(super) fn copy(&self, to: &Tensor, from: &Tensor) -> Result<()> {
+        #[cfg(test)]
+        trace::note(trace::Call::Copy {
+            to: to.data_ptr() as usize,
+            from: from.data_ptr() as usize,
+            copies: self.id.is_some(),
+        });
         let message = match self.gpu {
             // SAFETY: the tensors outlive the call; libtorch keeps pinned memory that is freed earlier from being
             // used again before the copy is done, and so does its allocator of the GPU within one stream.
@@ -294,6 +336,8 @@ impl Event {
     /// # Errors
     /// If the GPU reports that something failed before.
     pub(super) fn record(&mut self, stream: Stream) -> Result<()> {
+        #[cfg(test)]
+        trace::note(trace::Call::Record { event: ptr::from_ref(self) as usize, copies: stream.id.is_some() });
         let (Some(event), Some(gpu)) = (self.0, stream.gpu) else { return Ok(()) };
         // SAFETY: the event lives as long as this value; the stream's number outlives the call.
         check("the GPU", unsafe { cs_event_record(event.as_ptr(), gpu, stream.id()) })
@@ -304,6 +348,8 @@ impl Event {
     /// # Errors
     /// As [`Event::record`].
     pub(super) fn holds_back(&self, stream: Stream) -> Result<()> {
+        #[cfg(test)]
+        trace::note(trace::Call::HoldBack { event: ptr::from_ref(self) as usize, copies: stream.id.is_some() });
         let (Some(event), Some(gpu)) = (self.0, stream.gpu) else { return Ok(()) };
         // SAFETY: as above.
         check("the GPU", unsafe { cs_event_block(event.as_ptr(), gpu, stream.id()) })
@@ -314,6 +360,10 @@ impl Event {
     /// # Errors
     /// As [`Event::record`].
     pub(super) fn has_come(&self) -> Result<bool> {
+        #[cfg(test)]
+        if trace::is_on() {
+            return Ok(false);
+        }
         let Some(event) = self.0 else { return Ok(true) };
         let mut over = 0;
         // SAFETY: as above; the shim writes one int.
@@ -326,6 +376,8 @@ impl Event {
     /// # Errors
     /// As [`Event::record`].
     pub(super) fn wait(&self) -> Result<()> {
+        #[cfg(test)]
+        trace::note(trace::Call::Wait { event: ptr::from_ref(self) as usize });
         let Some(event) = self.0 else { return Ok(()) };
         // SAFETY: as above.
         check("the GPU", unsafe { cs_event_wait(event.as_ptr()) })
