@@ -13,7 +13,7 @@ use cellshard::train::bench::StepBench;
 use cellshard::train::device::DeviceChoice;
 use cellshard::train::recipe::Recipe;
 use cellshard::train::ring::Ring;
-use cellshard::train::trainer::TrainConfig;
+use cellshard::train::trainer::{TrainConfig, train};
 use common::{Fixture, TreeSpec, site_pixels, small};
 use tch::Device;
 
@@ -147,4 +147,23 @@ fn a_bench_times_copies_and_steps_and_writes_nothing() {
     assert!(refused(Recipe { batch: 1000, ..recipe.clone() }).contains("--batch"));
     let bf16 = recipe.with(&[("precision".to_owned(), "bf16".to_owned())]).unwrap();
     assert!(refused(bf16).contains("--precision"));
+}
+
+#[test]
+fn a_report_tells_when_the_first_step_was_done_and_no_gpu_memory_on_the_cpu() {
+    let fixture = fixture((32, 32));
+    let changes = [("model", "base-cnn"), ("batch", "4"), ("epochs", "1")];
+    let recipe = Recipe::default().with(&changes.map(|(k, v)| (k.to_owned(), v.to_owned()))).unwrap();
+    let mut config = TrainConfig {
+        run: Some(fixture.path().join("run")),
+        device: DeviceChoice::Cpu,
+        ..TrainConfig::new(&fixture.store(), "test", recipe)
+    };
+    let report = train(&config, &mut ()).unwrap();
+    let first = report.first_step_seconds.unwrap();
+    assert!(first > 0.0 && first <= report.seconds);
+    assert_eq!(report.gpu_memory, None);
+    // Nothing is left to do.
+    config.resume = true;
+    assert_eq!(train(&config, &mut ()).unwrap().first_step_seconds, None);
 }

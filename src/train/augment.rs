@@ -6,7 +6,7 @@ use tch::{Kind, Tensor};
 use crate::error::{Error, Result};
 
 use super::choices::Choice;
-use super::shim::upload;
+use super::transfer::upload;
 
 /// A CutMix of a batch: whose boxes were put in, and how much of each image is still its own.
 pub struct Mixed {

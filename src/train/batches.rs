@@ -13,7 +13,7 @@ use crate::site::PlateId;
 use crate::store::Store;
 
 use super::ring::{Lease, Lent, Ring};
-use super::shim;
+use super::transfer::upload;
 
 /// The sites of a store as a trainer sees them.
 #[derive(Clone)]
@@ -121,7 +121,7 @@ impl Batches<'_> {
         self.skipped.extend(skipped);
         let Lent { mut raw, plates, labels } = self.ring.lend(slot, n_sites, sites.len())?;
         if let Some(whole) = whole {
-            raw = raw.index_select(0, &shim::upload(&whole, &[whole.len() as i64], self.ring.device()));
+            raw = raw.index_select(0, &upload(&whole, &[whole.len() as i64], self.ring.device()));
         }
         Ok(Some(DeviceBatch { raw, plates, labels, sites }))
     }

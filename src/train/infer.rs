@@ -9,8 +9,8 @@ use super::batches::{Batches, DeviceBatch};
 use super::models::{Mode, Network};
 use super::pipeline::Pipeline;
 use super::recipe::Precision;
-use super::shim::Readback;
 use super::step;
+use super::transfer::Readback;
 
 /// A network with what it needs of an image before.
 pub(super) struct Classifier<'a> {

@@ -8,7 +8,7 @@ use tch::{Device, Tensor};
 use crate::error::Result;
 
 use super::infer::numbers;
-use super::shim::Readback;
+use super::transfer::Readback;
 
 /// What is known on the host of a batch that was trained on.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -104,6 +104,7 @@ impl Losses {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::train::shim::trace::Trace;
 
     #[test]
     fn figures_come_back_in_order_each_once_and_only_when_looked_at() {
@@ -127,5 +128,18 @@ mod tests {
         losses.look().unwrap();
         assert_eq!(steps(&losses.settle(Patience::All).unwrap()), [(3, 3.25)]);
         assert!(losses.settle(Patience::All).unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_has_not_arrived_is_waited_for_only_when_asked_to() {
+        let _trace = Trace::start();
+        let mut losses = Losses::new(Device::Cpu);
+        for step in 0..4 {
+            losses.push(Trained { step, lr: 0.5, n_sites: 4 }, Tensor::from(1.0_f32), Tensor::from(2.0_f32));
+            losses.look().unwrap();
+            assert!(losses.settle(Patience::Arrived).unwrap().is_empty());
+        }
+        let steps: Vec<u64> = losses.settle(Patience::All).unwrap().iter().map(|one| one.trained.step).collect();
+        assert_eq!(steps, [0, 1, 2, 3]);
     }
 }

@@ -53,4 +53,6 @@ mod step;
 #[cfg(feature = "torch")]
 pub mod trainer;
 #[cfg(feature = "torch")]
+mod transfer;
+#[cfg(feature = "torch")]
 pub mod weights;

@@ -1,12 +1,16 @@
 //! The C++ shim, made safe: what tch 0.24 lacks of libtorch. The only `unsafe` outside `store/map.rs`.
 #![allow(unsafe_code)]
 
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+pub(super) mod trace;
+
 use std::ffi::{CStr, c_char, c_int};
 use std::ptr::{self, NonNull};
 use std::slice;
 
 use serde::Serialize;
-use tch::kind::Element;
 use tch::{Device, Kind, TchError, Tensor};
 use torch_sys::C_tensor;
 
@@ -221,42 +225,6 @@ fn gpu(device: Device) -> Option<c_int> {
     }
 }
 
-/// What tests see of the hand-overs that a GPU would be asked for: each call in the order in which this thread made it.
-#[cfg(test)]
-pub(super) mod trace {
-    use std::cell::RefCell;
-
-    /// A call. Streams are told apart by whether they compute or copy, events and memory by their addresses.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-    pub(in crate::train) enum Call {
-        Copy { to: usize, from: usize, copies: bool },
-        Record { event: usize, copies: bool },
-        HoldBack { event: usize, copies: bool },
-        Wait { event: usize },
-    }
-
-    thread_local! {
-        static CALLS: RefCell<Option<Vec<Call>>> = const { RefCell::new(None) };
-    }
-
-    pub(in crate::train) fn start() {
-        CALLS.set(Some(Vec::new()));
-    }
-
-    pub(in crate::train) fn take() -> Vec<Call> {
-        CALLS.with_borrow_mut(|calls| calls.as_mut().map(std::mem::take).unwrap_or_default())
-    }
-
-    pub(super) fn note(call: Call) {
-        CALLS.with_borrow_mut(|calls| calls.iter_mut().for_each(|calls| calls.push(call)));
-    }
-
-    /// Whether calls are noted: then nothing comes before it is waited for, as on the slowest of GPUs.
-    pub(super) fn is_on() -> bool {
-        CALLS.with_borrow(Option::is_some)
-    }
-}
-
 /// A queue of work on a device, which is done in order. On the CPU all work is done when it is asked for.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Stream {
@@ -407,8 +375,11 @@ fn refused(what: &str, expected: &str, error: &TchError) -> Error {
     Error::refused(what, expected, error.to_string().lines().next().unwrap_or_default())
 }
 
-/// A tensor in pinned memory of the shape and kind of another, its values not set. Only where there is a GPU.
-fn pinned_like(like: &Tensor) -> Result<Tensor> {
+/// A tensor in pinned memory of the shape and kind of another, its values not set.
+///
+/// # Errors
+/// If there is no GPU, or not that much memory that can be pinned.
+pub(super) fn pinned_like(like: &Tensor) -> Result<Tensor> {
     let mut pinned = ptr::null_mut();
     // SAFETY: the shim reads a tensor that outlives the call, and writes one pointer.
     check("pinned memory", unsafe { cs_pinned_like(&raw mut pinned, like.as_ptr()) })?;
@@ -418,7 +389,10 @@ fn pinned_like(like: &Tensor) -> Result<Tensor> {
 
 /// A tensor of the host where a copy to a device does not have to wait for it: in pinned memory for a GPU, as it is for
 /// the CPU.
-fn within_reach(values: Tensor, device: Device) -> Result<Tensor> {
+///
+/// # Errors
+/// As [`pinned_like`], for a GPU.
+pub(super) fn within_reach(values: Tensor, device: Device) -> Result<Tensor> {
     if gpu(device).is_none() {
         return Ok(values);
     }
@@ -466,75 +440,6 @@ impl AsMut<[u8]> for HostBuffer {
     }
 }
 
-/// Queues a copy of numbers of the host into a contiguous tensor of the same kind and as many values.
-///
-/// # Errors
-/// If libtorch refuses.
-pub(super) fn copy_numbers<T: Element>(values: &[T], to: &Tensor, stream: Stream) -> Result<()> {
-    stream.copy(to, &within_reach(Tensor::from_slice(values).view(to.size().as_slice()), to.device())?)
-}
-
-/// Numbers of the host as a tensor of a device; this thread does not wait for the copy.
-///
-/// # Panics
-/// If memory runs out, as with tch's own ways to make a tensor.
-pub(super) fn upload<T: Element>(values: &[T], shape: &[i64], device: Device) -> Tensor {
-    let values = Tensor::from_slice(values).view(shape);
-    match within_reach(values, device) {
-        Ok(values) => values.to_device_(device, T::KIND, true, false),
-        Err(error) => panic!("{error}"),
-    }
-}
-
-/// Tensors on their way from a device to the host.
-#[derive(Debug)]
-pub(super) struct Readback {
-    /// Read by nobody before `come`.
-    host: Vec<Tensor>,
-    come: Event,
-}
-
-impl Readback {
-    /// Starts to copy tensors to the host as float32; this thread does not wait.
-    ///
-    /// # Errors
-    /// If libtorch refuses.
-    pub(super) fn start(tensors: &[&Tensor], device: Device) -> Result<Self> {
-        let stream = Stream::current(device);
-        let mut host = Vec::with_capacity(tensors.len());
-        for tensor in tensors {
-            let values = tensor.detach().to_kind(Kind::Float).contiguous();
-            if gpu(device).is_some() {
-                let pinned = pinned_like(&values)?;
-                stream.copy(&pinned, &values)?;
-                host.push(pinned);
-            } else {
-                host.push(values);
-            }
-        }
-        let mut come = Event::new(device)?;
-        come.record(stream)?;
-        Ok(Self { host, come })
-    }
-
-    /// Whether they have arrived.
-    ///
-    /// # Errors
-    /// If the GPU reports that something failed before.
-    pub(super) fn has_come(&self) -> Result<bool> {
-        self.come.has_come()
-    }
-
-    /// The tensors in main memory, once they have arrived.
-    ///
-    /// # Errors
-    /// As [`Readback::has_come`].
-    pub(super) fn wait(self) -> Result<Vec<Tensor>> {
-        self.come.wait()?;
-        Ok(self.host)
-    }
-}
-
 /// Waits until a device has done all that it was asked for; the CPU always has.
 ///
 /// # Errors
@@ -565,74 +470,4 @@ pub(super) fn device_memory(device: Device) -> Option<DeviceMemory> {
     check("the GPU's memory", message).ok()?;
     let bytes = |n: i64| u64::try_from(n).unwrap_or_default();
     Some(DeviceMemory { allocated: bytes(now), peak_allocated: bytes(peak), peak_reserved: bytes(reserved) })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const CPU: Device = Device::Cpu;
-
-    #[test]
-    fn a_buffer_lends_its_bytes_and_is_copied_from_the_start() {
-        let mut buffer = HostBuffer::new(10, CPU).unwrap();
-        assert_eq!(buffer.as_mut(), [0; 10]);
-        buffer.as_mut().iter_mut().zip(1..).for_each(|(byte, value)| *byte = value);
-        let to = Tensor::zeros([2, 3], (Kind::Uint8, CPU));
-        let stream = Stream::beside(CPU).unwrap();
-        buffer.copy_to(&to, stream).unwrap();
-        buffer.as_mut().fill(0);
-        assert_eq!(Vec::<u8>::try_from(to.view(-1)).unwrap(), [1, 2, 3, 4, 5, 6]);
-        let large = Tensor::zeros([11], (Kind::Uint8, CPU));
-        assert!(buffer.copy_to(&large, stream).unwrap_err().to_string().contains("as many bytes"));
-    }
-
-    #[test]
-    fn a_buffer_can_be_filled_by_another_thread() {
-        let mut buffer = HostBuffer::new(4, CPU).unwrap();
-        let mut buffer = std::thread::spawn(move || {
-            buffer.as_mut()[3] = 7;
-            buffer
-        })
-        .join()
-        .unwrap();
-        assert_eq!(buffer.as_mut(), [0, 0, 0, 7]);
-    }
-
-    #[test]
-    fn numbers_go_to_the_device_and_back_as_they_are() {
-        let values = [1.5_f32, -2.0, 3.25, 0.0];
-        let there = upload(&values, &[2, 2], CPU);
-        assert_eq!(there.size(), [2, 2]);
-        let counts = Tensor::zeros([3], (Kind::Int64, CPU));
-        copy_numbers(&[1_i64, 2, 3], &counts, Stream::current(CPU)).unwrap();
-        let back = Readback::start(&[&there, &counts], CPU).unwrap();
-        assert!(back.has_come().unwrap());
-        let back = back.wait().unwrap();
-        assert_eq!(Vec::<f32>::try_from(back[0].view(-1)).unwrap(), values);
-        assert_eq!(Vec::<f32>::try_from(&back[1]).unwrap(), [1.0, 2.0, 3.0]);
-    }
-
-    #[test]
-    fn on_the_cpu_everything_has_always_come() {
-        let (mut event, stream) = (Event::new(CPU).unwrap(), Stream::beside(CPU).unwrap());
-        event.record(stream).unwrap();
-        event.holds_back(Stream::current(CPU)).unwrap();
-        event.wait().unwrap();
-        assert!(event.has_come().unwrap());
-        synchronize(CPU).unwrap();
-        assert_eq!(device_memory(CPU), None);
-    }
-
-    #[test]
-    fn a_gpu_that_is_not_there_is_an_error_and_no_crash() {
-        // The tests run without libtorch's CUDA half; what asks for it gets its message.
-        if tch::Cuda::is_available() {
-            return;
-        }
-        let gpu = Device::Cuda(0);
-        assert!(Stream::beside(gpu).is_err() && Event::new(gpu).is_err() && synchronize(gpu).is_err());
-        assert!(HostBuffer::new(8, gpu).is_err());
-        assert_eq!(device_memory(gpu), None);
-    }
 }
