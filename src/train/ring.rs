@@ -215,6 +215,8 @@ impl Ring {
             let buffer = buffers[i % N_BUFFERS].buffer.as_ref().expect("a lease is whole until it is dropped");
             buffer.copy_to(&self.slots[i % N_SLOTS].raw, self.copies)
         };
+        // Whatever is computed from the slots has to be done; here no event is asked.
+        shim::synchronize(self.device)?;
         // Every buffer once before it counts: the first use of memory is slower.
         (0..N_BUFFERS).try_for_each(copy)?;
         shim::synchronize(self.device)?;
