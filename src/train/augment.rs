@@ -1,11 +1,12 @@
 //! Augmentation of a batch on the device: noise on raw values, then, on normalised ones, light, geometry and CutMix. All
 //! choices come from outside; nothing is read back from the device.
 
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 use crate::error::{Error, Result};
 
 use super::choices::Choice;
+use super::transfer::upload;
 
 /// A CutMix of a batch: whose boxes were put in, and how much of each image is still its own.
 pub struct Mixed {
@@ -15,32 +16,28 @@ pub struct Mixed {
     pub own: Tensor,
 }
 
-/// Numbers of the host as a tensor of the device.
-fn on_device(values: &[f32], shape: &[i64], device: Device) -> Tensor {
-    Tensor::from_slice(values).view(shape).to_device(device)
-}
-
-/// Sets a share of pixels to 0 or 255, in equal parts, `[N, C, H, W]` grey levels in float32, in place. Which ones
-/// follows from the site's seed and the pixel's place: a hash of both, computed on the device.
+/// Sets a share of pixels to 0 or 255, in equal parts, of `[N, C, H, W]` grey levels in float32. Which ones follows from
+/// the site's seed and the pixel's place: a hash of both, computed on the device.
 pub fn salt_and_pepper(images: &Tensor, choices: &[Choice], share: f64) -> Tensor {
     let device = images.device();
     let shape = images.size();
     let n_values: i64 = shape[1..].iter().product();
     let seeds: Vec<i32> = choices.iter().map(|choice| choice.noise_seed).collect();
-    let seeds = Tensor::from_slice(&seeds).to_device(device).view([-1, 1]);
+    let seeds = upload(&seeds, &[-1, 1], device);
     let mut hash = Tensor::arange(n_values, (Kind::Int, device)).view([1, -1]).bitwise_xor_tensor(&seeds);
     // Rounds of multiplying and folding (the constants are those of MurmurHash3's finaliser and the golden ratio), in
     // 32 bits that wrap; the mask after a shift takes away the copies of the sign.
     for (factor, shift) in [(-1_640_531_527_i64, 15_i64), (-2_048_144_789, 13), (-1_028_477_387, 16)] {
         let _ = hash.g_mul_scalar_(factor);
-        let folded = hash.bitwise_right_shift_tensor_scalar(shift).bitwise_and((1_i64 << (32 - shift)) - 1);
+        let mut folded = hash.bitwise_right_shift_tensor_scalar(shift);
+        let _ = folded.bitwise_and_((1_i64 << (32 - shift)) - 1);
         let _ = hash.bitwise_xor_tensor_(&folded);
     }
-    let level = hash.bitwise_and(0x7fff_ffff_i64).view(shape.as_slice());
+    let level = hash.bitwise_and_(0x7fff_ffff_i64).view(shape.as_slice());
     let half = (share / 2.0 * f64::from(i32::MAX)) as i64;
     let pepper = level.lt(half);
     let salt = level.ge(i64::from(i32::MAX) - half);
-    images.masked_fill(&pepper, 0.0).masked_fill(&salt, 255.0)
+    images.masked_fill(&pepper, 0.0).masked_fill_(&salt, 255.0)
 }
 
 /// Multiplies and shifts each channel of each image, `[N, C, H, W]` normalised.
@@ -48,8 +45,8 @@ pub fn light(images: &Tensor, choices: &[Choice]) -> Tensor {
     let n_channels = images.size()[1];
     let flat = |of: fn(&Choice) -> &Vec<f32>| choices.iter().flat_map(|choice| of(choice).clone()).collect::<Vec<_>>();
     let both = [flat(|choice| &choice.gain), flat(|choice| &choice.offset)].concat();
-    let both = on_device(&both, &[2, -1, n_channels, 1, 1], images.device());
-    images * both.get(0) + both.get(1)
+    let both = upload(&both, &[2, -1, n_channels, 1, 1], images.device());
+    (images * both.get(0)).g_add_(&both.get(1))
 }
 
 /// How pixels between pixels come about.
@@ -68,7 +65,7 @@ pub fn warp(images: &Tensor, choices: &[Choice], window: [u32; 2], sampling: Sam
     let [h, w] = window.map(i64::from);
     let matrices: Vec<f32> =
         choices.iter().flat_map(|choice| choice.homography.into_iter().flatten().map(|value| value as f32)).collect();
-    let matrices = on_device(&matrices, &[-1, 9, 1, 1], device);
+    let matrices = upload(&matrices, &[-1, 9, 1, 1], device);
     let options = (Kind::Float, device);
     // Middles of the result's pixels, from its own middle.
     let x = Tensor::arange(w, options) - (w - 1) as f64 / 2.0;
@@ -79,10 +76,14 @@ pub fn warp(images: &Tensor, choices: &[Choice], window: [u32; 2], sampling: Sam
         let of = |k: i64| matrices.narrow(1, 3 * i + k, 1).squeeze_dim(1);
         of(0) * &x + of(1) * &y + of(2) // [N, h, w]
     };
-    let depth = row(2);
+    let (mut to_x, mut to_y) = (row(0), row(1));
+    // Without perspective the depth is exactly 1 everywhere.
+    if choices.iter().any(|choice| choice.homography[2] != [0.0, 0.0, 1.0]) {
+        let depth = row(2);
+        (to_x, to_y) = (to_x.g_div_(&depth), to_y.g_div_(&depth));
+    }
     // grid_sampler counts from -1 at the left edge of the first pixel to 1 at the right edge of the last.
-    let (x, y) = (row(0) / &depth * (2.0 / width as f64), row(1) / &depth * (2.0 / height as f64));
-    let grid = Tensor::stack(&[x, y], -1);
+    let grid = Tensor::stack(&[to_x * (2.0 / width as f64), to_y * (2.0 / height as f64)], -1);
     images.grid_sampler(&grid, i64::from(sampling == Sampling::Nearest), 0, false)
 }
 
@@ -105,7 +106,7 @@ pub fn cutmix(images: &Tensor, choices: &[Choice]) -> Option<(Tensor, Mixed)> {
         own.push((1.0 - (x[1] - x[0]) * (y[1] - y[0]) / (width * height) as f64) as f32);
     }
     values.extend(own);
-    let values = on_device(&values, &[-1], device);
+    let values = upload(&values, &[-1], device);
     let edges = values.narrow(0, 0, 4 * n as i64).view([n as i64, 4, 1, 1, 1]);
     let edge = |i: i64| edges.narrow(1, i, 1).squeeze_dim(1);
     let x = Tensor::arange(width, (Kind::Float, device)).view([1, 1, 1, width]);

@@ -1,19 +1,19 @@
-//! Batches of a store on the device: raw pixels, plates and labels. Damaged sites end training, or are left out and
-//! counted. Decides no order.
+//! Batches of a store on the device: raw pixels, plates and labels, each copied while the one before is computed with.
+//! Damaged sites end training, or are left out and counted. Decides no order.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tch::{Device, Kind, Tensor};
+use tch::Tensor;
 
 use crate::error::{Error, Result};
 use crate::feed::{Feed, Reader};
 use crate::site::PlateId;
 use crate::store::Store;
 
-/// Buffers of a feed: one is used, the others are filled ahead.
-const N_BUFFERS: usize = 3;
+use super::ring::{Lease, Lent, Ring};
+use super::transfer::upload;
 
 /// The sites of a store as a trainer sees them.
 #[derive(Clone)]
@@ -52,25 +52,25 @@ impl Sites {
         Self { plates: Arc::new(plates), outputs: Arc::new(outputs), reader, n_threads, skip_damaged }
     }
 
-    /// Starts to read sites in the order given, `batch` at a time; the last batch may be smaller.
+    /// Starts to read sites in the order given, as many at a time as the ring takes; the last batch may be smaller.
     ///
     /// # Errors
-    /// If threads cannot be started.
-    pub fn start(
+    /// If threads cannot be started, or there is no memory for the ring's buffers.
+    pub fn start<'r>(
         &self,
         mut order: impl Iterator<Item = usize> + Send + 'static,
-        batch: usize,
-        device: Device,
-    ) -> Result<Batches> {
-        let batch = batch.min(self.reader.store().sites().len()).max(1);
-        let buffers = vec![vec![0; batch * self.reader.site_bytes()]; N_BUFFERS];
+        ring: &'r mut Ring,
+    ) -> Result<Batches<'r>> {
+        let batch = ring.batch();
         let next = move |sites: &mut Vec<usize>| sites.extend(order.by_ref().take(batch));
-        let feed = Feed::start(&self.reader, buffers, self.n_threads, next)?;
-        Ok(Batches { sites: self.clone(), feed, device, waited: Duration::ZERO, skipped: Vec::new() })
+        let feed = Feed::start(&self.reader, ring.buffers()?, self.n_threads, next)?;
+        let (waited, skipped) = (Duration::ZERO, Vec::new());
+        Ok(Batches { sites: self.clone(), feed, ring, coming: None, is_over: false, waited, skipped })
     }
 }
 
-/// One batch on the device.
+/// One batch on the device. Its tensors are views of the ring's memory: what is to be computed from them must be asked
+/// for before the next batch is.
 pub struct DeviceBatch {
     /// `[N, C, H, W] u8`.
     pub raw: Tensor,
@@ -83,54 +83,80 @@ pub struct DeviceBatch {
 }
 
 /// Batches under way.
-pub struct Batches {
+pub struct Batches<'r> {
     sites: Sites,
-    feed: Feed<Vec<u8>>,
-    device: Device,
+    feed: Feed<Lease>,
+    ring: &'r mut Ring,
+    /// The next batch, or why there is none.
+    coming: Option<Result<Coming>>,
+    is_over: bool,
     waited: Duration,
     skipped: Vec<(usize, Error)>,
 }
 
-impl Batches {
-    /// The next batch without its damaged sites (which may leave none); `None` after the last.
+/// A batch whose copy to the device is queued.
+struct Coming {
+    slot: usize,
+    n_sites: usize,
+    /// Positions of the whole sites, where some are damaged.
+    whole: Option<Vec<i64>>,
+    /// The whole sites.
+    sites: Vec<usize>,
+    skipped: Vec<(usize, Error)>,
+}
+
+impl Batches<'_> {
+    /// The next batch without its damaged sites (which may leave none); `None` after the last. The copy of the one
+    /// after it is queued before it returns, so that it goes on while this one is computed with.
     ///
     /// # Errors
     /// If a site is damaged and damaged sites are not to be skipped, or if one cannot be read for another reason; the
-    /// error names it.
-    ///
-    /// # Panics
-    /// Never: the size of what is in memory is a number of libtorch's.
+    /// error names it. Batches before it are not affected.
     pub fn next_batch(&mut self) -> Result<Option<DeviceBatch>> {
+        // The caller has asked for all that it computes from the batch before.
+        self.ring.take_back()?;
+        let Some(current) = self.coming.take().or_else(|| self.fetch().transpose()) else { return Ok(None) };
+        let Coming { slot, n_sites, whole, sites, skipped } = current?;
+        self.coming = self.fetch().transpose();
+        self.skipped.extend(skipped);
+        let Lent { mut raw, plates, labels } = self.ring.lend(slot, n_sites, sites.len())?;
+        if let Some(whole) = whole {
+            raw = raw.index_select(0, &upload(&whole, &[whole.len() as i64], self.ring.device()));
+        }
+        Ok(Some(DeviceBatch { raw, plates, labels, sites }))
+    }
+
+    /// Takes the next batch from the feed and queues its copy; `None` after the last.
+    fn fetch(&mut self) -> Result<Option<Coming>> {
+        if self.is_over {
+            return Ok(None);
+        }
+        // Nothing comes after an error.
+        self.is_over = true;
+        for batch in self.ring.copied()? {
+            self.feed.give_back(batch);
+        }
         let start = Instant::now();
         let batch = self.feed.next_batch()?;
         self.waited += start.elapsed();
         let Some(mut batch) = batch else { return Ok(None) };
-        let mut whole: Vec<usize> = (0..batch.sites.len()).collect();
+        let n_sites = batch.sites.len();
+        let mut whole: Vec<usize> = (0..n_sites).collect();
+        let mut skipped = Vec::new();
         for (position, error) in batch.faults.drain(..) {
             if !self.sites.skip_damaged || !error.is_data_fault() {
                 return Err(error);
             }
             whole.retain(|&i| i != position);
-            self.skipped.push((batch.sites[position], error));
-        }
-        let image = self.sites.reader.store().spec();
-        let (height, width) = (image.size.height as usize, image.size.width as usize);
-        let shape = [batch.sites.len(), image.channels.len(), height, width];
-        let shape = shape.map(|n| i64::try_from(n).expect("a size that fits into memory"));
-        let bytes = batch.sites.len() * self.sites.reader.site_bytes();
-        let mut raw = Tensor::from_data_size(&batch.pixels[..bytes], &shape, Kind::Uint8).to_device(self.device);
-        if whole.len() < batch.sites.len() {
-            let keep: Vec<i64> = whole.iter().map(|&i| i as i64).collect();
-            raw = raw.index_select(0, &Tensor::from_slice(&keep).to_device(self.device));
+            skipped.push((batch.sites[position], error));
         }
         let sites: Vec<usize> = whole.iter().map(|&i| batch.sites[i]).collect();
-        self.feed.give_back(batch);
-        let on_device = |values: &[i64]| {
-            let values: Vec<i64> = sites.iter().map(|&site| values[site]).collect();
-            Tensor::from_slice(&values).to_device(self.device)
-        };
-        let (plates, labels) = (on_device(&self.sites.plates), on_device(&self.sites.outputs));
-        Ok(Some(DeviceBatch { raw, plates, labels, sites }))
+        let of = |values: &[i64]| sites.iter().map(|&site| values[site]).collect::<Vec<_>>();
+        let ids = [of(&self.sites.plates), of(&self.sites.outputs)].concat();
+        let slot = self.ring.send(batch, &ids)?;
+        self.is_over = false;
+        let whole = (whole.len() < n_sites).then(|| whole.into_iter().map(|i| i as i64).collect());
+        Ok(Some(Coming { slot, n_sites, whole, sites, skipped }))
     }
 
     /// What is read from.
@@ -139,7 +165,7 @@ impl Batches {
         &self.sites
     }
 
-    /// How long the caller waited for data.
+    /// How long the caller waited for data to be read. Waiting for the device does not count.
     #[must_use]
     pub fn waited(&self) -> Duration {
         self.waited
@@ -148,5 +174,13 @@ impl Batches {
     /// Damaged sites that were left out since this was last asked, each with what is wrong with it.
     pub fn take_skipped(&mut self) -> Vec<(usize, Error)> {
         std::mem::take(&mut self.skipped)
+    }
+}
+
+impl Drop for Batches<'_> {
+    /// Leaves a ring that can be used again: no copy is under way when buffers go home.
+    fn drop(&mut self) {
+        // An error would say that the GPU failed before, which whoever asks it next is told as well.
+        let _ = self.ring.settle();
     }
 }

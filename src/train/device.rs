@@ -9,6 +9,9 @@ use tch::{Cuda, Device};
 
 use crate::error::{Error, Result};
 
+pub use super::shim::DeviceMemory;
+
+use super::recipe::Precision;
 use super::shim;
 
 /// A device as it is asked for.
@@ -77,4 +80,25 @@ pub fn open(choice: DeviceChoice) -> Result<(Device, String)> {
         DeviceChoice::Cuda(_) if n_gpus > 0 => Err(Error::refused("--device", format!("a GPU below {n_gpus}"), choice)),
         _ => Err(Error::refused("--device", "a GPU that can be used", format!("{choice}: {reason}"))),
     }
+}
+
+/// Sets libtorch up for computing on a device in a precision; for the whole process.
+pub(super) fn set_up(device: Device, precision: Precision) {
+    shim::allow_tf32(precision == Precision::Tf32);
+    // Batches are of one size, so what is tried at the first step is paid back from the second on.
+    shim::benchmark_cudnn(device.is_cuda());
+}
+
+/// What this process has taken of a device's memory; `None` for the CPU, and for a GPU that nothing was asked of yet.
+#[must_use]
+pub fn memory(device: Device) -> Option<DeviceMemory> {
+    shim::device_memory(device)
+}
+
+/// Waits until a device has done all that it was asked for.
+///
+/// # Errors
+/// If the device reports that something failed.
+pub fn synchronize(device: Device) -> Result<()> {
+    shim::synchronize(device)
 }

@@ -1,6 +1,6 @@
 //! A network applied to sites in order: probabilities, losses, embeddings. Used after every epoch and by `predict`.
 
-use tch::{Device, Kind, Reduction, Tensor};
+use tch::{Kind, Reduction, Tensor};
 
 use crate::error::{Error, Result};
 
@@ -9,7 +9,8 @@ use super::batches::{Batches, DeviceBatch};
 use super::models::{Mode, Network};
 use super::pipeline::Pipeline;
 use super::recipe::Precision;
-use super::shim;
+use super::step;
+use super::transfer::Readback;
 
 /// A network with what it needs of an image before.
 pub(super) struct Classifier<'a> {
@@ -21,6 +22,8 @@ pub(super) struct Classifier<'a> {
     pub(super) precision: Precision,
     /// Symmetries of the square that are averaged over, 1 to 8.
     pub(super) n_symmetries: usize,
+    /// Whether embeddings are wanted.
+    pub(super) embeddings: bool,
 }
 
 /// What a network says of one batch, on the host.
@@ -35,70 +38,109 @@ pub(super) struct Answer {
     pub(super) embeddings: Option<Vec<Vec<f32>>>,
 }
 
-impl Classifier<'_> {
-    /// The answers to the next batch; `None` after the last.
+/// The answers to batches, in their order. A GPU computes the next one while the caller has one.
+pub(super) struct Answers<'a, 'r> {
+    classifier: Classifier<'a>,
+    batches: Batches<'r>,
+    /// Of the batch that was asked for last: its sites and what is on its way to the host.
+    coming: Option<(Vec<usize>, Option<Readback>)>,
+}
+
+impl<'a, 'r> Answers<'a, 'r> {
+    pub(super) fn new(classifier: Classifier<'a>, batches: Batches<'r>) -> Self {
+        Self { classifier, batches, coming: None }
+    }
+
+    /// The batches that are answered.
+    pub(super) fn batches(&mut self) -> &mut Batches<'r> {
+        &mut self.batches
+    }
+
+    /// The answer to the next batch; `None` after the last.
     ///
     /// # Errors
     /// If data is damaged, or an answer is not finite.
-    pub(super) fn next_answer(&self, batches: &mut Batches, embeddings: bool) -> Result<Option<Answer>> {
-        let Some(DeviceBatch { raw, plates, labels, sites }) = batches.next_batch()? else { return Ok(None) };
-        if sites.is_empty() {
-            let embeddings = embeddings.then(Vec::new);
-            return Ok(Some(Answer { sites, probabilities: Vec::new(), losses: Vec::new(), embeddings }));
+    pub(super) fn next_answer(&mut self) -> Result<Option<Answer>> {
+        if self.coming.is_none() {
+            self.coming = self.ask()?;
         }
-        let (probabilities, features) = tch::no_grad(|| -> Result<_> {
-            let images = self.pipeline.evaluate(&raw, &plates);
-            let mut probabilities: Option<Tensor> = None;
-            let mut features: Option<Tensor> = None;
-            for k in 0..self.n_symmetries {
-                let turned = dihedral(&images, k)?;
-                let (logits, embedding) = self.forward(&turned, embeddings)?;
-                let softmax = logits.softmax(-1, Kind::Float);
-                probabilities = Some(probabilities.map_or(softmax.shallow_clone(), |sum| sum + &softmax));
-                if let Some(embedding) = embedding {
-                    let embedding = embedding.to_kind(Kind::Float);
-                    features = Some(features.map_or(embedding.shallow_clone(), |sum| sum + &embedding));
-                }
-            }
-            let n = self.n_symmetries as f64;
-            let probabilities = probabilities.ok_or_else(|| Error::refused("--tta", "1 to 8", 0))? / n;
-            Ok((probabilities, features.map(|sum| sum / n)))
-        })?;
-        let known = labels.ge(0);
-        let own = labels.clamp_min(0);
-        let log = probabilities.clamp_min(1e-30).log();
-        let losses = log.g_nll_loss::<&Tensor>(&own, None, Reduction::None, -100);
-        let losses = losses.where_self(&known, &Tensor::full_like(&losses, f64::NAN));
-        let probabilities = rows(&probabilities)?;
-        if let Some(i) = probabilities.iter().position(|row| row.iter().any(|p| !p.is_finite())) {
-            let row = &batches.sites().reader.store().sites()[sites[i]];
-            return Err(Error::refused(format!("site {}", row.id), "finite probabilities", "NaN"));
-        }
-        let embeddings = features.map(|features| rows(&features)).transpose()?;
-        Ok(Some(Answer { probabilities, losses: host(&losses)?, embeddings, sites }))
+        let Some((sites, back)) = self.coming.take() else { return Ok(None) };
+        self.coming = self.ask()?;
+        self.read(sites, back).map(Some)
     }
 
-    fn forward(&self, images: &Tensor, embeddings: bool) -> Result<(Tensor, Option<Tensor>)> {
-        let forward = || -> Result<_> {
-            if embeddings {
+    /// Has the next batch's answer computed, without waiting for it; `None` after the last batch.
+    fn ask(&mut self) -> Result<Option<(Vec<usize>, Option<Readback>)>> {
+        let Some(batch) = self.batches.next_batch()? else { return Ok(None) };
+        let back = if batch.sites.is_empty() { None } else { Some(self.classifier.answer(&batch)?) };
+        Ok(Some((batch.sites, back)))
+    }
+
+    /// Waits for an answer and takes it apart.
+    fn read(&self, sites: Vec<usize>, back: Option<Readback>) -> Result<Answer> {
+        let Some(back) = back else {
+            let embeddings = self.classifier.embeddings.then(Vec::new);
+            return Ok(Answer { sites, probabilities: Vec::new(), losses: Vec::new(), embeddings });
+        };
+        let back = back.wait()?;
+        let probabilities = rows(&back[0])?;
+        if let Some(i) = probabilities.iter().position(|row| row.iter().any(|p| !p.is_finite())) {
+            let row = &self.batches.sites().reader.store().sites()[sites[i]];
+            return Err(Error::refused(format!("site {}", row.id), "finite probabilities", "NaN"));
+        }
+        let embeddings = back.get(2).map(rows).transpose()?;
+        Ok(Answer { probabilities, losses: numbers(&back[1])?, embeddings, sites })
+    }
+}
+
+impl Classifier<'_> {
+    /// The answer to one batch on its way to the host: probabilities, losses, and embeddings where they are wanted.
+    fn answer(&self, batch: &DeviceBatch) -> Result<Readback> {
+        let DeviceBatch { raw, plates, labels, .. } = batch;
+        let _no_grad = tch::no_grad_guard();
+        let images = self.pipeline.evaluate(raw, plates);
+        let mut probabilities: Option<Tensor> = None;
+        let mut features: Option<Tensor> = None;
+        for k in 0..self.n_symmetries {
+            let turned = dihedral(&images, k)?;
+            let (logits, embedding) = self.forward(&turned)?;
+            let softmax = logits.softmax(-1, Kind::Float);
+            probabilities = Some(probabilities.map_or(softmax.shallow_clone(), |sum| sum + &softmax));
+            if let Some(embedding) = embedding {
+                let embedding = embedding.to_kind(Kind::Float);
+                features = Some(features.map_or(embedding.shallow_clone(), |sum| sum + &embedding));
+            }
+        }
+        let n = self.n_symmetries as f64;
+        let probabilities = probabilities.ok_or_else(|| Error::refused("--tta", "1 to 8", 0))? / n;
+        let features = features.map(|sum| sum / n);
+        let log = probabilities.clamp_min(1e-30).log();
+        let losses = log.g_nll_loss::<&Tensor>(&labels.clamp_min(0), None, Reduction::None, -100);
+        let losses = losses.where_self(&labels.ge(0), &Tensor::full_like(&losses, f64::NAN));
+        let all: Vec<&Tensor> = [&probabilities, &losses].into_iter().chain(&features).collect();
+        Readback::start(&all, raw.device())
+    }
+
+    fn forward(&self, images: &Tensor) -> Result<(Tensor, Option<Tensor>)> {
+        step::forward(self.precision, self.network, images, |images| {
+            if self.embeddings {
                 let features = self.network.features(images)?;
                 Ok((self.network.classify(&features)?, Some(features)))
             } else {
                 Ok((self.network.forward(images, Mode::Eval)?, None))
             }
-        };
-        if self.precision == Precision::Bf16 { shim::with_bf16(forward)? } else { forward() }
+        })
     }
 }
 
-/// A `[N]` tensor as numbers.
-pub(super) fn host(tensor: &Tensor) -> Result<Vec<f32>> {
-    Vec::<f32>::try_from(tensor.to_device(Device::Cpu).to_kind(Kind::Float).contiguous().view(-1))
-        .map_err(|e| Error::refused("a tensor", "numbers", e))
+/// The values of a tensor in main memory, in row-major order.
+pub(super) fn numbers(tensor: &Tensor) -> Result<Vec<f32>> {
+    let flat = tensor.to_kind(Kind::Float).contiguous().view(-1);
+    Vec::<f32>::try_from(flat).map_err(|e| Error::refused("a tensor", "numbers", e))
 }
 
-/// A `[N, K]` tensor as N rows of numbers.
-pub(super) fn rows(tensor: &Tensor) -> Result<Vec<Vec<f32>>> {
+/// A `[N, K]` tensor in main memory as N rows of numbers.
+fn rows(tensor: &Tensor) -> Result<Vec<Vec<f32>>> {
     let k = usize::try_from(tensor.size()[1]).unwrap_or(1).max(1);
-    Ok(host(tensor)?.chunks(k).map(<[f32]>::to_vec).collect())
+    Ok(numbers(tensor)?.chunks(k).map(<[f32]>::to_vec).collect())
 }

@@ -20,6 +20,8 @@ pub mod augment;
 #[cfg(feature = "torch")]
 pub mod batches;
 #[cfg(feature = "torch")]
+pub mod bench;
+#[cfg(feature = "torch")]
 mod checkpoint;
 #[cfg(feature = "torch")]
 pub mod choices;
@@ -29,6 +31,8 @@ pub mod device;
 mod infer;
 #[cfg(feature = "torch")]
 pub mod journal;
+#[cfg(feature = "torch")]
+mod losses;
 #[cfg(feature = "torch")]
 pub mod matrix;
 #[cfg(feature = "torch")]
@@ -40,10 +44,16 @@ pub mod pipeline;
 #[cfg(feature = "torch")]
 pub mod predict;
 #[cfg(feature = "torch")]
+pub mod ring;
+#[cfg(feature = "torch")]
 mod shim;
 #[cfg(feature = "torch")]
 mod stage;
 #[cfg(feature = "torch")]
+mod step;
+#[cfg(feature = "torch")]
 pub mod trainer;
+#[cfg(feature = "torch")]
+mod transfer;
 #[cfg(feature = "torch")]
 pub mod weights;

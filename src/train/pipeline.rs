@@ -1,5 +1,6 @@
 //! From raw pixels to what a network gets, all on the device, in this order: grey levels in float32, salt and pepper,
-//! normalisation with its clip, light, geometry in one resampling, resizing, CutMix. The network's autocast casts last.
+//! normalisation with its clip, light, geometry in one resampling, resizing, CutMix. What the network computes with comes
+//! last, and is the network's part: its kind of number and its memory format.
 
 use std::collections::BTreeSet;
 
@@ -110,10 +111,14 @@ impl Pipeline {
 
     /// Raw pixels, `[N, C, H, W] u8`, as a network gets them without augmentation; `plates` is `[N] i64`.
     pub fn evaluate(&self, raw: &Tensor, plates: &Tensor) -> Tensor {
-        let images = self.normalise(&raw.to_kind(Kind::Float), plates);
         let [height, width] = self.store_size.map(i64::from);
         let [h, w] = self.window.map(i64::from);
-        let images = images.narrow(2, (height - h) / 2, h).narrow(3, (width - w) / 2, w);
+        let middle = |images: &Tensor| images.narrow(2, (height - h) / 2, h).narrow(3, (width - w) / 2, w);
+        // What is cut off needs no normalising, unless the image is normalised by itself as a whole.
+        let images = match self.recipe.normalize {
+            Normalize::Site => middle(&self.normalise(raw, plates)),
+            _ => self.normalise(&middle(raw), plates),
+        };
         self.resize(&images)
     }
 
@@ -126,11 +131,12 @@ impl Pipeline {
             Choice::draw(recipe, self.n_channels, self.store_size, self.window, seed, epoch, site as u64)
         };
         let choices: Vec<Choice> = sites.iter().map(draw).collect();
-        let mut images = raw.to_kind(Kind::Float);
-        if recipe.noise > 0.0 {
-            images = augment::salt_and_pepper(&images, &choices, recipe.noise);
-        }
-        images = self.normalise(&images, plates);
+        let mut images = if recipe.noise > 0.0 {
+            let noisy = augment::salt_and_pepper(&raw.to_kind(Kind::Float), &choices, recipe.noise);
+            self.normalise(&noisy, plates)
+        } else {
+            self.normalise(raw, plates)
+        };
         if recipe.gain > 0.0 || recipe.offset > 0.0 {
             images = augment::light(&images, &choices);
         }
@@ -145,14 +151,16 @@ impl Pipeline {
         }
     }
 
+    /// Grey levels, of u8 or float32, as a new tensor of float32.
     fn normalise(&self, levels: &Tensor, plates: &Tensor) -> Tensor {
         let (centre, spread) = if self.recipe.normalize == Normalize::Site {
-            self.of_each_image(levels)
+            self.of_each_image(&levels.to_kind(Kind::Float))
         } else {
             let of_plate = |half: i64| self.table.get(half).index_select(0, plates).unsqueeze(-1).unsqueeze(-1);
             (of_plate(0), of_plate(1))
         };
-        ((levels - centre) / spread).clamp(-CLIP, CLIP)
+        // The difference of u8 and float32 is float32, so that converting is no pass of its own.
+        (levels - centre).g_div_(&spread).clamp_(-CLIP, CLIP)
     }
 
     /// Centre and spread of each image and channel by itself, `[N, C, 1, 1]`.

@@ -16,12 +16,13 @@ use crate::store::{CLASSES, Store};
 
 use super::batches::Sites;
 use super::device::{self, DeviceChoice};
-use super::infer::{Answer, Classifier};
-use super::models::Network;
+use super::infer::{Answer, Answers, Classifier};
+use super::models::{MemoryFormat, Network};
 use super::pipeline::Pipeline;
 use super::recipe::Precision;
+use super::ring::Ring;
 use super::trainer::network_spec;
-use super::{shim, weights};
+use super::weights;
 
 /// Which wells are predicted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -168,7 +169,7 @@ pub fn predict(config: &PredictConfig, progress: &dyn Fn(u64)) -> Result<Predict
         networks.push(load(config, member, &store, device)?);
     }
     let reader = Arc::new(Reader::new(store.clone(), config.io, Verify::First));
-    shim::allow_tf32(first.recipe()?.precision == Precision::Tf32);
+    device::set_up(device, first.recipe()?.precision);
     let outputs = |class: u32| classes.iter().position(|&c| c == class);
     let all = Sites::new(reader, outputs, config.n_threads, false);
     let mut sums = Sums {
@@ -176,13 +177,15 @@ pub fn predict(config: &PredictConfig, progress: &dyn Fn(u64)) -> Result<Predict
         probabilities: vec![vec![0.0; info.classes.len()]; sites.len()],
         embeddings: None,
     };
+    let mut ring = Ring::new(&all, config.batch, device)?;
     let n_first = members[0].len();
     for (i, (member, (network, pipeline, precision))) in members.iter().flatten().zip(&networks).enumerate() {
         let precision = if device == Device::Cpu { Precision::F32 } else { *precision };
-        let classifier = Classifier { network, pipeline, precision, n_symmetries: config.n_symmetries };
-        let mut batches = all.start(member.sites.clone().into_iter(), config.batch, device)?;
         // Embeddings of different networks have nothing to do with each other, so they are those of the first run.
-        while let Some(answer) = classifier.next_answer(&mut batches, config.embeddings && i < n_first)? {
+        let embeddings = config.embeddings && i < n_first;
+        let classifier = Classifier { network, pipeline, precision, n_symmetries: config.n_symmetries, embeddings };
+        let mut answers = Answers::new(classifier, all.start(member.sites.clone().into_iter(), &mut ring)?);
+        while let Some(answer) = answers.next_answer()? {
             progress(answer.sites.len() as u64);
             sums.add(answer, 1.0 / runs.len() as f32)?;
         }
@@ -343,7 +346,8 @@ fn load(
     device: Device,
 ) -> Result<(Network, Pipeline, Precision)> {
     let (info, recipe) = (&member.info, member.folder.recipe()?);
-    let mut network = Network::new(&network_spec(info), 0, Kind::Float, device)?;
+    let format = MemoryFormat::of(device);
+    let mut network = Network::in_format(&network_spec(info), 0, Kind::Float, device, format)?;
     let path = member.folder.file(&config.checkpoint);
     if !path.exists() {
         let expected = "a network of an epoch that is over (train --resume goes on until there is one)";

@@ -1,9 +1,17 @@
 //! The C++ shim, made safe: what tch 0.24 lacks of libtorch. The only `unsafe` outside `store/map.rs`.
 #![allow(unsafe_code)]
 
-use std::ffi::{CStr, c_char, c_int};
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+pub(super) mod trace;
 
-use tch::Tensor;
+use std::ffi::{CStr, c_char, c_int};
+use std::ptr::{self, NonNull};
+use std::slice;
+
+use serde::Serialize;
+use tch::{Device, Kind, TchError, Tensor};
 use torch_sys::C_tensor;
 
 use crate::error::{Error, Result};
@@ -40,6 +48,24 @@ unsafe extern "C" {
     fn cs_load_cuda(found: *mut c_int) -> *mut c_char;
     fn cs_allow_tf32(allow: c_int);
     fn cs_autocast_bf16(enabled: c_int) -> *mut c_char;
+    fn cs_benchmark_cudnn(enabled: c_int);
+    fn cs_pinned_like(pinned: *mut *mut C_tensor, like: *const C_tensor) -> *mut c_char;
+    fn cs_pool_stream(device: c_int, id: *mut i64) -> *mut c_char;
+    fn cs_copy(to: *mut C_tensor, from: *const C_tensor, device: c_int, stream: *const i64) -> *mut c_char;
+    fn cs_event_new(event: *mut *mut CEvent) -> *mut c_char;
+    fn cs_event_free(event: *mut CEvent);
+    fn cs_event_record(event: *mut CEvent, device: c_int, stream: *const i64) -> *mut c_char;
+    fn cs_event_block(event: *const CEvent, device: c_int, stream: *const i64) -> *mut c_char;
+    fn cs_event_query(event: *const CEvent, over: *mut c_int) -> *mut c_char;
+    fn cs_event_wait(event: *const CEvent) -> *mut c_char;
+    fn cs_synchronize(device: c_int) -> *mut c_char;
+    fn cs_device_memory(device: c_int, now: *mut i64, peak: *mut i64, peak_reserved: *mut i64) -> *mut c_char;
+}
+
+/// `c10::Event`, which only the shim looks into.
+#[repr(C)]
+struct CEvent {
+    _opaque: [u8; 0],
 }
 
 /// The pointers of tensors, which live as long as the tensors.
@@ -183,4 +209,265 @@ pub(super) fn with_bf16<T>(body: impl FnOnce() -> T) -> Result<T> {
     let result = body();
     check("autocast", unsafe { cs_autocast_bf16(0) })?;
     Ok(result)
+}
+
+/// Whether cuDNN tries its algorithms the first time that it meets a shape, and keeps the fastest; for the whole process.
+pub(super) fn benchmark_cudnn(enabled: bool) {
+    // SAFETY: sets a flag of libtorch's global context.
+    unsafe { cs_benchmark_cudnn(c_int::from(enabled)) };
+}
+
+/// The number of a GPU; `None` for the CPU, which all of the following does its work on at once.
+fn gpu(device: Device) -> Option<c_int> {
+    match device {
+        Device::Cuda(index) => c_int::try_from(index).ok(),
+        _ => None,
+    }
+}
+
+/// A queue of work on a device, which is done in order. On the CPU all work is done when it is asked for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stream {
+    gpu: Option<c_int>,
+    /// `None`: whichever this thread computes on.
+    id: Option<i64>,
+}
+
+impl Stream {
+    /// The stream that this thread computes on.
+    pub(super) fn current(device: Device) -> Self {
+        Self { gpu: gpu(device), id: None }
+    }
+
+    /// A stream beside it, for copies. On a GPU nothing orders the two but an [`Event`].
+    ///
+    /// # Errors
+    /// If the GPU cannot be used.
+    pub(super) fn beside(device: Device) -> Result<Self> {
+        let mut id = 0;
+        let Some(gpu) = gpu(device) else { return Ok(Self { gpu: None, id: Some(id) }) };
+        // SAFETY: the shim writes one number.
+        check("a stream of the GPU", unsafe { cs_pool_stream(gpu, &raw mut id) })?;
+        Ok(Self { gpu: Some(gpu), id: Some(id) })
+    }
+
+    fn id(&self) -> *const i64 {
+        self.id.as_ref().map_or(ptr::null(), ptr::from_ref)
+    }
+
+    /// Queues a copy between tensors of one shape and kind. Between a GPU and pinned memory this returns at once: what
+    /// is copied from must be left alone until an event that is recorded here afterwards has come.
+    ///
+    /// # Errors
+    /// If libtorch refuses.
+    pub(super) fn copy(&self, to: &Tensor, from: &Tensor) -> Result<()> {
+        #[cfg(test)]
+        trace::note(trace::Call::Copy {
+            to: to.data_ptr() as usize,
+            from: from.data_ptr() as usize,
+            copies: self.id.is_some(),
+        });
+        let message = match self.gpu {
+            // SAFETY: the tensors outlive the call; libtorch keeps pinned memory that is freed earlier from being
+            // used again before the copy is done, and so does its allocator of the GPU within one stream.
+            Some(gpu) => unsafe { cs_copy(to.as_ptr().cast_mut(), from.as_ptr(), gpu, self.id()) },
+            None => {
+                let copied = tch::no_grad(|| to.shallow_clone().f_copy_(from));
+                return copied.map_err(|e| refused("a copy", "libtorch to do it", &e));
+            }
+        };
+        check("a copy", message)
+    }
+}
+
+/// A point in a stream's work that other streams, and this thread, can wait for. On the CPU it has always come.
+#[derive(Debug)]
+pub(super) struct Event(Option<NonNull<CEvent>>);
+
+impl Event {
+    /// An event that counts as come until it is recorded.
+    ///
+    /// # Errors
+    /// If the GPU cannot be used.
+    pub(super) fn new(device: Device) -> Result<Self> {
+        if gpu(device).is_none() {
+            return Ok(Self(None));
+        }
+        let mut event = ptr::null_mut();
+        // SAFETY: the shim writes one pointer, to an event that is from then on this value's.
+        check("an event of the GPU", unsafe { cs_event_new(&raw mut event) })?;
+        Ok(Self(NonNull::new(event)))
+    }
+
+    /// Makes it come when all that is queued on a stream by now is done. What waits for it already is not affected.
+    ///
+    /// # Errors
+    /// If the GPU reports that something failed before.
+    pub(super) fn record(&mut self, stream: Stream) -> Result<()> {
+        #[cfg(test)]
+        trace::note(trace::Call::Record { event: ptr::from_ref(self) as usize, copies: stream.id.is_some() });
+        let (Some(event), Some(gpu)) = (self.0, stream.gpu) else { return Ok(()) };
+        // SAFETY: the event lives as long as this value; the stream's number outlives the call.
+        check("the GPU", unsafe { cs_event_record(event.as_ptr(), gpu, stream.id()) })
+    }
+
+    /// Has all that is queued on a stream from now on wait for it. This thread goes on.
+    ///
+    /// # Errors
+    /// As [`Event::record`].
+    pub(super) fn holds_back(&self, stream: Stream) -> Result<()> {
+        #[cfg(test)]
+        trace::note(trace::Call::HoldBack { event: ptr::from_ref(self) as usize, copies: stream.id.is_some() });
+        let (Some(event), Some(gpu)) = (self.0, stream.gpu) else { return Ok(()) };
+        // SAFETY: as above.
+        check("the GPU", unsafe { cs_event_block(event.as_ptr(), gpu, stream.id()) })
+    }
+
+    /// Whether it has come.
+    ///
+    /// # Errors
+    /// As [`Event::record`].
+    pub(super) fn has_come(&self) -> Result<bool> {
+        #[cfg(test)]
+        if trace::is_on() {
+            return Ok(false);
+        }
+        let Some(event) = self.0 else { return Ok(true) };
+        let mut over = 0;
+        // SAFETY: as above; the shim writes one int.
+        check("the GPU", unsafe { cs_event_query(event.as_ptr(), &raw mut over) })?;
+        Ok(over != 0)
+    }
+
+    /// Waits until it has come.
+    ///
+    /// # Errors
+    /// As [`Event::record`].
+    pub(super) fn wait(&self) -> Result<()> {
+        #[cfg(test)]
+        trace::note(trace::Call::Wait { event: ptr::from_ref(self) as usize });
+        let Some(event) = self.0 else { return Ok(()) };
+        // SAFETY: as above.
+        check("the GPU", unsafe { cs_event_wait(event.as_ptr()) })
+    }
+}
+
+impl Drop for Event {
+    fn drop(&mut self) {
+        if let Some(event) = self.0 {
+            // SAFETY: it was made by `cs_event_new` and is not used again.
+            unsafe { cs_event_free(event.as_ptr()) };
+        }
+    }
+}
+
+/// A tensor whose values are not set.
+///
+/// # Errors
+/// If the device has not that much memory.
+pub(super) fn empty(shape: &[i64], kind: Kind, device: Device) -> Result<Tensor> {
+    let tensor = Tensor::f_empty(shape, (kind, device));
+    tensor.map_err(|e| refused(&format!("{device:?}"), &format!("memory for {shape:?} of {kind:?}"), &e))
+}
+
+/// What libtorch refused, in one line: where in its sources it did so helps nobody here.
+fn refused(what: &str, expected: &str, error: &TchError) -> Error {
+    Error::refused(what, expected, error.to_string().lines().next().unwrap_or_default())
+}
+
+/// A tensor in pinned memory of the shape and kind of another, its values not set.
+///
+/// # Errors
+/// If there is no GPU, or not that much memory that can be pinned.
+pub(super) fn pinned_like(like: &Tensor) -> Result<Tensor> {
+    let mut pinned = ptr::null_mut();
+    // SAFETY: the shim reads a tensor that outlives the call, and writes one pointer.
+    check("pinned memory", unsafe { cs_pinned_like(&raw mut pinned, like.as_ptr()) })?;
+    // SAFETY: without a message the pointer is to a new tensor, which nobody else holds.
+    Ok(unsafe { Tensor::from_ptr(pinned) })
+}
+
+/// A tensor of the host where a copy to a device does not have to wait for it: in pinned memory for a GPU, as it is for
+/// the CPU.
+///
+/// # Errors
+/// As [`pinned_like`], for a GPU.
+pub(super) fn within_reach(values: Tensor, device: Device) -> Result<Tensor> {
+    if gpu(device).is_none() {
+        return Ok(values);
+    }
+    let mut pinned = pinned_like(&values)?;
+    pinned.f_copy_(&values).map_err(|e| refused("pinned memory", "a copy into it", &e))?;
+    Ok(pinned)
+}
+
+/// Bytes of the host that a device copies from: pinned for a GPU, plain for the CPU. Filled by whoever holds it; no
+/// tensor shares them.
+#[derive(Debug)]
+pub(super) struct HostBuffer {
+    /// `[bytes] u8`, contiguous, on the host. Given to nobody.
+    bytes: Tensor,
+}
+
+impl HostBuffer {
+    /// A buffer of zeros.
+    ///
+    /// # Errors
+    /// If there is not that much memory, or, for a GPU, not that much that can be pinned.
+    pub(super) fn new(n_bytes: usize, device: Device) -> Result<Self> {
+        let size = i64::try_from(n_bytes).map_err(|e| Error::refused("a buffer", "a size below 2^63", e))?;
+        let zeros = Tensor::f_zeros([size], (Kind::Uint8, Device::Cpu));
+        let zeros = zeros.map_err(|e| refused("a buffer", &format!("{n_bytes} bytes of memory"), &e))?;
+        Ok(Self { bytes: within_reach(zeros, device)? })
+    }
+
+    /// Queues a copy of its first bytes into a contiguous tensor of u8. On a GPU the bytes must be left alone until an
+    /// event that is recorded on `stream` afterwards has come.
+    ///
+    /// # Errors
+    /// If it holds fewer bytes, or libtorch refuses.
+    pub(super) fn copy_to(&self, to: &Tensor, stream: Stream) -> Result<()> {
+        let from = self.bytes.f_narrow(0, 0, to.numel() as i64).and_then(|bytes| bytes.f_view(to.size().as_slice()));
+        stream.copy(to, &from.map_err(|e| refused("a buffer", "as many bytes as are to be copied", &e))?)
+    }
+}
+
+impl AsMut<[u8]> for HostBuffer {
+    fn as_mut(&mut self) -> &mut [u8] {
+        // SAFETY: the tensor is contiguous, of as many initialised bytes as it has values, and lies on the host; it is
+        // private, so that nothing but this borrow writes into its memory, and it lives as long as the borrow.
+        unsafe { slice::from_raw_parts_mut(self.bytes.data_ptr().cast(), self.bytes.numel()) }
+    }
+}
+
+/// Waits until a device has done all that it was asked for; the CPU always has.
+///
+/// # Errors
+/// If the GPU reports that something failed before.
+pub(super) fn synchronize(device: Device) -> Result<()> {
+    let Some(gpu) = gpu(device) else { return Ok(()) };
+    // SAFETY: the shim takes a number.
+    check("the GPU", unsafe { cs_synchronize(gpu) })
+}
+
+/// What libtorch has taken of a GPU's memory, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct DeviceMemory {
+    /// Held by tensors now.
+    pub allocated: u64,
+    /// Held by tensors at most, since the process began.
+    pub peak_allocated: u64,
+    /// Reserved from the GPU at most, since the process began.
+    pub peak_reserved: u64,
+}
+
+/// What libtorch has taken of a device's memory; `None` for the CPU, and for a GPU that nothing was asked of yet.
+pub(super) fn device_memory(device: Device) -> Option<DeviceMemory> {
+    let gpu = gpu(device)?;
+    let [mut now, mut peak, mut reserved] = [0_i64; 3];
+    // SAFETY: the shim writes three numbers.
+    let message = unsafe { cs_device_memory(gpu, &raw mut now, &raw mut peak, &raw mut reserved) };
+    check("the GPU's memory", message).ok()?;
+    let bytes = |n: i64| u64::try_from(n).unwrap_or_default();
+    Some(DeviceMemory { allocated: bytes(now), peak_allocated: bytes(peak), peak_reserved: bytes(reserved) })
 }

@@ -2,31 +2,33 @@
 
 use std::time::{Duration, Instant};
 
-use tch::{Device, Kind, Reduction, Tensor};
+use tch::{Device, Tensor};
 
 use crate::error::{Error, Result};
-use crate::feed::{Permutation, mix};
+use crate::feed::Permutation;
 use crate::runs::{BEST_ACCURACY, BEST_LOSS, LAST, RunFolder};
 
-use super::augment::Mixed;
-use super::batches::{Batches, DeviceBatch, Sites};
+use super::batches::{Batches, Sites};
 use super::checkpoint;
 use super::events::EventWriter;
-use super::infer::{Classifier, host};
+use super::infer::{Answers, Classifier};
 use super::journal::Journal;
+use super::losses::{Losses, Patience, Trained};
 use super::metrics::{EpochMetrics, Evaluation, MetricsFile, StepsFile};
-use super::models::{Mode, Network};
+use super::models::Network;
 use super::optimizer::Optimizer;
-use super::pipeline::{Moment, Pipeline};
+use super::pipeline::Pipeline;
 use super::progress::{Progress, Sums};
-use super::recipe::{Precision, Recipe};
+use super::recipe::Recipe;
+use super::ring::Ring;
 use super::schedule::{NewBest, has_stopped, learning_rate};
 use super::shim;
 use super::split::{ClassMap, Split};
+use super::step::{StepPlan, Stepper};
 use super::stop::Stop;
 
-/// Batches on a GPU between two looks at the losses; a look waits for the device.
-const LOOK_EVERY: usize = 25;
+/// Batches on a GPU between two looks at the losses. What is seen at one has arrived by the next.
+pub(super) const LOOK_EVERY: usize = 25;
 
 /// All that a stage needs beside the network, its optimiser and its progress.
 pub(super) struct Stage<'a, 'o> {
@@ -39,13 +41,22 @@ pub(super) struct Stage<'a, 'o> {
     pub(super) device: Device,
     pub(super) stop: &'a Stop,
     pub(super) checkpoint_every: Duration,
-    /// Optimiser steps of this process so far, over all stages.
-    pub(super) n_steps: &'a mut u64,
+    pub(super) tally: &'a mut Tally,
     pub(super) journal: &'a mut Journal<'o>,
     /// Whether the network's first weights count as an epoch, number 0.
     pub(super) counts_start: bool,
     /// What stands before each line: the cell type of a second step.
     pub(super) what: &'a str,
+}
+
+/// What a process has done so far, over all stages.
+pub(super) struct Tally {
+    /// When it began.
+    pub(super) started: Instant,
+    /// Optimiser steps.
+    pub(super) n_steps: u64,
+    /// How long after its beginning the first of them was done.
+    pub(super) first_step: Option<Duration>,
 }
 
 /// How a stage ended, and where it stood.
@@ -56,46 +67,37 @@ pub(super) enum End {
     Stopped(Progress, &'static str),
 }
 
-/// Batches whose losses and hits are still on the device.
+/// Batches whose losses are not in the sums yet, and the file that they are noted in.
 struct Pending {
-    batches: Vec<PendingBatch>,
+    losses: Losses,
     steps: StepsFile,
 }
 
-struct PendingBatch {
-    /// The optimiser step it belongs to, from 0, and that step's learning rate.
-    step: u64,
-    lr: f64,
-    n_sites: usize,
-    loss: Tensor,
-    hits: Tensor,
-}
-
 impl Pending {
-    /// Reads them back, notes the steps' losses, and adds them up.
-    fn settle(&mut self, sums: &mut Sums, what: &str) -> Result<()> {
-        if self.batches.is_empty() {
-            return Ok(());
-        }
-        let read = |of: fn(&PendingBatch) -> &Tensor| {
-            host(&Tensor::stack(&self.batches.iter().map(of).collect::<Vec<_>>(), 0))
-        };
-        let (losses, hits) = (read(|batch| &batch.loss)?, read(|batch| &batch.hits)?);
+    /// Notes the losses that are on the host by step, and adds them up.
+    fn settle(&mut self, patience: Patience, sums: &mut Sums, what: &str) -> Result<()> {
         let mut steps: Vec<(u64, f64, f64, u32)> = Vec::new();
-        for (batch, (loss, hits)) in self.batches.drain(..).zip(losses.into_iter().zip(hits)) {
-            if !loss.is_finite() {
-                return Err(not_finite(what, batch.step + 1, "loss", &loss.to_string()));
+        for batch in self.losses.settle(patience)? {
+            let Trained { step, lr, n_sites } = batch.trained;
+            if !batch.loss.is_finite() {
+                return Err(not_finite(what, step + 1, "loss", &batch.loss.to_string()));
             }
-            let loss = f64::from(loss);
-            sums.loss += loss * batch.n_sites as f64;
-            sums.correct += f64::from(hits);
-            sums.sites += batch.n_sites as u64;
+            let loss = f64::from(batch.loss);
+            sums.loss += loss * n_sites as f64;
+            sums.correct += f64::from(batch.hits);
+            sums.sites += n_sites as u64;
             match steps.last_mut() {
-                Some((step, _, sum, n)) if *step == batch.step + 1 => (*sum, *n) = (*sum + loss, *n + 1),
-                _ => steps.push((batch.step + 1, batch.lr, loss, 1)),
+                Some((last, _, sum, n)) if *last == step + 1 => (*sum, *n) = (*sum + loss, *n + 1),
+                _ => steps.push((step + 1, lr, loss, 1)),
             }
         }
         self.steps.append(steps.into_iter().map(|(step, lr, sum, n)| (step, lr, sum / f64::from(n))))
+    }
+
+    /// Looks at all that is left, waits for it, and settles it.
+    fn settle_all(&mut self, sums: &mut Sums, what: &str) -> Result<()> {
+        self.losses.look()?;
+        self.settle(Patience::All, sums, what)
     }
 }
 
@@ -104,10 +106,11 @@ impl Stage<'_, '_> {
     pub(super) fn train(mut self, network: &Network, optimizer: &mut Optimizer, mut progress: Progress) -> Result<End> {
         let mut metrics = MetricsFile::open(self.folder.root(), progress.epoch)?;
         let mut events = EventWriter::create(self.folder.root(), optimizer.n_steps() + 1)?;
+        let mut ring = Ring::new(self.sites, self.recipe.batch as usize, self.device)?;
         if self.counts_start && progress == Progress::default() {
             // A network that was trained before is the first candidate: what follows need not be better.
-            let Some(row) = self.evaluate(network, optimizer, &mut progress, 0)? else {
-                return Ok(End::Stopped(progress, self.stop.reason(*self.n_steps).unwrap_or("told to stop")));
+            let Some(row) = self.evaluate(&mut ring, network, optimizer, &mut progress, 0)? else {
+                return Ok(End::Stopped(progress, self.stop.reason(self.tally.n_steps).unwrap_or("told to stop")));
             };
             let best = self.keep_best(network, &mut progress, &row)?;
             metrics.append(&row)?;
@@ -115,14 +118,14 @@ impl Stage<'_, '_> {
             checkpoint::save(self.folder, network, optimizer, &progress)?;
         }
         while progress.epoch < self.recipe.epochs && !has_stopped(self.recipe, &progress.early) {
-            if let Some(reason) = self.epoch(network, optimizer, &mut progress)? {
+            if let Some(reason) = self.epoch(&mut ring, network, optimizer, &mut progress)? {
                 return Ok(End::Stopped(progress, reason));
             }
             let epoch = progress.epoch + 1;
-            let Some(row) = self.evaluate(network, optimizer, &mut progress, epoch)? else {
+            let Some(row) = self.evaluate(&mut ring, network, optimizer, &mut progress, epoch)? else {
                 // The epoch's steps are done; resuming goes on with its evaluation.
                 checkpoint::save(self.folder, network, optimizer, &progress)?;
-                return Ok(End::Stopped(progress, self.stop.reason(*self.n_steps).unwrap_or("told to stop")));
+                return Ok(End::Stopped(progress, self.stop.reason(self.tally.n_steps).unwrap_or("told to stop")));
             };
             let best = self.keep_best(network, &mut progress, &row)?;
             checkpoint::save_network(self.folder, LAST, network, row.epoch)?;
@@ -154,6 +157,7 @@ impl Stage<'_, '_> {
     /// The training steps of one epoch, from where `progress` stands. Tells why it stopped before the end, if it did.
     fn epoch(
         &mut self,
+        ring: &mut Ring,
         network: &Network,
         optimizer: &mut Optimizer,
         progress: &mut Progress,
@@ -165,25 +169,34 @@ impl Stage<'_, '_> {
         let order = Permutation::new(n, recipe.seed, u64::from(progress.epoch));
         let train = self.split.train.clone();
         let order = (start..n).map(move |i| train[order.at(i)]);
-        let mut batches = self.sites.start(order, batch, self.device)?;
+        let mut batches = self.sites.start(order, ring)?;
         let mut clock = Clock { since: Instant::now(), waited: Duration::ZERO };
         let n_before = optimizer.n_steps();
         let mut saved = Instant::now();
-        let mut pending =
-            Pending { batches: Vec::new(), steps: StepsFile::open(self.folder.root(), optimizer.n_steps())? };
+        let steps_file = StepsFile::open(self.folder.root(), optimizer.n_steps())?;
+        let mut pending = Pending { losses: Losses::new(self.device), steps: steps_file };
+        let stepper = Stepper { network, pipeline: self.pipeline, recipe };
         while progress.step < steps {
             let global_step = u64::from(progress.epoch) * steps + progress.step;
-            self.step(network, optimizer, &mut batches, &mut pending, progress.epoch, global_step)?;
+            let lr = learning_rate(recipe, global_step, steps);
+            let plan = StepPlan { step: global_step, epoch: progress.epoch, lr };
+            let step = optimizer.n_steps();
+            for learned in stepper.step(optimizer, plan, || batches.next_batch())? {
+                self.journal.fed(&learned.sites);
+                let trained = Trained { step, lr, n_sites: learned.sites.len() };
+                pending.losses.push(trained, learned.loss, learned.hits);
+            }
             self.note_skipped(&mut batches, progress)?;
             progress.step += 1;
-            *self.n_steps += 1;
-            if self.device == Device::Cpu || pending.batches.len() >= LOOK_EVERY {
-                pending.settle(&mut progress.sums, self.what)?;
+            self.count_step()?;
+            if self.device == Device::Cpu || pending.losses.n_open() >= LOOK_EVERY {
+                pending.losses.look()?;
+                pending.settle(Patience::Arrived, &mut progress.sums, self.what)?;
             }
             self.journal.step(progress.epoch + 1, progress.step, steps);
-            let reason = self.stop.reason(*self.n_steps);
+            let reason = self.stop.reason(self.tally.n_steps);
             if reason.is_some() || saved.elapsed() >= self.checkpoint_every {
-                pending.settle(&mut progress.sums, self.what)?;
+                pending.settle_all(&mut progress.sums, self.what)?;
                 clock.count(progress, &batches);
                 self.check_finite(network, optimizer)?;
                 checkpoint::save(self.folder, network, optimizer, progress)?;
@@ -193,7 +206,7 @@ impl Stage<'_, '_> {
                 return Ok(reason);
             }
         }
-        pending.settle(&mut progress.sums, self.what)?;
+        pending.settle_all(&mut progress.sums, self.what)?;
         clock.count(progress, &batches);
         if optimizer.n_steps() == n_before && progress.sums.sites == 0 {
             let expected = "whole sites to train on in every epoch";
@@ -221,87 +234,48 @@ impl Stage<'_, '_> {
         Err(not_finite(self.what, optimizer.n_steps(), "weights", "NaN or infinity"))
     }
 
-    /// One optimiser step; none where damage left no two sites to learn from.
-    fn step(
-        &mut self,
-        network: &Network,
-        optimizer: &mut Optimizer,
-        batches: &mut Batches,
-        pending: &mut Pending,
-        epoch: u32,
-        step: u64,
-    ) -> Result<()> {
-        let recipe = self.recipe;
-        let lr = learning_rate(recipe, step, self.steps_per_epoch());
-        // Dropout draws from libtorch's generator; seeding it by the step makes a resumed run draw the same.
-        tch::manual_seed(mix(recipe.seed ^ mix(step)).cast_signed());
-        let mut has_gradients = false;
-        for _ in 0..recipe.accumulate {
-            let Some(DeviceBatch { raw, plates, labels, sites }) = batches.next_batch()? else { break };
-            if sites.len() < 2 {
-                // Batch norm needs two.
-                continue;
+    /// Counts a step. The process's first one is waited for: what it took is mostly the device getting ready.
+    fn count_step(&mut self) -> Result<()> {
+        self.tally.n_steps += 1;
+        if self.tally.first_step.is_none() {
+            shim::synchronize(self.device)?;
+            let took = self.tally.started.elapsed();
+            self.tally.first_step = Some(took);
+            if self.device != Device::Cpu {
+                self.journal.line(&format!("first step {:.1} s after the start", took.as_secs_f64()))?;
             }
-            has_gradients = true;
-            self.journal.fed(&sites);
-            let moment = Moment { seed: recipe.seed, epoch };
-            let augmented = tch::no_grad(|| self.pipeline.augment(&raw, &plates, &sites, moment));
-            let forward = || network.forward(&augmented.images, Mode::Train);
-            let logits = if recipe.precision == Precision::Bf16 { shim::with_bf16(forward)?? } else { forward()? };
-            let logits = logits.to_kind(Kind::Float);
-            let loss = match &augmented.mixed {
-                None => {
-                    logits.cross_entropy_loss::<&Tensor>(&labels, None, Reduction::Mean, -100, recipe.label_smoothing)
-                }
-                Some(Mixed { partner, own }) => {
-                    let each = |labels: &Tensor| {
-                        logits.cross_entropy_loss::<&Tensor>(
-                            labels,
-                            None,
-                            Reduction::None,
-                            -100,
-                            recipe.label_smoothing,
-                        )
-                    };
-                    let other = labels.index_select(0, partner);
-                    let (own_loss, other_loss) = (each(&labels), each(&other));
-                    (&other_loss + own * (own_loss - &other_loss)).mean(Kind::Float)
-                }
-            };
-            (&loss / f64::from(recipe.accumulate)).backward();
-            let hits = logits.detach().argmax(-1, false).eq_tensor(&labels).sum(Kind::Float);
-            let step = optimizer.n_steps();
-            pending.batches.push(PendingBatch { step, lr, n_sites: sites.len(), loss: loss.detach(), hits });
         }
-        if has_gradients { optimizer.step(lr) } else { Ok(()) }
+        Ok(())
     }
 
     /// The validation set by the network as it is; `None` where it was told to stop meanwhile.
     fn evaluate(
         &mut self,
+        ring: &mut Ring,
         network: &Network,
         optimizer: &Optimizer,
         progress: &mut Progress,
         epoch: u32,
     ) -> Result<Option<EpochMetrics>> {
         let recipe = self.recipe;
-        let classifier = Classifier { network, pipeline: self.pipeline, precision: recipe.precision, n_symmetries: 1 };
+        let (pipeline, precision) = (self.pipeline, recipe.precision);
+        let classifier = Classifier { network, pipeline, precision, n_symmetries: 1, embeddings: false };
         let store = self.sites.reader.store();
         let n_treatments = self.classes.n_treatments();
         let mut evaluation = Evaluation::new(store.sites(), &self.sites.outputs, n_treatments);
         let order = self.split.validation.clone().into_iter();
-        let mut batches = self.sites.start(order, recipe.batch as usize, self.device)?;
+        let mut answers = Answers::new(classifier, self.sites.start(order, ring)?);
         // A process that has not trained yet has resumed to evaluate: a time limit shorter than that would never pass it.
         let stop = |n_steps: u64| if n_steps == 0 { self.stop.signal() } else { self.stop.reason(n_steps) };
-        while let Some(answer) = classifier.next_answer(&mut batches, false)? {
+        while let Some(answer) = answers.next_answer()? {
             for ((&site, p), &loss) in answer.sites.iter().zip(&answer.probabilities).zip(&answer.losses) {
                 evaluation.add(site, p, loss);
             }
-            if stop(*self.n_steps).is_some() {
+            if stop(self.tally.n_steps).is_some() {
                 return Ok(None);
             }
         }
-        self.note_skipped(&mut batches, progress)?;
+        self.note_skipped(answers.batches(), progress)?;
         let found = evaluation.finish();
         if found.is_none() && !self.split.validation.is_empty() {
             let expected = "whole sites to validate on";

@@ -18,18 +18,18 @@ use crate::store::{SHA256SUMS, Store};
 
 use super::batches::Sites;
 use super::checkpoint;
-use super::device::{self, DeviceChoice};
+use super::device::{self, DeviceChoice, DeviceMemory};
 use super::journal::{Journal, Observer};
-use super::models::{Network, NetworkSpec};
+use super::models::{MemoryFormat, Network, NetworkSpec};
 use super::optimizer::Optimizer;
 use super::pipeline::Pipeline;
 use super::progress::Progress;
 use super::recipe::{Precision, Recipe, SplitBy};
 use super::schedule::EarlyStopping;
 use super::split::{ClassMap, Split};
-use super::stage::{End, Stage};
+use super::stage::{End, Stage, Tally};
 use super::stop::Stop;
-use super::{shim, weights};
+use super::weights;
 
 /// A run as it is asked for.
 #[derive(Debug, Clone)]
@@ -92,6 +92,10 @@ pub struct TrainReport {
     pub stages: Vec<Summary>,
     /// Seconds that this process took.
     pub seconds: f64,
+    /// Seconds from its beginning to the end of its first optimiser step; none where it took none.
+    pub first_step_seconds: Option<f64>,
+    /// What it has taken of the GPU's memory; none on the CPU.
+    pub gpu_memory: Option<DeviceMemory>,
     /// Damaged sites that were left out, counted at each reading.
     pub n_skipped: u64,
 }
@@ -132,9 +136,7 @@ pub fn train(config: &TrainConfig, observer: &mut dyn Observer) -> Result<TrainR
     } else {
         (None, config.recipe.clone())
     };
-    if recipe.precision == Precision::Bf16 && device == Device::Cpu {
-        return Err(Error::refused("--precision", "tf32 or f32 on the CPU", "bf16"));
-    }
+    check_precision(&recipe, device)?;
     let classes = ClassMap::new(&store, &recipe)?;
     let split = match &folder {
         Some(folder) => Split::read(folder, &store)?,
@@ -148,7 +150,7 @@ pub fn train(config: &TrainConfig, observer: &mut dyn Observer) -> Result<TrainR
         Some(folder) => same_run(folder, &info)?,
         None => plan.rehearse(&info)?,
     }
-    shim::allow_tf32(recipe.precision == Precision::Tf32);
+    device::set_up(device, recipe.precision);
     // Everything that could be refused has been by now; from here on there is something to keep.
     let folder = match folder {
         Some(folder) => folder,
@@ -162,11 +164,18 @@ pub fn train(config: &TrainConfig, observer: &mut dyn Observer) -> Result<TrainR
     plan.announce(&mut journal, &folder, &device_name)?;
     let reader = Arc::new(Reader::new(store.clone(), config.io, config.verify));
     let sites = Sites::new(reader, |class| classes.output(class), config.n_threads, config.skip_damaged);
-    let mut report =
-        TrainReport { run: folder.root().to_owned(), stopped: None, stages: Vec::new(), seconds: 0.0, n_skipped: 0 };
-    let mut n_steps = 0;
+    let mut report = TrainReport {
+        run: folder.root().to_owned(),
+        stopped: None,
+        stages: Vec::new(),
+        seconds: 0.0,
+        first_step_seconds: None,
+        gpu_memory: None,
+        n_skipped: 0,
+    };
+    let mut tally = Tally { started, n_steps: 0, first_step: None };
     for stage in &stages {
-        let (end, summary) = plan.run(stage, &folder, &info, &sites, &mut n_steps, &mut journal)?;
+        let (end, summary) = plan.run(stage, &folder, &info, &sites, &mut tally, &mut journal)?;
         report.n_skipped += summary.n_skipped;
         if let Some(reason) = end {
             journal.line(&format!("stopped: {reason}; --resume --run {} goes on", folder.root().display()))?;
@@ -178,8 +187,22 @@ pub fn train(config: &TrainConfig, observer: &mut dyn Observer) -> Result<TrainR
     if report.stopped.is_none() {
         conclude(&mut journal, &report)?;
     }
+    report.first_step_seconds = tally.first_step.map(|took| took.as_secs_f64());
+    report.gpu_memory = device::memory(device);
+    if let Some(memory) = report.gpu_memory {
+        let [held, reserved] = [memory.peak_allocated, memory.peak_reserved].map(|bytes| bytes as f64 / 1e9);
+        journal.line(&format!("GPU memory {held:.2} GB held at most, {reserved:.2} GB reserved"))?;
+    }
     report.seconds = started.elapsed().as_secs_f64();
     Ok(report)
+}
+
+/// Whether a device computes in the recipe's precision.
+pub(super) fn check_precision(recipe: &Recipe, device: Device) -> Result<()> {
+    if recipe.precision == Precision::Bf16 && device == Device::Cpu {
+        return Err(Error::refused("--precision", "tf32 or f32 on the CPU", "bf16"));
+    }
+    Ok(())
 }
 
 /// Says what came of a run that is over.
@@ -224,25 +247,25 @@ fn same_run(folder: &RunFolder, info: &RunInfo) -> Result<()> {
 }
 
 /// One network to train.
-struct StagePlan {
+pub(super) struct StagePlan {
     cell_type: Option<String>,
     recipe: Recipe,
     split: Split,
 }
 
 /// A run that was checked.
-struct Plan<'a> {
-    config: &'a TrainConfig,
-    store: &'a Store,
-    recipe: &'a Recipe,
-    classes: &'a ClassMap,
-    split: &'a Split,
-    device: Device,
+pub(super) struct Plan<'a> {
+    pub(super) config: &'a TrainConfig,
+    pub(super) store: &'a Store,
+    pub(super) recipe: &'a Recipe,
+    pub(super) classes: &'a ClassMap,
+    pub(super) split: &'a Split,
+    pub(super) device: Device,
 }
 
 impl Plan<'_> {
     /// The networks to train, in order: one, or with two steps one more for each cell type.
-    fn stages(&self) -> Result<Vec<StagePlan>> {
+    pub(super) fn stages(&self) -> Result<Vec<StagePlan>> {
         let mut stages = vec![StagePlan { cell_type: None, recipe: self.recipe.clone(), split: self.split.clone() }];
         if self.recipe.two_step {
             let sites = self.store.sites();
@@ -274,7 +297,7 @@ impl Plan<'_> {
         class.and_then(|class| self.classes.output(class)).is_some_and(|output| output < self.classes.n_treatments())
     }
 
-    fn info(&self) -> Result<RunInfo> {
+    pub(super) fn info(&self) -> Result<RunInfo> {
         let (store, recipe) = (self.store, self.recipe);
         let treated: Vec<usize> = self.split.train.iter().copied().filter(|&i| self.is_treatment(i)).collect();
         let class = |&class: &u32| {
@@ -311,7 +334,7 @@ impl Plan<'_> {
     }
 
     /// What happens to the pixels of the plates that are trained and validated on.
-    fn pipeline(&self, recipe: &Recipe, split: &Split, info: &RunInfo) -> Result<Pipeline> {
+    pub(super) fn pipeline(&self, recipe: &Recipe, split: &Split, info: &RunInfo) -> Result<Pipeline> {
         let used = split.train.iter().chain(&split.validation).map(|&i| &self.store.sites()[i].id.well.plate);
         Pipeline::new(recipe, self.store, &used.collect(), &info.trained, self.device)
     }
@@ -351,7 +374,7 @@ impl Plan<'_> {
         root: &RunFolder,
         info: &RunInfo,
         sites: &Sites,
-        n_steps: &mut u64,
+        tally: &mut Tally,
         journal: &mut Journal,
     ) -> Result<(Option<&'static str>, Summary)> {
         let StagePlan { cell_type, recipe, split } = stage;
@@ -363,10 +386,7 @@ impl Plan<'_> {
             let info = RunInfo { second_step_of: cell_type.clone(), ..info.clone() };
             folder.begin(recipe, &split.to_csv(self.store), &info)?;
         }
-        let mut network = Network::new(&network_spec(info), recipe.seed, Kind::Float, self.device)?;
-        let parameters: Vec<_> =
-            network.parameters().into_iter().map(|(name, tensor)| (name.to_owned(), tensor.shallow_clone())).collect();
-        let mut optimizer = Optimizer::new(recipe, &parameters);
+        let (mut network, mut optimizer) = self.untrained(recipe, info)?;
         let what = cell_type.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
         let progress = match checkpoint::load(&folder, &mut network, &mut optimizer)? {
             Some(progress) => {
@@ -390,7 +410,7 @@ impl Plan<'_> {
             device: self.device,
             stop: &self.config.stop,
             checkpoint_every: self.config.checkpoint_every,
-            n_steps,
+            tally,
             journal,
             counts_start: cell_type.is_some(),
             what: &what,
@@ -410,6 +430,16 @@ impl Plan<'_> {
             folder.write_json(SUMMARY, &summary)?;
         }
         Ok((stopped, summary))
+    }
+
+    /// A network as it is before its first step, on the device, and its optimiser.
+    pub(super) fn untrained(&self, recipe: &Recipe, info: &RunInfo) -> Result<(Network, Optimizer)> {
+        let format = MemoryFormat::of(self.device);
+        let network = Network::in_format(&network_spec(info), recipe.seed, Kind::Float, self.device, format)?;
+        let parameters: Vec<_> =
+            network.parameters().into_iter().map(|(name, tensor)| (name.to_owned(), tensor.shallow_clone())).collect();
+        let optimizer = Optimizer::new(recipe, &parameters);
+        Ok((network, optimizer))
     }
 
     /// Gives a new network its first weights: those of the first step, pretrained ones, or those it was made with.

@@ -4,6 +4,7 @@
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::Mode;
+use super::format::MemoryFormat;
 use super::init::{Init, Scheme, draw};
 
 /// What a layer gives back; libtorch's errors are named by [`super::Network`].
@@ -65,6 +66,8 @@ pub(super) struct Builder {
     pub(super) seed: u64,
     pub(super) kind: Kind,
     pub(super) device: Device,
+    /// Of the weights of convolutions.
+    pub(super) format: MemoryFormat,
     pub(super) tensors: Vec<NamedTensor>,
 }
 
@@ -116,7 +119,8 @@ impl Builder {
     fn drawn(&self, name: &str, size: &[i64], kind: Kind, init: Init) -> Outcome {
         let n: i64 = size.iter().product();
         let values = draw(init, self.seed, name, n as usize);
-        Tensor::f_from_slice(&values)?.f_reshape(size)?.f_to_kind(kind)?.f_to_device(self.device)
+        let tensor = Tensor::f_from_slice(&values)?.f_reshape(size)?.f_to_kind(kind)?.f_to_device(self.device)?;
+        if size.len() == 4 { self.format.arrange(&tensor, kind) } else { Ok(tensor) }
     }
 
     /// Lists a tensor; layer and list share it.

@@ -4,6 +4,7 @@
 mod architecture;
 mod base_cnn;
 mod densenet;
+mod format;
 mod init;
 mod layers;
 mod resnet;
@@ -16,6 +17,7 @@ use std::fmt;
 use tch::{Device, Kind, TchError, Tensor};
 
 use self::densenet::Shape;
+pub use self::format::MemoryFormat;
 use self::init::Scheme;
 use self::layers::{Builder, Linear, NamedTensor, Outcome, Role};
 use self::resnet::BlockKind;
@@ -110,6 +112,8 @@ struct Parts {
 #[derive(Debug)]
 pub struct Network {
     spec: NetworkSpec,
+    kind: Kind,
+    format: MemoryFormat,
     tensors: Vec<NamedTensor>,
     body: Box<dyn Body>,
     last: Linear,
@@ -127,16 +131,27 @@ impl Network {
     /// If `spec` asks for no channels, fewer than two classes, or images too small (or, for `base-cnn`, too large); if
     /// `kind` is not a floating-point one; if the device cannot hold it.
     pub fn new(spec: &NetworkSpec, seed: u64, kind: Kind, device: Device) -> Result<Self> {
+        Self::in_format(spec, seed, kind, device, MemoryFormat::Contiguous)
+    }
+
+    /// The same with the weights of its convolutions in a memory format, which they keep when others are loaded into
+    /// them. Names, shapes, values and files do not depend on it.
+    ///
+    /// # Errors
+    /// As [`Network::new`].
+    pub fn in_format(spec: &NetworkSpec, seed: u64, kind: Kind, device: Device, format: MemoryFormat) -> Result<Self> {
         spec.check()?;
         if !matches!(kind, Kind::Float | Kind::Double | Kind::Half | Kind::BFloat16) {
             let expected = "Float, Double, Half or BFloat16";
             return Err(Error::refused(format!("{}: kind", spec.architecture), expected, format!("{kind:?}")));
         }
         let scheme = scheme(spec.architecture);
-        let mut builder = Builder { scheme, seed, kind, device, tensors: Vec::new() };
+        let mut builder = Builder { scheme, seed, kind, device, format, tensors: Vec::new() };
         let parts = build(&mut builder, spec).map_err(|error| libtorch(spec, &error))?;
         Ok(Self {
             spec: *spec,
+            kind,
+            format,
             tensors: builder.tensors,
             body: parts.body,
             last: parts.classifier,
@@ -144,6 +159,16 @@ impl Network {
             first_conv: parts.first_conv,
             classifier: parts.classifier_name,
         })
+    }
+
+    /// Images `[N, C, H, W]` of any floating-point kind as this network computes with them fastest: in the memory format
+    /// of its weights, and of its kind or, under autocast, of the kind that autocast would cast them to; in one pass.
+    ///
+    /// # Errors
+    /// If they have another number of sides, or memory runs out.
+    pub fn prepare(&self, images: &Tensor, autocast: Option<Kind>) -> Result<Tensor> {
+        let prepared = self.format.arrange(images, autocast.unwrap_or(self.kind));
+        prepared.map_err(|error| libtorch(&self.spec, &error))
     }
 
     /// Logits `[N, classes]` of images `[N, C, H, W]`, of the network's kind and on its device, in any memory format.

@@ -1,4 +1,6 @@
 use super::*;
+use crate::train::optimizer::Optimizer;
+use crate::train::recipe::Recipe;
 
 fn spec(architecture: Architecture, n_channels: usize, n_classes: usize, side: u32) -> NetworkSpec {
     NetworkSpec { architecture, n_channels, n_classes, size: ImageSize { height: side, width: side } }
@@ -168,4 +170,79 @@ fn images_that_do_not_fit_are_an_error_of_one_line() {
     assert!(network.forward(&one_pixel, Mode::Eval).is_ok());
     let base = self::network(Architecture::BaseCnn, 64);
     assert!(base.forward(&images(1, 32), Mode::Eval).is_err());
+}
+
+/// A small network in a memory format, after some optimiser steps on the same batches.
+fn trained(format: MemoryFormat, kind: Kind, rule: &str) -> (Network, Optimizer) {
+    let changes = [("optimizer", rule), ("lr", "0.001"), ("clip-norm", "1"), ("weight-decay", "0.01")];
+    let recipe = Recipe::default().with(&changes.map(|(k, v)| (k.to_owned(), v.to_owned()))).unwrap();
+    let network = Network::in_format(&spec(Architecture::ResNet18, 5, 31, 64), 7, kind, Device::Cpu, format).unwrap();
+    let parameters: Vec<_> =
+        network.parameters().iter().map(|(name, tensor)| ((*name).to_owned(), tensor.shallow_clone())).collect();
+    let mut optimizer = Optimizer::new(&recipe, &parameters);
+    for step in 0..3 {
+        let images = network.prepare(&(images(4, 64) + f64::from(step)), None).unwrap();
+        let logits = network.forward(&images, Mode::Train).unwrap();
+        let labels = Tensor::from_slice(&[3i64, 7, 1, 30]);
+        logits.cross_entropy_loss::<&Tensor>(&labels, None, tch::Reduction::Mean, -100, 0.1).backward();
+        for (name, parameter) in network.parameters() {
+            let places = parameter.size().into_iter().zip(parameter.stride()).zip(parameter.grad().stride());
+            // The fused kernels walk through memory, not through indices. Sides of 1 have no stride to speak of.
+            assert!(places.into_iter().all(|((side, a), b)| side == 1 || a == b), "{name}");
+        }
+        optimizer.step(1e-3).unwrap();
+    }
+    (network, optimizer)
+}
+
+#[test]
+fn steps_in_channels_last_are_those_in_contiguous_order() {
+    for rule in ["adam", "adamw", "sgd"] {
+        let (plain, plain_optimizer) = trained(MemoryFormat::Contiguous, Kind::Double, rule);
+        let (turned, turned_optimizer) = trained(MemoryFormat::ChannelsLast, Kind::Double, rule);
+        let conv = |network: &Network| value(network, "layer1.0.conv1.weight").stride();
+        assert_eq!((conv(&plain), conv(&turned)), (vec![576, 9, 3, 1], vec![576, 1, 192, 64]));
+        let narrow = value(&turned, "layer2.0.downsample.0.weight");
+        assert_eq!((narrow.size(), narrow.stride()), (vec![128, 64, 1, 1], vec![64, 1, 64, 64]));
+        let close = |name: &str, a: &Tensor, b: &Tensor| {
+            let scale = a.abs().max().double_value(&[]).max(1e-3);
+            let difference = largest_difference(a, b);
+            assert!(difference <= 1e-9 * scale, "{rule} {name}: {difference} of {scale}");
+        };
+        for ((name, a), (_, b)) in plain.tensors().into_iter().zip(turned.tensors()) {
+            close(name, a, b);
+        }
+        for ((name, a), (_, b)) in plain_optimizer.state().into_iter().zip(turned_optimizer.state()) {
+            close(&name, &a, &b);
+        }
+    }
+}
+
+#[test]
+fn float32_in_channels_last_is_as_close_to_float64_as_in_contiguous_order() {
+    let (exact, _) = trained(MemoryFormat::Contiguous, Kind::Double, "sgd");
+    let deviation = |format| {
+        let (network, _) = trained(format, Kind::Float, "sgd");
+        let squares = exact.tensors().into_iter().zip(network.tensors()).map(|((_, exact), (_, found))| {
+            (exact - found.to_kind(Kind::Double)).square().sum(Kind::Double).double_value(&[])
+        });
+        squares.sum::<f64>().sqrt()
+    };
+    let [plain, turned] = [MemoryFormat::Contiguous, MemoryFormat::ChannelsLast].map(deviation);
+    assert!(turned < 4.0 * plain && plain < 4.0 * turned && plain > 0.0, "{plain} {turned}");
+}
+
+#[test]
+fn images_are_cast_and_turned_in_one_go_and_left_alone_where_nothing_is_to_be_done() {
+    let make = |format| {
+        Network::in_format(&spec(Architecture::ResNet18, 5, 31, 64), 7, Kind::Float, Device::Cpu, format).unwrap()
+    };
+    let images = images(2, 64).to_kind(Kind::Float);
+    let view = images.narrow(2, 3, 40);
+    let plain = make(MemoryFormat::Contiguous);
+    assert_eq!(plain.prepare(&view, None).unwrap().data_ptr(), view.data_ptr());
+    let turned = make(MemoryFormat::ChannelsLast).prepare(&view, Some(Kind::BFloat16)).unwrap();
+    assert_eq!((turned.kind(), turned.stride()), (Kind::BFloat16, vec![40 * 64 * 5, 1, 64 * 5, 5]));
+    assert!(turned.equal(&view.to_kind(Kind::BFloat16)));
+    assert!(make(MemoryFormat::ChannelsLast).prepare(&images.get(0), None).is_err());
 }

@@ -4,6 +4,10 @@
 #include <ATen/ATen.h>
 #include <ATen/Context.h>
 #include <ATen/autocast_mode.h>
+#include <c10/core/CachingDeviceAllocator.h>
+#include <c10/core/Event.h>
+#include <c10/core/StreamGuard.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 
 #include <dlfcn.h>
 #include <libgen.h>
@@ -40,6 +44,14 @@ char *guarded(Body body) {
     } catch (...) {
         return strdup("an unknown exception of libtorch");
     }
+}
+
+at::Device cuda(int index) { return at::Device(at::kCUDA, static_cast<at::DeviceIndex>(index)); }
+
+// A stream of a GPU by its number, or with nullptr the one that this thread computes on.
+c10::Stream stream_of(int device, const int64_t *id) {
+    if (id == nullptr) return c10::impl::VirtualGuardImpl(at::kCUDA).getStream(cuda(device));
+    return c10::Stream::unpack3(*id, static_cast<c10::DeviceIndex>(device), at::kCUDA);
 }
 
 }  // namespace
@@ -121,6 +133,80 @@ char *cs_autocast_bf16(int enabled) {
         at::autocast::set_autocast_dtype(at::kCUDA, at::kBFloat16);
         at::autocast::set_autocast_enabled(at::kCUDA, enabled != 0);
         if (!enabled) at::autocast::clear_cache();
+    });
+}
+
+// Has cuDNN try its algorithms the first time that it meets a shape, and keep the fastest.
+void cs_benchmark_cudnn(int enabled) { at::globalContext().setBenchmarkCuDNN(enabled != 0); }
+
+// A new tensor in pinned memory of the host, of the shape and kind of another, its values not set.
+char *cs_pinned_like(at::Tensor **pinned, const at::Tensor *like) {
+    return guarded([&] {
+        auto options = like->options().device(at::kCPU).pinned_memory(true);
+        *pinned = new at::Tensor(at::empty(like->sizes(), options));
+    });
+}
+
+// The number of a stream of a GPU other than the one that is computed on. Such streams are non-blocking: nothing orders
+// them against the others but events.
+char *cs_pool_stream(int device, int64_t *id) {
+    return guarded([&] {
+        at::globalContext().lazyInitDevice(at::kCUDA);
+        *id = c10::impl::VirtualGuardImpl(at::kCUDA).getStreamFromGlobalPool(cuda(device)).id();
+    });
+}
+
+// Queues a copy between two tensors of one shape and kind, one of them in pinned memory, on a stream; does not wait.
+char *cs_copy(at::Tensor *to, const at::Tensor *from, int device, const int64_t *stream) {
+    return guarded([&] {
+        at::NoGradGuard no_grad;
+        c10::StreamGuard guard(stream_of(device, stream));
+        to->copy_(*from, /*non_blocking=*/true);
+    });
+}
+
+char *cs_event_new(c10::Event **event) {
+    return guarded([&] { *event = new c10::Event(at::kCUDA); });
+}
+
+void cs_event_free(c10::Event *event) { delete event; }
+
+// The event comes once all that is queued on the stream by now is done.
+char *cs_event_record(c10::Event *event, int device, const int64_t *stream) {
+    return guarded([&] { event->record(stream_of(device, stream)); });
+}
+
+// What is queued on the stream from now on waits for the event; this thread does not.
+char *cs_event_block(const c10::Event *event, int device, const int64_t *stream) {
+    return guarded([&] { event->block(stream_of(device, stream)); });
+}
+
+// *over is 1 where the event has come or was never recorded.
+char *cs_event_query(const c10::Event *event, int *over) {
+    return guarded([&] { *over = event->query() ? 1 : 0; });
+}
+
+// This thread waits for the event; not at all for one that was never recorded.
+char *cs_event_wait(const c10::Event *event) {
+    return guarded([&] { event->synchronize(); });
+}
+
+// Waits for all that is queued on a GPU.
+char *cs_synchronize(int device) {
+    return guarded([&] {
+        c10::impl::VirtualGuardImpl(at::kCUDA).synchronizeDevice(static_cast<c10::DeviceIndex>(device));
+    });
+}
+
+// Bytes of a GPU that tensors hold now and held at most, and that libtorch had reserved at most.
+char *cs_device_memory(int device, int64_t *now, int64_t *peak, int64_t *peak_reserved) {
+    return guarded([&] {
+        constexpr auto all = static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE);
+        auto *allocator = c10::getDeviceAllocator(at::kCUDA);
+        auto stats = allocator->getDeviceStats(static_cast<c10::DeviceIndex>(device));
+        *now = stats.allocated_bytes[all].current;
+        *peak = stats.allocated_bytes[all].peak;
+        *peak_reserved = stats.reserved_bytes[all].peak;
     });
 }
 }

@@ -2,7 +2,8 @@ use super::*;
 use std::os::unix::fs::PermissionsExt;
 
 use crate::site::ImageSize;
-use crate::train::models::{Mode, NetworkSpec};
+use crate::train::models::{MemoryFormat, Mode, NetworkSpec};
+use crate::train::optimizer::Optimizer;
 use crate::train::recipe::Architecture;
 use tch::Device;
 
@@ -268,4 +269,68 @@ fn pretrained_weights_may_lack_a_classifier_and_be_of_another_kind() {
     let error = init_from(&mut ours, &path).unwrap_err().to_string();
     let expected = "tensor conv1.weight of resnet18: expected Float [64, 6, 7, 7], found Float [64, 6, 5, 5]";
     assert!(error.contains(expected), "{error}");
+}
+
+#[test]
+fn the_memory_format_shows_in_no_file_and_survives_loading() {
+    let dir = tempfile::tempdir().unwrap();
+    let size = ImageSize { height: 64, width: 64 };
+    let spec = NetworkSpec { architecture: Architecture::ResNet18, n_channels: 6, n_classes: 12, size };
+    let make = |seed, format| Network::in_format(&spec, seed, Kind::Float, Device::Cpu, format).unwrap();
+    let strides = |network: &Network| network.tensors().iter().map(|(_, tensor)| tensor.stride()).collect::<Vec<_>>();
+    let [plain, turned] = [MemoryFormat::Contiguous, MemoryFormat::ChannelsLast].map(|format| make(3, format));
+    assert_ne!(strides(&plain), strides(&turned));
+    let paths = ["plain", "turned"].map(|name| dir.path().join(name));
+    save_network(&paths[0], &plain);
+    save_network(&paths[1], &turned);
+    assert!(fs::read(&paths[0]).unwrap() == fs::read(&paths[1]).unwrap());
+    let mut other = make(4, MemoryFormat::ChannelsLast);
+    let before = strides(&other);
+    load(&mut other, &read(&paths[1]).unwrap(), "turned").unwrap();
+    let same = |a: &Network, b: &Network| a.tensors().iter().zip(b.tensors()).all(|((_, a), (_, b))| a.equal(b));
+    assert!(same(&other, &plain));
+    assert_eq!(strides(&other), before);
+    // And as pretrained weights, whose first convolution is spread over other channels.
+    let three = NetworkSpec { n_channels: 3, ..spec };
+    save_network(&paths[0], &Network::new(&three, 5, Kind::Float, Device::Cpu).unwrap());
+    let [mut plain, mut turned] = [MemoryFormat::Contiguous, MemoryFormat::ChannelsLast].map(|format| make(6, format));
+    init_from(&mut plain, &paths[0]).unwrap();
+    init_from(&mut turned, &paths[0]).unwrap();
+    assert!(same(&plain, &turned));
+    assert_eq!(strides(&turned), before);
+}
+
+#[test]
+fn an_optimisers_state_is_saved_and_taken_back_in_any_memory_format() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state");
+    let recipe = crate::train::recipe::Recipe::default();
+    let make = |format: MemoryFormat| {
+        let size = ImageSize { height: 32, width: 32 };
+        let spec = NetworkSpec { architecture: Architecture::BaseCnn, n_channels: 3, n_classes: 4, size };
+        let network = Network::in_format(&spec, 1, Kind::Float, Device::Cpu, format).unwrap();
+        let parameters: Vec<_> =
+            network.parameters().iter().map(|(name, tensor)| ((*name).to_owned(), tensor.shallow_clone())).collect();
+        (Optimizer::new(&recipe, &parameters), network)
+    };
+    let step = |optimizer: &mut Optimizer, network: &Network| {
+        let images = Tensor::arange(2 * 3 * 32 * 32, CPU).view([2, 3, 32, 32]).sin();
+        let images = network.prepare(&images, None).unwrap();
+        network.forward(&images, Mode::Train).unwrap().square().mean(Kind::Float).backward();
+        optimizer.step(1e-3).unwrap();
+    };
+    let (mut from, network) = make(MemoryFormat::ChannelsLast);
+    step(&mut from, &network);
+    let state = from.state();
+    let list: Vec<(&str, &Tensor)> = state.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
+    save(&path, &list, &BTreeMap::new()).unwrap();
+    for format in [MemoryFormat::Contiguous, MemoryFormat::ChannelsLast] {
+        let (mut to, network) = make(format);
+        let strides = |optimizer: &Optimizer| optimizer.state().iter().map(|(_, t)| t.stride()).collect::<Vec<_>>();
+        let before = strides(&to);
+        to.restore(from.n_steps(), &read(&path).unwrap().tensors, "state").unwrap();
+        assert_eq!((strides(&to), to.n_steps()), (before, 1));
+        assert!(to.state().iter().zip(&state).all(|((_, a), (_, b))| a.equal(b)), "{format:?}");
+        step(&mut to, &network);
+    }
 }

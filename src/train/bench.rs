@@ -1,0 +1,262 @@
+//! What a training step takes, by itself and in the real loop: the same code that `train` runs, timed. Writes no run
+//! folder and keeps no network.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use tch::{Device, Tensor};
+
+use crate::error::{Error, Result};
+use crate::feed::{Permutation, Reader};
+use crate::store::Store;
+
+use super::batches::{Batches, DeviceBatch, Sites};
+use super::device::{self, DeviceMemory};
+use super::losses::{Losses, Patience, Trained};
+use super::models::Network;
+use super::optimizer::Optimizer;
+use super::pipeline::Pipeline;
+use super::recipe::Recipe;
+use super::ring::Ring;
+use super::schedule::learning_rate;
+use super::shim;
+use super::split::{ClassMap, Split};
+use super::stage::LOOK_EVERY;
+use super::step::{StepPlan, Stepper};
+use super::trainer::{Plan, TrainConfig, check_precision};
+
+/// Training by one recipe on one store and device, ready to be timed.
+pub struct StepBench {
+    recipe: Recipe,
+    device: Device,
+    device_name: String,
+    /// Sites that are trained on.
+    train: Vec<usize>,
+    sites: Sites,
+    pipeline: Pipeline,
+    network: Network,
+    optimizer: Optimizer,
+    ring: Ring,
+    /// Steps taken so far.
+    n_steps: u64,
+}
+
+/// How fast bytes get to the device.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CopyFigures {
+    /// Buffers copied.
+    pub copies: u64,
+    /// Bytes of all of them.
+    pub bytes: u64,
+    /// Seconds they took.
+    pub seconds: f64,
+    /// Millions of bytes a second.
+    pub mb_per_s: f64,
+}
+
+/// How fast steps are.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StepFigures {
+    /// Steps that were timed.
+    pub steps: u64,
+    /// Sites that were trained on in them.
+    pub sites: u64,
+    /// Seconds they took, until the device was done.
+    pub seconds: f64,
+    /// Sites a second.
+    pub sites_per_s: f64,
+    /// Seconds of them spent waiting for data to be read.
+    pub waited_s: f64,
+    /// Milliseconds a step.
+    pub ms_per_step: f64,
+}
+
+impl StepBench {
+    /// Prepares what `train` would train first by this configuration, of which run folder, name, stop and checkpoints
+    /// are not looked at. Nothing is written.
+    ///
+    /// # Errors
+    /// If store, recipe or device cannot be used.
+    pub fn open(config: &TrainConfig) -> Result<Self> {
+        let recipe = config.recipe.clone();
+        let store = Store::open(&config.shards)?;
+        let (device, device_name) = device::open(config.device)?;
+        check_precision(&recipe, device)?;
+        let classes = ClassMap::new(&store, &recipe)?;
+        let split = Split::new(&store, &recipe)?;
+        classes.check(&store, &split)?;
+        let plan = Plan { config, store: &store, recipe: &recipe, classes: &classes, split: &split, device };
+        // Refuses what there are too few sites for.
+        plan.stages()?;
+        let info = plan.info()?;
+        device::set_up(device, recipe.precision);
+        let pipeline = plan.pipeline(&recipe, &split, &info)?;
+        let (network, optimizer) = plan.untrained(&recipe, &info)?;
+        let reader = Arc::new(Reader::new(store.clone(), config.io, config.verify));
+        let sites = Sites::new(reader, |class| classes.output(class), config.n_threads, false);
+        let ring = Ring::new(&sites, recipe.batch as usize, device)?;
+        let train = split.train;
+        Ok(Self { recipe, device, device_name, train, sites, pipeline, network, optimizer, ring, n_steps: 0 })
+    }
+
+    /// The device and why it is this one, for a report.
+    #[must_use]
+    pub fn device_name(&self) -> &str {
+        &self.device_name
+    }
+
+    /// What this process has taken of the GPU's memory so far; `None` on the CPU.
+    #[must_use]
+    pub fn memory(&self) -> Option<DeviceMemory> {
+        device::memory(self.device)
+    }
+
+    /// Copies the ring's host buffers, a batch each, to the device, with nothing else going on.
+    ///
+    /// # Errors
+    /// If memory runs out, or the device fails.
+    pub fn host_to_device(&mut self, copies: u64) -> Result<CopyFigures> {
+        let (took, buffer_bytes) = self.ring.time_copies(copies)?;
+        let (bytes, seconds) = (copies * buffer_bytes as u64, took.as_secs_f64());
+        Ok(CopyFigures { copies, bytes, seconds, mb_per_s: bytes as f64 / 1e6 / seconds.max(1e-9) })
+    }
+
+    /// Trains on one batch that lies on the device, again and again: what steps reach where data costs nothing.
+    ///
+    /// # Errors
+    /// If the batch cannot be read, or the device fails.
+    pub fn resident(&mut self, warmup: u64, steps: u64) -> Result<StepFigures> {
+        let mut batches = self.sites.start(self.train.clone().into_iter(), &mut self.ring)?;
+        let batch = batches.next_batch()?.ok_or_else(|| Error::refused("the bench", "a batch", "none"))?;
+        // Copies, as the ring's memory is used again.
+        let [raw, plates, labels] = [batch.raw, batch.plates, batch.labels].map(|tensor| tensor.copy());
+        let mut resident = Resident(DeviceBatch { raw, plates, labels, sites: batch.sites });
+        drop(batches);
+        let stepper = Stepper { network: &self.network, pipeline: &self.pipeline, recipe: &self.recipe };
+        let (device, n_train) = (self.device, self.train.len());
+        Loop { stepper, optimizer: &mut self.optimizer, n_steps: &mut self.n_steps, n_train, device }.run(
+            &mut resident,
+            warmup,
+            steps,
+        )
+    }
+
+    /// Trains as `train` does, on batches of the store in random order, epoch after epoch without what is between them.
+    ///
+    /// # Errors
+    /// If a site cannot be read, or the device fails.
+    pub fn real(&mut self, warmup: u64, steps: u64) -> Result<StepFigures> {
+        let (n, seed, train) = (self.train.len(), self.recipe.seed, self.train.clone());
+        let whole = sites_per_step(&self.recipe) * steps_per_epoch(n, &self.recipe) as usize;
+        let first = self.n_steps / steps_per_epoch(n, &self.recipe);
+        let order = (first..).flat_map(move |epoch| {
+            let (order, train) = (Permutation::new(n, seed, epoch), train.clone());
+            (0..whole).map(move |i| train[order.at(i)])
+        });
+        let mut batches = self.sites.start(order, &mut self.ring)?;
+        let stepper = Stepper { network: &self.network, pipeline: &self.pipeline, recipe: &self.recipe };
+        let (device, n_train) = (self.device, n);
+        Loop { stepper, optimizer: &mut self.optimizer, n_steps: &mut self.n_steps, n_train, device }.run(
+            &mut batches,
+            warmup,
+            steps,
+        )
+    }
+}
+
+fn sites_per_step(recipe: &Recipe) -> usize {
+    recipe.batch as usize * recipe.accumulate as usize
+}
+
+fn steps_per_epoch(n_train: usize, recipe: &Recipe) -> u64 {
+    (n_train / sites_per_step(recipe)) as u64
+}
+
+/// Where batches come from, and how long reading them kept the caller waiting.
+trait Source {
+    fn next(&mut self) -> Result<Option<DeviceBatch>>;
+
+    fn waited(&self) -> Duration;
+}
+
+/// The same batch for ever.
+struct Resident(DeviceBatch);
+
+impl Source for Resident {
+    fn next(&mut self) -> Result<Option<DeviceBatch>> {
+        let DeviceBatch { raw, plates, labels, sites } = &self.0;
+        let [raw, plates, labels] = [raw, plates, labels].map(Tensor::shallow_clone);
+        Ok(Some(DeviceBatch { raw, plates, labels, sites: sites.clone() }))
+    }
+
+    fn waited(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+impl Source for Batches<'_> {
+    fn next(&mut self) -> Result<Option<DeviceBatch>> {
+        self.next_batch()
+    }
+
+    fn waited(&self) -> Duration {
+        Batches::waited(self)
+    }
+}
+
+/// A loop of steps, as a stage has it.
+struct Loop<'a> {
+    stepper: Stepper<'a>,
+    optimizer: &'a mut Optimizer,
+    n_steps: &'a mut u64,
+    n_train: usize,
+    device: Device,
+}
+
+impl Loop<'_> {
+    /// Takes steps; those after the warm-up are timed, until the device is done with them.
+    fn run(mut self, source: &mut impl Source, warmup: u64, steps: u64) -> Result<StepFigures> {
+        let mut losses = Losses::new(self.device);
+        for _ in 0..warmup {
+            self.step(source, &mut losses)?;
+        }
+        shim::synchronize(self.device)?;
+        let (start, waited_before) = (Instant::now(), source.waited());
+        let mut sites = 0;
+        for _ in 0..steps {
+            sites += self.step(source, &mut losses)?;
+        }
+        shim::synchronize(self.device)?;
+        let seconds = start.elapsed().as_secs_f64();
+        Ok(StepFigures {
+            steps,
+            sites,
+            seconds,
+            sites_per_s: sites as f64 / seconds.max(1e-9),
+            waited_s: source.waited().saturating_sub(waited_before).as_secs_f64(),
+            ms_per_step: 1e3 * seconds / steps.max(1) as f64,
+        })
+    }
+
+    /// One step, and the look at losses that is due; tells how many sites it was trained on.
+    fn step(&mut self, source: &mut impl Source, losses: &mut Losses) -> Result<u64> {
+        let (recipe, step) = (self.stepper.recipe, *self.n_steps);
+        let per_epoch = steps_per_epoch(self.n_train, recipe);
+        let lr = learning_rate(recipe, step, per_epoch);
+        let plan = StepPlan { step, epoch: (step / per_epoch) as u32, lr };
+        let mut sites = 0;
+        for learned in self.stepper.step(self.optimizer, plan, || source.next())? {
+            let n_sites = learned.sites.len();
+            sites += n_sites as u64;
+            losses.push(Trained { step, lr, n_sites }, learned.loss, learned.hits);
+        }
+        *self.n_steps += 1;
+        if losses.n_open() >= LOOK_EVERY {
+            losses.look()?;
+            // What they are is of no interest here.
+            losses.settle(Patience::Arrived)?;
+        }
+        Ok(sites)
+    }
+}
