@@ -6,6 +6,7 @@
 # make test-torch-python   weights to torchvision and back; installs torch into .venv-torch/ (5 GB)
 # make learning    what normalisation, two steps and an honest split are worth on simulated plates (half an hour)
 # make bench-pack  packing and verifying beside their limits and a Python packer, in one run
+# make bench-feed  reading beside its limits and other readers, in one run; installs 6 GB of them into .venv-peers/
 # make real          what pack says of a tree of RxRx1 in which nearly all is absent (REAL=DIR)
 # make contact-sheet   simulated sites beside real ones, as target/contact-sheet.png
 
@@ -16,7 +17,7 @@ REAL ?= ../shared/data/rxrx1/raw
 RUNS := benches/runs/$(shell date +%F)
 
 .PHONY: real demo build libtorch bundle test test-rust test-python test-torch-python check-no-torch lint learning \
-	bench-pack contact-sheet clean
+	bench-pack bench-feed contact-sheet clean
 
 # All programs. Without the trainer, which is all that needs libtorch: cargo build --release
 build: libtorch
@@ -28,7 +29,7 @@ libtorch:
 bundle: build
 	@rm -rf dist
 	@mkdir dist
-	@for program in simulate pack verify stats train predict; do strip -o dist/$$program $(BIN)/$$program; done
+	@for program in simulate pack verify stats train predict bench; do strip -o dist/$$program $(BIN)/$$program; done
 	@cp tools/gpu.sh dist/
 	@du -sh dist
 
@@ -92,6 +93,16 @@ learning: build
 bench-pack: .venv/peers
 	cargo bench --quiet --bench pack -- --python .venv/bin/python --json $(RUNS)/pack.json
 
+# FFCV is built from source, with what Debian's packages have.
+.venv-peers/feed: benches/peers/requirements-feed.txt
+	sh benches/peers/install-system.sh
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
+bench-feed: .venv-peers/feed
+	cargo bench --quiet --bench feed -- --python .venv-peers/bin/python --json $(RUNS)/feed.json
+
 contact-sheet: build .venv/tests
 	@rm -rf target/contact-sheet
 	$(BIN)/simulate --dst target/contact-sheet --experiments HEPG2:2,U2OS:1 --plates 1 --wells 4 --seed 5
@@ -109,4 +120,4 @@ real: build
 		$(BIN)/pack --src $(REAL) --metadata $(REAL)/../metadata-2023 --dst target/real-2023 --dry-run; test $$? -eq 1; fi
 
 clean:
-	rm -rf target dist .venv .venv-torch .libtorch
+	rm -rf target dist .venv .venv-peers .venv-torch .libtorch

@@ -54,7 +54,7 @@ mod with_torch {
         bench: StepBench,
         network: String,
         warmup: u64,
-        steps: u64,
+        timed: u64,
     }
 
     /// Copies of a batch in a round: some seconds of them on no device.
@@ -69,11 +69,11 @@ mod with_torch {
             let device = self.device.parse().map_err(|e| Error::refused("--device", "a device", e))?;
             let (io, verify) = (io.into(), self.verify.into());
             let config =
-                TrainConfig { device, io, verify, n_threads, ..TrainConfig::new(shards, "bench", recipe.clone()) };
+                TrainConfig { device, n_threads, io, verify, ..TrainConfig::new(shards, "bench", recipe.clone()) };
             let side = |what: u32| if what == 0 { "whole images".to_owned() } else { format!("{what} pixels") };
             let size = side(if recipe.resize > 0 { recipe.resize } else { recipe.crop });
             let network = format!("{}, {}, {size}", recipe.model.name(), recipe.value("precision").unwrap_or_default());
-            Ok(Steps { bench: StepBench::open(&config)?, network, warmup: self.warmup, steps: self.steps })
+            Ok(Steps { bench: StepBench::open(&config)?, network, warmup: self.warmup, timed: self.steps })
         }
     }
 
@@ -86,8 +86,8 @@ mod with_torch {
             let mut all = Vec::new();
             for _ in 0..rounds {
                 let copies = self.bench.host_to_device(COPIES)?;
-                let resident = self.bench.resident(self.warmup, self.steps)?;
-                let real = self.bench.real(self.warmup, self.steps)?;
+                let resident = self.bench.resident(self.warmup, self.timed)?;
+                let real = self.bench.real(self.warmup, self.timed)?;
                 all.push((copies, resident, real));
             }
             let middle = |of: &dyn Fn(&(_, _, _)) -> f64| median(all.iter().map(of).collect()).unwrap_or(f64::NAN);

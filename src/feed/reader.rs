@@ -10,6 +10,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::error::{Error, Result};
 use crate::site::{PlateId, SiteId};
+use crate::store::checksum::crc32c;
 use crate::store::chunk::{Decoder, copy_summed};
 use crate::store::{Codec, MappedShard, Shard, Store, shard_path};
 
@@ -133,7 +134,7 @@ impl Reader {
         });
         let crc = read.map_err(|error| name_site(error, &row.id))?;
         if check {
-            let found = crc.unwrap_or_else(|| crc32c::crc32c(pixels));
+            let found = crc.unwrap_or_else(|| crc32c(pixels));
             if found != row.crc32c {
                 let place = format!("{}: site {}", shard(), row.id);
                 return Err(Error::malformed(place, format!("crc32c {:08x}", row.crc32c), format!("{found:08x}")));

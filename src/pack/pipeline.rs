@@ -17,6 +17,7 @@ use crate::source::fault::Fault;
 use crate::source::png::SiteDecoder;
 use crate::source::{Image, PlatePlan, SitePlan, Source};
 use crate::stats::SiteStatistics;
+use crate::store::checksum::crc32c;
 use crate::store::chunk::Encoder;
 use crate::store::manifest::Entry;
 use crate::store::{ShardWriter, StoreSpec, StoreWriter};
@@ -213,7 +214,7 @@ impl Shared<'_> {
             } else if plate.is_written() {
                 let statistics = SiteStatistics::of(&pixels, self.source.n_channels);
                 let pixel_stats = pixel_stats(&plate.site_id(plan), &statistics);
-                let site = GoodSite { crc32c: crc32c::crc32c(&pixels), pixel_stats };
+                let site = GoodSite { crc32c: crc32c(&pixels), pixel_stats };
                 let mut chunk = self.empties.lock().expect("no thread panics in between").pop().unwrap_or_default();
                 encoder.encode(&mut pixels, &mut chunk)?;
                 good = Some((site, statistics, chunk));

@@ -80,6 +80,33 @@ impl fmt::Debug for Sha {
     }
 }
 
+/// The crc32c (CRC-32/ISCSI) of `bytes`.
+#[must_use]
+pub fn crc32c(bytes: &[u8]) -> u32 {
+    crc_fast::crc32_iscsi(bytes)
+}
+
+/// A crc32c that is computed bit by bit.
+pub(super) struct Crc32c(crc_fast::Digest);
+
+impl Crc32c {
+    /// That of nothing yet.
+    pub(super) fn new() -> Self {
+        Self(crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc32Iscsi))
+    }
+
+    /// Takes more bytes in.
+    pub(super) fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// What it comes to.
+    pub(super) fn finish(&self) -> u32 {
+        // A CRC of 32 bits in the crate's 64.
+        self.0.finalize() as u32
+    }
+}
+
 /// Parses a crc32c of 8 lower-case hex digits.
 #[must_use]
 pub fn parse_crc32c(text: &str) -> Option<u32> {
@@ -127,6 +154,18 @@ impl<W: Write> Write for HashingWriter<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_crc32c_is_that_of_another_implementation_at_any_length_and_in_parts() {
+        let bytes: Vec<u8> = (0..100_000_u32).map(|i| (i.wrapping_mul(i) >> 7) as u8).collect();
+        for length in [0, 1, 15, 16, 127, 255, 256, 257, 4096, 65_535, 100_000] {
+            let bytes = &bytes[..length];
+            assert_eq!(crc32c(bytes), ::crc32c::crc32c(bytes), "{length}");
+            let mut parts = Crc32c::new();
+            bytes.chunks(1000).for_each(|part| parts.update(part));
+            assert_eq!(parts.finish(), crc32c(bytes), "{length}");
+        }
+    }
 
     #[test]
     fn hex_is_read_back_and_only_lower_case_of_the_right_length() {

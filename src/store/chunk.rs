@@ -1,5 +1,6 @@
 //! One site's pixels as a chunk: encoding, and decoding of bytes that may be anything.
 
+use super::checksum::crc32c;
 use crate::error::{Error, Result};
 
 use super::spec::{Codec, StoreSpec};
@@ -39,7 +40,7 @@ impl Encoder {
                 chunk.reserve(zstd::zstd_safe::compress_bound(pixels.len()) + 4);
                 let done = zstd.compress_to_buffer(pixels, chunk);
                 done.map_err(|e| Error::refused("zstd", "a compressed site", e))?;
-                let crc = crc32c::crc32c(chunk);
+                let crc = crc32c(chunk);
                 chunk.extend(crc.to_le_bytes());
             }
         }
@@ -86,7 +87,7 @@ impl Decoder {
                 let Some((data, crc)) = chunk.split_last_chunk::<4>() else {
                     return malformed("a chunk of zstd and crc32c", format!("{} bytes", chunk.len()));
                 };
-                let (expected, found) = (u32::from_le_bytes(*crc), crc32c::crc32c(data));
+                let (expected, found) = (u32::from_le_bytes(*crc), crc32c(data));
                 if expected != found {
                     return malformed(&format!("chunk crc32c {expected:08x}"), format!("{found:08x}"));
                 }

@@ -1,5 +1,6 @@
 //! The index that ends a shard: where each chunk lies. Pure; what is parsed here is hostile until it has been checked.
 
+use super::checksum::crc32c;
 use crate::error::{Error, Result};
 
 use super::spec::{ALIGNMENT, Codec, StoreSpec};
@@ -32,7 +33,7 @@ pub fn encode_index(places: &[ChunkPlace], sites_per_shard: u32) -> Vec<u8> {
         bytes.extend(place.length.to_le_bytes());
     }
     bytes.resize(16 * sites_per_shard as usize, 0xff);
-    bytes.extend(crc32c::crc32c(&bytes).to_le_bytes());
+    bytes.extend(crc32c(&bytes).to_le_bytes());
     bytes
 }
 
@@ -55,7 +56,7 @@ pub fn decode_index(
     }
     let (entries, crc) = bytes.split_at(expected_length - 4);
     let expected = u32::from_le_bytes([crc[0], crc[1], crc[2], crc[3]]);
-    let found = crc32c::crc32c(entries);
+    let found = crc32c(entries);
     if expected != found {
         return Err(Error::malformed(place, format!("index crc32c {expected:08x}"), format!("{found:08x}")));
     }

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use super::checksum::crc32c;
 use crate::classes::Classes;
 use crate::error::{Error, Result, read_file, read_text};
 use crate::site::{PlateId, SiteId};
@@ -117,7 +118,7 @@ impl Store {
         let shard = self.shard(&row.id.well.plate, row.row as usize / per_shard)?;
         let mut pixels = vec![0; self.spec.site_bytes()];
         shard.read(row.row as usize % per_shard, &mut Decoder::default(), &mut Vec::new(), &mut pixels)?;
-        let found = crc32c::crc32c(&pixels);
+        let found = crc32c(&pixels);
         if found != row.crc32c {
             let place = format!("{}: site {}", shard.path.display(), row.id);
             return Err(Error::malformed(place, format!("crc32c {:08x}", row.crc32c), format!("{found:08x}")));

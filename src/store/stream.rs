@@ -3,6 +3,8 @@
 //! overwrites it. One of the places with `unsafe`: only intrinsics store past the caches.
 #![allow(unsafe_code)]
 
+use super::checksum::Crc32c;
+
 /// Copies shorter than this are left to the library: they may be used while they are still in a cache.
 const LEAST: usize = 256 << 10;
 
@@ -32,18 +34,18 @@ pub(super) fn copy_summed(from: &[u8], to: &mut [u8]) -> u32 {
     assert_eq!(from.len(), to.len(), "as many bytes on both sides");
     #[cfg(target_arch = "x86_64")]
     let is_streamed = from.len() >= LEAST && std::arch::is_x86_feature_detected!("avx2");
-    from.chunks(BLOCK).zip(to.chunks_mut(BLOCK)).fold(0, |crc, (from, to)| {
-        // What was copied is what was summed up, as long as nobody writes into the file at this moment.
-        let crc = crc32c::crc32c_append(crc, from);
+    let mut crc = Crc32c::new();
+    for (from, to) in from.chunks(BLOCK).zip(to.chunks_mut(BLOCK)) {
+        crc.update(from);
         #[cfg(target_arch = "x86_64")]
         if is_streamed {
             // SAFETY: the processor has AVX2.
             unsafe { x86::copy(from, to) };
-            return crc;
+            continue;
         }
         to.copy_from_slice(from);
-        crc
-    })
+    }
+    crc.finish()
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -56,6 +58,7 @@ mod x86 {
     const TURN: usize = 4 * WIDTH;
 
     /// Copies `from` to the equally long `to`.
+    #[allow(clippy::cast_ptr_alignment, reason = "loads take any address, and stores go to multiples of their width")]
     #[target_feature(enable = "avx2")]
     pub(super) fn copy(from: &[u8], to: &mut [u8]) {
         debug_assert_eq!(from.len(), to.len());

@@ -8,7 +8,7 @@ use serde::Serialize;
 use tch::{Device, Tensor};
 
 use crate::error::{Error, Result};
-use crate::feed::{Permutation, Reader};
+use crate::feed::Reader;
 use crate::store::Store;
 
 use super::batches::{Batches, DeviceBatch, Sites};
@@ -16,6 +16,7 @@ use super::device::{self, DeviceMemory};
 use super::losses::{Losses, Patience, Trained};
 use super::models::Network;
 use super::optimizer::Optimizer;
+use super::order::TrainOrder;
 use super::pipeline::Pipeline;
 use super::recipe::Recipe;
 use super::ring::Ring;
@@ -31,8 +32,7 @@ pub struct StepBench {
     recipe: Recipe,
     device: Device,
     device_name: String,
-    /// Sites that are trained on.
-    train: Vec<usize>,
+    order: TrainOrder,
     sites: Sites,
     pipeline: Pipeline,
     network: Network,
@@ -87,8 +87,8 @@ impl StepBench {
         let split = Split::new(&store, &recipe)?;
         classes.check(&store, &split)?;
         let plan = Plan { config, store: &store, recipe: &recipe, classes: &classes, split: &split, device };
-        // Refuses what there are too few sites for.
-        plan.stages()?;
+        // Refuses what there are too few sites for; there is a first stage always.
+        let order = plan.stages()?.swap_remove(0).order;
         let info = plan.info()?;
         device::set_up(device, recipe.precision);
         let pipeline = plan.pipeline(&recipe, &split, &info)?;
@@ -96,8 +96,7 @@ impl StepBench {
         let reader = Arc::new(Reader::new(store.clone(), config.io, config.verify));
         let sites = Sites::new(reader, |class| classes.output(class), config.n_threads, false);
         let ring = Ring::new(&sites, recipe.batch as usize, device)?;
-        let train = split.train;
-        Ok(Self { recipe, device, device_name, train, sites, pipeline, network, optimizer, ring, n_steps: 0 })
+        Ok(Self { recipe, device, device_name, order, sites, pipeline, network, optimizer, ring, n_steps: 0 })
     }
 
     /// The device and why it is this one, for a report.
@@ -127,15 +126,15 @@ impl StepBench {
     /// # Errors
     /// If the batch cannot be read, or the device fails.
     pub fn resident(&mut self, warmup: u64, steps: u64) -> Result<StepFigures> {
-        let mut batches = self.sites.start(self.train.clone().into_iter(), &mut self.ring)?;
+        let mut batches = self.sites.start(self.order.epoch(0, 0), &mut self.ring)?;
         let batch = batches.next_batch()?.ok_or_else(|| Error::refused("the bench", "a batch", "none"))?;
         // Copies, as the ring's memory is used again.
         let [raw, plates, labels] = [batch.raw, batch.plates, batch.labels].map(|tensor| tensor.copy());
         let mut resident = Resident(DeviceBatch { raw, plates, labels, sites: batch.sites });
         drop(batches);
         let stepper = Stepper { network: &self.network, pipeline: &self.pipeline, recipe: &self.recipe };
-        let (device, n_train) = (self.device, self.train.len());
-        Loop { stepper, optimizer: &mut self.optimizer, n_steps: &mut self.n_steps, n_train, device }.run(
+        let (device, per_epoch) = (self.device, self.order.steps_per_epoch());
+        Loop { stepper, optimizer: &mut self.optimizer, n_steps: &mut self.n_steps, per_epoch, device }.run(
             &mut resident,
             warmup,
             steps,
@@ -147,30 +146,18 @@ impl StepBench {
     /// # Errors
     /// If a site cannot be read, or the device fails.
     pub fn real(&mut self, warmup: u64, steps: u64) -> Result<StepFigures> {
-        let (n, seed, train) = (self.train.len(), self.recipe.seed, self.train.clone());
-        let whole = sites_per_step(&self.recipe) * steps_per_epoch(n, &self.recipe) as usize;
-        let first = self.n_steps / steps_per_epoch(n, &self.recipe);
-        let order = (first..).flat_map(move |epoch| {
-            let (order, train) = (Permutation::new(n, seed, epoch), train.clone());
-            (0..whole).map(move |i| train[order.at(i)])
-        });
+        let order = self.order.clone();
+        let epochs = self.n_steps / order.steps_per_epoch()..;
+        let order = epochs.flat_map(move |epoch| order.epoch(epoch, 0));
         let mut batches = self.sites.start(order, &mut self.ring)?;
         let stepper = Stepper { network: &self.network, pipeline: &self.pipeline, recipe: &self.recipe };
-        let (device, n_train) = (self.device, n);
-        Loop { stepper, optimizer: &mut self.optimizer, n_steps: &mut self.n_steps, n_train, device }.run(
+        let (device, per_epoch) = (self.device, self.order.steps_per_epoch());
+        Loop { stepper, optimizer: &mut self.optimizer, n_steps: &mut self.n_steps, per_epoch, device }.run(
             &mut batches,
             warmup,
             steps,
         )
     }
-}
-
-fn sites_per_step(recipe: &Recipe) -> usize {
-    recipe.batch as usize * recipe.accumulate as usize
-}
-
-fn steps_per_epoch(n_train: usize, recipe: &Recipe) -> u64 {
-    (n_train / sites_per_step(recipe)) as u64
 }
 
 /// Where batches come from, and how long reading them kept the caller waiting.
@@ -210,7 +197,7 @@ struct Loop<'a> {
     stepper: Stepper<'a>,
     optimizer: &'a mut Optimizer,
     n_steps: &'a mut u64,
-    n_train: usize,
+    per_epoch: u64,
     device: Device,
 }
 
@@ -242,7 +229,7 @@ impl Loop<'_> {
     /// One step, and the look at losses that is due; tells how many sites it was trained on.
     fn step(&mut self, source: &mut impl Source, losses: &mut Losses) -> Result<u64> {
         let (recipe, step) = (self.stepper.recipe, *self.n_steps);
-        let per_epoch = steps_per_epoch(self.n_train, recipe);
+        let per_epoch = self.per_epoch;
         let lr = learning_rate(recipe, step, per_epoch);
         let plan = StepPlan { step, epoch: (step / per_epoch) as u32, lr };
         let mut sites = 0;

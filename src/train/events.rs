@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::error::{Error, Result};
+use crate::store::checksum::crc32c;
 
 use super::metrics::EpochMetrics;
 
@@ -69,7 +70,7 @@ fn seconds() -> f64 {
 /// A record: length, its masked CRC, data, its masked CRC.
 fn framed(data: &[u8]) -> Vec<u8> {
     let length = (data.len() as u64).to_le_bytes();
-    let masked = |bytes: &[u8]| crc32c::crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8).to_le_bytes();
+    let masked = |bytes: &[u8]| crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8).to_le_bytes();
     [&length[..], &masked(&length), data, &masked(data)].concat()
 }
 

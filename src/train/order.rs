@@ -22,11 +22,11 @@ pub struct TrainOrder {
 }
 
 impl TrainOrder {
-    /// The order of a recipe on sites of a store.
+    /// The order of a recipe on sites of a store, which are all of one cell type if that is named.
     ///
     /// # Errors
     /// If there are too few sites for a step of the optimiser.
-    pub fn new(recipe: &Recipe, store: &Store, sites: &[usize]) -> Result<Self> {
+    pub fn new(recipe: &Recipe, store: &Store, sites: &[usize], cell_type: Option<&str>) -> Result<Self> {
         let id = |&site: &usize| &store.sites()[site].id.well.plate;
         let groups = match recipe.batch_by {
             BatchBy::Any => None,
@@ -37,8 +37,9 @@ impl TrainOrder {
         let sites_per_step = recipe.batch as usize * recipe.accumulate as usize;
         let order = Self { sites: sites.into(), groups, seed: recipe.seed, sites_per_step };
         if order.steps_per_epoch() == 0 {
-            let of = if order.groups.is_some() { " in whole batches" } else { "" };
-            let expected = format!("at most the {} sites{of} that are trained on", order.n_positions());
+            let of = cell_type.map(|name| format!(" of {name}")).unwrap_or_default();
+            let whole = if order.groups.is_some() { " in batches of one plate or experiment" } else { "" };
+            let expected = format!("at most the {} sites{of}{whole} that are trained on", order.n_positions());
             return Err(Error::refused("--batch (times --accumulate)", expected, sites_per_step));
         }
         Ok(order)
@@ -57,7 +58,7 @@ impl TrainOrder {
     }
 
     /// The sites of an epoch, indices in the store, from a step on.
-    pub fn epoch(&self, epoch: u64, from_step: u64) -> impl Iterator<Item = usize> + Send + 'static {
+    pub fn epoch(&self, epoch: u64, from_step: u64) -> impl Iterator<Item = usize> + Send + use<> {
         let Self { sites, groups, seed, sites_per_step } = self.clone();
         let positions = from_step as usize * sites_per_step..self.steps_per_epoch() as usize * sites_per_step;
         let all = Permutation::new(sites.len(), seed, epoch);

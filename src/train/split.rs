@@ -8,6 +8,7 @@ use crate::feed::mix;
 use crate::runs::{RunFolder, SPLIT};
 use crate::site::{Experiment, PlateId, Population, WellId};
 use crate::store::Store;
+use crate::store::checksum::crc32c;
 use crate::store::rows::SiteRow;
 
 use super::recipe::{Controls, Recipe, SplitBy};
@@ -280,7 +281,7 @@ fn held_out_of_cell_type<'a>(
 /// The fold of `items` that validates: shuffled by the seed and dealt out one by one. There are no more folds than
 /// items, so that each side gets one.
 fn held_out_of<T: Ord>(items: BTreeSet<T>, recipe: &Recipe, salt: &str) -> Vec<T> {
-    let salt = u64::from(crc32c::crc32c(salt.as_bytes()));
+    let salt = u64::from(crc32c(salt.as_bytes()));
     let mut items: Vec<(u64, T)> = (0..).zip(items).map(|(i, item)| (mix(mix(recipe.seed ^ salt) ^ i), item)).collect();
     items.sort();
     let n_folds = (recipe.fold.n as usize).min(items.len());
@@ -294,7 +295,7 @@ fn wells_at_random<'a>(rows: &'a [SiteRow], sites: &[usize], seed: u64, share: f
     for &i in sites {
         by_class.entry(rows[i].label.class).or_default().insert(&rows[i].id.well);
     }
-    let hash = |well: &WellId| mix(mix(seed) ^ u64::from(crc32c::crc32c(well.to_string().as_bytes())));
+    let hash = |well: &WellId| mix(mix(seed) ^ u64::from(crc32c(well.to_string().as_bytes())));
     let mut chosen = BTreeSet::new();
     // What a class gets is rounded so that the shares of all add up: the rest is carried on to the next class.
     let mut due = 0.5;

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use tch::{Device, Tensor};
 
 use crate::error::{Error, Result};
-use crate::feed::Permutation;
 use crate::runs::{BEST_ACCURACY, BEST_LOSS, LAST, RunFolder};
 
 use super::batches::{Batches, Sites};
@@ -17,6 +16,7 @@ use super::losses::{Losses, Patience, Trained};
 use super::metrics::{EpochMetrics, Evaluation, MetricsFile, StepsFile};
 use super::models::Network;
 use super::optimizer::Optimizer;
+use super::order::TrainOrder;
 use super::pipeline::Pipeline;
 use super::progress::{Progress, Sums};
 use super::recipe::Recipe;
@@ -35,6 +35,7 @@ pub(super) struct Stage<'a, 'o> {
     pub(super) folder: &'a RunFolder,
     pub(super) recipe: &'a Recipe,
     pub(super) split: &'a Split,
+    pub(super) order: &'a TrainOrder,
     pub(super) classes: &'a ClassMap,
     pub(super) sites: &'a Sites,
     pub(super) pipeline: &'a Pipeline,
@@ -149,11 +150,6 @@ impl Stage<'_, '_> {
         Ok(best)
     }
 
-    /// Optimiser steps of an epoch: whole ones, all of the same size.
-    fn steps_per_epoch(&self) -> u64 {
-        (self.split.train.len() / (self.recipe.batch as usize * self.recipe.accumulate as usize)) as u64
-    }
-
     /// The training steps of one epoch, from where `progress` stands. Tells why it stopped before the end, if it did.
     fn epoch(
         &mut self,
@@ -163,13 +159,8 @@ impl Stage<'_, '_> {
         progress: &mut Progress,
     ) -> Result<Option<&'static str>> {
         let recipe = self.recipe;
-        let steps = self.steps_per_epoch();
-        let batch = recipe.batch as usize;
-        let (start, n) = (progress.step as usize * batch * recipe.accumulate as usize, self.split.train.len());
-        let order = Permutation::new(n, recipe.seed, u64::from(progress.epoch));
-        let train = self.split.train.clone();
-        let order = (start..n).map(move |i| train[order.at(i)]);
-        let mut batches = self.sites.start(order, ring)?;
+        let steps = self.order.steps_per_epoch();
+        let mut batches = self.sites.start(self.order.epoch(u64::from(progress.epoch), progress.step), ring)?;
         let mut clock = Clock { since: Instant::now(), waited: Duration::ZERO };
         let n_before = optimizer.n_steps();
         let mut saved = Instant::now();
@@ -281,8 +272,8 @@ impl Stage<'_, '_> {
             let expected = "whole sites to validate on";
             return Err(Error::malformed(format!("{}epoch {epoch}", self.what), expected, "none"));
         }
-        let last_step = (u64::from(epoch) * self.steps_per_epoch()).saturating_sub(1);
-        let lr = learning_rate(recipe, last_step, self.steps_per_epoch());
+        let steps = self.order.steps_per_epoch();
+        let lr = learning_rate(recipe, (u64::from(epoch) * steps).saturating_sub(1), steps);
         Ok(Some(EpochMetrics::new(epoch, optimizer.n_steps(), lr, &progress.sums, found, 1.0 / n_treatments as f64)))
     }
 }

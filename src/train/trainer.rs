@@ -22,6 +22,7 @@ use super::device::{self, DeviceChoice, DeviceMemory};
 use super::journal::{Journal, Observer};
 use super::models::{MemoryFormat, Network, NetworkSpec};
 use super::optimizer::Optimizer;
+use super::order::TrainOrder;
 use super::pipeline::Pipeline;
 use super::progress::Progress;
 use super::recipe::{Precision, Recipe, SplitBy};
@@ -162,6 +163,9 @@ pub fn train(config: &TrainConfig, observer: &mut dyn Observer) -> Result<TrainR
     };
     let mut journal = Journal::open(&folder, observer)?;
     plan.announce(&mut journal, &folder, &device_name)?;
+    if let n @ 1.. = stages[0].order.n_never() {
+        journal.line(&format!("warning    {n} sites never come: their plate or experiment has fewer than a batch"))?;
+    }
     let reader = Arc::new(Reader::new(store.clone(), config.io, config.verify));
     let sites = Sites::new(reader, |class| classes.output(class), config.n_threads, config.skip_damaged);
     let mut report = TrainReport {
@@ -251,6 +255,8 @@ pub(super) struct StagePlan {
     cell_type: Option<String>,
     recipe: Recipe,
     split: Split,
+    /// The order in which it trains on the split's training set.
+    pub(super) order: TrainOrder,
 }
 
 /// A run that was checked.
@@ -266,7 +272,11 @@ pub(super) struct Plan<'a> {
 impl Plan<'_> {
     /// The networks to train, in order: one, or with two steps one more for each cell type.
     pub(super) fn stages(&self) -> Result<Vec<StagePlan>> {
-        let mut stages = vec![StagePlan { cell_type: None, recipe: self.recipe.clone(), split: self.split.clone() }];
+        let stage = |cell_type: Option<&str>, recipe: Recipe, split: Split| {
+            let order = TrainOrder::new(&recipe, self.store, &split.train, cell_type)?;
+            Ok(StagePlan { cell_type: cell_type.map(str::to_owned), recipe, split, order })
+        };
+        let mut stages = vec![stage(None, self.recipe.clone(), self.split.clone())?];
         if self.recipe.two_step {
             let sites = self.store.sites();
             let cell_type = |i: &usize| sites[*i].id.well.plate.experiment.cell_type();
@@ -274,16 +284,10 @@ impl Plan<'_> {
             let cell_types: BTreeSet<&str> = treated.map(cell_type).collect();
             for name in cell_types {
                 let split = self.split.filtered(|i| cell_type(&i) == name);
-                stages.push(StagePlan { cell_type: Some(name.to_owned()), recipe: self.recipe.second_step(), split });
+                stages.push(stage(Some(name), self.recipe.second_step(), split)?);
             }
         }
-        for StagePlan { cell_type, recipe, split } in &stages {
-            let needed = recipe.batch as usize * recipe.accumulate as usize;
-            if split.train.len() < needed {
-                let of = cell_type.as_ref().map(|name| format!(" of {name}")).unwrap_or_default();
-                let expected = format!("at most the {} sites{of} that are trained on", split.train.len());
-                return Err(Error::refused("--batch (times --accumulate)", expected, needed));
-            }
+        for StagePlan { cell_type, recipe, split, .. } in &stages {
             if split.validation.is_empty() && recipe.split != SplitBy::None {
                 let of = cell_type.as_deref().unwrap_or("all cell types");
                 return Err(Error::refused(format!("validation set of {of}"), "a well or more", "none"));
@@ -377,7 +381,7 @@ impl Plan<'_> {
         tally: &mut Tally,
         journal: &mut Journal,
     ) -> Result<(Option<&'static str>, Summary)> {
-        let StagePlan { cell_type, recipe, split } = stage;
+        let StagePlan { cell_type, recipe, split, order } = stage;
         let folder = cell_type.as_ref().map_or_else(|| root.clone(), |name| root.of_cell_type(name));
         if folder.is_finished() {
             return Ok((None, folder.read_json(SUMMARY)?));
@@ -404,6 +408,7 @@ impl Plan<'_> {
             folder: &folder,
             recipe,
             split,
+            order,
             sites,
             classes: self.classes,
             pipeline: &pipeline,

@@ -7,6 +7,7 @@ use rayon::prelude::*;
 
 use crate::error::Error;
 use crate::site::SiteId;
+use crate::store::checksum::crc32c;
 use crate::store::chunk::Decoder;
 use crate::store::rows::SiteRow;
 use crate::store::spec::{array_path, shard_path};
@@ -97,7 +98,7 @@ fn bad_sites(
         let fault = match shard.read(slot, decoder, &mut scratch, &mut pixels) {
             Err(e) => Some(describe(&e)),
             Ok(()) => {
-                let found = crc32c::crc32c(&pixels);
+                let found = crc32c(&pixels);
                 let expected = row.crc32c;
                 (found != expected).then(|| format!("expected site crc32c {expected:08x}, found {found:08x}"))
             }

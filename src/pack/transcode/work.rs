@@ -10,6 +10,7 @@ use std::thread;
 use crate::error::{Error, Result};
 use crate::plate_statistics;
 use crate::source::fault::Fault;
+use crate::store::checksum;
 use crate::store::chunk::{Decoder, Encoder};
 use crate::store::listing::ListingFiles;
 use crate::store::manifest::Entry;
@@ -212,7 +213,7 @@ impl Shared<'_> {
         if let Err(error) = source.read(slot, &mut hands.decoder, &mut hands.scratch, &mut hands.pixels) {
             return Ok(Err(damage(error)?));
         }
-        let found = crc32c::crc32c(&hands.pixels);
+        let found = checksum::crc32c(&hands.pixels);
         Ok(if found == crc32c { Ok(()) } else { Err(format!("expected crc32c {crc32c:08x}, found {found:08x}")) })
     }
 
