@@ -30,7 +30,7 @@ bundle: build
 	@rm -rf dist
 	@mkdir dist
 	@for program in simulate pack verify stats train predict bench; do strip -o dist/$$program $(BIN)/$$program; done
-	@cp tools/gpu.sh dist/
+	@cp tools/gpu.sh benches/peers/train_torch.py dist/
 	@du -sh dist
 
 demo: build

@@ -23,6 +23,9 @@ struct Flags {
     /// Only up to a batch in memory; needs no libtorch
     #[arg(long)]
     feed_only: bool,
+    /// Only training steps: copies to the device, steps on a resident batch, the real run
+    #[arg(long, conflicts_with = "feed_only")]
+    steps_only: bool,
     /// Threads that read and decode [default: one a core]
     #[arg(long, value_name = "COUNT")]
     threads: Option<usize>,
@@ -64,9 +67,13 @@ fn body() -> anyhow::Result<Exit> {
     };
     let batch = config.batch;
     let bench = Bench::open(config)?;
-    let figures = bench.run(&|part| {
-        let _ = writeln!(stderr(), "measuring  {}", part.name());
-    })?;
+    let figures = if flags.steps_only {
+        Vec::new()
+    } else {
+        bench.run(&|part| {
+            let _ = writeln!(stderr(), "measuring  {}", part.name());
+        })?
+    };
     let mut report = BenchReport::new(machine(), bench.store(), n_threads, batch, figures);
     if let Some(steps) = steps {
         report = report.with_device(steps.measure(flags.rounds)?);

@@ -11,7 +11,10 @@
 //! let mut positions = 0..n;
 //! let next = move |sites: &mut Vec<usize>| sites.extend(positions.by_ref().take(64).map(|i| order.at(i)));
 //! let mut feed = Feed::start(&reader.into(), vec![vec![0_u8; 64 * bytes]; 3], 2, next)?;
-//! while let Some(batch) = feed.next_batch()? {
+//! while let Some(mut batch) = feed.next_batch()? {
+//!     if let Some((_, damaged)) = batch.faults.pop() {
+//!         return Err(damaged); // It names shard and site.
+//!     }
 //!     // batch.pixels[..batch.sites.len() * bytes] is [N, C, H, W] u8
 //!     feed.give_back(batch);
 //! }
