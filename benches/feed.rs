@@ -185,7 +185,8 @@ fn report(
 fn memory(store: &Path, threads: usize) -> Vec<u64> {
     let reader = Arc::new(Reader::new(Store::open(store).unwrap(), Io::Mmap, Verify::Always));
     let n = reader.store().sites().len();
-    let buffers = vec![vec![0; BATCH * reader.site_bytes()]; 3];
+    // Not 0, which the system would have no memory for until it is written to.
+    let buffers = vec![vec![1; BATCH * reader.site_bytes()]; 3];
     let mut epochs = (0..10).flat_map(move |epoch| {
         let order = Permutation::new(n, 1, epoch);
         (0..n).map(move |i| order.at(i)).collect::<Vec<_>>()

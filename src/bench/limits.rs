@@ -167,7 +167,7 @@ fn decode(bench: &Bench) -> Result<Rate> {
     // Each thread with its own context and places to decode into, as the feed has them; zstd alone, no checksum of ours.
     let contexts: Vec<_> = (0..bench.config.n_threads)
         .map(|_| {
-            zstd::bulk::Decompressor::new().map(|zstd| std::sync::Mutex::new((zstd, vec![0; site_bytes * PLACES], 0)))
+            zstd::bulk::Decompressor::new().map(|zstd| std::sync::Mutex::new((zstd, vec![1; site_bytes * PLACES], 0)))
         })
         .collect::<io::Result<_>>()
         .map_err(|e| Error::refused("zstd", "memory", e))?;
@@ -185,9 +185,10 @@ fn decode(bench: &Bench) -> Result<Rate> {
 fn copy(bench: &Bench) -> Result<Rate> {
     let site_bytes = bench.store.spec().site_bytes();
     let reader = Reader::new(bench.store.clone(), Io::Mmap, Verify::Never);
+    // Not 0, which the system would have no memory for until it is written to.
     // Mapped and copied by the reader: for raw chunks that is one memcpy and a look at the file's length.
     let places: Vec<_> =
-        (0..bench.config.n_threads).map(|_| std::sync::Mutex::new((vec![0; site_bytes * PLACES], 0))).collect();
+        (0..bench.config.n_threads).map(|_| std::sync::Mutex::new((vec![1; site_bytes * PLACES], 0))).collect();
     let body = |thread: usize, i: usize| {
         let mut own = places[thread].lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let (places, k) = &mut *own;

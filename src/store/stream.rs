@@ -50,12 +50,15 @@ pub(super) fn copy_summed(from: &[u8], to: &mut [u8]) -> u32 {
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use std::arch::x86_64::{__m256i, _mm_sfence, _mm256_loadu_si256, _mm256_stream_si256};
+    use std::arch::x86_64::{__m256i, _MM_HINT_NTA, _mm_prefetch, _mm_sfence, _mm256_loadu_si256, _mm256_stream_si256};
 
     /// Bytes of a store.
     const WIDTH: usize = size_of::<__m256i>();
     /// Stores in a turn of the loop: two lines of a cache.
     const TURN: usize = 4 * WIDTH;
+
+    /// Bytes ahead of the copy that are asked for: processors do not read on by themselves from one page to the next.
+    const AHEAD: usize = 2048;
 
     /// Copies `from` to the equally long `to`.
     #[allow(clippy::cast_ptr_alignment, reason = "loads take any address, and stores go to multiples of their width")]
@@ -71,8 +74,12 @@ mod x86 {
         let (to_turns, to_tail) = to.as_chunks_mut::<TURN>();
         for (from, to) in turns.iter().zip(to_turns) {
             let (from, to) = (from.as_ptr().cast::<__m256i>(), to.as_mut_ptr().cast::<__m256i>());
-            // SAFETY: both have `TURN` bytes, and `to` starts at a multiple of `WIDTH`.
+            // SAFETY: both have `TURN` bytes, and `to` starts at a multiple of `WIDTH`. What is asked for ahead may lie
+            // behind the end: that is a hint, which never fails.
             unsafe {
+                let ahead = from.wrapping_byte_add(AHEAD).cast::<i8>();
+                _mm_prefetch::<_MM_HINT_NTA>(ahead);
+                _mm_prefetch::<_MM_HINT_NTA>(ahead.wrapping_add(TURN / 2));
                 let [a, b, c, d] = [0, 1, 2, 3].map(|i| _mm256_loadu_si256(from.add(i)));
                 _mm256_stream_si256(to, a);
                 _mm256_stream_si256(to.add(1), b);
