@@ -23,10 +23,11 @@ use serde_json::{Value, json};
 const BATCH: usize = 64;
 /// Seconds that each of our figures is measured in a round.
 const SECONDS: f64 = 3.0;
-/// Epochs that another reader is timed over in a round, after one to warm up.
+/// Epochs that another reader is timed over in a round, at least, after one to warm up; more of a fast one.
 const EPOCHS: &str = "4";
-/// Readers of raw pixels that ours is compared with.
+/// Readers of raw pixels that ours is compared with, FFCV with an epoch a pass; and all others that were measured.
 const RIVALS: [&str; 6] = ["ffcv", "tensorstore-raw", "webdataset", "mosaic-streaming", "litdata", "zarr-raw"];
+const OTHERS: [&str; 3] = ["ffcv-one-pass", "zarrs-raw", "numpy-memmap"];
 
 fn main() {
     let args = Args::parse();
@@ -70,10 +71,11 @@ fn main() {
         for name in peers.iter().flat_map(|peers| &peers.names) {
             eprintln!("round {round}: {name}");
             let peers = peers.as_ref().unwrap();
-            let found = peers.read(name);
+            // How a reader is fastest is tried out in the first round.
+            let found = peers.read(name, settings.get(name).and_then(|found| found["way"].as_str()));
             assert_eq!(found["crc_sum"], json!(peers.crc_sum), "{name} did not read the plate");
             rates.entry(name.clone()).or_default().push(found["mb_per_s"].as_f64().unwrap());
-            settings.insert(name.clone(), found);
+            settings.entry(name.clone()).or_insert(found);
         }
     }
     report(&args, &rates, &settings, peers.as_ref(), &memory(raw, args.threads));
@@ -81,12 +83,17 @@ fn main() {
 
 /// What is measured of ours on a store.
 fn parts(name: &str) -> Vec<Part> {
-    let limit = match name {
-        "raw" => Some(Part::Limit(Limit::Copy)),
-        "zstd:3" => Some(Part::Limit(Limit::Decode)),
-        _ => None,
+    let limits: &[Limit] = match name {
+        "raw" => &[Limit::Memcpy, Limit::Copy],
+        "zstd:3" => &[Limit::Decode],
+        _ => &[],
     };
-    limit.into_iter().chain([Checked::Never, Checked::First, Checked::Always].map(Part::WarmFeed)).collect()
+    limits
+        .iter()
+        .copied()
+        .map(Part::Limit)
+        .chain([Checked::Never, Checked::First, Checked::Always].map(Part::WarmFeed))
+        .collect()
 }
 
 fn report(
@@ -113,35 +120,34 @@ fn report(
     };
     let feed = |store: &str, checked: Checked| at(&format!("{store}: {}", Part::WarmFeed(checked).name()));
     let limit = |store: &str, limit: Limit| at(&format!("{store}: {}", Part::Limit(limit).name()));
-    let rival = RIVALS.iter().filter_map(|name| Some((*name, at(name)?))).max_by(|a, b| a.1.total_cmp(&b.1));
     let over = |ours: Option<f64>, theirs: Option<f64>| Some(ours? / theirs?);
-    let best = rival.map_or("nobody", |(name, _)| name);
-    let rival = rival.map(|(_, rate)| rate);
+    let best = |names: &[&'static str]| {
+        let found = names.iter().filter_map(|&name| Some((name, at(name)?)));
+        found.max_by(|a, b| a.1.total_cmp(&b.1)).map_or(("nobody", None), |(name, rate)| (name, Some(rate)))
+    };
+    let (rival, rival_rate) = best(&RIVALS);
+    let (fastest, fastest_rate) = best(&[&RIVALS[..], &OTHERS[..]].concat());
+    let (first, always) = (feed("raw", Checked::First), feed("raw", Checked::Always));
+    println!("six: {}\n", RIVALS.join(", "));
+    ratio(format!("raw, verified at first read / best of six ({rival})"), over(first, rival_rate), ">= 5");
+    ratio(format!("raw, verified at every read / best of six ({rival})"), over(always, rival_rate), ">= 4");
     ratio(
-        format!("raw, verified at first read / best of the others ({best})"),
-        over(feed("raw", Checked::First), rival),
-        ">= 5",
-    );
-    ratio(
-        format!("raw, verified at every read / best of the others ({best})"),
-        over(feed("raw", Checked::Always), rival),
-        ">= 4",
-    );
-    ratio(
-        "raw, verified at first read / ffcv with all epochs in one pass".into(),
-        over(feed("raw", Checked::First), at("ffcv-one-pass")),
+        format!("raw, verified at first read / fastest of all others ({fastest})"),
+        over(first, fastest_rate),
         "shown",
     );
     ratio(
-        "raw, verified at first read / numpy memmap, one thread".into(),
-        over(feed("raw", Checked::First), at("numpy-memmap")),
+        format!("raw, verified at every read / fastest of all others ({fastest})"),
+        over(always, fastest_rate),
         "shown",
     );
+    ratio("raw, verified at first read / ffcv, an epoch a pass".into(), over(first, at("ffcv")), "shown");
     ratio(
-        "raw, verified at first read / copying alone".into(),
-        over(feed("raw", Checked::First), limit("raw", Limit::Copy)),
+        "raw, verified at first read / copying past the caches".into(),
+        over(first, limit("raw", Limit::Copy)),
         "shown",
     );
+    ratio("raw, verified at first read / memcpy".into(), over(first, limit("raw", Limit::Memcpy)), "shown");
     ratio(
         "zstd:3, verified at first read / tensorstore-zstd".into(),
         over(feed("zstd:3", Checked::First), at("tensorstore-zstd")),
@@ -247,8 +253,11 @@ impl Peers {
         peers
     }
 
-    fn read(&self, name: &str) -> Value {
-        let line = self.call(&["read", name], true).unwrap_or_else(|why| panic!("{name}: {why}"));
+    /// Measures a reader, used in a way or in the fastest.
+    fn read(&self, name: &str, way: Option<&str>) -> Value {
+        let words: Vec<&str> =
+            ["read", name].into_iter().chain(way.into_iter().flat_map(|way| ["--way", way])).collect();
+        let line = self.call(&words, true).unwrap_or_else(|why| panic!("{name}: {why}"));
         serde_json::from_str(line.lines().last().unwrap_or_default()).unwrap_or_else(|e| panic!("{name}: {e}: {line}"))
     }
 

@@ -74,7 +74,7 @@ fn body() -> anyhow::Result<Exit> {
             let _ = writeln!(stderr(), "measuring  {}", part.name());
         })?
     };
-    let mut report = BenchReport::new(machine(), bench.store(), n_threads, batch, figures);
+    let mut report = BenchReport::new(machine(), bench.store(), n_threads, batch, flags.io.into(), figures);
     if let Some(steps) = steps {
         report = report.with_device(steps.measure(flags.rounds)?);
     }

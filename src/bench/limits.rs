@@ -4,14 +4,15 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{Advice, OFlags, fadvise};
 
-use super::{Bench, Rate};
+use super::{Bench, N_BUFFERS, Rate};
 use crate::error::{Error, Result};
 use crate::feed::{Io, Permutation, Reader, Verify, mix};
 use crate::store::checksum::crc32c;
@@ -28,7 +29,9 @@ pub enum Limit {
     Checksum,
     /// Chunks in memory decoded by zstd.
     Decode,
-    /// Raw chunks copied from their maps.
+    /// Raw chunks copied from their maps by the library's memcpy.
+    Memcpy,
+    /// The same past the caches, as the feed does it.
     Copy,
 }
 
@@ -39,7 +42,8 @@ impl Limit {
             Self::PageCache => "page cache, pread",
             Self::Checksum => "crc32c alone",
             Self::Decode => "zstd decoding alone",
-            Self::Copy => "copying from the map alone",
+            Self::Memcpy => "memcpy from the map alone",
+            Self::Copy => "copying past the caches alone",
         }
     }
 }
@@ -51,8 +55,6 @@ const DISK_THREADS: usize = 8;
 const ALIGNMENT: usize = 4096;
 /// Sites whose chunks are kept in memory to be decoded: more than a processor's caches hold.
 const KEPT: usize = 128;
-/// Sites that a thread copies into, one after the other: about what a thread's share of a ring of batches is.
-const PLACES: usize = 96;
 
 /// Measures a limit; says why where that cannot be done here.
 pub(super) fn measure(bench: &Bench, limit: Limit) -> Result<Result<Rate, String>> {
@@ -61,6 +63,7 @@ pub(super) fn measure(bench: &Bench, limit: Limit) -> Result<Result<Rate, String
         Limit::PageCache => page_cache(bench).map(Ok),
         Limit::Checksum => checksum(bench).map(Ok),
         Limit::Decode => decode(bench).map(Ok),
+        Limit::Memcpy => memcpy(bench).map(Ok),
         Limit::Copy => copy(bench).map(Ok),
     }
 }
@@ -77,15 +80,33 @@ fn shards(store: &Store) -> Vec<(PathBuf, usize)> {
 }
 
 /// Has the system forget what it keeps of a store's shards in memory; says why where it does not.
-pub(super) fn forget(store: &Store) -> Result<Result<(), String>> {
+pub(super) fn forget(bench: &Bench) -> Result<Result<(), String>> {
+    let store = &bench.store;
+    if is_memory(store.root()) {
+        return Ok(Err(IN_MEMORY.to_owned()));
+    }
     for (path, _) in shards(store) {
         let file = File::open(&path).map_err(Error::io(&path, "open"))?;
-        // What is not written yet cannot be forgotten.
-        file.sync_all().map_err(Error::io(&path, "sync"))?;
-        fadvise(&file, 0, None, Advice::DontNeed).map_err(|e| Error::io(&path, "forget the pages of")(e.into()))?;
+        // What is not written yet cannot be forgotten; a file system that cannot be written to has nothing to write.
+        let _ = file.sync_all();
+        if let Err(error) = fadvise(&file, 0, None, Advice::DontNeed) {
+            return Ok(Err(format!("the system forgets nothing: {error}")));
+        }
     }
-    let still_there = shards(store).iter().filter(|(path, _)| is_direct(path).is_err()).count();
-    Ok(if still_there > 0 { Err("the files lie in memory (no direct I/O)".to_owned()) } else { Ok(()) })
+    let probed: Vec<usize> = bench.sample.iter().copied().take(KEPT).collect();
+    let chunks = Chunks::open(store, &probed)?;
+    let still_here = chunks.places.iter().filter(|&&(shard, slot)| chunks.shards[shard].is_in_memory(slot)).count();
+    // A few chunks may share a page with what was read to open their shards.
+    Ok(if still_here * 10 > probed.len() { Err("others keep the files in memory".to_owned()) } else { Ok(()) })
+}
+
+const IN_MEMORY: &str = "the files lie in memory";
+
+/// Whether a folder lies in a file system that is nothing but memory.
+fn is_memory(folder: &Path) -> bool {
+    const TMPFS: u64 = 0x0102_1994;
+    const RAMFS: u64 = 0x8584_58f6;
+    rustix::fs::statfs(folder).is_ok_and(|found| [TMPFS, RAMFS].contains(&(found.f_type as u64)))
 }
 
 fn is_direct(path: &PathBuf) -> io::Result<File> {
@@ -95,6 +116,9 @@ fn is_direct(path: &PathBuf) -> io::Result<File> {
 fn disk(bench: &Bench) -> Result<Result<Rate, String>> {
     let store = &bench.store;
     let shards = shards(store);
+    if is_memory(store.root()) {
+        return Ok(Err(IN_MEMORY.to_owned()));
+    }
     if is_direct(&shards[0].0).is_err() {
         return Ok(Err("the file system has no direct I/O".to_owned()));
     }
@@ -162,44 +186,66 @@ fn decode(bench: &Bench) -> Result<Rate> {
         chunks.read(i, &mut chunk)?;
         stored.push(chunk);
     }
-    let site_bytes = store.spec().site_bytes();
     let malformed = |e| Error::malformed("a chunk", "zstd", e);
-    // Each thread with its own context and places to decode into, as the feed has them; zstd alone, no checksum of ours.
-    let contexts: Vec<_> = (0..bench.config.n_threads)
-        .map(|_| {
-            zstd::bulk::Decompressor::new().map(|zstd| std::sync::Mutex::new((zstd, vec![1; site_bytes * PLACES], 0)))
-        })
-        .collect::<io::Result<_>>()
-        .map_err(|e| Error::refused("zstd", "memory", e))?;
+    // Each thread with its own context, as the feed has it; zstd alone, no checksum of ours.
+    let contexts = (0..bench.config.n_threads).map(|_| zstd::bulk::Decompressor::new().map(Mutex::new));
+    let contexts: Vec<_> = contexts.collect::<io::Result<_>>().map_err(|e| Error::refused("zstd", "memory", e))?;
+    let places = Places::new(bench);
     timed(bench, stored.len(), |thread, i, _| {
-        let mut own = contexts[thread].lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let (zstd, places, k) = &mut *own;
-        *k = (*k + 1) % PLACES;
+        let mut zstd = contexts[thread].lock().unwrap_or_else(PoisonError::into_inner);
         let chunk = &stored[i];
-        let pixels = &mut places[*k * site_bytes..][..site_bytes];
-        zstd.decompress_to_buffer(&chunk[..chunk.len().saturating_sub(4)], pixels).map_err(malformed)?;
-        Ok(())
+        let chunk = &chunk[..chunk.len().saturating_sub(4)];
+        places.next(thread, |pixels| zstd.decompress_to_buffer(chunk, pixels).map(drop).map_err(malformed))
     })
 }
 
 fn copy(bench: &Bench) -> Result<Rate> {
-    let site_bytes = bench.store.spec().site_bytes();
+    // The reader does it: for raw chunks that is one copy, and a look at the file's length.
     let reader = Reader::new(bench.store.clone(), Io::Mmap, Verify::Never);
-    // Not 0, which the system would have no memory for until it is written to.
-    // Mapped and copied by the reader: for raw chunks that is one memcpy and a look at the file's length.
-    let places: Vec<_> =
-        (0..bench.config.n_threads).map(|_| std::sync::Mutex::new((vec![1; site_bytes * PLACES], 0))).collect();
-    let body = |thread: usize, i: usize| {
-        let mut own = places[thread].lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let (places, k) = &mut *own;
-        *k = (*k + 1) % PLACES;
-        reader.read(bench.sample[i], &mut places[*k * site_bytes..][..site_bytes])
-    };
+    let places = Places::new(bench);
+    let body = |thread: usize, i: usize| places.next(thread, |pixels| reader.read(bench.sample[i], pixels));
     // Once, so that all is in memory and mapped.
-    for i in 0..bench.sample.len() {
-        body(0, i)?;
-    }
+    (0..bench.sample.len()).try_for_each(|i| body(0, i))?;
     timed(bench, bench.sample.len(), |thread, i, _| body(thread, i))
+}
+
+fn memcpy(bench: &Bench) -> Result<Rate> {
+    let Chunks { shards, places: chunks } = Chunks::open(&bench.store, &bench.sample)?;
+    let maps = shards.into_iter().map(Shard::map).collect::<Result<Vec<_>>>()?;
+    let places = Places::new(bench);
+    let body = |thread: usize, i: usize| {
+        let (shard, slot) = chunks[i];
+        places.next(thread, |pixels| {
+            pixels.copy_from_slice(maps[shard].chunk(slot));
+            Ok(())
+        })
+    };
+    (0..chunks.len()).try_for_each(|i| body(0, i))?;
+    timed(bench, chunks.len(), |thread, i, _| body(thread, i))
+}
+
+/// Where the threads of a limit put sites, one after the other: together as much memory as the ring of a feed has.
+struct Places {
+    of_threads: Vec<Mutex<(Vec<u8>, usize)>>,
+    site_bytes: usize,
+}
+
+impl Places {
+    fn new(bench: &Bench) -> Self {
+        let (n_threads, site_bytes) = (bench.config.n_threads, bench.store.spec().site_bytes());
+        let n = (N_BUFFERS * bench.config.batch).div_ceil(n_threads);
+        // Not 0, which the system would have no memory for until it is written to.
+        let of_threads = (0..n_threads).map(|_| Mutex::new((vec![1; n * site_bytes], 0))).collect();
+        Self { of_threads, site_bytes }
+    }
+
+    /// Runs `body` on a thread's next place, `[C, H, W] u8`.
+    fn next(&self, thread: usize, body: impl FnOnce(&mut [u8]) -> Result<()>) -> Result<()> {
+        let mut own = self.of_threads[thread].lock().unwrap_or_else(PoisonError::into_inner);
+        let (places, k) = &mut *own;
+        *k = (*k + 1) % (places.len() / self.site_bytes);
+        body(&mut places[*k * self.site_bytes..][..self.site_bytes])
+    }
 }
 
 /// Some sites' pixels.

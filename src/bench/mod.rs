@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use crate::error::{Error, Result};
-use crate::feed::{Feed, Io, Permutation, Reader, Verify};
+use crate::feed::{Feed, Io, Permutation, Reader, Verify, allow_open_files};
 use crate::store::{Codec, Store};
 
 pub use limits::Limit;
@@ -79,19 +79,20 @@ impl Part {
     /// All parts that a codec has, in the order in which pixels pass them.
     #[must_use]
     pub fn of(codec: Codec) -> Vec<Self> {
-        let unpack = if codec == Codec::Raw { Limit::Copy } else { Limit::Decode };
-        let limits = [Limit::Disk, Limit::PageCache, Limit::Checksum, unpack].map(Self::Limit);
+        let unpack: &[Limit] = if codec == Codec::Raw { &[Limit::Memcpy, Limit::Copy] } else { &[Limit::Decode] };
+        let limits = [Limit::Disk, Limit::PageCache, Limit::Checksum].iter().chain(unpack).copied().map(Self::Limit);
         let feeds =
             [Self::ColdFeed].into_iter().chain([Checked::Never, Checked::First, Checked::Always].map(Self::WarmFeed));
-        limits.into_iter().chain(feeds).collect()
+        limits.chain(feeds).collect()
     }
 
     /// The part that it cannot be faster than.
     #[must_use]
-    pub fn limit(self, codec: Codec) -> Option<Limit> {
+    pub fn limit(self, codec: Codec, io: Io) -> Option<Limit> {
         match self {
             Self::Limit(_) => None,
             Self::ColdFeed => Some(Limit::Disk),
+            Self::WarmFeed(_) if codec == Codec::Raw && io == Io::Pread => Some(Limit::PageCache),
             Self::WarmFeed(_) if codec == Codec::Raw => Some(Limit::Copy),
             Self::WarmFeed(_) => Some(Limit::Decode),
         }
@@ -104,7 +105,7 @@ impl Part {
             Self::Limit(limit) => limit.name(),
             Self::ColdFeed => "feed, nothing in memory",
             Self::WarmFeed(Checked::Never) => "feed, no checksum verified",
-            Self::WarmFeed(Checked::First) => "feed, verified at first read",
+            Self::WarmFeed(Checked::First) => "feed, verified at first read (after it)",
             Self::WarmFeed(Checked::Always) => "feed, verified at every read",
         }
     }
@@ -160,6 +161,9 @@ impl Bench {
         if n == 0 {
             return Err(Error::refused(config.shards.display(), "a store with sites", "none"));
         }
+        let n_shards = store.plates().values().map(|&n| store.spec().n_shards(n)).sum::<usize>();
+        // Those of a limit, and those of the feed that was measured before it.
+        allow_open_files(2 * n_shards);
         let limit = (free_memory() / SHARE_OF_MEMORY).min(LARGEST_SAMPLE);
         let n_sample = (limit / store.spec().site_bytes() as u64).clamp(1, n as u64) as usize;
         let order = Permutation::new(n, 1, 0);
@@ -215,7 +219,7 @@ impl Bench {
 
     /// Every site of the store once, in random order, after the system was told to forget them.
     fn cold_feed(&self) -> Result<Result<Rate, String>> {
-        if let Err(why) = limits::forget(&self.store)? {
+        if let Err(why) = limits::forget(self)? {
             return Ok(Err(why));
         }
         let n = self.store.sites().len();
@@ -241,7 +245,8 @@ impl Bench {
     fn feed(&self, verify: Verify, mut order: impl Iterator<Item = usize> + Send + 'static) -> Result<Run> {
         let reader = Arc::new(Reader::new(self.store.clone(), self.config.io, verify));
         let batch = self.config.batch;
-        let buffers = vec![vec![0; batch * reader.site_bytes()]; N_BUFFERS];
+        // Not 0, which the system would have no memory for until it is written to.
+        let buffers = vec![vec![1; batch * reader.site_bytes()]; N_BUFFERS];
         let next = move |sites: &mut Vec<usize>| sites.extend(order.by_ref().take(batch));
         Ok(Run(Feed::start(&reader, buffers, self.config.n_threads, next)?))
     }
@@ -290,11 +295,12 @@ impl Run {
     }
 }
 
-/// The median; none of nothing.
+/// The median, of an even number the mean of the two in the middle; none of nothing.
 #[must_use]
 pub fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied()
+    let n = values.len();
+    Some(f64::midpoint(*values.get(n.checked_sub(1)? / 2)?, *values.get(n / 2)?))
 }
 
 /// The processor and how many cores of it this process may use, for a report.
@@ -306,10 +312,18 @@ pub fn machine() -> String {
     format!("{}, {cores} cores", model.trim_start_matches([' ', '\t', ':']))
 }
 
-/// Bytes of memory that are free or can be made so; a plenty where the system does not say.
+/// Bytes of memory that are free or can be made so, in this machine and in the group of processes that this one is limited
+/// with (a container or a job of a cluster); a plenty where the system does not say.
 fn free_memory() -> u64 {
     let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let kib =
         text.lines().find_map(|line| line.strip_prefix("MemAvailable:")?.trim().strip_suffix(" kB")?.parse().ok());
-    kib.map_or(16 << 30, |kib: u64| kib << 10)
+    let of_machine = kib.map_or(16 << 30, |kib: u64| kib << 10);
+    let number = |path: &str| fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
+    let groups = [
+        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+        ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+    ];
+    let of_groups = groups.iter().filter_map(|(limit, used)| Some(number(limit)?.saturating_sub(number(used)?)));
+    of_groups.fold(of_machine, u64::min)
 }

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::{Align, Table, count};
 use crate::bench::{Checked, Figure, Part};
+use crate::feed::Io;
 use crate::store::{Codec, Store};
 
 /// A share of the device's ceiling that is as good as all of it.
@@ -24,6 +25,9 @@ pub struct BenchReport {
     pub sites: usize,
     /// Bytes of one site's raw pixels.
     pub site_bytes: usize,
+    /// Whether the feed maps shards, or reads them by pread.
+    #[serde(skip)]
+    io: Io,
     /// Threads that read.
     pub threads: usize,
     /// Sites in a batch.
@@ -62,13 +66,14 @@ pub struct DeviceReport {
 impl BenchReport {
     /// A report on a store, without its conclusion yet.
     #[must_use]
-    pub fn new(machine: String, store: &Store, threads: usize, batch: usize, feed: Vec<Figure>) -> Self {
+    pub fn new(machine: String, store: &Store, threads: usize, batch: usize, io: Io, feed: Vec<Figure>) -> Self {
         let mut report = Self {
             machine,
             store: store.root().display().to_string(),
             codec: store.spec().codec.to_string(),
             sites: store.sites().len(),
             site_bytes: store.spec().site_bytes(),
+            io,
             threads,
             batch,
             feed,
@@ -101,7 +106,7 @@ impl BenchReport {
         self.bottleneck = match &self.device {
             Some(device) => {
                 let copies = self.sites_per_s(device.copy_mb_per_s);
-                bottleneck(device, feed.unwrap_or(f64::INFINITY), disk, copies)
+                bottleneck(device, feed, disk, copies)
             }
             None => feed_only(feed.unwrap_or(0.0), disk),
         };
@@ -126,7 +131,7 @@ impl BenchReport {
                 table.row([figure.name, "-", "-", &format!("not measured: {why}")]);
                 continue;
             };
-            let note = part.limit(codec).and_then(|limit| {
+            let note = part.limit(codec, self.io).and_then(|limit| {
                 Some(format!("{:.2} of {}", rate / self.rate(Part::Limit(limit))?, Part::Limit(limit).name()))
             });
             self.row(&mut table, figure.name, rate, &note.unwrap_or_default());
@@ -163,11 +168,15 @@ fn feed_only(feed: f64, disk: Option<f64>) -> String {
 }
 
 /// What holds up a real run; rates in sites a second.
-fn bottleneck(device: &DeviceReport, feed: f64, disk: Option<f64>, copies: f64) -> String {
+fn bottleneck(device: &DeviceReport, feed: Option<f64>, disk: Option<f64>, copies: f64) -> String {
     let ceiling = device.resident_sites_per_s;
     if device.share >= NEARLY_ALL {
         return format!("the device: the run reaches {:.1} % of what it computes", 100.0 * device.share);
     }
+    let Some(feed) = feed else {
+        let waiting = 100.0 * device.waiting;
+        return format!("not measured without the feed; the run waits for data {waiting:.1} % of its time");
+    };
     let (least, name) = if feed <= copies { (feed, "the feed") } else { (copies, "copying to the device") };
     if least < ceiling {
         return format!("{name}: {least:.0} sites/s, where the device would take {ceiling:.0}");
@@ -202,7 +211,7 @@ mod tests {
     #[test]
     fn the_slowest_part_is_named() {
         let check = |device: DeviceReport, feed, disk, copies, expected: &str| {
-            let found = bottleneck(&device, feed, disk, copies);
+            let found = bottleneck(&device, Some(feed), disk, copies);
             assert!(found.starts_with(expected), "{found}");
         };
         check(device("cuda:0", 1000.0, 990.0), 9000.0, Some(500.0), 9000.0, "the device: the run reaches 99.0 %");
@@ -211,6 +220,8 @@ mod tests {
         check(device("cuda:0", 1000.0, 400.0), 9000.0, Some(410.0), 9000.0, "the disk, unless");
         check(device("cpu", 10.0, 8.0), 9000.0, Some(410.0), 9000.0, "the processor");
         check(device("cuda:0", 1000.0, 400.0), 9000.0, Some(9000.0), 9000.0, "between the parts");
+        let found = bottleneck(&device("cuda:0", 1000.0, 400.0), None, None, 9000.0);
+        assert!(found.starts_with("not measured without the feed"), "{found}");
         assert!(feed_only(9000.0, Some(1000.0)).starts_with("the disk, where"));
         assert!(feed_only(900.0, Some(1000.0)).starts_with("nothing before the device"));
     }

@@ -32,6 +32,7 @@ use std::thread::{self, JoinHandle};
 
 pub use grouped::Groups;
 pub use order::{Permutation, mix};
+pub(crate) use reader::allow_open_files;
 pub use reader::{Io, Reader, Verify};
 
 use self::ring::Ring;
@@ -55,7 +56,7 @@ pub struct Feed<B: AsMut<[u8]>> {
 
 impl<B: AsMut<[u8]> + Send + 'static> Feed<B> {
     /// Starts reading. `next_batch` is called again and again with an empty list to put the next batch's sites into;
-    /// one that it leaves empty is the end. It is called a few batches ahead of those that are filled, so that what is
+    /// one that it leaves empty is the end, and one that waits for ever keeps the feed from being dropped. It is called a few batches ahead of those that are filled, so that what is
     /// not in memory yet is on its way from the disk. Each buffer takes one batch, the largest there is.
     ///
     /// # Errors

@@ -5,7 +5,6 @@ use std::cell::RefCell;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::error::{Error, Result};
@@ -85,6 +84,7 @@ impl Reader {
             }
             places.push((shards.len() as u32 - 1, (site.row as usize % per_shard) as u32));
         }
+        allow_open_files(shards.len());
         let verified = places.iter().map(|_| AtomicBool::new(false)).collect();
         Self { store, io, verify, places, shards, verified }
     }
@@ -162,13 +162,7 @@ impl Reader {
         if let Some(open) = lazy.open.get() {
             return Ok(open);
         }
-        let mut shard = self.store.shard(&lazy.plate, lazy.shard);
-        if matches!(&shard, Err(Error::Io { source, .. }) if source.raw_os_error() == Some(Errno::MFILE.raw_os_error()))
-        {
-            allow_more_files();
-            shard = self.store.shard(&lazy.plate, lazy.shard);
-        }
-        let shard = shard.map_err(|error| match error {
+        let shard = self.store.shard(&lazy.plate, lazy.shard).map_err(|error| match error {
             // A shard that is gone is a fault of the data; one that cannot be read is one of the machine.
             Error::Io { path, source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
                 Error::malformed(path.display(), "a shard", "no file")
@@ -183,11 +177,16 @@ impl Reader {
     }
 }
 
+/// Files that a process has open beside shards, and more.
+const OTHER_FILES: u64 = 256;
+
 /// A file stays open a shard, of which RxRx1 has 1,632; many systems allow a process 1024 until it asks for more.
-fn allow_more_files() {
+pub(crate) fn allow_open_files(n_shards: usize) {
     let limit = getrlimit(Resource::Nofile);
-    // Where it is not granted, opening fails again, and says so.
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+    if limit.current.is_some_and(|current| current < n_shards as u64 + OTHER_FILES) {
+        // Where it is not granted, opening one too many fails, and says so.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+    }
 }
 
 /// Says of a fault of a shard for which site it was met.

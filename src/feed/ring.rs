@@ -175,7 +175,13 @@ impl<B: AsMut<[u8]>> Ring<B> {
     /// Begins the next batch in a free buffer.
     fn begin(&self, state: &mut State) {
         let (Some(slot), Some(sites)) = (state.free.pop(), state.planned.pop_front()) else { return };
-        self.slots[slot].divide(self.reader.site_bytes());
+        // The buffer is of the caller's type: what it does when it is asked for its bytes may panic.
+        let divide = || self.slots[slot].divide(self.reader.site_bytes());
+        if catch_unwind(AssertUnwindSafe(divide)).is_err() {
+            state.panicked = true;
+            self.notify_all();
+            return;
+        }
         let fill = &mut state.fills[slot];
         let list = std::mem::replace(&mut fill.sites, sites);
         (fill.n_taken, fill.n_done) = (0, 0);
@@ -202,7 +208,8 @@ impl<B: AsMut<[u8]>> Ring<B> {
                     return Ok(self.slots[slot].take().map(|pixels| Batch { sites, pixels, faults }));
                 }
                 None if state.is_over() => return Ok(None),
-                None if state.free.is_empty() => {
+                // Whether there is another batch is known once it is planned.
+                None if state.free.is_empty() && !state.planned.is_empty() => {
                     let found = "all of them with the caller";
                     return Err(Error::refused("feed", "a buffer that was given back", found));
                 }

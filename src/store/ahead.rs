@@ -6,7 +6,7 @@ use std::io::IoSliceMut;
 use std::num::NonZeroU64;
 
 use rustix::fs::{Advice, fadvise};
-use rustix::io::{Errno, ReadWriteFlags, preadv2};
+use rustix::io::{ReadWriteFlags, preadv2};
 
 use super::index::ChunkPlace;
 
@@ -16,9 +16,7 @@ const STEP: u64 = 128 << 10;
 /// Begins to read a chunk, unless it is in memory. What the system refuses it does not do, and the chunk is read when it
 /// is needed.
 pub(super) fn read_ahead(file: &File, ChunkPlace { offset, length }: ChunkPlace) {
-    // Asking costs a look at each page, which is much beside copying them; so two bytes tell for all.
-    let is_here = length == 0 || [offset, offset + length - 1].iter().all(|&at| is_in_memory(file, at));
-    if is_here {
+    if is_in_memory(file, ChunkPlace { offset, length }) {
         return;
     }
     for start in (0..length).step_by(STEP as usize) {
@@ -28,9 +26,13 @@ pub(super) fn read_ahead(file: &File, ChunkPlace { offset, length }: ChunkPlace)
     }
 }
 
+/// Whether a chunk is in memory. Asking for each page is much beside copying them; so two bytes tell for all.
+pub(super) fn is_in_memory(file: &File, ChunkPlace { offset, length }: ChunkPlace) -> bool {
+    length == 0 || [offset, offset + length - 1].iter().all(|&at| is_byte_in_memory(file, at))
+}
+
 /// Whether reading a byte would not wait for the disk. Where a file system cannot say (as NFS), it would.
-fn is_in_memory(file: &File, offset: u64) -> bool {
+fn is_byte_in_memory(file: &File, offset: u64) -> bool {
     let mut byte = [0];
-    let read = preadv2(file, &mut [IoSliceMut::new(&mut byte)], offset, ReadWriteFlags::NOWAIT);
-    !matches!(read, Err(Errno::AGAIN | Errno::OPNOTSUPP))
+    preadv2(file, &mut [IoSliceMut::new(&mut byte)], offset, ReadWriteFlags::NOWAIT).is_ok()
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
+use std::io::ErrorKind;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -10,7 +11,7 @@ use crate::classes::Classes;
 use crate::error::{Error, Result, read_file, read_text};
 use crate::site::{PlateId, SiteId};
 
-use super::ahead::read_ahead;
+use super::ahead::{is_in_memory, read_ahead};
 use super::chunk::Decoder;
 use super::index::{ChunkPlace, decode_index, index_bytes};
 use super::map::MappedShard;
@@ -189,7 +190,7 @@ impl Shard {
         let ChunkPlace { offset, .. } = self.places[slot];
         // The index was refused unless a raw chunk is as long as a site, so nothing is left to decode.
         if self.spec.codec == Codec::Raw {
-            return self.file.read_exact_at(pixels, offset).map_err(Error::io(&self.path, "read a chunk of"));
+            return self.read_at(pixels, offset);
         }
         self.read_stored(slot, scratch)?;
         decoder.decode(&self.spec, scratch, pixels, &|| format!("{}: chunk {slot}", self.path.display()))
@@ -205,7 +206,28 @@ impl Shard {
     pub fn read_stored(&self, slot: usize, chunk: &mut Vec<u8>) -> Result<()> {
         let ChunkPlace { offset, length } = self.places[slot];
         chunk.resize(length as usize, 0);
-        self.file.read_exact_at(chunk, offset).map_err(Error::io(&self.path, "read a chunk of"))
+        self.read_at(chunk, offset)
+    }
+
+    /// A file that ends too early is a fault of the data, as it is when it is mapped.
+    fn read_at(&self, bytes: &mut [u8], offset: u64) -> Result<()> {
+        self.file.read_exact_at(bytes, offset).map_err(|e| match e.kind() {
+            ErrorKind::UnexpectedEof => {
+                let found = self.file.metadata().map_or(0, |file| file.len());
+                let expected = format!("{} bytes or more", offset + bytes.len() as u64);
+                Error::malformed(self.path.display(), expected, format!("{found} bytes"))
+            }
+            _ => Error::io(&self.path, "read a chunk of")(e),
+        })
+    }
+
+    /// Whether chunk `slot` is in memory, as far as the system says.
+    ///
+    /// # Panics
+    /// If the shard has no such chunk.
+    #[must_use]
+    pub fn is_in_memory(&self, slot: usize) -> bool {
+        is_in_memory(&self.file, self.places[slot])
     }
 
     /// Has the system begin to read chunk `slot`, unless it is in memory; waits for nothing.

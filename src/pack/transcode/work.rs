@@ -2,10 +2,13 @@
 //! proves them, encodes them and appends them; whoever is done with the last shard of a plate commits it. So what a shard
 //! holds depends on nothing but its sites, and a thread holds no more than one site.
 
+use std::io::{self, ErrorKind};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
+
+use rustix::io::Errno;
 
 use crate::error::{Error, Result};
 use crate::plate_statistics;
@@ -258,7 +261,15 @@ impl Shared<'_> {
 /// What is wrong with a file of the source; an error that is not of the source goes on.
 fn damage(error: Error) -> Result<String> {
     match error {
-        Error::Malformed { .. } | Error::Io { .. } => Ok(describe(&error)),
+        Error::Malformed { .. } => Ok(describe(&error)),
+        // A file that is gone, or a disk that gives a part of it back no more; anything else is the machine's.
+        Error::Io { ref source, .. } if source.kind() == ErrorKind::NotFound || is_disk_error(source) => {
+            Ok(describe(&error))
+        }
         other => Err(other),
     }
+}
+
+fn is_disk_error(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(Errno::IO.raw_os_error())
 }
