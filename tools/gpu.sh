@@ -9,114 +9,158 @@
 #
 # What is expected of `speed`: share >= 0.98 for ResNet-50 and >= 0.95 for ResNet-18, in bfloat16.
 set -eu
-part=$1
+case "$1" in
+    check | speed | peers) part=$1 ;;
+    *) echo "gpu.sh: expected check, speed or peers, found $1" >&2; exit 2 ;;
+esac
 bin=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "$2"
 results=$(cd "$2" && pwd)
 torch=$(python3 -c "import torch; assert torch.__version__.startswith('2.11.'), torch.__version__; print(torch.__path__[0])")
-export LD_LIBRARY_PATH="$torch/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+nvidia=$torch/../nvidia
+export LD_LIBRARY_PATH="$torch/lib:$nvidia/cu13/lib:$nvidia/cudnn/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
 work=$(mktemp -d)
 out=$work/out
 mkdir "$out"
 trap 'rm -rf "$work"' EXIT
-nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader > "$out/gpu.txt"
+began=$(date +%s)
+failed=0
+four=$(python3 -c 'import os; print(*sorted(os.sched_getaffinity(0))[:4], sep=",")')
 
-check() {
-    "$bin/simulate" --dst "$work/data" --experiments HUVEC:3,RPE:3 --test-experiments 0 --plates 1 --wells 308 --sirnas 24 \
-        --size 128 --json > "$out/simulate.json"
-    "$bin/pack" --src "$work/data" --dst "$work/shards" --codec raw --json > "$out/pack.json"
-    "$bin/verify" "$work/shards" --deep --json > "$out/verify.json"
-
-    # The first ten steps on CPU and GPU, without TF32: the losses agree to 1e-3.
-    for device in cpu cuda:0; do
-        "$bin/train" --shards "$work/shards" --recipe resnet50 --model resnet18 --optimizer sgd --lr 1e-3 \
-            --schedule constant --precision f32 --flip false --rotate90 false --gain 0 --offset 0 --batch 32 --epochs 1 \
-            --early-stopping none --device "$device" --run "$work/first-$device" --max-steps 10 \
-            > "$out/first-$device.log" || [ $? -eq 75 ]
-        cp "$work/first-$device/steps.csv" "$out/losses-$device.csv"
-    done
-    python3 - "$out" > "$out/losses.json" <<'PYTHON'
-import csv, json, sys
-rows = [[float(r["loss"]) for r in csv.DictReader(open(f"{sys.argv[1]}/losses-{d}.csv"))] for d in ("cpu", "cuda:0")]
-worst = max(abs(a - b) / abs(a) for a, b in zip(*rows))
-print(json.dumps({"cpu": rows[0], "gpu": rows[1], "largest_relative_difference": worst, "goal": 1e-3}))
-PYTHON
-
-    # bfloat16 learns as well as TF32.
-    for precision in tf32 bf16; do
-        "$bin/train" --shards "$work/shards" --recipe resnet50 --model resnet18 --epochs 8 --precision "$precision" \
-            --batch 64 --early-stopping none --device cuda:0 --run "$work/$precision" --json \
-            > "$out/train-$precision.json" 2> "$out/train-$precision.log"
-        "$bin/predict" --shards "$work/shards" --run "$work/$precision" --wells validation --device cuda:0 --json \
-            > "$out/predict-$precision.json"
-    done
-}
-
-# Raw pixels of 21.5 GB: 24 plates of 570 sites of 6 x 512 x 512, in two cell types.
-pack_large() {
-    "$bin/simulate" --dst "$work/data" --experiments HUVEC:3,RPE:3 --test-experiments 0 --plates 4 --wells 285 --json \
-        > "$out/simulate.json"
-    "$bin/pack" --src "$work/data" --dst "$work/zstd" --codec zstd:3 --json > "$out/pack-zstd.json"
-    "$bin/pack" --src "$work/zstd" --dst "$work/raw" --codec raw --json > "$out/transcode-raw.json"
-    "$bin/verify" "$work/raw" --json > "$out/verify-raw.json"
-}
-
-speed() {
-    pack_large
-    "$bin/bench" --shards "$work/raw" --feed-only --json --seconds 0.5 --rounds 1 > "$out/feed-raw.json"
-    for model in resnet50 resnet18; do
-        for codec in raw zstd; do
-            for cores in all 4; do
-                pin=
-                [ "$cores" = all ] || pin="taskset --cpu-list 0-$((cores - 1))"
-                # An epoch of reading first, so that the store is in memory as it is from the second epoch on.
-                cat "$work/$codec"/pixels.zarr/*/*/c/*/0/0/0 > /dev/null
-                # $pin is a command and its arguments.
-                # shellcheck disable=SC2086
-                $pin "$bin/bench" --shards "$work/$codec" --steps-only --recipe resnet50 --model "$model" \
-                    --precision bf16 --batch 64 --optimizer adamw --device cuda:0 --rounds 2 --warmup 10 --steps 40 --json \
-                    > "$out/steps-$model-$codec-$cores.json"
-            done
-        done
-    done
-    # Time from start to the first step, and the GPU's memory, as a run reports them.
-    "$bin/train" --shards "$work/raw" --recipe resnet50 --precision bf16 --device cuda:0 --run "$work/run" --max-steps 60 \
-        --json > "$out/train-resnet50.json" 2> "$out/train-resnet50.log" || [ $? -eq 75 ]
-}
-
-peers() {
-    for model in resnet50 resnet18; do
-        python3 "$bin/train_torch.py" --source resident --model "$model" --batch 64 --steps 40 --warmup 10 --device cuda \
-            --profile "$out/profile-$model-eager.txt" --json "$out/torch-$model-eager.json"
-        python3 "$bin/train_torch.py" --source resident --model "$model" --batch 64 --steps 40 --warmup 10 --device cuda \
-            --compile default --profile "$out/profile-$model-compiled.txt" --json "$out/torch-$model-compiled.json"
-    done
-    if python3 -c 'import cv2'; then
-        "$bin/simulate" --dst "$work/data" --experiments BENCH:1 --plates 1 --json > "$out/simulate-png.json"
-        taskset --cpu-list 0-3 python3 "$bin/train_torch.py" --source png --plate "$work/data/train/BENCH-01/Plate1" \
-            --workers 4 --model resnet50 --batch 64 --steps 20 --warmup 5 --device cuda --json "$out/torch-resnet50-png.json"
-    fi
-}
-
-case "$part" in
-    check | speed | peers) ;;
-    *) echo "gpu.sh: expected check, speed or peers, found $part" >&2; exit 2 ;;
-esac
-# What was measured before something failed is worth keeping; the exit code still tells.
-set +e
-(set -e; "$part")
-code=$?
-set -e
-python3 - "$out" "$results/$part.json" "$bin/gpu.sh $part" "$code" <<'PYTHON'
-import json, pathlib, sys
-found = {"command": sys.argv[3], "exit_code": int(sys.argv[4])}
+# Puts all that was measured so far into one file, whole or not at all.
+collect() {
+    python3 - "$out" "$results/$part.json" "$bin/gpu.sh $part" "$failed" <<'PYTHON'
+import json, os, pathlib, sys
+found = {"command": sys.argv[3], "failed": int(sys.argv[4])}
 for path in sorted(pathlib.Path(sys.argv[1]).iterdir()):
     text = path.read_text(errors="replace")
     try:
         found[path.name] = json.loads(text)
     except ValueError:
         found[path.name] = text.splitlines()
-pathlib.Path(sys.argv[2]).write_text(json.dumps(found, indent=2) + "\n")
+pathlib.Path(sys.argv[2] + ".tmp").write_text(json.dumps(found, indent=2) + "\n")
+os.replace(sys.argv[2] + ".tmp", sys.argv[2])
 PYTHON
-echo "written to $results/$part.json"
-exit "$code"
+}
+
+# measure NAME COMMAND...: its output as NAME.json, its notes as NAME.log; a failure is noted, and what follows still runs.
+# Stopping in time (75) is no failure.
+measure() {
+    name=$1
+    shift
+    code=0
+    "$@" > "$out/$name.json" 2> "$out/$name.log" || code=$?
+    if [ "$code" -ne 0 ] && [ "$code" -ne 75 ]; then
+        failed=$((failed + 1))
+        echo "exit code $code" >> "$out/$name.log"
+    fi
+    collect
+}
+
+# As `measure`, unless too much of ten minutes is over.
+measure_in_time() {
+    if [ $(($(date +%s) - began)) -lt 480 ]; then measure "$@"; else echo "$1" >> "$out/left-out.txt"; collect; fi
+}
+
+# compare NAME RUN RUN: the first ten losses of two runs.
+compare() {
+    python3 - "$work/$2/steps.csv" "$work/$3/steps.csv" > "$out/$1.json" <<'PYTHON' || failed=$((failed + 1))
+import csv, json, sys
+rows = [[float(row["loss"]) for row in csv.DictReader(open(path))][:10] for path in sys.argv[1:]]
+assert len(rows[0]) == len(rows[1]) == 10, rows
+worst = max(abs(a - b) / abs(a) for a, b in zip(*rows))
+print(json.dumps({"losses": rows, "largest_relative_difference": worst, "goal": 1e-3}))
+sys.exit(worst > 1e-3)
+PYTHON
+    collect
+}
+
+plain="--optimizer sgd --lr 1e-3 --schedule constant --precision f32 --flip false --rotate90 false --gain 0 --offset 0
+    --epochs 1 --early-stopping none --max-steps 10"
+
+# $plain is a list of flags.
+# shellcheck disable=SC2086
+check() {
+    measure simulate "$bin/simulate" --dst "$work/data" --experiments HUVEC:3,RPE:3 --test-experiments 0 --plates 1 \
+        --wells 308 --sirnas 24 --size 128 --json
+    measure pack "$bin/pack" --src "$work/data" --dst "$work/shards" --codec raw --json
+    measure verify "$bin/verify" "$work/shards" --deep --json
+    # The first ten steps on CPU and GPU, without TF32.
+    for device in cpu cuda:0; do
+        measure "first-$device" "$bin/train" --shards "$work/shards" --recipe resnet50 --model resnet18 $plain --batch 32 \
+            --device "$device" --run "$work/first-$device" --json
+    done
+    compare losses-cpu-gpu first-cpu first-cuda:0
+    # bfloat16 learns as well as TF32.
+    for precision in tf32 bf16; do
+        measure "train-$precision" "$bin/train" --shards "$work/shards" --recipe resnet50 --model resnet18 --epochs 8 \
+            --precision "$precision" --batch 64 --early-stopping none --device cuda:0 --run "$work/$precision" --json
+        measure "predict-$precision" "$bin/predict" --shards "$work/shards" --run "$work/$precision" --wells validation \
+            --tta 8 --embeddings "$work/embeddings-$precision.npy" --device cuda:0 --json
+    done
+    # Everything else that runs on the device, and going on where a run stopped.
+    measure all "$bin/train" --shards "$work/shards" --recipe resnet50 --model resnet18 --epochs 2 --batch 64 --cutmix 0.5 \
+        --noise 0.01 --rotate 10 --perspective 0.05 --clip-norm 1 --normalize site --robust true --early-stopping none \
+        --device cuda:0 --run "$work/all" --max-steps 5 --json
+    measure all-resumed "$bin/train" --shards "$work/shards" --resume --run "$work/all" --device cuda:0 --json
+}
+
+# shellcheck disable=SC2086
+speed() {
+    # Raw pixels of 21.5 GB: 24 plates of 570 sites of 6 x 512 x 512, in two cell types.
+    df -h "$work" > "$out/df.txt"
+    measure simulate "$bin/simulate" --dst "$work/data" --experiments HUVEC:3,RPE:3 --test-experiments 0 --plates 4 \
+        --wells 285 --json
+    measure pack-zstd "$bin/pack" --src "$work/data" --dst "$work/zstd" --codec zstd:3 --json
+    rm -rf "$work/data"
+    measure transcode-raw "$bin/pack" --src "$work/zstd" --dst "$work/raw" --codec raw --json
+    measure verify-raw "$bin/verify" "$work/raw" --json
+    # The same first steps with and without anything at the same time: a batch that comes too early would show.
+    measure apart env CUDA_LAUNCH_BLOCKING=1 "$bin/train" --shards "$work/raw" --recipe resnet50 --model resnet18 $plain \
+        --batch 64 --device cuda:0 --run "$work/apart" --json
+    measure together "$bin/train" --shards "$work/raw" --recipe resnet50 --model resnet18 $plain --batch 64 \
+        --device cuda:0 --run "$work/together" --json
+    compare losses-apart-together apart together
+    # Time from start to the first step, and the GPU's memory, as a run reports them.
+    measure train-resnet50 "$bin/train" --shards "$work/raw" --recipe resnet50 --precision bf16 --device cuda:0 \
+        --run "$work/run" --max-steps 40 --json
+    for what in resnet50:raw:all resnet18:raw:all resnet50:raw:4 resnet18:raw:4 resnet50:zstd:all resnet18:zstd:all \
+        resnet18:zstd:4 resnet50:zstd:4; do
+        model=${what%%:*} codec=${what#*:} cores=${what##*:}
+        codec=${codec%:*}
+        pin=
+        [ "$cores" = all ] || pin="taskset --cpu-list $four"
+        # In memory, as a store is from the second epoch on; each site is still verified when it is first read.
+        cat "$work/$codec"/pixels.zarr/*/*/c/*/0/0/0 > /dev/null
+        measure_in_time "steps-$model-$codec-$cores" $pin "$bin/bench" --shards "$work/$codec" --steps-only \
+            --recipe resnet50 --model "$model" --precision bf16 --batch 64 --optimizer adamw --device cuda:0 --rounds 2 \
+            --warmup 10 --steps 40 --json
+    done
+    # Beside them, on the same card.
+    for model in resnet50 resnet18; do
+        measure_in_time "torch-$model-eager" python3 "$bin/train_torch.py" --source resident --model "$model" --batch 64 \
+            --steps 40 --warmup 10 --device cuda
+    done
+}
+
+peers() {
+    for model in resnet50 resnet18; do
+        for compile in off default; do
+            measure_in_time "torch-$model-compile-$compile" python3 "$bin/train_torch.py" --source resident --model "$model" \
+                --batch 64 --steps 40 --warmup 10 --device cuda --compile "$compile" \
+                --profile "$out/profile-$model-compile-$compile.txt"
+        done
+    done
+    if python3 -c 'import cv2'; then
+        measure simulate "$bin/simulate" --dst "$work/data" --experiments BENCH:1 --plates 1 --json
+        measure torch-resnet50-png taskset --cpu-list "$four" python3 "$bin/train_torch.py" --source png \
+            --plate "$work/data/train/BENCH-01/Plate1" --workers 4 --model resnet50 --batch 64 --steps 40 --warmup 20 \
+            --device cuda
+    fi
+}
+
+nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader > "$out/gpu.txt"
+"$part"
+collect
+echo "written to $results/$part.json ($failed failures)"
+[ "$failed" -eq 0 ]

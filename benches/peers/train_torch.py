@@ -163,21 +163,20 @@ def resident_batches(args):
 
 
 def png_batches(args):
+    sites = PngSites(args.plate)
+    if len(sites) == 0:
+        sys.exit(f"{args.plate}: a site or more expected, none found")
     loader = torch.utils.data.DataLoader(
-        PngSites(args.plate),
+        sites,
         batch_size=args.batch,
-        shuffle=True,
-        drop_last=True,
+        # Without end, as a DataLoader drains at the end of every epoch, which a plate of nine batches would show too often.
+        sampler=torch.utils.data.RandomSampler(sites, replacement=True, num_samples=args.batch * 10**6),
         num_workers=args.workers,
-        persistent_workers=args.workers > 0,
         prefetch_factor=4 if args.workers else None,
         pin_memory=args.device == "cuda",
     )
-    if len(loader) == 0:
-        sys.exit(f"{args.plate}: {args.batch} sites a batch expected, {len(loader.dataset)} found")
-    while True:
-        for pixels, labels in loader:
-            yield pixels.to(args.device, non_blocking=True), labels.to(args.device, non_blocking=True)
+    for pixels, labels in loader:
+        yield pixels.to(args.device, non_blocking=True), labels.to(args.device, non_blocking=True)
 
 
 def make_step(args):

@@ -13,6 +13,7 @@ use crate::site::PlateId;
 use crate::store::Store;
 
 use super::ring::{Lease, Lent, Ring};
+use super::step::Source;
 use super::transfer::upload;
 
 /// The sites of a store as a trainer sees them.
@@ -114,7 +115,7 @@ impl Batches<'_> {
     /// error names it. Batches before it are not affected.
     pub fn next_batch(&mut self) -> Result<Option<DeviceBatch>> {
         // The caller has asked for all that it computes from the batch before.
-        self.ring.take_back()?;
+        self.release()?;
         let Some(current) = self.coming.take().or_else(|| self.fetch().transpose()) else { return Ok(None) };
         let Coming { slot, n_sites, whole, sites, skipped } = current?;
         self.coming = self.fetch().transpose();
@@ -124,6 +125,15 @@ impl Batches<'_> {
             raw = raw.index_select(0, &upload(&whole, &[whole.len() as i64], self.ring.device()));
         }
         Ok(Some(DeviceBatch { raw, plates, labels, sites }))
+    }
+
+    /// Takes the memory of the last batch back before the next is asked for. All that is to be computed from it must have
+    /// been asked for.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn release(&mut self) -> Result<()> {
+        self.ring.take_back()
     }
 
     /// Takes the next batch from the feed and queues its copy; `None` after the last.
@@ -182,5 +192,15 @@ impl Drop for Batches<'_> {
     fn drop(&mut self) {
         // An error would say that the GPU failed before, which whoever asks it next is told as well.
         let _ = self.ring.settle();
+    }
+}
+
+impl Source for Batches<'_> {
+    fn next(&mut self) -> Result<Option<DeviceBatch>> {
+        self.next_batch()
+    }
+
+    fn release(&mut self) -> Result<()> {
+        Batches::release(self)
     }
 }

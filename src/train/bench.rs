@@ -24,7 +24,7 @@ use super::schedule::learning_rate;
 use super::shim;
 use super::split::{ClassMap, Split};
 use super::stage::LOOK_EVERY;
-use super::step::{StepPlan, Stepper};
+use super::step::{Source, StepPlan, Stepper};
 use super::trainer::{Plan, TrainConfig, check_precision};
 
 /// Training by one recipe on one store and device, ready to be timed.
@@ -160,10 +160,8 @@ impl StepBench {
     }
 }
 
-/// Where batches come from, and how long reading them kept the caller waiting.
-trait Source {
-    fn next(&mut self) -> Result<Option<DeviceBatch>>;
-
+/// A source that knows how long reading kept the caller waiting.
+trait TimedSource: Source {
     fn waited(&self) -> Duration;
 }
 
@@ -177,16 +175,18 @@ impl Source for Resident {
         Ok(Some(DeviceBatch { raw, plates, labels, sites: sites.clone() }))
     }
 
+    fn release(&mut self) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl TimedSource for Resident {
     fn waited(&self) -> Duration {
         Duration::ZERO
     }
 }
 
-impl Source for Batches<'_> {
-    fn next(&mut self) -> Result<Option<DeviceBatch>> {
-        self.next_batch()
-    }
-
+impl TimedSource for Batches<'_> {
     fn waited(&self) -> Duration {
         Batches::waited(self)
     }
@@ -203,7 +203,7 @@ struct Loop<'a> {
 
 impl Loop<'_> {
     /// Takes steps; those after the warm-up are timed, until the device is done with them.
-    fn run(mut self, source: &mut impl Source, warmup: u64, steps: u64) -> Result<StepFigures> {
+    fn run(mut self, source: &mut impl TimedSource, warmup: u64, steps: u64) -> Result<StepFigures> {
         let mut losses = Losses::new(self.device);
         for _ in 0..warmup {
             self.step(source, &mut losses)?;
@@ -227,13 +227,13 @@ impl Loop<'_> {
     }
 
     /// One step, and the look at losses that is due; tells how many sites it was trained on.
-    fn step(&mut self, source: &mut impl Source, losses: &mut Losses) -> Result<u64> {
+    fn step(&mut self, source: &mut impl TimedSource, losses: &mut Losses) -> Result<u64> {
         let (recipe, step) = (self.stepper.recipe, *self.n_steps);
         let per_epoch = self.per_epoch;
         let lr = learning_rate(recipe, step, per_epoch);
         let plan = StepPlan { step, epoch: (step / per_epoch) as u32, lr };
         let mut sites = 0;
-        for learned in self.stepper.step(self.optimizer, plan, || source.next())? {
+        for learned in self.stepper.step(self.optimizer, plan, source)? {
             let n_sites = learned.sites.len();
             sites += n_sites as u64;
             losses.push(Trained { step, lr, n_sites }, learned.loss, learned.hits);

@@ -11,6 +11,8 @@ use std::ptr::{self, NonNull};
 use std::slice;
 
 use serde::Serialize;
+use std::time::Duration;
+
 use tch::{Device, Kind, TchError, Tensor};
 use torch_sys::C_tensor;
 
@@ -57,10 +59,12 @@ unsafe extern "C" {
     fn cs_event_record(event: *mut CEvent, device: c_int, stream: *const i64) -> *mut c_char;
     fn cs_event_block(event: *const CEvent, device: c_int, stream: *const i64) -> *mut c_char;
     fn cs_event_query(event: *const CEvent, over: *mut c_int) -> *mut c_char;
-    fn cs_event_wait(event: *const CEvent) -> *mut c_char;
     fn cs_synchronize(device: c_int) -> *mut c_char;
     fn cs_device_memory(device: c_int, now: *mut i64, peak: *mut i64, peak_reserved: *mut i64) -> *mut c_char;
 }
+
+/// How long a thread that waits for an event sleeps before it asks again.
+const POLL: Duration = Duration::from_micros(100);
 
 /// `c10::Event`, which only the shim looks into.
 #[repr(C)]
@@ -347,8 +351,17 @@ impl Event {
         #[cfg(test)]
         trace::note(trace::Call::Wait { event: ptr::from_ref(self) as usize });
         let Some(event) = self.0 else { return Ok(()) };
-        // SAFETY: as above.
-        check("the GPU", unsafe { cs_event_wait(event.as_ptr()) })
+        // Asked now and then, as waiting in the driver keeps a core busy that decoding may need; whoever waits here is
+        // batches ahead of the device.
+        loop {
+            let mut has_come = 0;
+            // SAFETY: as above; the shim writes one int.
+            check("the GPU", unsafe { cs_event_query(event.as_ptr(), &raw mut has_come) })?;
+            if has_come != 0 {
+                return Ok(());
+            }
+            std::thread::sleep(POLL);
+        }
     }
 }
 

@@ -172,7 +172,7 @@ impl Stage<'_, '_> {
             let lr = learning_rate(recipe, global_step, steps);
             let plan = StepPlan { step: global_step, epoch: progress.epoch, lr };
             let step = optimizer.n_steps();
-            for learned in stepper.step(optimizer, plan, || batches.next_batch())? {
+            for learned in stepper.step(optimizer, plan, &mut batches)? {
                 self.journal.fed(&learned.sites);
                 let trained = Trained { step, lr, n_sites: learned.sites.len() };
                 pending.losses.push(trained, learned.loss, learned.hits);

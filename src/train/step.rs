@@ -42,26 +42,35 @@ pub(super) struct Learned {
     pub(super) hits: Tensor,
 }
 
+/// Where the batches of steps come from.
+pub(super) trait Source {
+    /// The next batch; `None` after the last.
+    fn next(&mut self) -> Result<Option<DeviceBatch>>;
+
+    /// Takes the memory of the last batch back: all that is computed from it has been asked for.
+    fn release(&mut self) -> Result<()>;
+}
+
 impl Stepper<'_> {
     /// One optimiser step on the next batches, as many as the recipe accumulates; none where damage left no two sites
     /// to learn from.
     ///
     /// # Errors
-    /// Those of `next`, and those of libtorch.
+    /// Those of the source, and those of libtorch.
     pub(super) fn step(
         &self,
         optimizer: &mut Optimizer,
         plan: StepPlan,
-        mut next: impl FnMut() -> Result<Option<DeviceBatch>>,
+        source: &mut impl Source,
     ) -> Result<Vec<Learned>> {
         // Dropout draws from libtorch's generator; seeding it by the step makes a resumed run draw the same.
         tch::manual_seed(mix(self.recipe.seed ^ mix(plan.step)).cast_signed());
         let mut learned = Vec::new();
         for _ in 0..self.recipe.accumulate {
-            let Some(batch) = next()? else { break };
+            let Some(batch) = source.next()? else { break };
             // Batch norm needs two.
             if batch.sites.len() >= 2 {
-                learned.push(self.learn(batch, plan.epoch)?);
+                learned.push(self.learn(batch, plan.epoch, source)?);
             }
         }
         if !learned.is_empty() {
@@ -71,11 +80,16 @@ impl Stepper<'_> {
     }
 
     /// Adds one batch's part to the gradients.
-    fn learn(&self, batch: DeviceBatch, epoch: u32) -> Result<Learned> {
+    fn learn(&self, batch: DeviceBatch, epoch: u32, source: &mut impl Source) -> Result<Learned> {
         let (recipe, network) = (self.recipe, self.network);
         let DeviceBatch { raw, plates, labels, sites } = batch;
         let moment = Moment { seed: recipe.seed, epoch };
         let augmented = tch::no_grad(|| self.pipeline.augment(&raw, &plates, &sites, moment));
+        let labels = labels.copy();
+        drop((raw, plates));
+        // Here and not at the end of the step: so the copy of a later batch goes on during this one's forward and backward
+        // pass, and is not in the way of what the next step sends to the device first.
+        source.release()?;
         let logits =
             forward(recipe.precision, network, &augmented.images, |images| network.forward(images, Mode::Train))?;
         let logits = logits.to_kind(Kind::Float);

@@ -237,6 +237,7 @@ pub fn tool(name: &str) -> Command {
         "verify" => env!("CARGO_BIN_EXE_verify"),
         "stats" => env!("CARGO_BIN_EXE_stats"),
         "simulate" => env!("CARGO_BIN_EXE_simulate"),
+        "bench" => env!("CARGO_BIN_EXE_bench"),
         #[cfg(feature = "torch")]
         "train" => env!("CARGO_BIN_EXE_train"),
         #[cfg(feature = "torch")]

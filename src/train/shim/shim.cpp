@@ -114,9 +114,13 @@ char *cs_load_cuda(int *found) {
         if (dladdr(reinterpret_cast<const void *>(&at::globalContext), &info) == 0) return;
         char real[PATH_MAX];
         if (realpath(info.dli_fname, real) == nullptr) return;
-        std::string path = std::string(dirname(real)) + "/libtorch_cuda.so";
+        const std::string folder = dirname(real);
+        const std::string path = folder + "/libtorch_cuda.so";
         if (access(path.c_str(), F_OK) != 0) return;
         if (dlopen(path.c_str(), RTLD_NOW | RTLD_GLOBAL) == nullptr) throw std::runtime_error(dlerror());
+        // What cuDNN compiles at run time needs it and finds it by its bare name only. Python's torch loads it first, too;
+        // elsewhere than beside Python's packages it is left to the loader.
+        dlopen((folder + "/../../nvidia/cu13/lib/libnvrtc-builtins.so.13.0").c_str(), RTLD_NOW | RTLD_GLOBAL);
         *found = 1;
     });
 }
@@ -184,11 +188,6 @@ char *cs_event_block(const c10::Event *event, int device, const int64_t *stream)
 // *over is 1 where the event has come or was never recorded.
 char *cs_event_query(const c10::Event *event, int *over) {
     return guarded([&] { *over = event->query() ? 1 : 0; });
-}
-
-// This thread waits for the event; not at all for one that was never recorded.
-char *cs_event_wait(const c10::Event *event) {
-    return guarded([&] { event->synchronize(); });
 }
 
 // Waits for all that is queued on a GPU.

@@ -1,0 +1,111 @@
+//! The program `bench`: what it measures, what it says of it, and what it refuses.
+
+use std::process::Output;
+
+use cellshard::pack::{PackConfig, pack};
+use cellshard::store::Codec;
+use common::{Fixture, small, tool};
+use serde_json::Value;
+
+mod common;
+
+fn packed(codec: Codec) -> Fixture {
+    let fixture = Fixture::kaggle(small());
+    pack(&PackConfig { codec, ..fixture.config() }, &|_| {}).unwrap();
+    fixture
+}
+
+fn bench(fixture: &Fixture, flags: &[&str]) -> Output {
+    let store = fixture.store();
+    let words = ["--shards", store.to_str().unwrap(), "--seconds", "0.01", "--rounds", "2", "--threads", "2"];
+    tool("bench").args(words).args(flags).output().unwrap()
+}
+
+#[test]
+fn every_part_of_the_way_has_a_rate_or_a_reason() {
+    for (codec, unpacking) in [(Codec::Raw, "copying past the caches alone"), (Codec::Zstd(3), "zstd decoding alone")] {
+        for io in ["mmap", "pread"] {
+            let out = bench(&packed(codec), &["--feed-only", "--json", "--batch", "5", "--io", io]);
+            assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+            let report: Value = serde_json::from_slice(&out.stdout).unwrap();
+            let figures = report["feed"].as_array().unwrap();
+            let names: Vec<&str> = figures.iter().map(|figure| figure["name"].as_str().unwrap()).collect();
+            for part in ["disk, direct I/O", "page cache, pread", unpacking, "feed, verified at every read"] {
+                assert!(names.contains(&part), "{part} in {names:?}");
+            }
+            for figure in figures {
+                let is_measured = figure["mb_per_s"].as_f64().is_some_and(|rate| rate > 0.0);
+                assert!(is_measured != figure["reason"].is_string(), "{figure}");
+                assert_eq!(figure["rounds"].as_array().unwrap().len(), if is_measured { 2 } else { 0 }, "{figure}");
+            }
+            assert_eq!((&report["batch"], &report["sites"]), (&5.into(), &48.into()));
+            assert!(report["device"].is_null() && !report["bottleneck"].as_str().unwrap().is_empty());
+        }
+    }
+}
+
+#[test]
+fn a_table_goes_from_the_disk_to_the_feed() {
+    let out = bench(&packed(Codec::Raw), &["--feed-only"]);
+    let text = String::from_utf8(out.stdout).unwrap();
+    let at = |what: &str| text.find(what).unwrap_or_else(|| panic!("{what} in {text}"));
+    assert!(at("disk, direct I/O") < at("crc32c alone") && at("crc32c alone") < at("feed, no checksum verified"));
+    assert!(at("of copying past the caches alone") < at("bottleneck"));
+}
+
+#[test]
+fn a_damaged_site_ends_it_with_its_name() {
+    let fixture = packed(Codec::Raw);
+    let shard = fixture.store().join("pixels.zarr/HEPG2-01/Plate2/c/0/0/0/0");
+    let mut bytes = std::fs::read(&shard).unwrap();
+    bytes[20] ^= 4;
+    std::fs::write(&shard, bytes).unwrap();
+    let out = bench(&fixture, &["--feed-only"]);
+    let error = String::from_utf8(out.stderr).unwrap();
+    assert_eq!(out.status.code(), Some(1), "{error}");
+    assert!(error.contains("site HEPG2-01_2_B02_1") && error.contains("expected crc32c"), "{error}");
+}
+
+#[test]
+fn what_cannot_be_measured_is_refused_before_anything_is() {
+    let fixture = packed(Codec::Raw);
+    for (flags, what) in [
+        (&["--feed-only", "--steps-only"][..], "cannot be used with"),
+        (&["--feed-only", "--seconds", "0"], "expected seconds"),
+        (&["--feed-only", "--rounds", "0"], "--rounds"),
+        (&["--feed-only", "--recipe", "resnet5"], "resnet50"),
+        (&["--feed-only", "--threads", "0"], "--threads: expected 1 to 1024"),
+    ] {
+        let out = tool("bench").arg("--shards").arg(fixture.store()).args(flags).output().unwrap();
+        let error = String::from_utf8(out.stderr).unwrap();
+        assert!(out.status.code() == Some(2) && error.contains(what), "{flags:?}: {error}");
+    }
+    let nowhere = fixture.path().join("nowhere");
+    let out = tool("bench").args(["--feed-only", "--shards", nowhere.to_str().unwrap()]).output().unwrap();
+    assert_eq!(out.status.code(), Some(2));
+    #[cfg(not(feature = "torch"))]
+    {
+        let out = bench(&fixture, &[]);
+        let error = String::from_utf8(out.stderr).unwrap();
+        assert!(out.status.code() == Some(2) && error.contains("built without libtorch"), "{error}");
+    }
+}
+
+#[cfg(feature = "torch")]
+#[test]
+fn steps_are_timed_beside_the_ceiling() {
+    let fixture =
+        Fixture::kaggle(common::TreeSpec { size: (32, 32), wells: vec!["B02", "B03", "B04", "C03"], ..small() });
+    pack(&PackConfig { codec: Codec::Raw, ..fixture.config() }, &|_| {}).unwrap();
+    let recipe = ["--model", "base-cnn", "--batch", "2", "--split", "none", "--device", "cpu"];
+    let steps = ["--steps-only", "--steps", "3", "--warmup", "1", "--json"];
+    let out = bench(&fixture, &[&recipe[..], &["--early-stopping", "none"], &steps].concat());
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let report: Value = serde_json::from_slice(&out.stdout).unwrap();
+    let device = &report["device"];
+    let rate = |what: &str| device[what].as_f64().unwrap();
+    assert!(rate("resident_sites_per_s") > 0.0 && rate("real_sites_per_s") > 0.0 && rate("copy_mb_per_s") > 0.0);
+    assert!(rate("share") > 0.0 && (0.0..=1.0).contains(&rate("waiting")));
+    assert_eq!(device["rounds"].as_array().unwrap().len(), 2);
+    assert!(report["feed"].as_array().unwrap().is_empty());
+}
