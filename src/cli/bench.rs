@@ -151,9 +151,8 @@ impl BenchReport {
     }
 
     fn row(&self, table: &mut Table, name: &str, mb_per_s: f64, note: &str) {
-        let sites = self.sites_per_s(mb_per_s);
-        let sites = if sites < 100.0 { format!("{sites:.1}") } else { count(sites.round() as u64) };
-        table.row([name, &count(mb_per_s.round() as u64), &sites, note]);
+        let short = |rate: f64| if rate < 100.0 { format!("{rate:.1}") } else { count(rate.round() as u64) };
+        table.row([name, &short(mb_per_s), &short(self.sites_per_s(mb_per_s)), note]);
     }
 }
 
