@@ -46,10 +46,6 @@ impl<B: AsMut<[u8]>> Slot<B> {
         Self { buffer: UnsafeCell::new(Some(buffer)), pieces: Mutex::new(pieces) }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Pieces> {
-        self.pieces.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Runs `body` on the slot itself, while nobody has a part of its buffer.
     fn alone<T>(&self, body: impl FnOnce(&mut Option<B>, &mut Pieces) -> T) -> T {
         let mut pieces = self.lock();
@@ -89,9 +85,13 @@ impl<B: AsMut<[u8]>> Slot<B> {
 }
 
 impl<B> Slot<B> {
+    fn lock(&self) -> MutexGuard<'_, Pieces> {
+        self.pieces.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The next piece of the buffer, from its start on; `None` after the last.
     pub(super) fn next_piece(&self) -> Option<Piece<'_, B>> {
-        let mut pieces = self.pieces.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pieces = self.lock();
         if pieces.n_taken == pieces.n {
             return None;
         }
@@ -113,7 +113,7 @@ impl<B> Piece<'_, B> {
 
 impl<B> Drop for Piece<'_, B> {
     fn drop(&mut self) {
-        self.slot.pieces.lock().unwrap_or_else(PoisonError::into_inner).n_out -= 1;
+        self.slot.lock().n_out -= 1;
     }
 }
 
