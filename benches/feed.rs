@@ -12,12 +12,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::thread;
 
 use cellshard::bench::{Bench, BenchConfig, Checked, Limit, Part, machine};
 use cellshard::feed::{Feed, Io, Permutation, Reader, Verify};
 use cellshard::store::Store;
-use common::{ROUNDS, SITE_BYTES, middle, plate, run, write_json};
+use common::{Args, ROUNDS, SITE_BYTES, middle, plate, run, write_json};
 use serde_json::{Value, json};
 
 const BATCH: usize = 64;
@@ -274,34 +273,5 @@ impl Peers {
         }
         let errors = String::from_utf8_lossy(&out.stderr).into_owned();
         Err(errors.lines().last().unwrap_or("no reason given").to_owned())
-    }
-}
-
-struct Args {
-    data: PathBuf,
-    work: PathBuf,
-    python: Option<PathBuf>,
-    json: Option<PathBuf>,
-    threads: usize,
-}
-
-impl Args {
-    fn parse() -> Self {
-        let cores = thread::available_parallelism().unwrap().get();
-        let (data, work) = ("target/bench-pack".into(), "target/bench-feed".into());
-        let mut args = Self { data, work, python: None, json: None, threads: cores };
-        let mut words = std::env::args().skip(1).filter(|word| word != "--bench");
-        while let Some(flag) = words.next() {
-            let mut value = || words.next().unwrap_or_else(|| panic!("{flag} takes a value"));
-            match flag.as_str() {
-                "--data" => args.data = value().into(),
-                "--work" => args.work = value().into(),
-                "--python" => args.python = Some(value().into()),
-                "--json" => args.json = Some(value().into()),
-                "--threads" => args.threads = value().parse().expect("a number of threads"),
-                other => panic!("unknown flag {other}"),
-            }
-        }
-        args
     }
 }

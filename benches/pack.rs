@@ -16,7 +16,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use cellshard::bench::machine;
-use common::{ROUNDS, SITE_BYTES, middle, plate, write_json};
+use common::{Args, ROUNDS, SITE_BYTES, middle, plate, write_json};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -93,32 +93,6 @@ fn main() {
             "peak_kib_1_plate": peak_kib, "peak_kib_10_plates": ten_kib, "rerun_10_plates_s": rerun,
         });
         write_json(path, &report);
-    }
-}
-
-struct Args {
-    data: PathBuf,
-    python: Option<PathBuf>,
-    json: Option<PathBuf>,
-    threads: usize,
-}
-
-impl Args {
-    fn parse() -> Self {
-        let cores = thread::available_parallelism().unwrap().get();
-        let mut args = Self { data: "target/bench-pack".into(), python: None, json: None, threads: cores };
-        let mut words = std::env::args().skip(1).filter(|word| word != "--bench");
-        while let Some(flag) = words.next() {
-            let mut value = || words.next().unwrap_or_else(|| panic!("{flag} takes a value"));
-            match flag.as_str() {
-                "--data" => args.data = value().into(),
-                "--python" => args.python = Some(value().into()),
-                "--json" => args.json = Some(value().into()),
-                "--threads" => args.threads = value().parse().expect("a number of threads"),
-                other => panic!("unknown flag {other}"),
-            }
-        }
-        args
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
 
 use serde_json::Value;
 
@@ -10,6 +11,39 @@ use serde_json::Value;
 pub(crate) const ROUNDS: usize = 3;
 /// Bytes of a site's raw pixels: 6 x 512 x 512.
 pub(crate) const SITE_BYTES: u64 = 6 * 512 * 512;
+
+/// What a benchmark is told on its command line.
+pub(crate) struct Args {
+    /// The tree of PNGs; simulated if it is not there.
+    pub(crate) data: PathBuf,
+    /// Where stores are packed that are kept from run to run.
+    pub(crate) work: PathBuf,
+    /// A Python that has the peers; without it they are left out.
+    pub(crate) python: Option<PathBuf>,
+    pub(crate) json: Option<PathBuf>,
+    pub(crate) threads: usize,
+}
+
+impl Args {
+    pub(crate) fn parse() -> Self {
+        let cores = thread::available_parallelism().unwrap().get();
+        let (data, work) = ("target/bench-pack".into(), "target/bench-feed".into());
+        let mut args = Self { data, work, python: None, json: None, threads: cores };
+        let mut words = std::env::args().skip(1).filter(|word| word != "--bench");
+        while let Some(flag) = words.next() {
+            let mut value = || words.next().unwrap_or_else(|| panic!("{flag} takes a value"));
+            match flag.as_str() {
+                "--data" => args.data = value().into(),
+                "--work" => args.work = value().into(),
+                "--python" => args.python = Some(value().into()),
+                "--json" => args.json = Some(value().into()),
+                "--threads" => args.threads = value().parse().expect("a number of threads"),
+                other => panic!("unknown flag {other}"),
+            }
+        }
+        args
+    }
+}
 
 /// The folder of a simulated plate of 616 sites in the tree `data`, made if it is not there.
 pub(crate) fn plate(data: &Path) -> PathBuf {

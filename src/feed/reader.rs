@@ -10,7 +10,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use crate::error::{Error, Result};
 use crate::site::{PlateId, SiteId};
 use crate::store::checksum::crc32c;
-use crate::store::chunk::{Decoder, copy_summed};
+use crate::store::chunk::Decoder;
+use crate::store::stream::copy_summed;
 use crate::store::{Codec, MappedShard, Shard, Store, shard_path};
 
 /// How shards are read.

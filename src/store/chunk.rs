@@ -48,15 +48,6 @@ impl Encoder {
     }
 }
 
-/// Copies a raw chunk, `[C, H, W] u8`, and gives its crc32c, in one pass over memory.
-///
-/// # Panics
-/// If the two differ in length.
-#[must_use]
-pub fn copy_summed(chunk: &[u8], pixels: &mut [u8]) -> u32 {
-    stream::copy_summed(chunk, pixels)
-}
-
 /// Decodes chunks; keeps its state from one to the next.
 #[derive(Default)]
 pub struct Decoder {

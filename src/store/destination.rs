@@ -58,7 +58,7 @@ pub fn check_destination(root: &Path, spec: &StoreSpec, classes: &Classes) -> Re
         let found = Classes::parse(&read_text(&path)?, &path.display().to_string())?;
         if found != *classes {
             let what = format!("{}: classes of the source", root.display());
-            let expected = format!("those of the store (--classes {} keeps to them)", path.display());
+            let expected = format!("those of the store (a tree is packed by them with --classes {})", path.display());
             return Err(Error::refused(what, expected, "others"));
         }
     }

@@ -14,7 +14,7 @@ pub mod rows;
 mod session;
 mod shard;
 pub mod spec;
-mod stream;
+pub(crate) mod stream;
 mod write;
 
 pub use destination::{check_destination, is_store};

@@ -16,7 +16,7 @@ const BLOCK: usize = 16 << 10;
 ///
 /// # Panics
 /// If the two differ in length.
-pub(super) fn copy(from: &[u8], to: &mut [u8]) {
+pub(crate) fn copy(from: &[u8], to: &mut [u8]) {
     assert_eq!(from.len(), to.len(), "as many bytes on both sides");
     #[cfg(target_arch = "x86_64")]
     if from.len() >= LEAST && std::arch::is_x86_feature_detected!("avx2") {
@@ -27,11 +27,11 @@ pub(super) fn copy(from: &[u8], to: &mut [u8]) {
     to.copy_from_slice(from);
 }
 
-/// Copies `from` to `to` and gives its crc32c, in one pass over memory.
+/// Copies `from` to `to` and gives its crc32c (CRC-32/ISCSI), in one pass over memory.
 ///
 /// # Panics
 /// If the two differ in length.
-pub(super) fn copy_summed(from: &[u8], to: &mut [u8]) -> u32 {
+pub(crate) fn copy_summed(from: &[u8], to: &mut [u8]) -> u32 {
     assert_eq!(from.len(), to.len(), "as many bytes on both sides");
     #[cfg(target_arch = "x86_64")]
     if from.len() >= LEAST && x86::can_fold() {

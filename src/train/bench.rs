@@ -29,17 +29,11 @@ use super::trainer::{Plan, TrainConfig, check_precision};
 
 /// Training by one recipe on one store and device, ready to be timed.
 pub struct StepBench {
-    recipe: Recipe,
-    device: Device,
     device_name: String,
     order: TrainOrder,
     sites: Sites,
-    pipeline: Pipeline,
-    network: Network,
-    optimizer: Optimizer,
     ring: Ring,
-    /// Steps taken so far.
-    n_steps: u64,
+    steps: Steps,
 }
 
 /// How fast bytes get to the device.
@@ -96,7 +90,9 @@ impl StepBench {
         let reader = Arc::new(Reader::new(store.clone(), config.io, config.verify));
         let sites = Sites::new(reader, |class| classes.output(class), config.n_threads, false);
         let ring = Ring::new(&sites, recipe.batch as usize, device)?;
-        Ok(Self { recipe, device, device_name, order, sites, pipeline, network, optimizer, ring, n_steps: 0 })
+        let per_epoch = order.steps_per_epoch();
+        let steps = Steps { recipe, pipeline, network, optimizer, device, per_epoch, n_done: 0 };
+        Ok(Self { device_name, order, sites, ring, steps })
     }
 
     /// The device and why it is this one, for a report.
@@ -108,7 +104,7 @@ impl StepBench {
     /// What this process has taken of the GPU's memory so far; `None` on the CPU.
     #[must_use]
     pub fn memory(&self) -> Option<DeviceMemory> {
-        device::memory(self.device)
+        device::memory(self.steps.device)
     }
 
     /// Copies the ring's host buffers, a batch each, to the device, with nothing else going on.
@@ -132,13 +128,7 @@ impl StepBench {
         let [raw, plates, labels] = [batch.raw, batch.plates, batch.labels].map(|tensor| tensor.copy());
         let mut resident = Resident(DeviceBatch { raw, plates, labels, sites: batch.sites });
         drop(batches);
-        let stepper = Stepper { network: &self.network, pipeline: &self.pipeline, recipe: &self.recipe };
-        let (device, per_epoch) = (self.device, self.order.steps_per_epoch());
-        Loop { stepper, optimizer: &mut self.optimizer, n_steps: &mut self.n_steps, per_epoch, device }.run(
-            &mut resident,
-            warmup,
-            steps,
-        )
+        self.steps.run(&mut resident, warmup, steps)
     }
 
     /// Trains as `train` does, on batches of the store in random order, epoch after epoch without what is between them.
@@ -147,16 +137,10 @@ impl StepBench {
     /// If a site cannot be read, or the device fails.
     pub fn real(&mut self, warmup: u64, steps: u64) -> Result<StepFigures> {
         let order = self.order.clone();
-        let epochs = self.n_steps / order.steps_per_epoch()..;
+        let epochs = self.steps.n_done / order.steps_per_epoch()..;
         let order = epochs.flat_map(move |epoch| order.epoch(epoch, 0));
         let mut batches = self.sites.start(order, &mut self.ring)?;
-        let stepper = Stepper { network: &self.network, pipeline: &self.pipeline, recipe: &self.recipe };
-        let (device, per_epoch) = (self.device, self.order.steps_per_epoch());
-        Loop { stepper, optimizer: &mut self.optimizer, n_steps: &mut self.n_steps, per_epoch, device }.run(
-            &mut batches,
-            warmup,
-            steps,
-        )
+        self.steps.run(&mut batches, warmup, steps)
     }
 }
 
@@ -193,17 +177,20 @@ impl TimedSource for Batches<'_> {
 }
 
 /// A loop of steps, as a stage has it.
-struct Loop<'a> {
-    stepper: Stepper<'a>,
-    optimizer: &'a mut Optimizer,
-    n_steps: &'a mut u64,
-    per_epoch: u64,
+struct Steps {
+    recipe: Recipe,
+    pipeline: Pipeline,
+    network: Network,
+    optimizer: Optimizer,
     device: Device,
+    per_epoch: u64,
+    /// Steps taken so far.
+    n_done: u64,
 }
 
-impl Loop<'_> {
+impl Steps {
     /// Takes steps; those after the warm-up are timed, until the device is done with them.
-    fn run(mut self, source: &mut impl TimedSource, warmup: u64, steps: u64) -> Result<StepFigures> {
+    fn run(&mut self, source: &mut impl TimedSource, warmup: u64, steps: u64) -> Result<StepFigures> {
         let mut losses = Losses::new(self.device);
         for _ in 0..warmup {
             self.step(source, &mut losses)?;
@@ -228,17 +215,17 @@ impl Loop<'_> {
 
     /// One step, and the look at losses that is due; tells how many sites it was trained on.
     fn step(&mut self, source: &mut impl TimedSource, losses: &mut Losses) -> Result<u64> {
-        let (recipe, step) = (self.stepper.recipe, *self.n_steps);
-        let per_epoch = self.per_epoch;
-        let lr = learning_rate(recipe, step, per_epoch);
-        let plan = StepPlan { step, epoch: (step / per_epoch) as u32, lr };
+        let stepper = Stepper { network: &self.network, pipeline: &self.pipeline, recipe: &self.recipe };
+        let step = self.n_done;
+        let lr = learning_rate(&self.recipe, step, self.per_epoch);
+        let plan = StepPlan { step, epoch: (step / self.per_epoch) as u32, lr };
         let mut sites = 0;
-        for learned in self.stepper.step(self.optimizer, plan, source)? {
+        for learned in stepper.step(&mut self.optimizer, plan, source)? {
             let n_sites = learned.sites.len();
             sites += n_sites as u64;
             losses.push(Trained { step, lr, n_sites }, learned.loss, learned.hits);
         }
-        *self.n_steps += 1;
+        self.n_done += 1;
         if losses.n_open() >= LOOK_EVERY {
             losses.look()?;
             // What they are is of no interest here.

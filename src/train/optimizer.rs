@@ -48,7 +48,7 @@ impl Optimizer {
         }
     }
 
-    /// Changes the parameters by their gradients, and sets those to zero.
+    /// Changes the parameters by their gradients, and drops those.
     ///
     /// # Errors
     /// If a parameter has no gradient, or libtorch refuses.
@@ -80,7 +80,7 @@ impl Optimizer {
             _ => unreachable!("the state is made by the same rule"),
         }
         self.n_steps += 1;
-        shim::zero_gradients(&gradients)
+        shim::drop_gradients(&self.parameters)
     }
 
     /// Steps taken.

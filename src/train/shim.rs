@@ -46,7 +46,7 @@ unsafe extern "C" {
         first: c_int,
     ) -> *mut c_char;
     fn cs_clip_gradients(gradients: *const *mut C_tensor, n: usize, max_norm: f64) -> *mut c_char;
-    fn cs_zero_gradients(gradients: *const *mut C_tensor, n: usize) -> *mut c_char;
+    fn cs_drop_gradients(parameters: *const *mut C_tensor, n: usize) -> *mut c_char;
     fn cs_load_cuda(found: *mut c_int) -> *mut c_char;
     fn cs_allow_tf32(allow: c_int);
     fn cs_autocast_bf16(enabled: c_int) -> *mut c_char;
@@ -175,14 +175,14 @@ pub(super) fn clip_gradients(gradients: &[Tensor], max_norm: f64) -> Result<()> 
     check("clipping gradients", unsafe { cs_clip_gradients(g.as_ptr(), g.len(), max_norm) })
 }
 
-/// Sets gradients to zero in place.
+/// Leaves parameters without a gradient: the next one is taken as it is, which spares setting to zero and adding.
 ///
 /// # Errors
 /// If libtorch refuses.
-pub(super) fn zero_gradients(gradients: &[Tensor]) -> Result<()> {
-    let g = pointers(gradients);
+pub(super) fn drop_gradients(parameters: &[Tensor]) -> Result<()> {
+    let p = pointers(parameters);
     // SAFETY: as above.
-    check("zeroing gradients", unsafe { cs_zero_gradients(g.as_ptr(), g.len()) })
+    check("dropping gradients", unsafe { cs_drop_gradients(p.as_ptr(), p.len()) })
 }
 
 /// Loads the CUDA half of libtorch from beside the CPU half that this process runs on; false where there is none. To be
@@ -208,11 +208,18 @@ pub(super) fn allow_tf32(allow: bool) {
 /// # Errors
 /// If libtorch refuses.
 pub(super) fn with_bf16<T>(body: impl FnOnce() -> T) -> Result<T> {
+    /// Switches it off, also where `body` panics.
+    struct Autocast;
+    impl Drop for Autocast {
+        fn drop(&mut self) {
+            // SAFETY: sets thread-local flags of libtorch, and frees weights that it keeps in bfloat16.
+            let _ = check("autocast", unsafe { cs_autocast_bf16(0) });
+        }
+    }
+    let _autocast = Autocast;
     // SAFETY: sets thread-local flags of libtorch.
     check("autocast", unsafe { cs_autocast_bf16(1) })?;
-    let result = body();
-    check("autocast", unsafe { cs_autocast_bf16(0) })?;
-    Ok(result)
+    Ok(body())
 }
 
 /// Whether cuDNN tries its algorithms the first time that it meets a shape, and keeps the fastest; for the whole process.

@@ -97,11 +97,10 @@ char *cs_clip_gradients(at::Tensor *const *gradients, size_t n, double max_norm)
     });
 }
 
-// Sets n gradients to zero.
-char *cs_zero_gradients(at::Tensor *const *gradients, size_t n) {
+// Leaves n parameters without a gradient, so that the next one is taken as it is and not added to zeros.
+char *cs_drop_gradients(at::Tensor *const *parameters, size_t n) {
     return guarded([&] {
-        at::NoGradGuard no_grad;
-        at::_foreach_zero_(gather(gradients, n));
+        for (size_t i = 0; i < n; ++i) parameters[i]->mutable_grad().reset();
     });
 }
 
