@@ -151,6 +151,11 @@ peers() {
                 --profile "$out/profile-$model-compile-$compile.txt"
         done
     done
+    # Whether the first convolution is faster with its six channels padded to eight.
+    for model in resnet50 resnet18; do
+        measure_in_time "torch-$model-eager-8-channels" python3 "$bin/train_torch.py" --source resident --model "$model" \
+            --channels 8 --batch 64 --steps 40 --warmup 10 --device cuda
+    done
     if python3 -c 'import cv2'; then
         measure simulate "$bin/simulate" --dst "$work/data" --experiments BENCH:1 --plates 1 --json
         measure torch-resnet50-png taskset --cpu-list "$four" python3 "$bin/train_torch.py" --source png \

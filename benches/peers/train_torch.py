@@ -85,11 +85,11 @@ def short_cut(inputs, outputs, stride):
 
 
 class ResNet(nn.Module):
-    """torchvision's ResNet, layer by layer, with six channels in."""
+    """torchvision's ResNet, layer by layer, with six channels in; the first convolution sees more, of zeros."""
 
-    def __init__(self, block, depths):
+    def __init__(self, block, depths, channels):
         super().__init__()
-        self.conv1 = nn.Conv2d(N_CHANNELS, 64, 7, 2, 3, bias=False)
+        self.conv1 = nn.Conv2d(channels, 64, 7, 2, 3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
         blocks, inputs = [], 64
         for stage, depth in enumerate(depths):
@@ -104,6 +104,8 @@ class ResNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, x):
+        if self.conv1.in_channels > N_CHANNELS:
+            x = F.pad(x, (0, 0, 0, 0, 0, self.conv1.in_channels - N_CHANNELS))
         x = F.max_pool2d(F.relu(self.bn1(self.conv1(x)), inplace=True), 3, 2, 1)
         return self.fc(self.blocks(x).mean((2, 3)))
 
@@ -181,7 +183,7 @@ def png_batches(args):
 
 def make_step(args):
     """A function that takes a batch and makes one step of training."""
-    model = ResNet(*MODELS[args.model]).to(args.device, memory_format=torch.channels_last)
+    model = ResNet(*MODELS[args.model], args.channels).to(args.device, memory_format=torch.channels_last)
     prepare = Prepare().to(args.device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
 
@@ -244,6 +246,9 @@ def main():
     parser.add_argument("--plate", type=Path, help="folder of one plate's PNGs, for --source png")
     parser.add_argument("--workers", type=int, default=8, help="processes that decode PNGs")
     parser.add_argument("--model", choices=MODELS, default="resnet50")
+    parser.add_argument(
+        "--channels", type=int, default=N_CHANNELS, help="inputs of the first convolution, those beyond six of zeros"
+    )
     parser.add_argument("--batch", type=int, default=64, help="sites in a batch")
     parser.add_argument("--size", type=int, default=512, help="pixels a side, for --source resident")
     parser.add_argument("--steps", type=int, default=50, help="steps to time")
@@ -255,6 +260,8 @@ def main():
     args = parser.parse_args()
     if args.source == "png" and args.plate is None:
         parser.error("--source png needs --plate")
+    if args.channels < N_CHANNELS:
+        parser.error(f"--channels: {N_CHANNELS} or more expected, {args.channels} found")
     cuda = args.device == "cuda"
     torch.backends.cudnn.benchmark = True
     torch.set_float32_matmul_precision("high")
