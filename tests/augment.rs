@@ -184,7 +184,9 @@ fn salt_and_pepper_is_0_or_255_in_equal_parts_at_the_rate_asked_for() {
 fn light_multiplies_and_shifts_each_channel() {
     let recipe = Recipe { gain: 0.3, offset: 0.5, ..Recipe::default() };
     let choices = draw(&recipe, 0, &[5, 6]);
-    let lit = light(&images(2), &choices);
+    let (gains, offsets) = light(&choices, tch::Device::Cpu);
+    assert_eq!((gains.size(), offsets.size()), (vec![2, 2, 1, 1], vec![2, 2, 1, 1]));
+    let lit = images(2) * gains + offsets;
     for (n, choice) in (0..).zip(&choices) {
         for c in 0..2 {
             let (gain, offset) = (f64::from(choice.gain[c]), f64::from(choice.offset[c]));
@@ -235,7 +237,8 @@ fn a_site_gets_the_same_in_any_batch_and_another_in_each_epoch() {
     };
     let all = |images: &Tensor, choices: &[Choice]| {
         let noisy = salt_and_pepper(images, choices, 0.05);
-        warp(&light(&noisy, choices), choices, [SIDE; 2], Sampling::Bilinear)
+        let (gain, offset) = light(choices, tch::Device::Cpu);
+        warp(&(noisy * gain + offset), choices, [SIDE; 2], Sampling::Bilinear)
     };
     let batch = images(4);
     let together = all(&batch, &draw(&recipe, 3, &[10, 11, 12, 13]));

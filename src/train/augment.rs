@@ -1,7 +1,7 @@
 //! Augmentation of a batch on the device: noise on raw values, then, on normalised ones, light, geometry and CutMix. All
 //! choices come from outside; nothing is read back from the device.
 
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use crate::error::{Error, Result};
 
@@ -40,13 +40,18 @@ pub fn salt_and_pepper(images: &Tensor, choices: &[Choice], share: f64) -> Tenso
     images.masked_fill(&pepper, 0.0).masked_fill_(&salt, 255.0)
 }
 
-/// Multiplies and shifts each channel of each image, `[N, C, H, W]` normalised.
-pub fn light(images: &Tensor, choices: &[Choice]) -> Tensor {
-    let n_channels = images.size()[1];
+/// Gain and offset of each channel of each image, by which normalised values are multiplied and shifted, both
+/// `[N, C, 1, 1]`.
+///
+/// # Panics
+/// If there is no choice.
+#[must_use]
+pub fn light(choices: &[Choice], device: Device) -> (Tensor, Tensor) {
+    let n_channels = choices[0].gain.len() as i64;
     let flat = |of: fn(&Choice) -> &Vec<f32>| choices.iter().flat_map(|choice| of(choice).clone()).collect::<Vec<_>>();
     let both = [flat(|choice| &choice.gain), flat(|choice| &choice.offset)].concat();
-    let both = upload(&both, &[2, -1, n_channels, 1, 1], images.device());
-    (images * both.get(0)).g_add_(&both.get(1))
+    let both = upload(&both, &[2, -1, n_channels, 1, 1], device);
+    (both.get(0), both.get(1))
 }
 
 /// How pixels between pixels come about.
@@ -63,27 +68,26 @@ pub fn warp(images: &Tensor, choices: &[Choice], window: [u32; 2], sampling: Sam
     let device = images.device();
     let [_, _, height, width] = images.size()[..] else { unreachable!("images are [N, C, H, W]") };
     let [h, w] = window.map(i64::from);
-    let matrices: Vec<f32> =
-        choices.iter().flat_map(|choice| choice.homography.into_iter().flatten().map(|value| value as f32)).collect();
-    let matrices = upload(&matrices, &[-1, 9, 1, 1], device);
+    // grid_sampler counts from -1 at the left edge of the first pixel to 1 at the right edge of the last.
+    let units = [2.0 / width as f64, 2.0 / height as f64, 1.0];
+    let rows = choices.iter().flat_map(|choice| choice.homography.into_iter().zip(units));
+    let matrices: Vec<f32> = rows.flat_map(|(row, unit)| row.map(|value| (value * unit) as f32)).collect();
+    let matrices = upload(&matrices, &[-1, 1, 1, 3, 3], device);
     let options = (Kind::Float, device);
     // Middles of the result's pixels, from its own middle.
-    let x = Tensor::arange(w, options) - (w - 1) as f64 / 2.0;
-    let y = Tensor::arange(h, options) - (h - 1) as f64 / 2.0;
-    let (x, y) = (x.view([1, 1, w]), y.view([1, h, 1]));
-    // Value by value: a matrix product may be rounded to TF32 on CUDA, which is a tenth of a pixel at 512.
-    let row = |i: i64| {
-        let of = |k: i64| matrices.narrow(1, 3 * i + k, 1).squeeze_dim(1);
-        of(0) * &x + of(1) * &y + of(2) // [N, h, w]
+    let x = (Tensor::arange(w, options) - (w - 1) as f64 / 2.0).view([1, 1, w, 1]);
+    let y = (Tensor::arange(h, options) - (h - 1) as f64 / 2.0).view([1, h, 1, 1]);
+    // Value by value: a matrix product may be rounded to TF32 on CUDA, which is a tenth of a pixel at 512. What hangs on x
+    // and what hangs on y are small; only their sum is as large as the result.
+    let rows = |first: i64, n: i64| {
+        let factor = |k: i64| matrices.narrow(3, first, n).select(4, k);
+        factor(0) * &x + (factor(1) * &y + factor(2)) // [N, h, w, n]
     };
-    let (mut to_x, mut to_y) = (row(0), row(1));
+    let mut grid = rows(0, 2);
     // Without perspective the depth is exactly 1 everywhere.
     if choices.iter().any(|choice| choice.homography[2] != [0.0, 0.0, 1.0]) {
-        let depth = row(2);
-        (to_x, to_y) = (to_x.g_div_(&depth), to_y.g_div_(&depth));
+        grid = grid.g_div_(&rows(2, 1));
     }
-    // grid_sampler counts from -1 at the left edge of the first pixel to 1 at the right edge of the last.
-    let grid = Tensor::stack(&[to_x * (2.0 / width as f64), to_y * (2.0 / height as f64)], -1);
     images.grid_sampler(&grid, i64::from(sampling == Sampling::Nearest), 0, false)
 }
 

@@ -34,6 +34,8 @@ impl Optimizer {
                 let counts = parameters.iter().map(|p| Tensor::zeros([], (Kind::Float, p.device()))).collect();
                 vec![("mean", zeros()), ("square", zeros()), ("step", counts)]
             }
+            // The kernel wants none where it would not use it.
+            Rule::Sgd if recipe.momentum == 0.0 => Vec::new(),
             Rule::Sgd => vec![("momentum", zeros())],
         };
         Self {
@@ -73,8 +75,8 @@ impl Optimizer {
                 };
                 shim::fused_adam([&self.parameters, &gradients, mean, square, step], adam)?;
             }
-            (Rule::Sgd, [momentum]) => {
-                let lists = [&self.parameters, &gradients, *momentum];
+            (Rule::Sgd, momenta) => {
+                let lists = [&self.parameters, &gradients, momenta.first().copied().unwrap_or_default()];
                 shim::fused_sgd(lists, learning_rate, self.momentum, self.weight_decay, self.n_steps == 0)?;
             }
             _ => unreachable!("the state is made by the same rule"),
@@ -116,3 +118,6 @@ impl Optimizer {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -116,8 +116,8 @@ impl Pipeline {
         let middle = |images: &Tensor| images.narrow(2, (height - h) / 2, h).narrow(3, (width - w) / 2, w);
         // What is cut off needs no normalising, unless the image is normalised by itself as a whole.
         let images = match self.recipe.normalize {
-            Normalize::Site => middle(&self.normalise(raw, plates)),
-            _ => self.normalise(&middle(raw), plates),
+            Normalize::Site => middle(&self.normalise(raw, plates, None)),
+            _ => self.normalise(&middle(raw), plates, None),
         };
         self.resize(&images)
     }
@@ -131,15 +131,14 @@ impl Pipeline {
             Choice::draw(recipe, self.n_channels, self.store_size, self.window, seed, epoch, site as u64)
         };
         let choices: Vec<Choice> = sites.iter().map(draw).collect();
+        let is_lit = recipe.gain > 0.0 || recipe.offset > 0.0;
+        let light = is_lit.then(|| augment::light(&choices, raw.device()));
         let mut images = if recipe.noise > 0.0 {
             let noisy = augment::salt_and_pepper(&raw.to_kind(Kind::Float), &choices, recipe.noise);
-            self.normalise(&noisy, plates)
+            self.normalise(&noisy, plates, light)
         } else {
-            self.normalise(raw, plates)
+            self.normalise(raw, plates, light)
         };
-        if recipe.gain > 0.0 || recipe.offset > 0.0 {
-            images = augment::light(&images, &choices);
-        }
         if resamples(recipe) {
             let sampling = if interpolates(recipe) { Sampling::Bilinear } else { Sampling::Nearest };
             images = augment::warp(&images, &choices, self.window, sampling);
@@ -151,16 +150,28 @@ impl Pipeline {
         }
     }
 
-    /// Grey levels, of u8 or float32, as a new tensor of float32.
-    fn normalise(&self, levels: &Tensor, plates: &Tensor) -> Tensor {
+    /// Grey levels, of u8 or float32, as a new tensor of float32; multiplied and shifted by `light`, gain and offset
+    /// `[N, C, 1, 1]`, after the clip.
+    fn normalise(&self, levels: &Tensor, plates: &Tensor, light: Option<(Tensor, Tensor)>) -> Tensor {
         let (centre, spread) = if self.recipe.normalize == Normalize::Site {
             self.of_each_image(&levels.to_kind(Kind::Float))
         } else {
             let of_plate = |half: i64| self.table.get(half).index_select(0, plates).unsqueeze(-1).unsqueeze(-1);
             (of_plate(0), of_plate(1))
         };
-        // The difference of u8 and float32 is float32, so that converting is no pass of its own.
-        (levels - centre).g_div_(&spread).clamp_(-CLIP, CLIP)
+        // Two passes over the pixels, whatever is done to them: a multiplication with an addition, in which u8 becomes
+        // float32, and the clip, whose bounds gain and offset move, too.
+        match light {
+            None => {
+                let factor = spread.reciprocal();
+                (-centre * &factor).addcmul(levels, &factor).clamp_(-CLIP, CLIP)
+            }
+            Some((gain, offset)) => {
+                let factor = &gain / spread;
+                let [low, high] = [-CLIP, CLIP].map(|bound| &gain * bound + &offset);
+                (offset - centre * &factor).addcmul(levels, &factor).clamp_tensor_(Some(low), Some(high))
+            }
+        }
     }
 
     /// Centre and spread of each image and channel by itself, `[N, C, 1, 1]`.

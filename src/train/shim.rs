@@ -155,7 +155,8 @@ pub(super) fn fused_sgd(
     first: bool,
 ) -> Result<()> {
     let n = lists[0].len();
-    assert!(lists.iter().all(|list| list.len() == n), "as many gradients and momenta as parameters");
+    assert_eq!(lists[1].len(), n, "as many gradients as parameters");
+    assert_eq!(lists[2].len(), if momentum == 0.0 { 0 } else { n }, "as many momenta, or none for none");
     let [p, g, m] = lists.map(pointers);
     // SAFETY: as above.
     let message = unsafe {

@@ -77,12 +77,12 @@ char *cs_fused_adam(at::Tensor *const *parameters, at::Tensor *const *gradients,
     });
 }
 
-// One step of SGD with momentum on n parameters in place; first = 1 where the momenta hold nothing yet.
+// One step of SGD on n parameters in place; first = 1 where the momenta hold nothing yet. Without momentum there are none.
 char *cs_fused_sgd(at::Tensor *const *parameters, at::Tensor *const *gradients, at::Tensor *const *momenta, size_t n,
                    double learning_rate, double momentum, double weight_decay, int nesterov, int first) {
     return guarded([&] {
         at::NoGradGuard no_grad;
-        auto p = gather(parameters, n), g = gather(gradients, n), m = gather(momenta, n);
+        auto p = gather(parameters, n), g = gather(gradients, n), m = gather(momenta, momentum == 0 ? 0 : n);
         at::_fused_sgd_(p, g, m, weight_decay, momentum, learning_rate, 0.0, nesterov != 0, false, first != 0);
     });
 }
