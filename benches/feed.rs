@@ -46,7 +46,9 @@ fn main() {
         let shards = store.to_owned();
         let config =
             BenchConfig { shards, n_threads: args.threads, batch: BATCH, io, seconds: SECONDS, rounds: ROUNDS };
-        Bench::open(config).unwrap()
+        let bench = Bench::open(config).unwrap();
+        assert_eq!(bench.n_sample(), bench.store().sites().len(), "ours reads the whole plate, as the others do");
+        bench
     };
     let [raw, zstd] = &stores;
     let benches = [

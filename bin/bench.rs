@@ -54,9 +54,6 @@ fn body() -> anyhow::Result<Exit> {
     let flags = Flags::from_arg_matches(&matches)?;
     let recipe = flags.steps.recipe(&recipe_args::given(&matches))?;
     let n_threads = cli::threads(flags.threads)?;
-    // What cannot be measured is said before anything is.
-    let steps =
-        (!flags.feed_only).then(|| flags.steps.open(&flags.shards, &recipe, flags.io, n_threads)).transpose()?;
     let config = BenchConfig {
         shards: flags.shards.clone(),
         n_threads,
@@ -65,8 +62,10 @@ fn body() -> anyhow::Result<Exit> {
         seconds: flags.seconds,
         rounds: flags.rounds as usize,
     };
-    let batch = config.batch;
+    // What cannot be measured is said before anything is.
     let bench = Bench::open(config)?;
+    let steps =
+        (!flags.feed_only).then(|| flags.steps.open(&flags.shards, &recipe, flags.io, n_threads)).transpose()?;
     let figures = if flags.steps_only {
         Vec::new()
     } else {
@@ -74,7 +73,7 @@ fn body() -> anyhow::Result<Exit> {
             let _ = writeln!(stderr(), "measuring  {}", part.name());
         })?
     };
-    let mut report = BenchReport::new(machine(), bench.store(), n_threads, batch, flags.io.into(), figures);
+    let mut report = BenchReport::new(machine(), &bench, figures);
     if let Some(steps) = steps {
         report = report.with_device(steps.measure(flags.rounds)?);
     }

@@ -2,6 +2,8 @@
 
 use std::process::Output;
 
+use cellshard::bench::{Bench, BenchConfig};
+use cellshard::feed::Io;
 use cellshard::pack::{PackConfig, pack};
 use cellshard::store::Codec;
 use common::{Fixture, small, tool};
@@ -67,6 +69,19 @@ fn a_damaged_site_ends_it_with_its_name() {
 }
 
 #[test]
+fn a_lost_shard_ends_it_as_a_fault_of_the_data() {
+    for codec in [Codec::Raw, Codec::Zstd(3)] {
+        let fixture = packed(codec);
+        let shard = fixture.store().join("pixels.zarr/HEPG2-01/Plate2/c/0/0/0/0");
+        std::fs::remove_file(&shard).unwrap();
+        let out = bench(&fixture, &["--feed-only"]);
+        let error = String::from_utf8(out.stderr).unwrap();
+        let expected = format!("{}: expected a shard, found no file", shard.display());
+        assert!(out.status.code() == Some(1) && error.contains(&expected), "{codec}: {error}");
+    }
+}
+
+#[test]
 fn what_cannot_be_measured_is_refused_before_anything_is() {
     let fixture = packed(Codec::Raw);
     for (flags, what) in [
@@ -80,6 +95,10 @@ fn what_cannot_be_measured_is_refused_before_anything_is() {
         let error = String::from_utf8(out.stderr).unwrap();
         assert!(out.status.code() == Some(2) && error.contains(what), "{flags:?}: {error}");
     }
+    let shards = fixture.store();
+    let config = BenchConfig { shards, n_threads: 2, batch: 1 << 40, io: Io::Mmap, seconds: 1.0, rounds: 1 };
+    let error = Bench::open(config).err().unwrap();
+    assert!(!error.is_data_fault() && error.to_string().contains("3 batches have to fit into memory"), "{error}");
     let nowhere = fixture.path().join("nowhere");
     let out = tool("bench").args(["--feed-only", "--shards", nowhere.to_str().unwrap()]).output().unwrap();
     assert_eq!(out.status.code(), Some(2));

@@ -82,9 +82,40 @@ fn a_damaged_site_is_named_and_the_others_of_its_batch_are_whole() {
                 .flat_map(|(_, _, faults)| faults)
                 .collect();
             assert_eq!(faults.len(), 1, "{faults:?}");
-            assert!(faults[0].1.starts_with(shard) || faults[0].1.contains(&format!("/{shard}")), "{faults:?}");
+            let place = fixture.store().join(shard).display().to_string();
+            assert!(faults[0].1.starts_with(&format!("{place}: ")), "{faults:?}");
             assert!(faults[0].1.contains("site HEPG2-01_2_B02_1: expected"), "{faults:?}");
         }
+    }
+}
+
+/// Changes a bit of the first site of a raw store.
+fn flip(store: &Path) {
+    let shard = store.join("pixels.zarr/HEPG2-01/Plate1/c/0/0/0/0");
+    let file = OpenOptions::new().read(true).write(true).open(shard).unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, 20).unwrap();
+    file.write_all_at(&[byte[0] ^ 4], 20).unwrap();
+}
+
+#[test]
+fn a_site_is_verified_as_often_as_was_asked_for() {
+    for io in [Io::Mmap, Io::Pread] {
+        let fixture = packed(Codec::Raw);
+        let modes = [Verify::Never, Verify::First, Verify::Always];
+        let [never, first, always] = modes.map(|verify| open(&fixture.store(), io, verify));
+        let mut pixels = vec![0; never.site_bytes()];
+        let mut is_whole = |reader: &Reader| reader.read(0, &mut pixels).is_ok();
+        assert!([&never, &first, &always].into_iter().all(&mut is_whole));
+        flip(&fixture.store());
+        assert_eq!([&never, &first, &always].map(&mut is_whole), [true, true, false], "{io:?}: damaged since");
+        let [never, first, always] = modes.map(|verify| open(&fixture.store(), io, verify));
+        for _ in 0..2 {
+            // Each time: a site that was found damaged does not count as verified.
+            assert_eq!([&never, &first, &always].map(&mut is_whole), [true, false, false], "{io:?}: from the start");
+        }
+        flip(&fixture.store());
+        assert_eq!([&never, &first, &always].map(&mut is_whole), [true; 3], "{io:?}: mended");
     }
 }
 
@@ -109,6 +140,11 @@ fn a_lost_shard_is_an_error() {
     let reader = open(&fixture.store(), Io::Mmap, Verify::First);
     let error = reader.read(0, &mut vec![0; reader.site_bytes()]).unwrap_err();
     assert!(error.is_data_fault() && error.to_string().contains("site HEPG2-01_1_B02_1"), "{error}");
+    // A pipe in its place would keep whoever opens it waiting.
+    let pipe = fixture.store().join("pixels.zarr/HEPG2-01/Plate1/c/0/0/0/0");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let error = reader.read(0, &mut vec![0; reader.site_bytes()]).unwrap_err();
+    assert!(error.is_data_fault() && error.to_string().contains("no regular file"), "{error}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! threads as the feed has. Nothing here goes through the feed.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,7 +16,8 @@ use super::{Bench, N_BUFFERS, Rate};
 use crate::error::{Error, Result};
 use crate::feed::{Io, Permutation, Reader, Verify, mix};
 use crate::store::checksum::crc32c;
-use crate::store::{Shard, Store, shard_path};
+use crate::store::chunk::Decoder;
+use crate::store::{Codec, Shard, Store, open_shard, shard_path};
 
 /// A part that has a limit of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -86,7 +87,7 @@ pub(super) fn forget(bench: &Bench) -> Result<Result<(), String>> {
         return Ok(Err(IN_MEMORY.to_owned()));
     }
     for (path, _) in shards(store) {
-        let file = File::open(&path).map_err(Error::io(&path, "open"))?;
+        let file = open_shard(&path, File::options().read(true))?;
         // What is not written yet cannot be forgotten; a file system that cannot be written to has nothing to write.
         let _ = file.sync_all();
         if let Err(error) = fadvise(&file, 0, None, Advice::DontNeed) {
@@ -109,8 +110,9 @@ fn is_memory(folder: &Path) -> bool {
     rustix::fs::statfs(folder).is_ok_and(|found| [TMPFS, RAMFS].contains(&(found.f_type as u64)))
 }
 
-fn is_direct(path: &PathBuf) -> io::Result<File> {
-    File::options().read(true).custom_flags(OFlags::DIRECT.bits().cast_signed()).open(path)
+/// Opens a shard past the page cache.
+fn open_direct(path: &Path) -> Result<File> {
+    open_shard(path, File::options().read(true).custom_flags(OFlags::DIRECT.bits().cast_signed()))
 }
 
 fn disk(bench: &Bench) -> Result<Result<Rate, String>> {
@@ -119,9 +121,12 @@ fn disk(bench: &Bench) -> Result<Result<Rate, String>> {
     if is_memory(store.root()) {
         return Ok(Err(IN_MEMORY.to_owned()));
     }
-    if is_direct(&shards[0].0).is_err() {
-        return Ok(Err("the file system has no direct I/O".to_owned()));
-    }
+    match open_direct(&shards[0].0) {
+        Err(Error::Io { source, .. }) if matches!(source.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) => {
+            return Ok(Err("the file system has no direct I/O".to_owned()));
+        }
+        opened => opened?,
+    };
     // Whole shards in random order, by each thread that is free; a part of one counts as that part of its sites.
     let order = Permutation::new(shards.len(), 4, 0);
     let time = Duration::from_secs_f64(20.0 * bench.config.seconds);
@@ -137,14 +142,14 @@ fn disk(bench: &Bench) -> Result<Result<Rate, String>> {
                 break;
             }
             let (path, n_sites) = &shards[order.at(i)];
-            let mut file = is_direct(path).map_err(Error::io(path, "open past the page cache"))?;
+            let mut file = open_direct(path)?;
             let size = file.metadata().map_err(Error::io(path, "look at"))?.len();
             let mut done = 0;
             while start.elapsed() < time {
                 match file.read(&mut buffer[aligned..][..BLOCK]) {
                     Ok(0) => break,
                     Ok(n) => done += n,
-                    Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                    Err(e) if e.kind() == ErrorKind::Interrupted => {}
                     Err(e) => return Err(Error::io(path, "read past the page cache")(e)),
                 }
                 if done as u64 >= size {
@@ -161,12 +166,15 @@ fn disk(bench: &Bench) -> Result<Result<Rate, String>> {
 
 fn page_cache(bench: &Bench) -> Result<Rate> {
     let chunks = Chunks::open(&bench.store, &bench.sample)?;
-    let body = |chunks: &Chunks, i: usize, buffer: &mut Vec<u8>| chunks.read(i, buffer);
+    let mut scratch = Vec::new();
     // Once, so that all is in memory.
-    for i in 0..chunks.places.len() {
-        body(&chunks, i, &mut Vec::new())?;
+    (0..chunks.places.len()).try_for_each(|i| chunks.read(i, &mut scratch))?;
+    if bench.store.spec().codec != Codec::Raw {
+        return timed(bench, chunks.places.len(), |_, i, buffer| chunks.read(i, buffer));
     }
-    timed(bench, chunks.places.len(), |_, i, buffer| body(&chunks, i, buffer))
+    // Raw chunks go to where the batch is.
+    let places = Places::new(bench);
+    timed(bench, chunks.places.len(), |thread, i, _| places.next(thread, |pixels| chunks.read_raw(i, pixels)))
 }
 
 fn checksum(bench: &Bench) -> Result<Rate> {
@@ -290,6 +298,12 @@ impl Chunks {
     fn read(&self, i: usize, chunk: &mut Vec<u8>) -> Result<()> {
         let (shard, slot) = self.places[i];
         self.shards[shard].read_stored(slot, chunk)
+    }
+
+    /// Reads a raw chunk, for which nothing is decoded.
+    fn read_raw(&self, i: usize, pixels: &mut [u8]) -> Result<()> {
+        let (shard, slot) = self.places[i];
+        self.shards[shard].read(slot, &mut Decoder::default(), &mut Vec::new(), pixels)
     }
 }
 

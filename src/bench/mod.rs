@@ -5,6 +5,7 @@
 //! compared, and the least of them is the most that can come out.
 
 mod limits;
+mod memory;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -154,7 +155,7 @@ impl Bench {
     /// Opens the store.
     ///
     /// # Errors
-    /// If it is not a finished store, or has no site.
+    /// If it is not a finished store, it has no site, or batches do not fit into memory.
     pub fn open(config: BenchConfig) -> Result<Self> {
         let store = Store::open(&config.shards)?;
         let n = store.sites().len();
@@ -164,8 +165,14 @@ impl Bench {
         let n_shards = store.plates().values().map(|&n| store.spec().n_shards(n)).sum::<usize>();
         // Those of a limit, and those of the feed that was measured before it.
         allow_open_files(2 * n_shards);
-        let limit = (free_memory() / SHARE_OF_MEMORY).min(LARGEST_SAMPLE);
-        let n_sample = (limit / store.spec().site_bytes() as u64).clamp(1, n as u64) as usize;
+        let (free, site_bytes) = (memory::free(), store.spec().site_bytes() as u64);
+        let largest = free / site_bytes / N_BUFFERS as u64;
+        if config.batch as u64 > largest {
+            let expected = format!("at most {largest} sites: {N_BUFFERS} batches have to fit into memory");
+            return Err(Error::refused("--batch", expected, config.batch));
+        }
+        let limit = (free / SHARE_OF_MEMORY).min(LARGEST_SAMPLE);
+        let n_sample = (limit / site_bytes).clamp(1, n as u64) as usize;
         let order = Permutation::new(n, 1, 0);
         let sample = (0..n_sample).map(|i| order.at(i)).collect();
         Ok(Self { config, store, sample })
@@ -175,6 +182,18 @@ impl Bench {
     #[must_use]
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// What is measured, and for how long.
+    #[must_use]
+    pub fn config(&self) -> &BenchConfig {
+        &self.config
+    }
+
+    /// How many sites are read again and again where pixels come from memory: all, or as many as fit into it well.
+    #[must_use]
+    pub fn n_sample(&self) -> usize {
+        self.sample.len()
     }
 
     /// Measures every part of the way in turns, as many rounds as are asked for.
@@ -200,6 +219,8 @@ impl Bench {
             .map(|part| {
                 let (rounds, reason) = found.remove(&part).unwrap_or_default();
                 let rates = rounds.iter().map(|rate| rate.mb_per_s).collect();
+                // A round in which it could not be measured is of no interest beside one in which it could.
+                let reason = reason.filter(|_| rounds.is_empty());
                 Figure { name: part.name(), mb_per_s: median(rates), reason, rounds }
             })
             .collect())
@@ -224,8 +245,9 @@ impl Bench {
         }
         let n = self.store.sites().len();
         let order = Permutation::new(n, 2, 0);
-        let mut run = self.feed(Verify::First, (0..n).map(move |i| order.at(i)))?;
+        let buffers = self.buffers();
         let start = Instant::now();
+        let mut run = self.feed(Verify::First, buffers, (0..n).map(move |i| order.at(i)))?;
         // Longer than the other parts, as a disk takes a while to show what it can; but not a whole night.
         let sites = run.read_for(Duration::from_secs_f64(20.0 * self.config.seconds))?;
         Ok(Ok(self.rate(sites, start)))
@@ -234,7 +256,7 @@ impl Bench {
     fn warm_feed(&self, checked: Checked) -> Result<Rate> {
         let (n, sample) = (self.sample.len(), self.sample.clone());
         let endless = (0_usize..).map(move |i| sample[Permutation::new(n, 3, (i / n) as u64).at(i % n)]);
-        let mut run = self.feed(checked.verify(), endless)?;
+        let mut run = self.feed(checked.verify(), self.buffers(), endless)?;
         // One epoch to have all in memory, and verified.
         run.read_sites(n as u64)?;
         let start = Instant::now();
@@ -242,11 +264,19 @@ impl Bench {
         Ok(self.rate(sites, start))
     }
 
-    fn feed(&self, verify: Verify, mut order: impl Iterator<Item = usize> + Send + 'static) -> Result<Run> {
+    fn buffers(&self) -> Vec<Vec<u8>> {
+        // Not 0, which the system would have no memory for until it is written to.
+        vec![vec![1; self.config.batch * self.store.spec().site_bytes()]; N_BUFFERS]
+    }
+
+    fn feed(
+        &self,
+        verify: Verify,
+        buffers: Vec<Vec<u8>>,
+        mut order: impl Iterator<Item = usize> + Send + 'static,
+    ) -> Result<Run> {
         let reader = Arc::new(Reader::new(self.store.clone(), self.config.io, verify));
         let batch = self.config.batch;
-        // Not 0, which the system would have no memory for until it is written to.
-        let buffers = vec![vec![1; batch * reader.site_bytes()]; N_BUFFERS];
         let next = move |sites: &mut Vec<usize>| sites.extend(order.by_ref().take(batch));
         Ok(Run(Feed::start(&reader, buffers, self.config.n_threads, next)?))
     }
@@ -310,20 +340,4 @@ pub fn machine() -> String {
     let model = text.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("an unknown processor");
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     format!("{}, {cores} cores", model.trim_start_matches([' ', '\t', ':']))
-}
-
-/// Bytes of memory that are free or can be made so, in this machine and in the group of processes that this one is limited
-/// with (a container or a job of a cluster); a plenty where the system does not say.
-fn free_memory() -> u64 {
-    let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let kib =
-        text.lines().find_map(|line| line.strip_prefix("MemAvailable:")?.trim().strip_suffix(" kB")?.parse().ok());
-    let of_machine = kib.map_or(16 << 30, |kib: u64| kib << 10);
-    let number = |path: &str| fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
-    let groups = [
-        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-        ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
-    ];
-    let of_groups = groups.iter().filter_map(|(limit, used)| Some(number(limit)?.saturating_sub(number(used)?)));
-    of_groups.fold(of_machine, u64::min)
 }

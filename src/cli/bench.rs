@@ -5,9 +5,9 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::{Align, Table, count};
-use crate::bench::{Checked, Figure, Part};
+use crate::bench::{Bench, Checked, Figure, Part};
 use crate::feed::Io;
-use crate::store::{Codec, Store};
+use crate::store::Codec;
 
 /// A share of the device's ceiling that is as good as all of it.
 const NEARLY_ALL: f64 = 0.95;
@@ -23,6 +23,8 @@ pub struct BenchReport {
     pub codec: String,
     /// Sites in it.
     pub sites: usize,
+    /// Sites that were read again and again where pixels come from memory.
+    pub sample: usize,
     /// Bytes of one site's raw pixels.
     pub site_bytes: usize,
     /// Whether the feed maps shards, or reads them by pread.
@@ -66,16 +68,18 @@ pub struct DeviceReport {
 impl BenchReport {
     /// A report on a store, without its conclusion yet.
     #[must_use]
-    pub fn new(machine: String, store: &Store, threads: usize, batch: usize, io: Io, feed: Vec<Figure>) -> Self {
+    pub fn new(machine: String, bench: &Bench, feed: Vec<Figure>) -> Self {
+        let (store, config) = (bench.store(), bench.config());
         let mut report = Self {
             machine,
             store: store.root().display().to_string(),
             codec: store.spec().codec.to_string(),
             sites: store.sites().len(),
             site_bytes: store.spec().site_bytes(),
-            io,
-            threads,
-            batch,
+            sample: bench.n_sample(),
+            io: config.io,
+            threads: config.n_threads,
+            batch: config.batch,
             feed,
             device: None,
             bottleneck: String::new(),
@@ -119,6 +123,9 @@ impl BenchReport {
     pub fn print(&self, out: &mut impl Write, codec: Codec) -> io::Result<()> {
         writeln!(out, "store      {}: {} sites, {}", self.store, count(self.sites as u64), self.codec)?;
         writeln!(out, "machine    {}; {} threads, batches of {}", self.machine, self.threads, self.batch)?;
+        if self.sample < self.sites && !self.feed.is_empty() {
+            writeln!(out, "in memory  {} of the sites, as many as fit well", count(self.sample as u64))?;
+        }
         if let Some(device) = &self.device {
             writeln!(out, "device     {}; {}", device.name, device.network)?;
         }

@@ -114,7 +114,7 @@ impl Reader {
         let (shard, slot) = self.places[index];
         let (lazy, slot) = (&self.shards[shard as usize], slot as usize);
         let row = &self.store.sites()[index];
-        let shard = || shard_path(&lazy.plate, lazy.shard);
+        let shard = || self.store.root().join(shard_path(&lazy.plate, lazy.shard)).display().to_string();
         let verified = &self.verified[index];
         let check = match self.verify {
             Verify::First => !verified.load(Ordering::Relaxed),
@@ -163,13 +163,7 @@ impl Reader {
         if let Some(open) = lazy.open.get() {
             return Ok(open);
         }
-        let shard = self.store.shard(&lazy.plate, lazy.shard).map_err(|error| match error {
-            // A shard that is gone is a fault of the data; one that cannot be read is one of the machine.
-            Error::Io { path, source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
-                Error::malformed(path.display(), "a shard", "no file")
-            }
-            other => other,
-        })?;
+        let shard = self.store.shard(&lazy.plate, lazy.shard)?;
         let open = match self.io {
             Io::Mmap => OpenShard::Mapped(shard.map()?),
             Io::Pread => OpenShard::File(shard),

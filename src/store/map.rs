@@ -1,4 +1,4 @@
-//! Mapping shards into memory. With the trainer's shim this is the only place with `unsafe`.
+//! Mapping shards into memory. One of the places with `unsafe`: a map is only as safe as the file under it.
 #![allow(unsafe_code)]
 
 use std::fs::File;

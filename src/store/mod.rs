@@ -19,6 +19,7 @@ mod write;
 
 pub use destination::{check_destination, is_store};
 pub use map::MappedShard;
+pub(crate) use read::open_shard;
 pub use read::{Shard, Store, read_spec};
 pub use session::TEMPORARY;
 pub use shard::{FinishedShard, PlateBuilder, ShardWriter};

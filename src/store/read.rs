@@ -1,7 +1,7 @@
 //! Reading a store: its sites and classes, and the pixels of a site. Needs no PNG and trusts no byte.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
+use std::fs::{self, File, OpenOptions};
 use std::io::ErrorKind;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -137,6 +137,20 @@ impl Store {
     }
 }
 
+/// Opens the file of a shard. One that is not there is a fault of the data, where one that cannot be read is the machine's.
+///
+/// # Errors
+/// If there is no such file, it is none, or it cannot be opened.
+pub(crate) fn open_shard(path: &Path, options: &OpenOptions) -> Result<File> {
+    // Looked at before it is opened: opening a pipe would wait for someone to write into it.
+    match fs::metadata(path) {
+        Ok(found) if found.is_file() => options.open(path).map_err(Error::io(path, "open")),
+        Ok(_) => Err(Error::malformed(path.display(), "a shard", "no regular file")),
+        Err(e) if e.kind() == ErrorKind::NotFound => Err(Error::malformed(path.display(), "a shard", "no file")),
+        Err(e) => Err(Error::io(path, "look at")(e)),
+    }
+}
+
 /// Reads the document that says what holds for the whole store.
 ///
 /// # Errors
@@ -162,7 +176,7 @@ impl Shard {
     /// If there is no such file, or its index is damaged or lies.
     pub fn open(root: &Path, spec: &StoreSpec, plate: &PlateId, shard: usize, n_sites: usize) -> Result<Self> {
         let path = root.join(shard_path(plate, shard));
-        let file = File::open(&path).map_err(Error::io(&path, "open"))?;
+        let file = open_shard(&path, File::options().read(true))?;
         let size = file.metadata().map_err(Error::io(&path, "look at"))?.len();
         let index = index_bytes(spec.sites_per_shard);
         let Some(data_bytes) = size.checked_sub(index as u64) else {

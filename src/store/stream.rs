@@ -6,6 +6,7 @@
 use super::checksum::Crc32c;
 
 /// Copies shorter than this are left to the library: they may be used while they are still in a cache.
+#[cfg(any(target_arch = "x86_64", test))]
 const LEAST: usize = 256 << 10;
 
 /// Bytes that are copied and summed up at a time where the processor cannot do both at once: few enough to be in the first

@@ -5,7 +5,6 @@ use std::path::Path;
 
 use rayon::prelude::*;
 
-use crate::error::Error;
 use crate::site::SiteId;
 use crate::store::checksum::crc32c;
 use crate::store::chunk::Decoder;
@@ -39,7 +38,7 @@ pub(super) fn trace(
         .map_init(Decoder::default, |decoder, (path, plate, n_sites, shard, sites)| {
             let all = || sites.iter().map(|row| row.id.clone()).collect();
             match Shard::open(root, spec, plate, shard, n_sites) {
-                Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+                Err(_) if !root.join(&path).exists() => {
                     let detail = "named by the metadata, not found";
                     Finding { sites: all(), ..Finding::new(Kind::Missing, &path, detail) }
                 }
