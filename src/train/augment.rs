@@ -45,7 +45,6 @@ pub fn salt_and_pepper(images: &Tensor, choices: &[Choice], share: f64) -> Tenso
 ///
 /// # Panics
 /// If there is no choice.
-#[must_use]
 pub fn light(choices: &[Choice], device: Device) -> (Tensor, Tensor) {
     let n_channels = choices[0].gain.len() as i64;
     let flat = |of: fn(&Choice) -> &Vec<f32>| choices.iter().flat_map(|choice| of(choice).clone()).collect::<Vec<_>>();
