@@ -73,10 +73,7 @@ fn a_damaged_site_is_named_and_the_others_of_its_batch_are_whole() {
         for io in [Io::Mmap, Io::Pread] {
             let fixture = packed(codec);
             let shard = "pixels.zarr/HEPG2-01/Plate2/c/0/0/0/0";
-            let file = OpenOptions::new().read(true).write(true).open(fixture.store().join(shard)).unwrap();
-            let mut byte = [0];
-            file.read_exact_at(&mut byte, 20).unwrap();
-            file.write_all_at(&[byte[0] ^ 4], 20).unwrap();
+            flip(&fixture.store().join(shard));
             let faults: Vec<_> = feed(open(&fixture.store(), io, Verify::First), 8, 2, 0, 1)
                 .into_iter()
                 .flat_map(|(_, _, faults)| faults)
@@ -89,9 +86,8 @@ fn a_damaged_site_is_named_and_the_others_of_its_batch_are_whole() {
     }
 }
 
-/// Changes a bit of the first site of a raw store.
-fn flip(store: &Path) {
-    let shard = store.join("pixels.zarr/HEPG2-01/Plate1/c/0/0/0/0");
+/// Changes a bit of the first site of a shard, or back.
+fn flip(shard: &Path) {
     let file = OpenOptions::new().read(true).write(true).open(shard).unwrap();
     let mut byte = [0];
     file.read_exact_at(&mut byte, 20).unwrap();
@@ -102,19 +98,20 @@ fn flip(store: &Path) {
 fn a_site_is_verified_as_often_as_was_asked_for() {
     for io in [Io::Mmap, Io::Pread] {
         let fixture = packed(Codec::Raw);
+        let shard = fixture.store().join("pixels.zarr/HEPG2-01/Plate1/c/0/0/0/0");
         let modes = [Verify::Never, Verify::First, Verify::Always];
         let [never, first, always] = modes.map(|verify| open(&fixture.store(), io, verify));
         let mut pixels = vec![0; never.site_bytes()];
         let mut is_whole = |reader: &Reader| reader.read(0, &mut pixels).is_ok();
         assert!([&never, &first, &always].into_iter().all(&mut is_whole));
-        flip(&fixture.store());
+        flip(&shard);
         assert_eq!([&never, &first, &always].map(&mut is_whole), [true, true, false], "{io:?}: damaged since");
         let [never, first, always] = modes.map(|verify| open(&fixture.store(), io, verify));
         for _ in 0..2 {
             // Each time: a site that was found damaged does not count as verified.
             assert_eq!([&never, &first, &always].map(&mut is_whole), [true, false, false], "{io:?}: from the start");
         }
-        flip(&fixture.store());
+        flip(&shard);
         assert_eq!([&never, &first, &always].map(&mut is_whole), [true; 3], "{io:?}: mended");
     }
 }

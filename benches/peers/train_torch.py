@@ -1,7 +1,7 @@
 """The training that a PyTorch user would write for these images: a ResNet on [N, 6, 512, 512] uint8, 1108 classes,
 bfloat16 autocast, channels last, fused AdamW; on the device what the recipe resnet50 of `train` does: normalisation with
-a clip, gain and offset of each channel, flips and quarter turns. No loss is read
-back while steps are timed: the clock stops after one synchronisation at the end.
+a clip, gain and offset of each channel, flips and quarter turns. No loss is read back while steps are timed: the clock
+stops after one synchronisation at the end.
 
 usage: train_torch.py --source resident                            batches that already lie on the device, as uint8
        train_torch.py --source png --plate FOLDER --workers N      DataLoader, cv2, pinned memory, asynchronous copies

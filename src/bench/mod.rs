@@ -21,7 +21,7 @@ use crate::store::{Codec, Store};
 
 pub use limits::Limit;
 
-/// Buffers of the feeds that are measured, as many as the trainer has.
+/// Buffers of the feeds that are measured: one is filled, one is full, one is the caller's.
 const N_BUFFERS: usize = 3;
 /// The most stored bytes that are read again and again, and the share of free memory that they may take.
 const LARGEST_SAMPLE: u64 = 4 << 30;

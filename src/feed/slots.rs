@@ -1,7 +1,7 @@
-//! The buffers of a feed, lent to threads in pieces of one site each. One of the places with
-//! `unsafe`: safe Rust cannot lend parts of a buffer to threads that outlive the loan, and
-//! threads that are started for each batch would cost more than the copying. What is offered here is safe: a slot counts
-//! the pieces that are out, and hands its buffer to nobody before all are back.
+//! The buffers of a feed, lent to threads in pieces of one site each. One of the places with `unsafe`:
+//! safe Rust cannot lend parts of a buffer to threads that outlive the loan, and threads that are started for each batch
+//! would cost more than the copying. What is offered here is safe: a slot counts the pieces that are out, and hands its
+//! buffer to nobody before all are back.
 #![allow(unsafe_code)]
 
 use std::cell::UnsafeCell;

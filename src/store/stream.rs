@@ -17,7 +17,7 @@ const BLOCK: usize = 16 << 10;
 ///
 /// # Panics
 /// If the two differ in length.
-pub(crate) fn copy(from: &[u8], to: &mut [u8]) {
+pub(super) fn copy(from: &[u8], to: &mut [u8]) {
     assert_eq!(from.len(), to.len(), "as many bytes on both sides");
     #[cfg(target_arch = "x86_64")]
     if from.len() >= LEAST && std::arch::is_x86_feature_detected!("avx2") {

@@ -38,7 +38,8 @@ pub(super) fn trace(
         .map_init(Decoder::default, |decoder, (path, plate, n_sites, shard, sites)| {
             let all = || sites.iter().map(|row| row.id.clone()).collect();
             match Shard::open(root, spec, plate, shard, n_sites) {
-                Err(_) if !root.join(&path).exists() => {
+                // Only where it is known to be gone: what cannot be looked at may be there.
+                Err(_) if root.join(&path).try_exists().is_ok_and(|is_there| !is_there) => {
                     let detail = "named by the metadata, not found";
                     Finding { sites: all(), ..Finding::new(Kind::Missing, &path, detail) }
                 }
