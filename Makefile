@@ -21,7 +21,7 @@ RUNS := benches/runs/$(shell date +%F)
 
 # All programs. Without the trainer, which is all that needs libtorch: cargo build --release
 build: libtorch
-	@cargo build --release --features torch
+	@cargo build --release --workspace
 
 libtorch:
 	@tools/libtorch.sh .libtorch $(PYTHON)
@@ -52,12 +52,14 @@ demo: build
 test: check-no-torch test-rust test-python
 
 test-rust: libtorch
-	cargo test --quiet --features torch
+	cargo test --quiet --release --workspace
 
-# The default build must not need libtorch: cargo itself says what it depends on.
+# What must not be depended on: cargo itself says what is.
 check-no-torch:
 	@if cargo tree --edges normal,build --prefix none | grep -E '^(tch|torch-sys) '; then \
-		echo 'the default build depends on libtorch'; exit 1; fi
+		echo 'the root package depends on libtorch'; exit 1; fi
+	@if cargo tree --no-default-features --edges normal,build --prefix none | grep -E '^(clap|indicatif|anyhow) '; then \
+		echo 'the library depends on what only programs need'; exit 1; fi
 
 test-python: build .venv/tests
 	CELLSHARD_BIN=$(BIN) CELLSHARD_REAL=$(REAL) .venv/bin/pytest --quiet tests/python --ignore tests/python/test_torch.py
@@ -84,8 +86,8 @@ test-torch-python: libtorch .venv-torch/tests
 
 lint: libtorch
 	cargo fmt --check
-	cargo clippy --quiet --all-targets -- --deny warnings
-	cargo clippy --quiet --all-targets --features torch -- --deny warnings
+	cargo clippy --quiet --no-default-features -- --deny warnings
+	cargo clippy --quiet --workspace --all-targets -- --deny warnings
 
 learning: build
 	$(PYTHON) benches/learning.py --bin $(BIN) --json $(RUNS)/learning.json

@@ -7,13 +7,12 @@
 mod common;
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{fs, thread};
 
 use cellshard::bench::machine;
 use common::{Args, ROUNDS, SITE_BYTES, middle, plate, write_json};

@@ -69,15 +69,17 @@ impl Error {
     }
 
     /// An [`Error::Io`] builder for `map_err`.
-    pub(crate) fn io(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> Self {
+    pub fn io(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { path: path.to_owned(), action, source }
     }
 
-    pub(crate) fn malformed(place: impl ToString, expected: impl ToString, found: impl ToString) -> Self {
+    /// An [`Error::Malformed`].
+    pub fn malformed(place: impl ToString, expected: impl ToString, found: impl ToString) -> Self {
         Self::Malformed { place: place.to_string(), expected: expected.to_string(), found: found.to_string() }
     }
 
-    pub(crate) fn refused(what: impl ToString, expected: impl ToString, found: impl ToString) -> Self {
+    /// An [`Error::Refused`].
+    pub fn refused(what: impl ToString, expected: impl ToString, found: impl ToString) -> Self {
         Self::Refused { what: what.to_string(), expected: expected.to_string(), found: found.to_string() }
     }
 }
@@ -86,12 +88,12 @@ impl Error {
 const LARGEST_TEXT: u64 = 256 << 20;
 
 /// Reads a whole file, naming it if that fails. Anything but a regular file of at most 256 MiB is refused.
-pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>> {
+pub fn read_file(path: &Path) -> Result<Vec<u8>> {
     read_limited(path, LARGEST_TEXT).map_err(Error::io(path, "read"))
 }
 
 /// Reads a regular file of at most `limit` bytes.
-pub(crate) fn read_limited(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+pub fn read_limited(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     // Looked at before it is opened: opening a pipe would wait for someone to write into it.
     let metadata = fs::metadata(path)?;
     if !metadata.is_file() {
@@ -106,7 +108,7 @@ pub(crate) fn read_limited(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
 }
 
 /// Reads a whole text file, naming it if that fails or if it is not UTF-8.
-pub(crate) fn read_text(path: &Path) -> Result<String> {
+pub fn read_text(path: &Path) -> Result<String> {
     String::from_utf8(read_file(path)?).map_err(|e| {
         Error::malformed(
             path.display(),

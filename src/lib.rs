@@ -4,18 +4,19 @@
 
 pub mod bench;
 pub mod classes;
+#[cfg(feature = "cli")]
 pub mod cli;
 pub mod error;
+pub mod fault;
 pub mod feed;
 pub mod pack;
 pub mod plate_statistics;
-pub mod runs;
 pub mod simulate;
 pub mod site;
 pub mod source;
 pub mod stats;
 pub mod store;
-pub mod train;
+pub mod training;
 pub mod verify;
 pub mod whole_file;
 

@@ -27,7 +27,7 @@ fn bench(fixture: &Fixture, flags: &[&str]) -> Output {
 fn every_part_of_the_way_has_a_rate_or_a_reason() {
     for (codec, unpacking) in [(Codec::Raw, "copying past the caches alone"), (Codec::Zstd(3), "zstd decoding alone")] {
         for io in ["mmap", "pread"] {
-            let out = bench(&packed(codec), &["--feed-only", "--json", "--batch", "5", "--io", io]);
+            let out = bench(&packed(codec), &["--json", "--batch", "5", "--io", io]);
             assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
             let report: Value = serde_json::from_slice(&out.stdout).unwrap();
             let figures = report["feed"].as_array().unwrap();
@@ -48,7 +48,7 @@ fn every_part_of_the_way_has_a_rate_or_a_reason() {
 
 #[test]
 fn a_table_goes_from_the_disk_to_the_feed() {
-    let out = bench(&packed(Codec::Raw), &["--feed-only"]);
+    let out = bench(&packed(Codec::Raw), &[]);
     let text = String::from_utf8(out.stdout).unwrap();
     let at = |what: &str| text.find(what).unwrap_or_else(|| panic!("{what} in {text}"));
     assert!(at("disk, direct I/O") < at("crc32c alone") && at("crc32c alone") < at("feed, no checksum verified"));
@@ -62,7 +62,7 @@ fn a_damaged_site_ends_it_with_its_name() {
     let mut bytes = std::fs::read(&shard).unwrap();
     bytes[20] ^= 4;
     std::fs::write(&shard, bytes).unwrap();
-    let out = bench(&fixture, &["--feed-only"]);
+    let out = bench(&fixture, &[]);
     let error = String::from_utf8(out.stderr).unwrap();
     assert_eq!(out.status.code(), Some(1), "{error}");
     assert!(error.contains("site HEPG2-01_2_B02_1") && error.contains("expected crc32c"), "{error}");
@@ -74,7 +74,7 @@ fn a_lost_shard_ends_it_as_a_fault_of_the_data() {
         let fixture = packed(codec);
         let shard = fixture.store().join("pixels.zarr/HEPG2-01/Plate2/c/0/0/0/0");
         std::fs::remove_file(&shard).unwrap();
-        let out = bench(&fixture, &["--feed-only"]);
+        let out = bench(&fixture, &[]);
         let error = String::from_utf8(out.stderr).unwrap();
         let expected = format!("{}: expected a shard, found no file", shard.display());
         assert!(out.status.code() == Some(1) && error.contains(&expected), "{codec}: {error}");
@@ -85,11 +85,10 @@ fn a_lost_shard_ends_it_as_a_fault_of_the_data() {
 fn what_cannot_be_measured_is_refused_before_anything_is() {
     let fixture = packed(Codec::Raw);
     for (flags, what) in [
-        (&["--feed-only", "--steps-only"][..], "cannot be used with"),
-        (&["--feed-only", "--seconds", "0"], "expected seconds"),
-        (&["--feed-only", "--rounds", "0"], "--rounds"),
-        (&["--feed-only", "--recipe", "resnet5"], "resnet50"),
-        (&["--feed-only", "--threads", "0"], "--threads: expected 1 to 1024"),
+        (["--seconds", "0"], "expected seconds"),
+        (["--rounds", "0"], "--rounds"),
+        (["--batch", "0"], "--batch"),
+        (["--threads", "0"], "--threads: expected 1 to 1024"),
     ] {
         let out = tool("bench").arg("--shards").arg(fixture.store()).args(flags).output().unwrap();
         let error = String::from_utf8(out.stderr).unwrap();
@@ -100,31 +99,6 @@ fn what_cannot_be_measured_is_refused_before_anything_is() {
     let error = Bench::open(config).err().unwrap();
     assert!(!error.is_data_fault() && error.to_string().contains("3 batches have to fit into memory"), "{error}");
     let nowhere = fixture.path().join("nowhere");
-    let out = tool("bench").args(["--feed-only", "--shards", nowhere.to_str().unwrap()]).output().unwrap();
+    let out = tool("bench").args(["--shards", nowhere.to_str().unwrap()]).output().unwrap();
     assert_eq!(out.status.code(), Some(2));
-    #[cfg(not(feature = "torch"))]
-    {
-        let out = bench(&fixture, &[]);
-        let error = String::from_utf8(out.stderr).unwrap();
-        assert!(out.status.code() == Some(2) && error.contains("built without libtorch"), "{error}");
-    }
-}
-
-#[cfg(feature = "torch")]
-#[test]
-fn steps_are_timed_beside_the_ceiling() {
-    let fixture =
-        Fixture::kaggle(common::TreeSpec { size: (32, 32), wells: vec!["B02", "B03", "B04", "C03"], ..small() });
-    pack(&PackConfig { codec: Codec::Raw, ..fixture.config() }, &|_| {}).unwrap();
-    let recipe = ["--model", "base-cnn", "--batch", "2", "--split", "none", "--device", "cpu"];
-    let steps = ["--steps-only", "--steps", "3", "--warmup", "1", "--json"];
-    let out = bench(&fixture, &[&recipe[..], &["--early-stopping", "none"], &steps].concat());
-    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
-    let report: Value = serde_json::from_slice(&out.stdout).unwrap();
-    let device = &report["device"];
-    let rate = |what: &str| device[what].as_f64().unwrap();
-    assert!(rate("resident_sites_per_s") > 0.0 && rate("real_sites_per_s") > 0.0 && rate("copy_mb_per_s") > 0.0);
-    assert!(rate("share") > 0.0 && (0.0..=1.0).contains(&rate("waiting")));
-    assert_eq!(device["rounds"].as_array().unwrap().len(), 2);
-    assert!(report["feed"].as_array().unwrap().is_empty());
 }

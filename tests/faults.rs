@@ -4,8 +4,8 @@ mod common;
 
 use std::fs;
 
+use cellshard::fault::FaultKind;
 use cellshard::pack::{OnError, PackConfig, pack};
-use cellshard::source::fault::FaultKind;
 use cellshard::store::{Codec, Store};
 use common::{Fixture, TreeSpec, assert_same, encode_png, site_pixels, small};
 use png::{BitDepth, ColorType};

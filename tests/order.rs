@@ -3,8 +3,8 @@
 use cellshard::feed::Permutation;
 use cellshard::pack::{PackConfig, pack};
 use cellshard::store::{Codec, Store};
-use cellshard::train::order::TrainOrder;
-use cellshard::train::recipe::{BatchBy, Recipe};
+use cellshard::training::data::TrainOrder;
+use cellshard::training::recipe::{BatchBy, Recipe};
 use common::{Fixture, small};
 
 mod common;

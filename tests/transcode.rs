@@ -10,8 +10,8 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Instant, SystemTime};
 
 use cellshard::Error;
+use cellshard::fault::FaultKind;
 use cellshard::pack::{OnError, PackConfig, PackReport, Progress, pack, plan};
-use cellshard::source::fault::FaultKind;
 use cellshard::source::{Layout, SourceConfig};
 use cellshard::store::manifest::{self, Entry};
 use cellshard::store::{Codec, Store};

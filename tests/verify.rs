@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use cellshard::fault::FaultKind;
 use cellshard::pack::{PackConfig, pack};
 use cellshard::source::SourceConfig;
-use cellshard::source::fault::FaultKind;
 use cellshard::store::{Codec, Store, manifest};
 use cellshard::verify::{Depth, Finding, Kind, Report, StoreConfig, compare_tree, verify_store, verify_tree};
 use common::{Fixture, contents, small};

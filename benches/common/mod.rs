@@ -1,9 +1,8 @@
 //! What the benchmarks share: the plate, the programs of this package, and writing a run down.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::thread;
+use std::{fs, thread};
 
 use serde_json::Value;
 

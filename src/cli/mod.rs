@@ -1,27 +1,18 @@
-//! What the programs share: exit codes, progress, tables. Only `bin/` uses it.
+//! The programs, and what they share: exit codes, progress, tables, what reports look like.
 
-pub mod bench;
 mod exit;
-#[cfg(feature = "torch")]
-pub mod predictions;
+pub mod programs;
 mod progress;
 mod reading;
-pub mod recipe_args;
 pub mod report;
 mod source_args;
-pub mod statistics;
-pub mod step_args;
 mod table;
-#[cfg(feature = "torch")]
-mod train_screen;
 
 pub use exit::{Exit, run, show};
 pub use progress::Progress;
 pub use reading::{IoFlag, VerifyFlag};
 pub use source_args::SourceArgs;
 pub use table::{Align, Table, bytes, count, plural};
-#[cfg(feature = "torch")]
-pub use train_screen::TrainScreen;
 
 /// The number of threads asked for, or one a core.
 ///

@@ -16,8 +16,8 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::error::{Error, Result};
+use crate::fault::Fault;
 use crate::site::{ImageSize, ParseError, PlateId, parse_number};
-use crate::source::fault::Fault;
 use crate::source::{PlatePlan, Source, SourceConfig};
 use crate::store::merge::{Anew, METADATA, Merge};
 use crate::store::spec::{ALIGNMENT, DEFAULT_SITES_PER_SHARD, MAX_SITES_PER_SHARD, channels};

@@ -12,8 +12,8 @@ use std::thread;
 use std::time::Duration;
 
 use crate::error::Result;
+use crate::fault::Fault;
 use crate::plate_statistics::pixel_stats;
-use crate::source::fault::Fault;
 use crate::source::png::SiteDecoder;
 use crate::source::{Image, PlatePlan, SitePlan, Source};
 use crate::stats::SiteStatistics;

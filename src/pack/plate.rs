@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::SystemTime;
 
 use crate::error::Result;
+use crate::fault::Fault;
 use crate::plate_statistics::{comoment_rows, histogram_rows};
 use crate::site::{Label, SiteId, WellId};
-use crate::source::fault::Fault;
 use crate::source::{PlatePlan, SitePlan};
 use crate::stats::PlateStatistics;
 use crate::store::listing::Listing;

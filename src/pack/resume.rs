@@ -7,8 +7,8 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use crate::error::{Error, Result};
+use crate::fault::FaultKind;
 use crate::site::{Label, Well};
-use crate::source::fault::FaultKind;
 use crate::source::{PlatePlan, Source};
 use crate::store::StoreSpec;
 use crate::store::checksum::Sha;

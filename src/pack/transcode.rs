@@ -11,8 +11,8 @@ use std::time::Instant;
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
+use crate::fault::Fault;
 use crate::site::{ImageSize, PlateId};
-use crate::source::fault::Fault;
 use crate::store::listing::{FILES, has_size, read_list};
 use crate::store::manifest::Entry;
 use crate::store::merge::METADATA;

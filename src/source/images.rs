@@ -4,9 +4,9 @@ use std::io;
 
 use crate::error::read_limited;
 
-use super::fault::{Fault, FaultKind};
 use super::png::SiteDecoder;
 use super::{PlatePlan, SitePlan, Source};
+use crate::fault::{Fault, FaultKind};
 
 /// One channel's file.
 #[derive(Debug)]

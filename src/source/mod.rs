@@ -1,7 +1,6 @@
 //! From a raw tree to a plan: which sites there should be, what is known of each, and where its images lie. Knows
 //! nothing of the store.
 
-pub mod fault;
 mod images;
 pub mod labels;
 pub mod png;
@@ -17,7 +16,7 @@ use crate::classes::Classes;
 use crate::error::{Error, Result, read_text};
 use crate::site::{ImageSize, Label, PlateId, Well, WellId};
 
-use fault::{Fault, FaultKind};
+use crate::fault::{Fault, FaultKind};
 pub use images::Image;
 use labels::{Labels, WellLabel};
 use tree::PlateFiles;

@@ -5,8 +5,8 @@
 
 use libdeflater::{DecompressionError, Decompressor};
 
-use super::fault::FaultKind;
 use super::unfilter::unfilter;
+use crate::fault::FaultKind;
 use crate::site::ImageSize;
 
 const SIGNATURE: [u8; 8] = *b"\x89PNG\r\n\x1a\n";

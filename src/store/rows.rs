@@ -259,7 +259,7 @@ pub struct Rejected {
     pub well: Well,
     /// The site; `None` where it is the whole well.
     pub site: Option<u16>,
-    /// The kind of fault, as in [`crate::source::fault::FaultKind::name`].
+    /// The kind of fault, as in [`crate::fault::FaultKind::name`].
     pub reason: String,
     /// The file, relative to the source's root; empty where it is not a single one.
     pub file: String,

@@ -9,7 +9,7 @@ use std::time::Instant;
 use rayon::prelude::*;
 
 use crate::error::{Error, Result, read_text};
-use crate::source::fault::Fault;
+use crate::fault::Fault;
 use crate::source::png::SiteDecoder;
 use crate::source::tree::all_files;
 use crate::source::{PlatePlan, SitePlan, Source, SourceConfig};

@@ -8,8 +8,8 @@ use std::time::SystemTime;
 
 use crate::classes::Classes;
 use crate::error::{Error, Result, read_text};
+use crate::fault::{Fault, FaultKind};
 use crate::site::{PlateId, Well};
-use crate::source::fault::{Fault, FaultKind};
 use crate::store::listing::{CSVS, FILES, ListingFiles, SOURCES, read_proven};
 use crate::store::manifest::{self, Entry};
 use crate::store::rows::{Rejected, SiteRow, from_csv};

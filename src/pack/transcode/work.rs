@@ -11,8 +11,8 @@ use std::thread;
 use rustix::io::Errno;
 
 use crate::error::{Error, Result};
+use crate::fault::Fault;
 use crate::plate_statistics;
-use crate::source::fault::Fault;
 use crate::store::checksum;
 use crate::store::chunk::{Decoder, Encoder};
 use crate::store::listing::ListingFiles;

@@ -1,0 +1,69 @@
+//! `bench`: where the time of reading goes, measured part by part in one run.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Command, CommandFactory, Parser};
+
+use crate::bench::{Bench, BenchConfig, machine};
+use crate::cli::report::bench::{BenchReport, announce};
+use crate::cli::{self, Exit, IoFlag};
+
+/// Measure where the time of reading goes, from the disk to a batch in memory: disk, page cache, checksums, decoding, and
+/// the feed; train --bench goes on to the device
+///
+/// The rates are raw pixels in 10^6 bytes a second, whatever the codec. The store's files are read, and once dropped
+/// from the page cache; nothing is written.
+#[derive(Parser)]
+#[command(name = "bench", version)]
+struct Flags {
+    /// The store
+    #[arg(long, value_name = "DIR")]
+    shards: PathBuf,
+    /// Sites in a batch
+    #[arg(long, value_name = "COUNT", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
+    batch: u32,
+    /// Threads that read and decode [default: one a core]
+    #[arg(long, value_name = "COUNT")]
+    threads: Option<usize>,
+    /// How the feed reads shards
+    #[arg(long, value_name = "HOW", default_value = "mmap")]
+    io: IoFlag,
+    /// Seconds that each part is measured in each round
+    #[arg(long, value_name = "SECONDS", default_value_t = 1.0, value_parser = cli::positive_seconds)]
+    seconds: f64,
+    /// Rounds; a figure is the median of them
+    #[arg(long, value_name = "COUNT", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    rounds: u32,
+    /// Report as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Its flags.
+#[must_use]
+pub fn command() -> Command {
+    Flags::command()
+}
+
+/// Runs it.
+#[must_use]
+pub fn main() -> ExitCode {
+    cli::run(body)
+}
+
+fn body() -> anyhow::Result<Exit> {
+    let flags = Flags::parse();
+    let config = BenchConfig {
+        shards: flags.shards,
+        n_threads: cli::threads(flags.threads)?,
+        batch: flags.batch as usize,
+        io: flags.io.into(),
+        seconds: flags.seconds,
+        rounds: flags.rounds as usize,
+    };
+    let bench = Bench::open(config)?;
+    let report = BenchReport::new(machine(), &bench, bench.run(&announce)?);
+    cli::show(report.show(&bench, flags.json))?;
+    Ok(Exit::Success)
+}

@@ -1,0 +1,8 @@
+//! The programs: their flags, and what they do with them. A file of `bin/` calls one of these and nothing else; man pages
+//! and other front ends take the flags from here, too.
+
+pub mod bench;
+pub mod pack;
+pub mod simulate;
+pub mod stats;
+pub mod verify;

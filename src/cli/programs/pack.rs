@@ -1,0 +1,114 @@
+//! `pack`: a tree of PNGs, or a store of another codec, into a store of tensor shards.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Command, CommandFactory, Parser, ValueEnum};
+
+use crate::cli::{self, Exit, SourceArgs, report};
+use crate::pack::{self, OnError, PackConfig, Partition};
+use crate::store::Codec;
+use crate::whole_file::WholeFile;
+
+/// Turn a tree of microscopy PNGs, or a store of another codec, into checksummed tensor shards. Resumes by itself: run it
+/// again after any interruption, with new experiments, or with replaced images.
+#[derive(Parser)]
+#[command(name = "pack", version)]
+struct Args {
+    /// Folder with the images, or a finished store to be transcoded
+    #[arg(long)]
+    src: PathBuf,
+    /// Folder of the store; made if it is not there
+    #[arg(long)]
+    dst: PathBuf,
+    /// raw (chunks are the tensors, page-aligned) or zstd:LEVEL with a level of 1 to 22
+    #[arg(long, default_value = "zstd:3")]
+    codec: Codec,
+    /// Sites in one shard file [default: those of the source store, or as many as make 121 MB raw, at most 77]
+    #[arg(long)]
+    sites_per_shard: Option<u32>,
+    /// Threads that decode and encode [default: one a core]
+    #[arg(long)]
+    threads: Option<usize>,
+    /// fail: examine everything, report all faults, leave the plates that have one out; skip: leave out only the sites
+    /// that have one and list them in rejected.csv
+    #[arg(long, default_value = "fail")]
+    on_error: OnErrorArg,
+    /// Pack part I of N of the plates; the last process to finish completes the store
+    #[arg(long, value_name = "I/N")]
+    partition: Option<Partition>,
+    /// Compare the content of every source, and of the store's own files, not only sizes and times; mends a damaged store
+    #[arg(long)]
+    rehash: bool,
+    /// Say what would be packed and how large it will be, and stop
+    #[arg(long)]
+    dry_run: bool,
+    /// Write every fault to this CSV file
+    #[arg(long, value_name = "FILE")]
+    faults: Option<PathBuf>,
+    /// Report as JSON on stdout
+    #[arg(long)]
+    json: bool,
+    #[command(flatten, next_help_heading = "Source")]
+    source: SourceArgs,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum OnErrorArg {
+    Fail,
+    Skip,
+}
+
+/// Its flags.
+#[must_use]
+pub fn command() -> Command {
+    Args::command()
+}
+
+/// Runs it.
+#[must_use]
+pub fn main() -> ExitCode {
+    cli::run(body)
+}
+
+fn body() -> anyhow::Result<Exit> {
+    let args = Args::parse();
+    let config = config(&args)?;
+    let faults_file = args.faults.as_deref().map(WholeFile::create).transpose()?;
+    let (faults, shown) = if args.dry_run {
+        let (plan, faults) = pack::plan(&config)?;
+        let shown = report::plan(&plan, &faults, args.json);
+        (faults, shown)
+    } else {
+        let bar = cli::Progress::new("pack", "sites");
+        let packed = pack::pack(&config, &|progress| match progress {
+            pack::Progress::Planned(n) => bar.set_total(n),
+            pack::Progress::Sites(n) => bar.add(n),
+        })?;
+        drop(bar);
+        let shown = report::pack(&packed, &config.dst, args.json);
+        (packed.faults, shown)
+    };
+    if let Some(file) = faults_file {
+        file.finish_with(report::faults_csv(&faults).as_bytes())?;
+    }
+    cli::show(shown)?;
+    let refused = config.on_error == OnError::Fail && faults.iter().any(|fault| !fault.kind.is_warning());
+    Ok(if refused { Exit::Faults } else { Exit::Success })
+}
+
+fn config(args: &Args) -> anyhow::Result<PackConfig> {
+    Ok(PackConfig {
+        source: args.source.config(&args.src),
+        dst: args.dst.clone(),
+        codec: args.codec,
+        sites_per_shard: args.sites_per_shard,
+        threads: cli::threads(args.threads)?,
+        on_error: match args.on_error {
+            OnErrorArg::Fail => OnError::Fail,
+            OnErrorArg::Skip => OnError::Skip,
+        },
+        partition: args.partition.unwrap_or(Partition::WHOLE),
+        rehash: args.rehash,
+    })
+}

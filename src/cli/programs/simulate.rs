@@ -1,0 +1,112 @@
+//! `simulate`: makes a tree of RxRx1-like images with known truth. Parses flags and reports; the work is in
+//! `cellshard::simulate`.
+
+use std::io::{Write, stdout};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Command, CommandFactory, Parser};
+
+use crate::cli::{self, Align, Exit, Progress, Table};
+use crate::simulate::{CellType, Config, Layout, Report, simulate};
+
+const TYPES: &str = "HUVEC:4,RPE:2,HEPG2:2,U2OS:2";
+
+/// Make a realistic RxRx1-like tree with known biology and batch effects
+#[derive(Parser)]
+#[command(name = "simulate", version)]
+struct Flags {
+    /// Folder to make the tree in; must be new or empty
+    #[arg(long, value_name = "DIR")]
+    dst: PathBuf,
+    /// Cell types and how many experiments each gets
+    #[arg(long, value_name = "TYPE:COUNT", value_delimiter = ',', default_value = TYPES)]
+    experiments: Vec<CellType>,
+    /// Experiments of each cell type that are in the test set (the last ones; none where a type has only one)
+    #[arg(long, value_name = "COUNT", default_value_t = 1)]
+    test_experiments: u16,
+    /// Plates in an experiment
+    #[arg(long, value_name = "COUNT", default_value_t = 4)]
+    plates: u16,
+    /// Wells in use on a plate, 308 at most; fewer grow from B02 and keep the share of controls
+    #[arg(long, value_name = "COUNT", default_value_t = 308)]
+    wells: u16,
+    /// Sites (fields of view) in a well
+    #[arg(long, value_name = "COUNT", default_value_t = 2)]
+    sites: u16,
+    /// Treatment classes; 30 positive controls and untreated are numbered after them
+    #[arg(long, value_name = "COUNT", default_value_t = 1108)]
+    sirnas: u32,
+    /// Width and height of an image, pixels; the field of view stays the same, so cells shrink with it
+    #[arg(long, value_name = "PIXELS", default_value_t = 512)]
+    size: u16,
+    /// Channels, 1 to 6, from the first
+    #[arg(long, value_name = "COUNT", default_value_t = 6)]
+    channels: u8,
+    /// Seed; the same flags and seed give the same bytes at any number of threads
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    seed: u64,
+    /// Folders and CSVs: kaggle2019 (labels are integers), kaggle2023 (labels are names), rxrxai (one
+    /// metadata.csv) or bare (no labels); truth.csv is in all of them
+    #[arg(long, value_name = "NAME", default_value = "kaggle2019")]
+    layout: Layout,
+    /// Threads [default: one a core]
+    #[arg(long, value_name = "COUNT")]
+    threads: Option<usize>,
+    /// Report as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Its flags.
+#[must_use]
+pub fn command() -> Command {
+    Flags::command()
+}
+
+/// Runs it.
+#[must_use]
+pub fn main() -> ExitCode {
+    cli::run(body)
+}
+
+fn body() -> anyhow::Result<Exit> {
+    let flags = Flags::parse();
+    let config = Config {
+        cell_types: flags.experiments,
+        n_test_experiments: flags.test_experiments,
+        n_plates: flags.plates,
+        n_wells: flags.wells,
+        n_sites: flags.sites,
+        n_sirnas: flags.sirnas,
+        size: flags.size,
+        n_channels: flags.channels,
+        seed: flags.seed,
+        layout: flags.layout,
+        n_threads: cli::threads(flags.threads)?,
+    };
+    let progress = Progress::new("simulate", "sites");
+    progress.set_total(config.total_sites());
+    let report = simulate(&config, &flags.dst, &|n| progress.add(n))?;
+    drop(progress);
+    cli::show(print(&report, flags.json))?;
+    Ok(Exit::Success)
+}
+
+fn print(report: &Report, json: bool) -> anyhow::Result<()> {
+    if json {
+        return cli::report::print_json(report);
+    }
+    let mut table = Table::new([("made", Align::Left), ("", Align::Right)]);
+    for (what, value) in [
+        ("experiments", cli::count(report.experiments)),
+        ("plates", cli::count(report.plates)),
+        ("wells", cli::count(report.wells)),
+        ("sites", cli::count(report.sites)),
+        ("raw pixels", cli::bytes(report.raw_bytes)),
+        ("PNG files", cli::bytes(report.png_bytes)),
+    ] {
+        table.row([what, &value]);
+    }
+    Ok(write!(stdout(), "{table}")?)
+}

@@ -1,0 +1,130 @@
+//! `verify`: what of a store or of a raw tree is whole, and what to send again.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::bail;
+use clap::{Command, CommandFactory, Parser};
+
+use crate::cli::{self, Exit, Progress, SourceArgs, report};
+use crate::store::manifest;
+use crate::verify::{self, Depth, StoreConfig};
+use crate::whole_file::WholeFile;
+
+/// Prove what of a store or of a raw tree of PNGs is whole: what is missing, extra, cut short or altered, down to the
+/// site. Exit code 0: all is whole; 1: it is not.
+#[derive(Parser)]
+#[command(name = "verify", version)]
+struct Args {
+    /// A store, or a raw tree
+    path: PathBuf,
+    /// Store: compare only names and sizes
+    #[arg(long, conflicts_with = "deep")]
+    quick: bool,
+    /// Store: also decode every site and compare it with its own checksum
+    #[arg(long)]
+    deep: bool,
+    /// Store: a SHA256SUMS kept elsewhere, for a store that arrived half
+    #[arg(long, value_name = "FILE")]
+    manifest: Option<PathBuf>,
+    /// Write the files to send again, one a line, as rsync --files-from reads them
+    #[arg(long, value_name = "FILE")]
+    damaged_list: Option<PathBuf>,
+    /// Raw tree: write the SHA-256 of every file, for --against after an upload
+    #[arg(long, value_name = "FILE", conflicts_with = "against")]
+    write: Option<PathBuf>,
+    /// Raw tree: compare with a list that --write made, or with the sources of a store
+    #[arg(long, value_name = "FILE|STORE")]
+    against: Option<PathBuf>,
+    /// Threads [default: one a core]
+    #[arg(long)]
+    threads: Option<usize>,
+    /// Report as JSON on stdout
+    #[arg(long)]
+    json: bool,
+    #[command(flatten, next_help_heading = "Raw tree")]
+    source: SourceArgs,
+}
+
+/// Its flags.
+#[must_use]
+pub fn command() -> Command {
+    Args::command()
+}
+
+/// Runs it.
+#[must_use]
+pub fn main() -> ExitCode {
+    cli::run(body)
+}
+
+fn body() -> anyhow::Result<Exit> {
+    let args = Args::parse();
+    cli::limit_threads(args.threads)?;
+    if !args.path.is_dir() {
+        bail!("{}: expected a folder, found none", args.path.display());
+    }
+    let is_store = args.manifest.is_some() || verify::is_store(&args.path);
+    check_flags(&args, is_store)?;
+    let damaged_list = args.damaged_list.as_deref().map(WholeFile::create).transpose()?;
+    let bar = Progress::new("verify", "bytes");
+    let found = if is_store {
+        let depth = if args.deep {
+            Depth::Deep
+        } else if args.quick {
+            Depth::Quick
+        } else {
+            Depth::Full
+        };
+        let config = StoreConfig { root: args.path.clone(), depth, manifest: args.manifest.clone() };
+        verify::verify_store(&config, &|n| bar.add(n))?
+    } else if let Some(against) = &args.against {
+        verify::compare_tree(&args.path, against, &|n| bar.add(n))?
+    } else {
+        drop(bar);
+        return verify_tree(&args);
+    };
+    drop(bar);
+    if let Some(file) = damaged_list {
+        let lines: String = found.damaged().map(|path| format!("{path}\n")).collect();
+        file.finish_with(lines.as_bytes())?;
+    }
+    cli::show(report::verify(&args.path, &found, is_store, args.json))?;
+    Ok(if found.findings.is_empty() { Exit::Success } else { Exit::Faults })
+}
+
+/// A flag that would have no effect is refused: who gave it expects one.
+fn check_flags(args: &Args, is_store: bool) -> anyhow::Result<()> {
+    let of_store = args.quick || args.deep || args.manifest.is_some();
+    let of_tree = args.write.is_some() || args.against.is_some() || args.source.any();
+    match is_store {
+        true if of_tree => {
+            bail!("--write, --against and what says how to read a raw tree: expected a raw tree, found a store")
+        }
+        false if of_store => bail!("--quick, --deep, --manifest: expected a store, found a raw tree"),
+        false if args.against.is_some() && args.source.any() => {
+            bail!("--against: expected no flag that says how to read the tree, found one: every file of a list counts")
+        }
+        false if args.damaged_list.is_some() && args.against.is_none() => {
+            bail!("--damaged-list: expected a store, or --against FILE, found a raw tree alone")
+        }
+        _ => Ok(()),
+    }
+}
+
+fn verify_tree(args: &Args) -> anyhow::Result<Exit> {
+    let config = args.source.config(&args.path);
+    let list = args.write.as_deref();
+    let file = list.map(WholeFile::create).transpose()?;
+    let bar = Progress::new("verify", "sites");
+    let temporary = file.as_ref().map(|file| file.temporary().to_owned());
+    let except: Option<Vec<&Path>> = list.map(|list| temporary.as_deref().into_iter().chain([list]).collect());
+    let found = verify::verify_tree(&config, except.as_deref(), &|n| bar.set_total(n), &|n| bar.add(n))?;
+    drop(bar);
+    if let Some(file) = file {
+        file.finish_with(manifest::format(&found.list).as_bytes())?;
+    }
+    cli::show(report::tree(&args.path, &found, list, args.json))?;
+    let is_whole = found.faults.iter().all(|fault| fault.kind.is_warning());
+    Ok(if is_whole { Exit::Success } else { Exit::Faults })
+}

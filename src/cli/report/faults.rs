@@ -1,0 +1,90 @@
+//! Faults of a source, summed up by kind with a few examples, so that a broken upload of 125,000 images does not scroll
+//! the reason off the screen.
+
+use std::io::{self, Write};
+
+use serde_json::{Value, json};
+
+use crate::cli::table::{count, plural};
+use crate::fault::{Fault, FaultKind};
+
+/// Examples that are shown of each kind of fault.
+const EXAMPLES: usize = 3;
+
+/// What is no fault, but what a user would want to know.
+pub(super) fn write_notes(out: &mut impl Write, strangers: &[String], unusual: &[String]) -> io::Result<()> {
+    if !strangers.is_empty() {
+        let first = strangers.iter().take(EXAMPLES).map(String::as_str).collect::<Vec<_>>().join(", ");
+        let more = if strangers.len() > EXAMPLES { ", ..." } else { "" };
+        writeln!(out, "ignored    {} that are no images of this layout: {first}{more}", files(strangers.len()))?;
+    }
+    for note in unusual.iter().take(EXAMPLES) {
+        writeln!(out, "warning    {note}")?;
+    }
+    if unusual.len() > EXAMPLES {
+        writeln!(out, "           and {} more like these", count((unusual.len() - EXAMPLES) as u64))?;
+    }
+    Ok(())
+}
+
+pub(super) fn files(n: usize) -> String {
+    plural(n as u64, "file")
+}
+
+/// Sums faults up by kind, with examples.
+///
+/// # Errors
+/// If the writer fails.
+pub(super) fn write_faults_summary(out: &mut impl Write, faults: &[Fault]) -> io::Result<()> {
+    for kind in FaultKind::ALL {
+        let of_kind: Vec<&Fault> = faults.iter().filter(|fault| fault.kind == kind).collect();
+        let Some(first) = of_kind.first() else { continue };
+        let mut plates: Vec<_> = of_kind.iter().map(|fault| &fault.plate).collect();
+        plates.dedup();
+        let what = match (kind, first.site) {
+            (FaultKind::NoImages, None) => "well",
+            (FaultKind::NoImages | FaultKind::MissingSite | FaultKind::NoRow | FaultKind::DamagedSite, _) => "site",
+            _ => "file",
+        };
+        let word = if kind.is_warning() { "warning" } else { "fault" };
+        let (n, on) = (plural(of_kind.len() as u64, what), plural(plates.len() as u64, "plate"));
+        writeln!(out, "{word:<10} {}: {n} on {on}: {}", kind.name(), kind.meaning())?;
+        for fault in of_kind.iter().take(EXAMPLES) {
+            writeln!(out, "           {fault}")?;
+        }
+        if of_kind.len() > EXAMPLES {
+            writeln!(out, "           and {} more", count((of_kind.len() - EXAMPLES) as u64))?;
+        }
+    }
+    Ok(())
+}
+
+/// Faults as JSON.
+#[must_use]
+pub(super) fn faults_json(faults: &[Fault]) -> Value {
+    let fault = |fault: &Fault| {
+        json!({
+            "plate": fault.plate.to_string(),
+            "well": fault.well.map(|well| well.to_string()),
+            "site": fault.site,
+            "kind": fault.kind.name(),
+            "warning": fault.kind.is_warning(),
+            "file": fault.file,
+            "detail": fault.detail,
+        })
+    };
+    faults.iter().map(fault).collect()
+}
+
+/// Every fault as CSV.
+#[must_use]
+pub fn faults_csv(faults: &[Fault]) -> String {
+    let mut out = "plate,well,site,kind,file,detail\n".to_owned();
+    for Fault { plate, well, site, kind, file, detail } in faults {
+        let well = well.map(|well| well.to_string()).unwrap_or_default();
+        let site = site.map(|site| site.to_string()).unwrap_or_default();
+        let (file, detail) = (crate::classes::csv_field(file), crate::classes::csv_field(detail));
+        out += &format!("{plate},{well},{site},{},{file},{detail}\n", kind.name());
+    }
+    out
+}

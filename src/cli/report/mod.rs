@@ -1,0 +1,13 @@
+//! What the programs print: results to stdout, notes to stderr.
+
+pub mod bench;
+mod faults;
+mod json;
+mod pack;
+pub mod statistics;
+mod verify;
+
+pub use faults::faults_csv;
+pub use json::print_json;
+pub use pack::{pack, plan};
+pub use verify::{tree, verify};

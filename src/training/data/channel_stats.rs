@@ -1,0 +1,197 @@
+//! What each plate's images are normalised by: centre and spread of every channel, from the exact counts of a store.
+//! Pure.
+
+use std::collections::BTreeMap;
+
+use crate::error::{Error, Result};
+use crate::site::{Experiment, PlateId};
+use crate::stats::{Histogram, PlateStatistics, PopulationGroup, PopulationStatistics};
+use crate::training::recipe::Normalize;
+
+/// Grey levels that a spread has at least: where all pixels are equal nothing would be left to divide by, and noise of
+/// less than a level would be blown up.
+pub const LEAST_SPREAD: f64 = 1.0;
+/// Sites' worth of weight that the experiment has beside a plate's own control sites. RxRx1 has about 100 of them on a
+/// plate, so there it matters little; a plate of which four arrived leans on its experiment.
+pub const SHRINKAGE_SITES: f64 = 8.0;
+/// Makes the MAD of a normal distribution its standard deviation: 1 / quantile(3/4).
+pub const MAD_TO_STD: f64 = 1.482_602_218_505_602;
+
+/// Centre and spread of one channel, in grey levels.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Figure {
+    /// What is subtracted.
+    pub centre: f64,
+    /// What is divided by.
+    pub spread: f64,
+}
+
+impl Figure {
+    /// Grey levels as shares of the largest.
+    const PLAIN: Self = Self { centre: 0.0, spread: 255.0 };
+
+    /// Mean and standard deviation of all pixels (ddof 0); or median and scaled MAD, where that is 0 (more than half of
+    /// the pixels share a level) the standard deviation after all.
+    fn of(histogram: &Histogram, robust: bool) -> Self {
+        if !robust {
+            return Self { centre: histogram.mean(), spread: histogram.std(0) };
+        }
+        let mad = histogram.mad() * MAD_TO_STD;
+        Self { centre: histogram.median(), spread: if mad > 0.0 { mad } else { histogram.std(0) } }
+    }
+
+    /// The mean of two figures, `n` to `k` by weight; spreads by their squares.
+    fn pooled(self, n: f64, other: Self, k: f64) -> Self {
+        let mean = |a: f64, b: f64| (n * a + k * b) / (n + k);
+        Self { centre: mean(self.centre, other.centre), spread: mean(self.spread.powi(2), other.spread.powi(2)).sqrt() }
+    }
+
+    fn floored(self) -> Self {
+        Self { spread: self.spread.max(LEAST_SPREAD), ..self }
+    }
+}
+
+/// The figures of every plate in the order given, `[plate][channel]`. For [`Normalize::Global`] they are `global`; for
+/// [`Normalize::Site`], which looks at each image by itself, and [`Normalize::None`] they leave shares of 255.
+///
+/// Under [`Normalize::PlateControls`] a plate's own controls are pooled with those of its experiment, which count as
+/// [`SHRINKAGE_SITES`] sites.
+///
+/// # Errors
+/// If controls are asked for and an experiment has none.
+pub fn figures(
+    plates: &[(&PlateId, &PlateStatistics)],
+    scheme: Normalize,
+    robust: bool,
+    global: &[Figure],
+    n_channels: usize,
+) -> Result<Vec<Vec<Figure>>> {
+    let members = match scheme {
+        Normalize::PlateControls | Normalize::ExperimentControls => PopulationGroup::Controls,
+        _ => PopulationGroup::All,
+    };
+    let mut experiments: BTreeMap<&Experiment, PopulationStatistics> = BTreeMap::new();
+    for (plate, statistics) in plates {
+        experiments.entry(&plate.experiment).or_default().merge(&together([*statistics], members));
+    }
+    let of = |statistics: &PopulationStatistics| -> Vec<Figure> {
+        statistics.histograms.iter().map(|histogram| Figure::of(histogram, robust)).collect()
+    };
+    let figures = |&(plate, statistics): &(&PlateId, &PlateStatistics)| {
+        let experiment = &experiments[&plate.experiment];
+        let counted = matches!(
+            scheme,
+            Normalize::PlateControls | Normalize::ExperimentControls | Normalize::Plate | Normalize::Experiment
+        );
+        if counted && experiment.n_sites == 0 {
+            let expected = format!("sites of {} (or --normalize plate, global, site or none)", members.name());
+            return Err(Error::refused(format!("--normalize: {}", plate.experiment), expected, "none"));
+        }
+        let own = together([statistics], members);
+        let found = match scheme {
+            Normalize::Site | Normalize::None => vec![Figure::PLAIN; n_channels],
+            Normalize::Global => global.to_vec(),
+            Normalize::Experiment | Normalize::ExperimentControls => of(experiment),
+            Normalize::Plate => of(&own),
+            Normalize::PlateControls if own.n_sites == 0 => of(experiment),
+            Normalize::PlateControls => {
+                let pooled = of(&own).into_iter().zip(of(experiment));
+                pooled.map(|(own_figure, all)| own_figure.pooled(own.n_sites as f64, all, SHRINKAGE_SITES)).collect()
+            }
+        };
+        Ok(found.into_iter().map(Figure::floored).collect())
+    };
+    plates.iter().map(figures).collect()
+}
+
+/// The figures of all wells of some plates together, `[channel]`.
+#[must_use]
+pub fn global<'a>(plates: impl IntoIterator<Item = &'a PlateStatistics>, robust: bool) -> Vec<Figure> {
+    let all = together(plates, PopulationGroup::All);
+    all.histograms.iter().map(|histogram| Figure::of(histogram, robust).floored()).collect()
+}
+
+fn together<'a>(
+    plates: impl IntoIterator<Item = &'a PlateStatistics>,
+    members: PopulationGroup,
+) -> PopulationStatistics {
+    let mut sum = PopulationStatistics::default();
+    for plate in plates {
+        members.members().iter().for_each(|&population| sum.merge(plate.population(population)));
+    }
+    sum
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::site::Population;
+    use crate::stats::SiteStatistics;
+
+    /// A plate of one channel: `(population, the pixels of one site)`.
+    fn plate(sites: &[(Population, &[u8])]) -> PlateStatistics {
+        let mut plate = PlateStatistics::default();
+        for (population, pixels) in sites {
+            plate.population_mut(*population).add(&SiteStatistics::of(pixels, 1));
+        }
+        plate
+    }
+
+    fn compute(plates: &[(&str, &PlateStatistics)], scheme: Normalize, robust: bool) -> Result<Vec<(f64, f64)>> {
+        let ids: Vec<PlateId> = plates.iter().map(|(name, _)| name.parse().unwrap()).collect();
+        let pairs: Vec<_> = ids.iter().zip(plates.iter().map(|(_, statistics)| *statistics)).collect();
+        let global = global(plates.iter().map(|(_, statistics)| *statistics), robust);
+        let found = figures(&pairs, scheme, robust, &global, 1)?;
+        Ok(found.into_iter().map(|channels| (channels[0].centre, channels[0].spread)).collect())
+    }
+
+    const NEGATIVE: Population = Population::NegativeControl;
+    const POSITIVE: Population = Population::PositiveControl;
+    const TREATED: Population = Population::Treatment;
+
+    #[test]
+    fn each_scheme_takes_the_wells_that_it_names() {
+        let a = plate(&[(NEGATIVE, &[10, 30]), (TREATED, &[90, 110])]);
+        let b = plate(&[(POSITIVE, &[50, 70]), (TREATED, &[0, 200])]);
+        let c = plate(&[(NEGATIVE, &[5, 5]), (TREATED, &[5, 5])]);
+        let plates = [("A-1/1", &a), ("A-1/2", &b), ("B-1/1", &c)];
+        let check = |scheme, expected: [(f64, f64); 3]| {
+            for (found, expected) in compute(&plates, scheme, false).unwrap().into_iter().zip(expected) {
+                let close = |a: f64, b: f64| (a - b).abs() < 1e-9;
+                assert!(close(found.0, expected.0) && close(found.1, expected.1), "{scheme:?} {found:?} {expected:?}");
+            }
+        };
+        check(Normalize::Plate, [(60.0, 1700_f64.sqrt()), (80.0, 5450_f64.sqrt()), (5.0, 1.0)]);
+        check(Normalize::ExperimentControls, [(40.0, 500_f64.sqrt()), (40.0, 500_f64.sqrt()), (5.0, 1.0)]);
+        let experiment = (70.0, 3675_f64.sqrt());
+        check(Normalize::Experiment, [experiment, experiment, (5.0, 1.0)]);
+        check(Normalize::None, [(0.0, 255.0); 3]);
+        // One own site, eight of the experiment: (20 + 8 x 40) / 9, and squares (100 + 8 x 500) / 9.
+        let spread = (4100_f64 / 9.0).sqrt();
+        check(Normalize::PlateControls, [(340.0 / 9.0, spread), (380.0 / 9.0, spread), (5.0, 1.0)]);
+        let mean = 580.0 / 12.0;
+        let squares =
+            [10.0, 30.0, 90.0, 110.0, 50.0, 70.0, 0.0, 200.0, 5.0, 5.0, 5.0, 5.0].map(|x: f64| (x - mean).powi(2));
+        check(Normalize::Global, [(mean, (squares.iter().sum::<f64>() / 12.0).sqrt()); 3]);
+    }
+
+    #[test]
+    fn a_plate_without_controls_takes_its_experiments_and_an_experiment_without_is_refused() {
+        let a = plate(&[(NEGATIVE, &[10, 30])]);
+        let b = plate(&[(TREATED, &[0, 200])]);
+        let found = compute(&[("A-1/1", &a), ("A-1/2", &b)], Normalize::PlateControls, false).unwrap();
+        assert_eq!(found[1], (20.0, 10.0));
+        let error = compute(&[("A-1/1", &a), ("B-1/1", &b)], Normalize::PlateControls, false).unwrap_err().to_string();
+        assert!(error.contains("B-1") && error.contains("--normalize plate"), "{error}");
+        assert!(compute(&[("A-1/1", &a), ("B-1/1", &b)], Normalize::Plate, false).is_ok());
+    }
+
+    #[test]
+    fn robust_figures_fall_back_on_the_deviation_where_the_mad_is_zero() {
+        let dark = plate(&[(NEGATIVE, &[2, 2, 2, 2, 2, 2, 2, 10])]);
+        let even = plate(&[(NEGATIVE, &[10, 20, 30, 40, 50])]);
+        let found = compute(&[("A-1/1", &dark), ("B-1/1", &even)], Normalize::Plate, true).unwrap();
+        assert_eq!(found[0], (2.0, 7_f64.sqrt()));
+        assert_eq!(found[1], (30.0, 10.0 * MAD_TO_STD));
+    }
+}

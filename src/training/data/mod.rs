@@ -1,0 +1,11 @@
+//! What is trained on: which wells on which side of the split, the outputs of their classes, the order of an epoch, and
+//! what each plate is normalised by. Pure, but for reading a split.
+
+pub mod channel_stats;
+mod class_map;
+mod sampler;
+mod split;
+
+pub use class_map::ClassMap;
+pub use sampler::TrainOrder;
+pub use split::Split;

@@ -1,0 +1,11 @@
+//! What a run is to do: a table of keys, read from TOML, changed by flags, checked, and written back resolved.
+
+mod architecture;
+mod options;
+mod recipe;
+mod schema;
+pub(super) mod suggest;
+
+pub use options::{Architecture, BatchBy, Controls, Fold, Normalize, Optimizer, Precision, Schedule, SplitBy, Watch};
+pub use recipe::Recipe;
+pub use schema::{KEYS, Key};

@@ -1,0 +1,267 @@
+//! What a run folder holds, and where. Trains nothing.
+//!
+//! ```text
+//! runs/resnet50-1/
+//!     recipe.toml   split.csv   run.json          written before training starts, never changed
+//!     metrics.csv   metrics-groups.csv   events.out.tfevents.*   train.log
+//!     best-loss.safetensors   best-accuracy.safetensors   last.safetensors     the network, nothing else
+//!     resume.safetensors                          what `--resume` needs beside: optimiser, progress
+//!     summary.json                                written last: training is over
+//!     HUVEC/ ...                                  two steps: a run folder of its own for each cell type
+//! ```
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::classes::{Class, Classes};
+use crate::error::{Error, Result, read_file, read_text};
+use crate::site::ImageSize;
+use crate::training::recipe::{Architecture, Recipe};
+use crate::whole_file::write_whole;
+
+/// The recipe as it was resolved.
+pub const RECIPE: &str = "recipe.toml";
+/// Which wells are trained on, and which validate.
+pub const SPLIT: &str = "split.csv";
+/// What the network is and what it was trained on.
+pub const INFO: &str = "run.json";
+/// Everything that was logged.
+pub const LOG: &str = "train.log";
+/// What came of it; there only when training is over.
+pub const SUMMARY: &str = "summary.json";
+/// The network after the last epoch.
+pub const LAST: &str = "last.safetensors";
+/// The network after the epoch of least validation loss.
+pub const BEST_LOSS: &str = "best-loss.safetensors";
+/// The network after the epoch of highest validation accuracy per well.
+pub const BEST_ACCURACY: &str = "best-accuracy.safetensors";
+/// Where training goes on.
+pub const RESUME: &str = "resume.safetensors";
+
+/// What a run trains: everything that `predict` has to know beside the weights.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunInfo {
+    /// Version of this document: 1.
+    pub format: u32,
+    /// The program that wrote it, with its version.
+    pub producer: String,
+    /// The network.
+    pub model: Architecture,
+    /// The names of an image's channels.
+    pub channels: Vec<String>,
+    /// Rows and columns of an image as the network gets it, after crop and resize; those of the store as it is.
+    pub input_size: [u32; 2],
+    /// Rows and columns of an image in the store.
+    pub store_size: [u32; 2],
+    /// The class of each output, in order; treatments first.
+    pub classes: Vec<RunClass>,
+    /// How many of them are treatments.
+    pub n_treatments: usize,
+    /// SHA-256 of the store's SHA256SUMS.
+    pub store_sha256: String,
+    /// The cell type that this is the second step of, and then the folder above is the run.
+    pub second_step_of: Option<String>,
+    /// `[centre, spread]` of each channel over all wells of the plates that are trained on, in grey levels.
+    pub trained: Vec<[f32; 2]>,
+}
+
+/// A class that a network tells.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunClass {
+    /// Its number.
+    pub class: u32,
+    /// The siRNA as the source of the store names it.
+    pub sirna: String,
+    /// What wells of it are: `treatment`, `positive_control`, `negative_control`.
+    pub well_type: String,
+}
+
+impl RunInfo {
+    /// The classes as a table; `place` names the run in errors.
+    ///
+    /// # Errors
+    /// If numbers or siRNAs come twice, or a kind of wells is not known.
+    pub fn classes(&self, place: &str) -> Result<Classes> {
+        let class = |row: &RunClass| {
+            let population = row.well_type.parse().map_err(|e| Error::malformed(place, "a class", e))?;
+            Ok(Class { class: row.class, sirna: row.sirna.clone(), population })
+        };
+        Classes::numbered(self.classes.iter().map(class).collect::<Result<Vec<_>>>()?, place)
+    }
+
+    /// Size of an image as the network gets it.
+    #[must_use]
+    pub fn input_size(&self) -> ImageSize {
+        ImageSize { height: self.input_size[0], width: self.input_size[1] }
+    }
+}
+
+/// One run folder.
+#[derive(Debug, Clone)]
+pub struct RunFolder {
+    root: PathBuf,
+}
+
+impl RunFolder {
+    /// Makes a run folder: `root`, which must be new or empty, or with `None` the first free `runs/NAME-N`.
+    ///
+    /// # Errors
+    /// If it holds something, or cannot be made.
+    pub fn create(root: Option<&Path>, name: &str) -> Result<Self> {
+        if let Some(root) = root {
+            fs::create_dir_all(root).map_err(Error::io(root, "create"))?;
+            let mut entries = fs::read_dir(root).map_err(Error::io(root, "list"))?;
+            // Whoever makes the log is the one to train here, should two begin at once.
+            let log = root.join(LOG);
+            let is_ours = entries.next().is_none() && File::create_new(&log).is_ok();
+            if !is_ours {
+                let expected = "a new or empty folder that can be written (or --resume, to go on with a run)";
+                return Err(Error::refused(format!("--run {}", root.display()), expected, "another"));
+            }
+            return Ok(Self { root: root.to_owned() });
+        }
+        let runs = Path::new("runs");
+        fs::create_dir_all(runs).map_err(Error::io(runs, "create"))?;
+        let mut n = 1_u32;
+        loop {
+            let root = runs.join(format!("{name}-{n}"));
+            match fs::create_dir(&root) {
+                Ok(()) => return Ok(Self { root }),
+                Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => n += 1,
+                Err(e) => return Err(Error::io(&root, "create")(e)),
+            }
+        }
+    }
+
+    /// A run folder that is there.
+    ///
+    /// # Errors
+    /// If it has no `run.json`.
+    pub fn open(root: &Path) -> Result<Self> {
+        if !root.join(INFO).is_file() {
+            let found = if root.is_dir() { format!("no {INFO}") } else { "none".to_owned() };
+            return Err(Error::refused(root.display(), format!("a run folder (with {INFO})"), found));
+        }
+        Ok(Self { root: root.to_owned() })
+    }
+
+    /// The run folder of one cell type within this one, for the second of two steps.
+    #[must_use]
+    pub fn of_cell_type(&self, cell_type: &str) -> Self {
+        Self { root: self.root.join(cell_type) }
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// A file in it.
+    #[must_use]
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
+    /// Whether training has begun here.
+    #[must_use]
+    pub fn exists(&self) -> bool {
+        self.file(INFO).is_file()
+    }
+
+    /// Whether training here is over.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.file(SUMMARY).is_file()
+    }
+
+    /// Writes what stays the same for the whole run.
+    ///
+    /// # Errors
+    /// If the folder cannot be written.
+    pub fn begin(&self, recipe: &Recipe, split: &str, info: &RunInfo) -> Result<()> {
+        fs::create_dir_all(&self.root).map_err(Error::io(&self.root, "create"))?;
+        self.write(RECIPE, recipe.to_toml().as_bytes())?;
+        self.write(SPLIT, split.as_bytes())?;
+        self.write_json(INFO, info)
+    }
+
+    /// The recipe.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn recipe(&self) -> Result<Recipe> {
+        let path = self.file(RECIPE);
+        Recipe::parse(&read_text(&path)?, &path.display().to_string())
+    }
+
+    /// What the network is.
+    ///
+    /// # Errors
+    /// If it cannot be read, or is of another format.
+    pub fn info(&self) -> Result<RunInfo> {
+        let path = self.file(INFO);
+        let malformed = |found: String| Error::malformed(path.display(), "a run of format 1", found);
+        let info: RunInfo = self.read_json(INFO)?;
+        let sizes = [info.input_size, info.store_size].concat();
+        let plausible = sizes.iter().all(|side| (1..=ImageSize::MAX_SIDE).contains(side))
+            && (1..=64).contains(&info.channels.len())
+            && (2..=1_000_000).contains(&info.classes.len())
+            && info.n_treatments <= info.classes.len()
+            && info.trained.len() == info.channels.len();
+        match info.format {
+            1 if plausible => Ok(info),
+            1 => Err(malformed("sizes or classes that contradict each other".to_owned())),
+            other => Err(malformed(format!("format {other}"))),
+        }
+    }
+
+    /// Writes a file whole or not at all.
+    ///
+    /// # Errors
+    /// If the folder cannot be written.
+    pub fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        write_whole(&self.file(name), bytes)
+    }
+
+    /// Writes a JSON file whole or not at all.
+    ///
+    /// # Errors
+    /// If the folder cannot be written.
+    ///
+    /// # Panics
+    /// If `value` cannot be JSON, as a map with keys that are not texts.
+    pub fn write_json(&self, name: &str, value: &impl Serialize) -> Result<()> {
+        let mut bytes = serde_json::to_vec_pretty(value).expect("what is written here is made of names and numbers");
+        bytes.push(b'\n');
+        self.write(name, &bytes)
+    }
+
+    /// Reads a JSON file.
+    ///
+    /// # Errors
+    /// If it cannot be read, or is something else.
+    pub fn read_json<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
+        let path = self.file(name);
+        serde_json::from_slice(&read_file(&path)?).map_err(|e| Error::malformed(path.display(), "what train wrote", e))
+    }
+
+    /// Opens the log to append to, and keeps other processes from training here as long as it is open.
+    ///
+    /// # Errors
+    /// If another process trains here, or it cannot be opened.
+    pub fn open_log(&self) -> Result<File> {
+        let path = self.file(LOG);
+        let log = OpenOptions::new().create(true).append(true).open(&path).map_err(Error::io(&path, "open"))?;
+        match log.try_lock() {
+            Err(TryLockError::WouldBlock) => {
+                Err(Error::refused(self.root.display(), "no other process that trains here", "one"))
+            }
+            // A file system without locks: then one process at a time is the user's part.
+            Err(TryLockError::Error(_)) | Ok(()) => Ok(log),
+        }
+    }
+}

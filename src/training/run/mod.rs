@@ -1,0 +1,14 @@
+//! What a run folder holds, and where: read and written without libtorch.
+
+mod folder;
+mod log;
+pub mod metrics_csv;
+mod progress;
+mod tensorboard;
+
+pub use folder::{
+    BEST_ACCURACY, BEST_LOSS, INFO, LAST, LOG, RECIPE, RESUME, RunClass, RunFolder, RunInfo, SPLIT, SUMMARY,
+};
+pub use log::{Journal, Observer};
+pub use progress::Progress;
+pub use tensorboard::EventWriter;

@@ -1,0 +1,234 @@
+//! What a training step takes, by itself and in the real loop: the same code that `train` runs, timed. Writes no run
+//! folder and keeps no network.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use tch::{Device, Tensor};
+
+use crate::device::batch::{DeviceBatch, Source};
+use crate::device::loader::{Batches, Sites};
+use crate::device::staging::Ring;
+use crate::device::{self, DeviceMemory, ffi};
+use crate::engine::fit::LOOK_EVERY;
+use crate::engine::step::{StepPlan, Stepper};
+use crate::engine::step_losses::{Losses, Patience, Trained};
+use crate::models::Network;
+use crate::optim::optimizer::Optimizer;
+use crate::plan::{Plan, TrainConfig, check_precision};
+use crate::transforms::pipeline::Pipeline;
+use cellshard::error::{Error, Result};
+use cellshard::feed::Reader;
+use cellshard::store::Store;
+use cellshard::training::data::{ClassMap, Split, TrainOrder};
+use cellshard::training::recipe::Recipe;
+use cellshard::training::schedule::learning_rate;
+
+/// Training by one recipe on one store and device, ready to be timed.
+pub struct StepBench {
+    device_name: String,
+    order: TrainOrder,
+    sites: Sites,
+    ring: Ring,
+    steps: Steps,
+}
+
+/// How fast bytes get to the device.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CopyFigures {
+    /// Buffers copied.
+    pub copies: u64,
+    /// Bytes of all of them.
+    pub bytes: u64,
+    /// Seconds they took.
+    pub seconds: f64,
+    /// Millions of bytes a second.
+    pub mb_per_s: f64,
+}
+
+/// How fast steps are.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StepFigures {
+    /// Steps that were timed.
+    pub steps: u64,
+    /// Sites that were trained on in them.
+    pub sites: u64,
+    /// Seconds they took, until the device was done.
+    pub seconds: f64,
+    /// Sites a second.
+    pub sites_per_s: f64,
+    /// Seconds of them spent waiting for data to be read.
+    pub waited_s: f64,
+    /// Milliseconds a step.
+    pub ms_per_step: f64,
+}
+
+impl StepBench {
+    /// Prepares what `train` would train first by this configuration, of which run folder, name, stop and checkpoints
+    /// are not looked at. Nothing is written.
+    ///
+    /// # Errors
+    /// If store, recipe or device cannot be used.
+    pub fn open(config: &TrainConfig) -> Result<Self> {
+        let recipe = config.recipe.clone();
+        let store = Store::open(&config.shards)?;
+        let (device, device_name) = device::open(config.device)?;
+        check_precision(&recipe, device)?;
+        let classes = ClassMap::new(&store, &recipe)?;
+        let split = Split::new(&store, &recipe)?;
+        classes.check(&store, &split)?;
+        let plan = Plan { store: &store, recipe: &recipe, classes: &classes, split: &split, device };
+        // Refuses what there are too few sites for; there is a first stage always.
+        let order = plan.stages()?.swap_remove(0).order;
+        let info = plan.info()?;
+        device::set_up(device, recipe.precision);
+        let pipeline = plan.pipeline(&recipe, &split, &info)?;
+        let (network, optimizer) = plan.untrained(&recipe, &info)?;
+        let reader = Arc::new(Reader::new(store.clone(), config.io, config.verify));
+        let sites = Sites::new(reader, |class| classes.output(class), config.n_threads, false);
+        let ring = Ring::new(sites.batch_shape(recipe.batch as usize), device)?;
+        let per_epoch = order.steps_per_epoch();
+        let steps = Steps { recipe, pipeline, network, optimizer, device, per_epoch, n_done: 0 };
+        Ok(Self { device_name, order, sites, ring, steps })
+    }
+
+    /// The device and why it is this one, for a report.
+    #[must_use]
+    pub fn device_name(&self) -> &str {
+        &self.device_name
+    }
+
+    /// What this process has taken of the GPU's memory so far; `None` on the CPU.
+    #[must_use]
+    pub fn memory(&self) -> Option<DeviceMemory> {
+        device::memory(self.steps.device)
+    }
+
+    /// Copies the ring's host buffers, a batch each, to the device, with nothing else going on.
+    ///
+    /// # Errors
+    /// If memory runs out, or the device fails.
+    pub fn host_to_device(&mut self, copies: u64) -> Result<CopyFigures> {
+        let (took, buffer_bytes) = self.ring.time_copies(copies)?;
+        let (bytes, seconds) = (copies * buffer_bytes as u64, took.as_secs_f64());
+        Ok(CopyFigures { copies, bytes, seconds, mb_per_s: bytes as f64 / 1e6 / seconds.max(1e-9) })
+    }
+
+    /// Trains on one batch that lies on the device, again and again: what steps reach where data costs nothing.
+    ///
+    /// # Errors
+    /// If the batch cannot be read, or the device fails.
+    pub fn resident(&mut self, warmup: u64, steps: u64) -> Result<StepFigures> {
+        let mut batches = self.sites.start(self.order.epoch(0, 0), &mut self.ring)?;
+        let batch = batches.next_batch()?.ok_or_else(|| Error::refused("the bench", "a batch", "none"))?;
+        // Copies, as the ring's memory is used again.
+        let [raw, plates, labels] = [batch.raw, batch.plates, batch.labels].map(|tensor| tensor.copy());
+        let mut resident = Resident(DeviceBatch { raw, plates, labels, sites: batch.sites });
+        drop(batches);
+        self.steps.run(&mut resident, warmup, steps)
+    }
+
+    /// Trains as `train` does, on batches of the store in random order, epoch after epoch without what is between them.
+    ///
+    /// # Errors
+    /// If a site cannot be read, or the device fails.
+    pub fn real(&mut self, warmup: u64, steps: u64) -> Result<StepFigures> {
+        let order = self.order.clone();
+        let epochs = self.steps.n_done / order.steps_per_epoch()..;
+        let order = epochs.flat_map(move |epoch| order.epoch(epoch, 0));
+        let mut batches = self.sites.start(order, &mut self.ring)?;
+        self.steps.run(&mut batches, warmup, steps)
+    }
+}
+
+/// A source that knows how long reading kept the caller waiting.
+trait TimedSource: Source {
+    fn waited(&self) -> Duration;
+}
+
+/// The same batch for ever.
+struct Resident(DeviceBatch);
+
+impl Source for Resident {
+    fn next(&mut self) -> Result<Option<DeviceBatch>> {
+        let DeviceBatch { raw, plates, labels, sites } = &self.0;
+        let [raw, plates, labels] = [raw, plates, labels].map(Tensor::shallow_clone);
+        Ok(Some(DeviceBatch { raw, plates, labels, sites: sites.clone() }))
+    }
+
+    fn release(&mut self) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl TimedSource for Resident {
+    fn waited(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+impl TimedSource for Batches<'_> {
+    fn waited(&self) -> Duration {
+        Batches::waited(self)
+    }
+}
+
+/// A loop of steps, as a stage has it.
+struct Steps {
+    recipe: Recipe,
+    pipeline: Pipeline,
+    network: Network,
+    optimizer: Optimizer,
+    device: Device,
+    per_epoch: u64,
+    /// Steps taken so far.
+    n_done: u64,
+}
+
+impl Steps {
+    /// Takes steps; those after the warm-up are timed, until the device is done with them.
+    fn run(&mut self, source: &mut impl TimedSource, warmup: u64, steps: u64) -> Result<StepFigures> {
+        let mut losses = Losses::new(self.device);
+        for _ in 0..warmup {
+            self.step(source, &mut losses)?;
+        }
+        ffi::synchronize(self.device)?;
+        let (start, waited_before) = (Instant::now(), source.waited());
+        let mut sites = 0;
+        for _ in 0..steps {
+            sites += self.step(source, &mut losses)?;
+        }
+        ffi::synchronize(self.device)?;
+        let seconds = start.elapsed().as_secs_f64();
+        Ok(StepFigures {
+            steps,
+            sites,
+            seconds,
+            sites_per_s: sites as f64 / seconds.max(1e-9),
+            waited_s: source.waited().saturating_sub(waited_before).as_secs_f64(),
+            ms_per_step: 1e3 * seconds / steps.max(1) as f64,
+        })
+    }
+
+    /// One step, and the look at losses that is due; tells how many sites it was trained on.
+    fn step(&mut self, source: &mut impl TimedSource, losses: &mut Losses) -> Result<u64> {
+        let stepper = Stepper { network: &self.network, pipeline: &self.pipeline, recipe: &self.recipe };
+        let step = self.n_done;
+        let lr = learning_rate(&self.recipe, step, self.per_epoch);
+        let plan = StepPlan { step, epoch: (step / self.per_epoch) as u32, lr };
+        let mut sites = 0;
+        for learned in stepper.step(&mut self.optimizer, plan, source)? {
+            let n_sites = learned.sites.len();
+            sites += n_sites as u64;
+            losses.push(Trained { step, lr, n_sites }, learned.loss, learned.hits);
+        }
+        self.n_done += 1;
+        if losses.n_open() >= LOOK_EVERY {
+            losses.look()?;
+            // What they are is of no interest here.
+            losses.settle(Patience::Arrived)?;
+        }
+        Ok(sites)
+    }
+}

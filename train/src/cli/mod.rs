@@ -1,0 +1,8 @@
+//! The programs `train` and `predict`: their flags, and what they do with them and show.
+
+mod bench_args;
+pub mod predict;
+mod predictions;
+mod recipe_args;
+pub mod train;
+mod train_screen;

@@ -1,0 +1,150 @@
+//! `predict`: classes, probabilities and embeddings of a store's wells by trained runs.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Command, CommandFactory, Parser, ValueEnum};
+
+use crate::device::DeviceChoice;
+use crate::models::export::{self, MatrixFormat};
+use crate::predict::{PredictConfig, Wells, predict};
+use cellshard::cli::{self, Exit, Progress};
+use cellshard::training::evaluate::submission::{Dialect, WellTable, to_csv};
+use cellshard::training::run::{BEST_ACCURACY, BEST_LOSS, INFO, LAST, RunFolder};
+use cellshard::whole_file::{WholeFile, write_whole};
+
+use super::predictions;
+
+/// Predict the class of every well of a store: mean probability over sites, symmetries and runs
+///
+/// A run of two steps answers for each cell type with the network that was trained for it.
+#[derive(Parser)]
+#[command(name = "predict", version)]
+struct Flags {
+    /// The store
+    #[arg(long, value_name = "DIR")]
+    shards: PathBuf,
+    /// A run folder of `train`; several are averaged
+    #[arg(long, value_name = "DIR", required = true, num_args = 1.., value_delimiter = ',')]
+    run: Vec<PathBuf>,
+    /// Which of a run's networks
+    #[arg(long, value_name = "WHICH", default_value = "best-accuracy")]
+    checkpoint: Checkpoint,
+    /// Which wells: test (the dataset's), validation (of the first run), all that are no controls
+    #[arg(long, value_name = "WHICH", default_value = "test", conflicts_with = "like")]
+    wells: WellsFlag,
+    /// Predict the wells of this CSV (`id_code,sirna`), in its order, and write classes as it does
+    #[arg(long, value_name = "FILE")]
+    like: Option<PathBuf>,
+    /// Average over symmetries of the square: 1 none, 2 a flip, 4 flips, 8 flips and transposition
+    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=8))]
+    tta: u8,
+    /// Write `id_code,sirna` here
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Write probabilities, [wells, classes] float32, as .npy or .safetensors; FILE.csv names the rows
+    #[arg(long, value_name = "FILE")]
+    probabilities: Option<PathBuf>,
+    /// Write embeddings, [wells, features] float32 of the first run, as .npy or .safetensors; FILE.csv names the rows
+    #[arg(long, value_name = "FILE")]
+    embeddings: Option<PathBuf>,
+    /// Compare with the classes of this CSV (`id_code,sirna`) [default: with those that the store knows]
+    #[arg(long, value_name = "FILE")]
+    truth: Option<PathBuf>,
+    /// Sites in a batch
+    #[arg(long, value_name = "COUNT", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
+    batch: u16,
+    /// What to compute on: auto (the first GPU, else the CPU), cpu, cuda:N
+    #[arg(long, value_name = "DEVICE", default_value_t)]
+    device: DeviceChoice,
+    /// Threads that read and decode shards [default: one a core]
+    #[arg(long, value_name = "COUNT")]
+    threads: Option<usize>,
+    /// Report as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Checkpoint {
+    BestAccuracy,
+    BestLoss,
+    Last,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum WellsFlag {
+    Test,
+    Validation,
+    All,
+}
+
+/// Its flags.
+#[must_use]
+pub fn command() -> Command {
+    Flags::command()
+}
+
+/// Runs it.
+#[must_use]
+pub fn main() -> ExitCode {
+    cli::run(|| body(&Flags::parse()))
+}
+
+fn body(flags: &Flags) -> anyhow::Result<Exit> {
+    let run = RunFolder::open(&flags.run[0])?;
+    let classes = run.info()?.classes(&run.file(INFO).display().to_string())?;
+    // Files are read, and outputs tried, before the long work starts.
+    let table = |path: &PathBuf| WellTable::read(path, &classes);
+    let like = flags.like.as_ref().map(table).transpose()?;
+    let truth = flags.truth.as_ref().map(table).transpose()?;
+    for path in flags.probabilities.iter().chain(&flags.embeddings) {
+        MatrixFormat::of(path)?;
+    }
+    for path in flags.out.iter().chain(&flags.probabilities).chain(&flags.embeddings) {
+        WholeFile::create(path)?;
+    }
+    let config = PredictConfig {
+        runs: flags.run.clone(),
+        checkpoint: match flags.checkpoint {
+            Checkpoint::BestAccuracy => BEST_ACCURACY,
+            Checkpoint::BestLoss => BEST_LOSS,
+            Checkpoint::Last => LAST,
+        }
+        .to_owned(),
+        wells: match (&like, flags.wells) {
+            (Some(like), _) => Wells::Listed(like.rows.iter().map(|(well, _)| well.clone()).collect()),
+            (None, WellsFlag::Test) => Wells::Test,
+            (None, WellsFlag::Validation) => Wells::Validation,
+            (None, WellsFlag::All) => Wells::All,
+        },
+        n_symmetries: usize::from(flags.tta),
+        embeddings: flags.embeddings.is_some(),
+        batch: usize::from(flags.batch),
+        device: flags.device,
+        n_threads: cli::threads(flags.threads)?,
+        ..PredictConfig::new(&flags.shards, &flags.run[0])
+    };
+    let progress = Progress::new("predict", "sites");
+    let mut found = predict(&config, &|n| progress.add(n))?;
+    drop(progress);
+    if let Some(truth) = truth {
+        let known: std::collections::HashMap<_, _> = truth.rows.into_iter().collect();
+        found.known = found.wells.iter().map(|well| known.get(well).copied().flatten()).collect();
+    }
+    if let Some(path) = &flags.out {
+        let rows: Vec<_> = found.wells.iter().cloned().zip((0..found.wells.len()).map(|i| found.best(i))).collect();
+        let dialect = like.map_or_else(|| Dialect::of(&classes), |like| like.dialect);
+        write_whole(path, to_csv(&rows, dialect, &classes)?.as_bytes())?;
+    }
+    if let Some(path) = &flags.probabilities {
+        export::write(path, "probabilities", &found.wells, &found.probabilities)?;
+    }
+    if let Some((path, rows)) = flags.embeddings.as_ref().zip(found.embeddings.as_ref()) {
+        export::write(path, "embeddings", &found.wells, rows)?;
+    }
+    let outputs = [&flags.out, &flags.probabilities, &flags.embeddings];
+    cli::show(predictions::print(&found, &outputs.map(Option::as_ref), flags.json).context("stdout"))?;
+    Ok(Exit::Success)
+}

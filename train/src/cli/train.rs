@@ -1,0 +1,134 @@
+//! `train`: trains a network on a store by a recipe, or measures how fast it would.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use clap::{Command, CommandFactory, FromArgMatches, Parser};
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+use crate::device::DeviceChoice;
+use crate::engine::stop::Stop;
+use crate::plan::TrainConfig;
+use crate::train::train;
+use cellshard::cli::{self, Exit, IoFlag, VerifyFlag};
+use cellshard::training::recipe::Recipe;
+
+use super::bench_args::BenchArgs;
+use super::recipe_args;
+use super::train_screen::TrainScreen;
+
+/// Train a network on a store by a recipe; stops in time and goes on where it was
+///
+/// Exit code 0: trained to its end; 1: the data has faults; 2: could not run; 75: stopped in time, run again with
+/// --resume --run DIR.
+#[derive(Parser)]
+#[command(name = "train", version)]
+struct Flags {
+    /// The store
+    #[arg(long, value_name = "DIR")]
+    shards: PathBuf,
+    /// A recipe that ships with the program (base-cnn, resnet50, two-step, demo) or a TOML file
+    #[arg(long, value_name = "NAME|FILE", default_value = "resnet50")]
+    recipe: String,
+    /// The run folder; must be new or empty, but with --resume [default: the first free runs/RECIPE-N]
+    #[arg(long, value_name = "DIR")]
+    run: Option<PathBuf>,
+    /// Go on with the run in --run, by the recipe and the split that it keeps
+    #[arg(long, requires = "run", conflicts_with = "recipe")]
+    resume: bool,
+    /// What to compute on: auto (the first GPU, else the CPU), cpu, cuda:N
+    #[arg(long, value_name = "DEVICE", default_value_t)]
+    device: DeviceChoice,
+    /// Stop after this time, such as 8h45m: finish the step, save, exit 75
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    time_limit: Option<Duration>,
+    /// Stop after so many optimiser steps of this process: save, exit 75
+    #[arg(long, value_name = "COUNT")]
+    max_steps: Option<u64>,
+    /// How often to save where to go on within an epoch, beside its end
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, default_value = "10m")]
+    checkpoint_every: Duration,
+    /// Threads that read and decode shards [default: one a core]
+    #[arg(long, value_name = "COUNT")]
+    threads: Option<usize>,
+    /// How shards are read; pread also where a file could shrink while it is mapped
+    #[arg(long, value_name = "HOW", default_value = "mmap")]
+    io: IoFlag,
+    /// When a site's checksum is verified
+    #[arg(long, value_name = "WHEN", default_value = "first")]
+    verify: VerifyFlag,
+    /// Leave damaged sites out and count them, instead of ending the run
+    #[arg(long)]
+    skip_damaged: bool,
+    /// Report as JSON
+    #[arg(long)]
+    json: bool,
+    /// Train nothing: measure where time goes from the disk to the step, in raw pixels a second, and what holds the rest up;
+    /// no run folder is made
+    #[arg(long, conflicts_with_all = ["run", "resume", "time_limit", "max_steps", "checkpoint_every", "skip_damaged"])]
+    bench: bool,
+    #[command(flatten, next_help_heading = "Bench")]
+    bench_args: BenchArgs,
+}
+
+/// Its flags, and those of a recipe's keys.
+#[must_use]
+pub fn command() -> Command {
+    recipe_args::add(Flags::command())
+}
+
+/// Runs it.
+#[must_use]
+pub fn main() -> ExitCode {
+    cli::run(body)
+}
+
+fn body() -> anyhow::Result<Exit> {
+    let started = Instant::now();
+    let matches = command().get_matches();
+    let flags = Flags::from_arg_matches(&matches)?;
+    let changes = recipe_args::given(&matches);
+    if flags.resume && !changes.is_empty() {
+        anyhow::bail!("--resume: expected no recipe flags (a run keeps its recipe), found --{}", changes[0].0);
+    }
+    let (name, recipe) = Recipe::named(&flags.recipe)?;
+    let config = TrainConfig {
+        run: flags.run,
+        resume: flags.resume,
+        device: flags.device,
+        n_threads: cli::threads(flags.threads)?,
+        io: flags.io.into(),
+        verify: flags.verify.into(),
+        skip_damaged: flags.skip_damaged,
+        checkpoint_every: flags.checkpoint_every,
+        stop: Stop {
+            asked: stop_on_signals()?,
+            deadline: flags.time_limit.and_then(|limit| started.checked_add(limit)),
+            after_steps: flags.max_steps,
+        },
+        ..TrainConfig::new(&flags.shards, &name, recipe.with(&changes)?)
+    };
+    if flags.bench {
+        return flags.bench_args.run(&config, flags.json);
+    }
+    let mut screen = TrainScreen::new(flags.json);
+    let report = train(&config, &mut screen)?;
+    drop(screen);
+    if flags.json {
+        cli::show(cli::report::print_json(&report))?;
+    }
+    Ok(if report.stopped.is_some() { Exit::Stopped } else { Exit::Success })
+}
+
+/// The first SIGINT or SIGTERM asks training to stop; the second ends the process at once.
+fn stop_on_signals() -> anyhow::Result<Arc<AtomicBool>> {
+    let asked = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, asked.clone())?;
+        signal_hook::flag::register(signal, asked.clone())?;
+    }
+    Ok(asked)
+}

@@ -1,0 +1,12 @@
+//! The way to the device and back: which one, its streams and events, and batches that are copied while the one before is
+//! computed with. Knows neither networks nor recipes.
+
+pub mod batch;
+mod choice;
+pub(crate) mod ffi;
+pub mod loader;
+pub mod staging;
+pub(crate) mod transfer;
+
+pub(crate) use choice::set_up;
+pub use choice::{DeviceChoice, DeviceMemory, memory, open, synchronize};

@@ -1,0 +1,72 @@
+//! Where training goes on: `resume.safetensors` holds network, optimiser and progress in one file, so that it is whole
+//! or not there. The networks for use (`best-*`, `last`) are files of their own, with nothing but torchvision's tensors.
+
+use std::collections::BTreeMap;
+
+use tch::Tensor;
+
+use crate::models::Network;
+use crate::models::weights::{self, Weights};
+use crate::optim::optimizer::Optimizer;
+use cellshard::error::{Error, Result};
+use cellshard::training::run::{Progress, RESUME, RunFolder};
+
+const MODEL: &str = "model.";
+const OPTIMIZER: &str = "optimizer.";
+const PROGRESS: &str = "progress";
+
+/// Writes where training goes on.
+///
+/// # Errors
+/// If the file cannot be written.
+pub(crate) fn save(folder: &RunFolder, network: &Network, optimizer: &Optimizer, progress: &Progress) -> Result<()> {
+    let model = network.tensors().into_iter();
+    let model = model.map(|(name, tensor)| (format!("{MODEL}{name}"), tensor.shallow_clone()));
+    let state = optimizer.state().into_iter().map(|(name, tensor)| (format!("{OPTIMIZER}{name}"), tensor));
+    let tensors: Vec<(String, Tensor)> = model.chain(state).collect();
+    let tensors: Vec<(&str, &Tensor)> = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
+    let json = serde_json::to_string(progress).expect("names and numbers");
+    let metadata =
+        BTreeMap::from([(PROGRESS.to_owned(), json), ("optimizer_steps".to_owned(), optimizer.n_steps().to_string())]);
+    weights::save(&folder.file(RESUME), &tensors, &metadata)
+}
+
+/// Restores network and optimiser, and tells how far training had come; `None` where there is no such file.
+///
+/// # Errors
+/// If the file is damaged, or of another network or optimiser.
+pub(crate) fn load(folder: &RunFolder, network: &mut Network, optimizer: &mut Optimizer) -> Result<Option<Progress>> {
+    let path = folder.file(RESUME);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let place = path.display().to_string();
+    let Weights { tensors, metadata } = weights::read(&path)?;
+    let entry = |name: &str| metadata.get(name).ok_or_else(|| Error::malformed(&place, format!("its {name}"), "none"));
+    let progress = serde_json::from_str(entry(PROGRESS)?).map_err(|e| Error::malformed(&place, "its progress", e))?;
+    let n_steps = entry("optimizer_steps")?.parse().map_err(|e| Error::malformed(&place, "a number of steps", e))?;
+    let mut model = Weights { tensors: BTreeMap::new(), metadata: BTreeMap::new() };
+    let mut state = BTreeMap::new();
+    for (name, tensor) in tensors {
+        if let Some(name) = name.strip_prefix(MODEL) {
+            model.tensors.insert(name.to_owned(), tensor);
+        } else if let Some(name) = name.strip_prefix(OPTIMIZER) {
+            state.insert(name.to_owned(), tensor);
+        }
+    }
+    weights::load(network, &model, &place)?;
+    optimizer.restore(n_steps, &state, &place)?;
+    Ok(Some(progress))
+}
+
+/// Writes a network for use, with what it is.
+///
+/// # Errors
+/// If the file cannot be written.
+pub(crate) fn save_network(folder: &RunFolder, name: &str, network: &Network, epoch: u32) -> Result<()> {
+    let metadata = BTreeMap::from([
+        ("model".to_owned(), network.spec().architecture.name().to_owned()),
+        ("epoch".to_owned(), epoch.to_string()),
+    ]);
+    weights::save(&folder.file(name), &network.tensors(), &metadata)
+}

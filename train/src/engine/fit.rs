@@ -1,0 +1,301 @@
+//! One network trained from its first step to its last: the loop, what is saved when, and when it stops.
+
+use std::time::{Duration, Instant};
+
+use tch::{Device, Tensor};
+
+use crate::device::ffi;
+use crate::device::loader::{Batches, Sites};
+use crate::device::staging::Ring;
+use crate::models::Network;
+use crate::optim::optimizer::Optimizer;
+use crate::transforms::pipeline::Pipeline;
+use cellshard::error::{Error, Result};
+use cellshard::training::data::{ClassMap, Split, TrainOrder};
+use cellshard::training::early_stopping::{NewBest, has_stopped};
+use cellshard::training::evaluate::metrics::{EpochMetrics, Evaluation, Sums};
+use cellshard::training::recipe::Recipe;
+use cellshard::training::run::metrics_csv::{MetricsFile, StepsFile};
+use cellshard::training::run::{BEST_ACCURACY, BEST_LOSS, EventWriter, Journal, LAST, Progress, RunFolder};
+use cellshard::training::schedule::learning_rate;
+
+use super::checkpoint;
+use super::predictor::{Answers, Classifier};
+use super::step::{StepPlan, Stepper};
+use super::step_losses::{Losses, Patience, Trained};
+use super::stop::Stop;
+
+/// Batches on a GPU between two looks at the losses. What is seen at one has arrived by the next.
+pub(crate) const LOOK_EVERY: usize = 25;
+
+/// All that a stage needs beside the network, its optimiser and its progress.
+pub(crate) struct Stage<'a, 'o> {
+    pub(crate) folder: &'a RunFolder,
+    pub(crate) recipe: &'a Recipe,
+    pub(crate) split: &'a Split,
+    pub(crate) order: &'a TrainOrder,
+    pub(crate) classes: &'a ClassMap,
+    pub(crate) sites: &'a Sites,
+    pub(crate) pipeline: &'a Pipeline,
+    pub(crate) device: Device,
+    pub(crate) stop: &'a Stop,
+    pub(crate) checkpoint_every: Duration,
+    pub(crate) tally: &'a mut Tally,
+    pub(crate) journal: &'a mut Journal<'o>,
+    /// Whether the network's first weights count as an epoch, number 0.
+    pub(crate) counts_start: bool,
+    /// What stands before each line: the cell type of a second step.
+    pub(crate) what: &'a str,
+}
+
+/// What a process has done so far, over all stages.
+pub(crate) struct Tally {
+    /// When it began.
+    pub(crate) started: Instant,
+    /// Optimiser steps.
+    pub(crate) n_steps: u64,
+    /// How long after its beginning the first of them was done.
+    pub(crate) first_step: Option<Duration>,
+}
+
+/// How a stage ended, and where it stood.
+pub(crate) enum End {
+    /// All epochs are trained, or early stopping ended it.
+    Finished(Progress),
+    /// It was told to stop, and saved where it goes on.
+    Stopped(Progress, &'static str),
+}
+
+/// Batches whose losses are not in the sums yet, and the file that they are noted in.
+struct Pending {
+    losses: Losses,
+    steps: StepsFile,
+}
+
+impl Pending {
+    /// Notes the losses that are on the host by step, and adds them up.
+    fn settle(&mut self, patience: Patience, sums: &mut Sums, what: &str) -> Result<()> {
+        let mut steps: Vec<(u64, f64, f64, u32)> = Vec::new();
+        for batch in self.losses.settle(patience)? {
+            let Trained { step, lr, n_sites } = batch.trained;
+            if !batch.loss.is_finite() {
+                return Err(not_finite(what, step + 1, "loss", &batch.loss.to_string()));
+            }
+            let loss = f64::from(batch.loss);
+            sums.loss += loss * n_sites as f64;
+            sums.correct += f64::from(batch.hits);
+            sums.sites += n_sites as u64;
+            match steps.last_mut() {
+                Some((last, _, sum, n)) if *last == step + 1 => (*sum, *n) = (*sum + loss, *n + 1),
+                _ => steps.push((step + 1, lr, loss, 1)),
+            }
+        }
+        self.steps.append(steps.into_iter().map(|(step, lr, sum, n)| (step, lr, sum / f64::from(n))))
+    }
+
+    /// Looks at all that is left, waits for it, and settles it.
+    fn settle_all(&mut self, sums: &mut Sums, what: &str) -> Result<()> {
+        self.losses.look()?;
+        self.settle(Patience::All, sums, what)
+    }
+}
+
+impl Stage<'_, '_> {
+    /// Trains from where network, optimiser and progress stand to the end.
+    pub(crate) fn train(mut self, network: &Network, optimizer: &mut Optimizer, mut progress: Progress) -> Result<End> {
+        let mut metrics = MetricsFile::open(self.folder.root(), progress.epoch)?;
+        let mut events = EventWriter::create(self.folder.root(), optimizer.n_steps() + 1)?;
+        let mut ring = Ring::new(self.sites.batch_shape(self.recipe.batch as usize), self.device)?;
+        if self.counts_start && progress == Progress::default() {
+            // A network that was trained before is the first candidate: what follows need not be better.
+            let Some(row) = self.evaluate(&mut ring, network, optimizer, &mut progress, 0)? else {
+                return Ok(End::Stopped(progress, self.stop.reason(self.tally.n_steps).unwrap_or("told to stop")));
+            };
+            let best = self.keep_best(network, &mut progress, &row)?;
+            metrics.append(&row)?;
+            self.journal.line(&format!("{}{}", self.what, row.line(best)))?;
+            checkpoint::save(self.folder, network, optimizer, &progress)?;
+        }
+        while progress.epoch < self.recipe.epochs && !has_stopped(self.recipe, &progress.early) {
+            if let Some(reason) = self.epoch(&mut ring, network, optimizer, &mut progress)? {
+                return Ok(End::Stopped(progress, reason));
+            }
+            let epoch = progress.epoch + 1;
+            let Some(row) = self.evaluate(&mut ring, network, optimizer, &mut progress, epoch)? else {
+                // The epoch's steps are done; resuming goes on with its evaluation.
+                checkpoint::save(self.folder, network, optimizer, &progress)?;
+                return Ok(End::Stopped(progress, self.stop.reason(self.tally.n_steps).unwrap_or("told to stop")));
+            };
+            let best = self.keep_best(network, &mut progress, &row)?;
+            checkpoint::save_network(self.folder, LAST, network, row.epoch)?;
+            metrics.append(&row)?;
+            events.append(&row)?;
+            self.journal.line(&format!("{}{}", self.what, row.line(best)))?;
+            progress.epoch += 1;
+            (progress.step, progress.sums) = (0, Sums::default());
+            checkpoint::save(self.folder, network, optimizer, &progress)?;
+        }
+        Ok(End::Finished(progress))
+    }
+
+    /// Keeps the network where an epoch is the best so far.
+    fn keep_best(&self, network: &Network, progress: &mut Progress, row: &EpochMetrics) -> Result<NewBest> {
+        let validation = row.validation.as_ref().map(|found| (found.loss, found.accuracy_well));
+        let best = progress.early.observe(row.epoch, validation);
+        for (_, name) in [(best.loss, BEST_LOSS), (best.accuracy, BEST_ACCURACY)].iter().filter(|(is_best, _)| *is_best)
+        {
+            checkpoint::save_network(self.folder, name, network, row.epoch)?;
+        }
+        Ok(best)
+    }
+
+    /// The training steps of one epoch, from where `progress` stands. Tells why it stopped before the end, if it did.
+    fn epoch(
+        &mut self,
+        ring: &mut Ring,
+        network: &Network,
+        optimizer: &mut Optimizer,
+        progress: &mut Progress,
+    ) -> Result<Option<&'static str>> {
+        let recipe = self.recipe;
+        let steps = self.order.steps_per_epoch();
+        let mut batches = self.sites.start(self.order.epoch(u64::from(progress.epoch), progress.step), ring)?;
+        let mut clock = Clock { since: Instant::now(), waited: Duration::ZERO };
+        let n_before = optimizer.n_steps();
+        let mut saved = Instant::now();
+        let steps_file = StepsFile::open(self.folder.root(), optimizer.n_steps())?;
+        let mut pending = Pending { losses: Losses::new(self.device), steps: steps_file };
+        let stepper = Stepper { network, pipeline: self.pipeline, recipe };
+        while progress.step < steps {
+            let global_step = u64::from(progress.epoch) * steps + progress.step;
+            let lr = learning_rate(recipe, global_step, steps);
+            let plan = StepPlan { step: global_step, epoch: progress.epoch, lr };
+            let step = optimizer.n_steps();
+            for learned in stepper.step(optimizer, plan, &mut batches)? {
+                self.journal.fed(&learned.sites);
+                let trained = Trained { step, lr, n_sites: learned.sites.len() };
+                pending.losses.push(trained, learned.loss, learned.hits);
+            }
+            self.note_skipped(&mut batches, progress)?;
+            progress.step += 1;
+            self.count_step()?;
+            if self.device == Device::Cpu || pending.losses.n_open() >= LOOK_EVERY {
+                pending.losses.look()?;
+                pending.settle(Patience::Arrived, &mut progress.sums, self.what)?;
+            }
+            self.journal.step(progress.epoch + 1, progress.step, steps);
+            let reason = self.stop.reason(self.tally.n_steps);
+            if reason.is_some() || saved.elapsed() >= self.checkpoint_every {
+                pending.settle_all(&mut progress.sums, self.what)?;
+                clock.count(progress, &batches);
+                self.check_finite(network, optimizer)?;
+                checkpoint::save(self.folder, network, optimizer, progress)?;
+                saved = Instant::now();
+            }
+            if reason.is_some() {
+                return Ok(reason);
+            }
+        }
+        pending.settle_all(&mut progress.sums, self.what)?;
+        clock.count(progress, &batches);
+        if optimizer.n_steps() == n_before && progress.sums.sites == 0 {
+            let expected = "whole sites to train on in every epoch";
+            return Err(Error::malformed(format!("{}epoch {}", self.what, progress.epoch + 1), expected, "none"));
+        }
+        self.check_finite(network, optimizer)?;
+        Ok(None)
+    }
+
+    /// Logs damaged sites that were left out, each the first time, and counts them.
+    fn note_skipped(&mut self, batches: &mut Batches, progress: &mut Progress) -> Result<()> {
+        for (site, error) in batches.take_skipped() {
+            progress.n_skipped += 1;
+            self.journal.skipped(site, &error)?;
+        }
+        Ok(())
+    }
+
+    /// Makes sure that no network with values that are not finite is ever saved.
+    fn check_finite(&self, network: &Network, optimizer: &Optimizer) -> Result<()> {
+        let flags: Vec<Tensor> = network.tensors().iter().map(|(_, tensor)| tensor.isfinite().all()).collect();
+        if Tensor::stack(&flags, 0).all().int64_value(&[]) == 1 {
+            return Ok(());
+        }
+        Err(not_finite(self.what, optimizer.n_steps(), "weights", "NaN or infinity"))
+    }
+
+    /// Counts a step. The process's first one is waited for: what it took is mostly the device getting ready.
+    fn count_step(&mut self) -> Result<()> {
+        self.tally.n_steps += 1;
+        if self.tally.first_step.is_none() {
+            ffi::synchronize(self.device)?;
+            let took = self.tally.started.elapsed();
+            self.tally.first_step = Some(took);
+            if self.device != Device::Cpu {
+                self.journal.line(&format!("first step {:.1} s after the start", took.as_secs_f64()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The validation set by the network as it is; `None` where it was told to stop meanwhile.
+    fn evaluate(
+        &mut self,
+        ring: &mut Ring,
+        network: &Network,
+        optimizer: &Optimizer,
+        progress: &mut Progress,
+        epoch: u32,
+    ) -> Result<Option<EpochMetrics>> {
+        let recipe = self.recipe;
+        let (pipeline, precision) = (self.pipeline, recipe.precision);
+        let classifier = Classifier { network, pipeline, precision, n_symmetries: 1, embeddings: false };
+        let store = self.sites.reader.store();
+        let n_treatments = self.classes.n_treatments();
+        let mut evaluation = Evaluation::new(store.sites(), &self.sites.outputs, n_treatments);
+        let order = self.split.validation.clone().into_iter();
+        let mut answers = Answers::new(classifier, self.sites.start(order, ring)?);
+        // A process that has not trained yet has resumed to evaluate: a time limit shorter than that would never pass it.
+        let stop = |n_steps: u64| if n_steps == 0 { self.stop.signal() } else { self.stop.reason(n_steps) };
+        while let Some(answer) = answers.next_answer()? {
+            for ((&site, p), &loss) in answer.sites.iter().zip(&answer.probabilities).zip(&answer.losses) {
+                evaluation.add(site, p, loss);
+            }
+            if stop(self.tally.n_steps).is_some() {
+                return Ok(None);
+            }
+        }
+        self.note_skipped(answers.batches(), progress)?;
+        let found = evaluation.finish();
+        if found.is_none() && !self.split.validation.is_empty() {
+            let expected = "whole sites to validate on";
+            return Err(Error::malformed(format!("{}epoch {epoch}", self.what), expected, "none"));
+        }
+        let steps = self.order.steps_per_epoch();
+        let lr = learning_rate(recipe, (u64::from(epoch) * steps).saturating_sub(1), steps);
+        Ok(Some(EpochMetrics::new(epoch, optimizer.n_steps(), lr, &progress.sums, found, 1.0 / n_treatments as f64)))
+    }
+}
+
+/// What to say of values that are not finite.
+fn not_finite(what: &str, step: u64, of: &str, found: &str) -> Error {
+    let expected = format!(
+        "a finite {of}; what was saved before is kept: begin a new run, from its weights with --init-from or afresh, \
+         with a lower --lr or with --clip-norm"
+    );
+    Error::refused(format!("{what}step {step}"), expected, found)
+}
+
+/// Counts time since it last counted.
+struct Clock {
+    since: Instant,
+    waited: Duration,
+}
+
+impl Clock {
+    fn count(&mut self, progress: &mut Progress, batches: &Batches) {
+        progress.sums.seconds += self.since.elapsed().as_secs_f64();
+        progress.sums.waited += batches.waited().saturating_sub(self.waited).as_secs_f64();
+        *self = Self { since: Instant::now(), waited: batches.waited() };
+    }
+}

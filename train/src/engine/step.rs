@@ -1,0 +1,114 @@
+//! One training step: augmentation, forward, backward, optimiser. On a GPU it is only asked for: nothing in it waits for
+//! the device. Knows neither epochs nor files; where batches come from is the caller's.
+
+use tch::{Kind, Reduction, Tensor};
+
+use crate::device::batch::{DeviceBatch, Source};
+use crate::device::ffi;
+use crate::models::{Mode, Network};
+use crate::optim::optimizer::Optimizer;
+use crate::transforms::ops::Mixed;
+use crate::transforms::pipeline::{Moment, Pipeline};
+use cellshard::error::Result;
+use cellshard::feed::mix;
+use cellshard::training::recipe::{Precision, Recipe};
+
+/// What all steps of a stage have in common.
+pub(crate) struct Stepper<'a> {
+    pub(crate) network: &'a Network,
+    pub(crate) pipeline: &'a Pipeline,
+    pub(crate) recipe: &'a Recipe,
+}
+
+/// What tells one step from another.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct StepPlan {
+    /// Its number within the stage, over all epochs, from 0.
+    pub(crate) step: u64,
+    /// The epoch, from 0.
+    pub(crate) epoch: u32,
+    /// The learning rate.
+    pub(crate) lr: f64,
+}
+
+/// A batch that was learned from.
+pub(crate) struct Learned {
+    /// The sites' indices in the store.
+    pub(crate) sites: Vec<usize>,
+    /// Mean loss over them, a scalar on the device.
+    pub(crate) loss: Tensor,
+    /// How many of them were recognised, a scalar on the device.
+    pub(crate) hits: Tensor,
+}
+
+impl Stepper<'_> {
+    /// One optimiser step on the next batches, as many as the recipe accumulates; none where damage left no two sites
+    /// to learn from.
+    ///
+    /// # Errors
+    /// Those of the source, and those of libtorch.
+    pub(crate) fn step(
+        &self,
+        optimizer: &mut Optimizer,
+        plan: StepPlan,
+        source: &mut impl Source,
+    ) -> Result<Vec<Learned>> {
+        // Dropout draws from libtorch's generator; seeding it by the step makes a resumed run draw the same.
+        tch::manual_seed(mix(self.recipe.seed ^ mix(plan.step)).cast_signed());
+        let mut learned = Vec::new();
+        for _ in 0..self.recipe.accumulate {
+            let Some(batch) = source.next()? else { break };
+            // Batch norm needs two.
+            if batch.sites.len() >= 2 {
+                learned.push(self.learn(batch, plan.epoch, source)?);
+            }
+        }
+        if !learned.is_empty() {
+            optimizer.step(plan.lr)?;
+        }
+        Ok(learned)
+    }
+
+    /// Adds one batch's part to the gradients.
+    fn learn(&self, batch: DeviceBatch, epoch: u32, source: &mut impl Source) -> Result<Learned> {
+        let (recipe, network) = (self.recipe, self.network);
+        let DeviceBatch { raw, plates, labels, sites } = batch;
+        let moment = Moment { seed: recipe.seed, epoch };
+        let augmented = tch::no_grad(|| self.pipeline.augment(&raw, &plates, &sites, moment));
+        let labels = labels.copy();
+        drop((raw, plates));
+        // Here and not at the end of the step: so the copy of a later batch goes on during this one's forward and backward
+        // pass, and is not in the way of what the next step sends to the device first.
+        source.release()?;
+        let logits =
+            forward(recipe.precision, network, &augmented.images, |images| network.forward(images, Mode::Train))?;
+        let logits = logits.to_kind(Kind::Float);
+        let cross_entropy = |labels: &Tensor, reduction: Reduction| {
+            logits.cross_entropy_loss::<&Tensor>(labels, None, reduction, -100, recipe.label_smoothing)
+        };
+        let loss = match &augmented.mixed {
+            None => cross_entropy(&labels, Reduction::Mean),
+            Some(Mixed { partner, own }) => {
+                let other = labels.index_select(0, partner);
+                let own_loss = cross_entropy(&labels, Reduction::None);
+                let other_loss = cross_entropy(&other, Reduction::None);
+                (&other_loss + own * (own_loss - &other_loss)).mean(Kind::Float)
+            }
+        };
+        (&loss / f64::from(recipe.accumulate)).backward();
+        let hits = logits.detach().argmax(-1, false).eq_tensor(&labels).sum(Kind::Float);
+        Ok(Learned { sites, loss: loss.detach(), hits })
+    }
+}
+
+/// Has a network compute something of images in a precision, after bringing them into the form that suits both.
+pub(crate) fn forward<T>(
+    precision: Precision,
+    network: &Network,
+    images: &Tensor,
+    body: impl FnOnce(&Tensor) -> Result<T>,
+) -> Result<T> {
+    let autocast = (precision == Precision::Bf16).then_some(Kind::BFloat16);
+    let images = tch::no_grad(|| network.prepare(images, autocast))?;
+    if autocast.is_some() { ffi::with_bf16(|| body(&images))? } else { body(&images) }
+}

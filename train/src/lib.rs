@@ -1,0 +1,13 @@
+//! Training and prediction on cellshard's stores with libtorch. What needs no tensor (recipes, splits, measures, run
+//! folders) is in `cellshard::training`. Nothing in here prints or exits; the programs in `bin/` do.
+
+pub mod bench;
+pub mod cli;
+pub mod device;
+pub mod engine;
+pub mod models;
+pub mod optim;
+pub mod plan;
+pub mod predict;
+pub mod train;
+pub mod transforms;

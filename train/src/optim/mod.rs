@@ -1,0 +1,3 @@
+//! How parameters are updated.
+
+pub mod optimizer;

@@ -1,0 +1,193 @@
+//! What a run will be: store, recipe, split and classes joined and checked, the networks to train in order, and what each
+//! is made of. Trains nothing and writes nothing.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tch::{Device, Kind};
+
+use crate::device::DeviceChoice;
+use crate::engine::stop::Stop;
+use crate::models::{MemoryFormat, Network, NetworkSpec, weights};
+use crate::optim::optimizer::Optimizer;
+use crate::transforms::pipeline::Pipeline;
+use cellshard::classes::population_field;
+use cellshard::error::{Error, Result};
+use cellshard::feed::{Io, Verify};
+use cellshard::store::checksum::Sha;
+use cellshard::store::{SHA256SUMS, Store};
+use cellshard::training::data::{ClassMap, Split, TrainOrder};
+use cellshard::training::recipe::{Precision, Recipe, SplitBy};
+use cellshard::training::run::{RunClass, RunInfo};
+
+/// A run as it is asked for.
+#[derive(Debug, Clone)]
+pub struct TrainConfig {
+    /// The store.
+    pub shards: PathBuf,
+    /// The run folder; with `None` the first free `runs/NAME-N`.
+    pub run: Option<PathBuf>,
+    /// Whether to go on with the run that is there.
+    pub resume: bool,
+    /// The recipe's name, for the folder.
+    pub name: String,
+    /// What to do. A run that is taken up again keeps its own.
+    pub recipe: Recipe,
+    /// The device.
+    pub device: DeviceChoice,
+    /// Threads that read and decode.
+    pub n_threads: usize,
+    /// How shards are read.
+    pub io: Io,
+    /// When sites are verified.
+    pub verify: Verify,
+    /// Whether damaged sites are left out instead of ending the run.
+    pub skip_damaged: bool,
+    /// How often to save where to go on, within an epoch.
+    pub checkpoint_every: Duration,
+    /// When to stop early.
+    pub stop: Stop,
+}
+
+impl TrainConfig {
+    /// A run of a recipe on a store, with everything else as usual.
+    #[must_use]
+    pub fn new(shards: &Path, name: &str, recipe: Recipe) -> Self {
+        Self {
+            shards: shards.to_owned(),
+            run: None,
+            resume: false,
+            name: name.to_owned(),
+            recipe,
+            device: DeviceChoice::Auto,
+            n_threads: 2,
+            io: Io::Mmap,
+            verify: Verify::First,
+            skip_damaged: false,
+            checkpoint_every: Duration::from_mins(10),
+            stop: Stop::default(),
+        }
+    }
+}
+
+/// Whether a device computes in the recipe's precision.
+pub(crate) fn check_precision(recipe: &Recipe, device: Device) -> Result<()> {
+    if recipe.precision == Precision::Bf16 && device == Device::Cpu {
+        return Err(Error::refused("--precision", "tf32 or f32 on the CPU", "bf16"));
+    }
+    Ok(())
+}
+
+/// The network that a run trains.
+pub(crate) fn network_spec(info: &RunInfo) -> NetworkSpec {
+    NetworkSpec {
+        architecture: info.model,
+        n_channels: info.channels.len(),
+        n_classes: info.classes.len(),
+        size: info.input_size(),
+    }
+}
+
+/// One network to train.
+pub(crate) struct StagePlan {
+    pub(crate) cell_type: Option<String>,
+    pub(crate) recipe: Recipe,
+    pub(crate) split: Split,
+    /// The order in which it trains on the split's training set.
+    pub(crate) order: TrainOrder,
+}
+
+/// A run that was checked.
+pub(crate) struct Plan<'a> {
+    pub(crate) store: &'a Store,
+    pub(crate) recipe: &'a Recipe,
+    pub(crate) classes: &'a ClassMap,
+    pub(crate) split: &'a Split,
+    pub(crate) device: Device,
+}
+
+impl Plan<'_> {
+    /// The networks to train, in order: one, or with two steps one more for each cell type.
+    pub(crate) fn stages(&self) -> Result<Vec<StagePlan>> {
+        let stage = |cell_type: Option<&str>, recipe: Recipe, split: Split| {
+            let order = TrainOrder::new(&recipe, self.store, &split.train, cell_type)?;
+            Ok(StagePlan { cell_type: cell_type.map(str::to_owned), recipe, split, order })
+        };
+        let mut stages = vec![stage(None, self.recipe.clone(), self.split.clone())?];
+        if self.recipe.two_step {
+            let sites = self.store.sites();
+            let cell_type = |i: &usize| sites[*i].id.well.plate.experiment.cell_type();
+            let treated = self.split.train.iter().filter(|&&i| self.is_treatment(i));
+            let cell_types: BTreeSet<&str> = treated.map(cell_type).collect();
+            for name in cell_types {
+                let split = self.split.filtered(|i| cell_type(&i) == name);
+                stages.push(stage(Some(name), self.recipe.second_step(), split)?);
+            }
+        }
+        for StagePlan { cell_type, recipe, split, .. } in &stages {
+            if split.validation.is_empty() && recipe.split != SplitBy::None {
+                let of = cell_type.as_deref().unwrap_or("all cell types");
+                return Err(Error::refused(format!("validation set of {of}"), "a well or more", "none"));
+            }
+        }
+        Ok(stages)
+    }
+
+    fn is_treatment(&self, site: usize) -> bool {
+        let class = self.store.sites()[site].label.class;
+        class.and_then(|class| self.classes.output(class)).is_some_and(|output| output < self.classes.n_treatments())
+    }
+
+    pub(crate) fn info(&self) -> Result<RunInfo> {
+        let (store, recipe) = (self.store, self.recipe);
+        let treated: Vec<usize> = self.split.train.iter().copied().filter(|&i| self.is_treatment(i)).collect();
+        let class = |&class: &u32| {
+            let row = store.classes().rows().iter().find(|row| row.class == class).expect("a class of the store");
+            RunClass { class, sirna: row.sirna.clone(), well_type: population_field(row.population).to_owned() }
+        };
+        let store_size = [store.spec().size.height, store.spec().size.width];
+        let listing = store.root().join(SHA256SUMS);
+        let (sha, _) = Sha::of_file(&listing, &|_| {})?;
+        Ok(RunInfo {
+            format: 1,
+            producer: format!("cellshard {}", env!("CARGO_PKG_VERSION")),
+            model: recipe.model,
+            channels: store.spec().channels.iter().map(|channel| channel.name.clone()).collect(),
+            input_size: Pipeline::input_size(recipe, store_size)?,
+            store_size,
+            classes: self.classes.classes().iter().map(class).collect(),
+            n_treatments: self.classes.n_treatments(),
+            store_sha256: sha.to_string(),
+            second_step_of: None,
+            trained: Pipeline::trained(recipe, store, &treated)?,
+        })
+    }
+
+    /// Does what the first network needs before its first step, so that what cannot work fails before anything is
+    /// written.
+    pub(crate) fn rehearse(&self, info: &RunInfo) -> Result<()> {
+        self.pipeline(self.recipe, self.split, info)?;
+        let mut network = Network::new(&network_spec(info), self.recipe.seed, Kind::Float, Device::Cpu)?;
+        if let Some(path) = &self.recipe.init_from {
+            weights::init_from(&mut network, Path::new(path))?;
+        }
+        Ok(())
+    }
+
+    /// What happens to the pixels of the plates that are trained and validated on.
+    pub(crate) fn pipeline(&self, recipe: &Recipe, split: &Split, info: &RunInfo) -> Result<Pipeline> {
+        let used = split.train.iter().chain(&split.validation).map(|&i| &self.store.sites()[i].id.well.plate);
+        Pipeline::new(recipe, self.store, &used.collect(), &info.trained, self.device)
+    }
+
+    /// A network as it is before its first step, on the device, and its optimiser.
+    pub(crate) fn untrained(&self, recipe: &Recipe, info: &RunInfo) -> Result<(Network, Optimizer)> {
+        let format = MemoryFormat::of(self.device);
+        let network = Network::in_format(&network_spec(info), recipe.seed, Kind::Float, self.device, format)?;
+        let parameters: Vec<_> =
+            network.parameters().into_iter().map(|(name, tensor)| (name.to_owned(), tensor.shallow_clone())).collect();
+        let optimizer = Optimizer::new(recipe, &parameters);
+        Ok((network, optimizer))
+    }
+}

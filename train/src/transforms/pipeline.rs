@@ -1,0 +1,214 @@
+//! From raw pixels to what a network gets, all on the device, in this order: grey levels in float32, salt and pepper,
+//! normalisation with its clip, light, geometry in one resampling, resizing, CutMix. What the network computes with comes
+//! last, and is the network's part: its kind of number and its memory format.
+
+use std::collections::BTreeSet;
+
+use tch::{Device, Kind, Tensor};
+
+use cellshard::error::{Error, Result};
+use cellshard::plate_statistics;
+use cellshard::site::PlateId;
+use cellshard::stats::PlateStatistics;
+use cellshard::store::Store;
+use cellshard::training::data::channel_stats::{Figure, LEAST_SPREAD, MAD_TO_STD, figures, global};
+use cellshard::training::recipe::{Normalize, Recipe};
+
+use super::ops::{self, Mixed, Sampling};
+use super::params::{Choice, interpolates, resamples};
+
+/// Normalised values are held within this on both sides: a speck of dust is a hundred deviations from the mean.
+pub const CLIP: f64 = 10.0;
+
+/// What happens to the pixels of one store under one recipe.
+pub struct Pipeline {
+    recipe: Recipe,
+    /// `[2, plates, channels] f32`: centres, spreads; unused for [`Normalize::Site`].
+    table: Tensor,
+    n_channels: usize,
+    store_size: [u32; 2],
+    window: [u32; 2],
+    input: [u32; 2],
+}
+
+/// When a batch is trained on; with a site's index it decides what augmentation does.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment {
+    /// The run's seed.
+    pub seed: u64,
+    /// The epoch, from 0.
+    pub epoch: u32,
+}
+
+/// A batch as a network gets it.
+pub struct Augmented {
+    /// `[N, C, H, W] f32`.
+    pub images: Tensor,
+    /// How labels are mixed; `None` where they are not.
+    pub mixed: Option<Mixed>,
+}
+
+impl Pipeline {
+    /// The pipeline for some plates of a store. `trained` are centre and spread of each channel over what the network is
+    /// trained on, for [`Normalize::Global`].
+    ///
+    /// # Errors
+    /// If the statistics cannot be read, controls that are needed are missing, or the window does not fit.
+    pub fn new(
+        recipe: &Recipe,
+        store: &Store,
+        plates: &BTreeSet<&PlateId>,
+        trained: &[[f32; 2]],
+        device: Device,
+    ) -> Result<Self> {
+        let n_channels = store.spec().channels.len();
+        let store_size = [store.spec().size.height, store.spec().size.width];
+        // All plates of an experiment, so that its figures do not depend on which of them are asked for.
+        let experiments: BTreeSet<_> = plates.iter().map(|plate| &plate.experiment).collect();
+        let plates = store.plates().keys().filter(|plate| experiments.contains(&plate.experiment)).collect();
+        let statistics = read_statistics(store, &plates)?;
+        let pairs: Vec<_> = statistics.iter().map(|(plate, statistics)| (*plate, statistics)).collect();
+        let trained: Vec<Figure> = trained
+            .iter()
+            .map(|&[centre, spread]| Figure { centre: f64::from(centre), spread: f64::from(spread) })
+            .collect();
+        let found = figures(&pairs, recipe.normalize, recipe.robust, &trained, n_channels)?;
+        // Plates that are not asked for are never looked up.
+        let mut table = vec![0.0_f32; store.plates().len() * n_channels];
+        table.resize(2 * table.len(), 1.0);
+        let half = table.len() / 2;
+        for (i, plate) in store.plates().keys().enumerate() {
+            let Some(k) = pairs.iter().position(|(known, _)| *known == plate) else { continue };
+            for (c, figure) in found[k].iter().enumerate() {
+                table[i * n_channels + c] = figure.centre as f32;
+                table[half + i * n_channels + c] = figure.spread as f32;
+            }
+        }
+        let table = Tensor::from_slice(&table).view([2, -1, n_channels as i64]).to_device(device);
+        let window = window(recipe, store_size)?;
+        let input = Self::input_size(recipe, store_size)?;
+        Ok(Self { recipe: recipe.clone(), table, n_channels, store_size, window, input })
+    }
+
+    /// Height and width of what a network gets of images of a size.
+    ///
+    /// # Errors
+    /// If the crop is larger than the image.
+    pub fn input_size(recipe: &Recipe, store_size: [u32; 2]) -> Result<[u32; 2]> {
+        Ok(if recipe.resize > 0 { [recipe.resize; 2] } else { window(recipe, store_size)? })
+    }
+
+    /// Centre and spread of each channel over all wells of the plates that some sites lie on: those that are trained on.
+    ///
+    /// # Errors
+    /// If the statistics cannot be read.
+    pub fn trained(recipe: &Recipe, store: &Store, sites: &[usize]) -> Result<Vec<[f32; 2]>> {
+        let plates: BTreeSet<&PlateId> = sites.iter().map(|&i| &store.sites()[i].id.well.plate).collect();
+        let statistics = read_statistics(store, &plates)?;
+        let found = global(statistics.iter().map(|(_, statistics)| statistics), recipe.robust);
+        Ok(found.into_iter().map(|figure| [figure.centre as f32, figure.spread as f32]).collect())
+    }
+
+    /// Raw pixels, `[N, C, H, W] u8`, as a network gets them without augmentation; `plates` is `[N] i64`.
+    pub fn evaluate(&self, raw: &Tensor, plates: &Tensor) -> Tensor {
+        let [height, width] = self.store_size.map(i64::from);
+        let [h, w] = self.window.map(i64::from);
+        let middle = |images: &Tensor| images.narrow(2, (height - h) / 2, h).narrow(3, (width - w) / 2, w);
+        // What is cut off needs no normalising, unless the image is normalised by itself as a whole.
+        let images = match self.recipe.normalize {
+            Normalize::Site => middle(&self.normalise(raw, plates, None)),
+            _ => self.normalise(&middle(raw), plates, None),
+        };
+        self.resize(&images)
+    }
+
+    /// The same with augmentation; `sites` are the sites' indices in the store.
+    #[must_use]
+    pub fn augment(&self, raw: &Tensor, plates: &Tensor, sites: &[usize], moment: Moment) -> Augmented {
+        let recipe = &self.recipe;
+        let draw = |&site: &usize| {
+            let Moment { seed, epoch } = moment;
+            Choice::draw(recipe, self.n_channels, self.store_size, self.window, seed, epoch, site as u64)
+        };
+        let choices: Vec<Choice> = sites.iter().map(draw).collect();
+        let is_lit = recipe.gain > 0.0 || recipe.offset > 0.0;
+        let light = is_lit.then(|| ops::light(&choices, raw.device()));
+        let mut images = if recipe.noise > 0.0 {
+            let noisy = ops::salt_and_pepper(&raw.to_kind(Kind::Float), &choices, recipe.noise);
+            self.normalise(&noisy, plates, light)
+        } else {
+            self.normalise(raw, plates, light)
+        };
+        if resamples(recipe) {
+            let sampling = if interpolates(recipe) { Sampling::Bilinear } else { Sampling::Nearest };
+            images = ops::warp(&images, &choices, self.window, sampling);
+        }
+        images = self.resize(&images);
+        match ops::cutmix(&images, &choices) {
+            Some((images, mixed)) => Augmented { images, mixed: Some(mixed) },
+            None => Augmented { images, mixed: None },
+        }
+    }
+
+    /// Grey levels, of u8 or float32, as a new tensor of float32; multiplied and shifted by `light`, gain and offset
+    /// `[N, C, 1, 1]`, after the clip.
+    fn normalise(&self, levels: &Tensor, plates: &Tensor, light: Option<(Tensor, Tensor)>) -> Tensor {
+        let (centre, spread) = if self.recipe.normalize == Normalize::Site {
+            self.of_each_image(&levels.to_kind(Kind::Float))
+        } else {
+            let of_plate = |half: i64| self.table.get(half).index_select(0, plates).unsqueeze(-1).unsqueeze(-1);
+            (of_plate(0), of_plate(1))
+        };
+        // Two passes over the pixels, whatever is done to them: a multiplication with an addition, in which u8 becomes
+        // float32, and the clip, whose bounds gain and offset move, too.
+        match light {
+            None => {
+                let factor = spread.reciprocal();
+                (-centre * &factor).addcmul(levels, &factor).clamp_(-CLIP, CLIP)
+            }
+            Some((gain, offset)) => {
+                let factor = &gain / spread;
+                let [low, high] = [-CLIP, CLIP].map(|bound| &gain * bound + &offset);
+                (offset - centre * &factor).addcmul(levels, &factor).clamp_tensor_(Some(low), Some(high))
+            }
+        }
+    }
+
+    /// Centre and spread of each image and channel by itself, `[N, C, 1, 1]`.
+    fn of_each_image(&self, levels: &Tensor) -> (Tensor, Tensor) {
+        let flat = levels.flatten(2, 3);
+        let std = flat.std_dim(-1, false, true);
+        let (centre, spread) = if self.recipe.robust {
+            let (median, _) = flat.median_dim(-1, true);
+            let (mad, _) = (&flat - &median).abs().median_dim(-1, true);
+            let mad = mad * MAD_TO_STD;
+            (median, mad.where_self(&mad.gt(0.0), &std))
+        } else {
+            (flat.mean_dim(-1, true, Kind::Float), std)
+        };
+        (centre.unsqueeze(-1), spread.clamp_min(LEAST_SPREAD).unsqueeze(-1))
+    }
+
+    /// To the side that the network gets: bilinear, over the area of a pixel where the image shrinks.
+    fn resize(&self, images: &Tensor) -> Tensor {
+        if self.input == self.window {
+            return images.shallow_clone();
+        }
+        images.internal_upsample_bilinear2d_aa(self.input.map(i64::from), false, None, None)
+    }
+}
+
+fn window(recipe: &Recipe, [height, width]: [u32; 2]) -> Result<[u32; 2]> {
+    if recipe.crop == 0 {
+        return Ok([height, width]);
+    }
+    if recipe.crop > height.min(width) {
+        return Err(Error::refused("--crop", format!("at most the image's {height} x {width} pixels"), recipe.crop));
+    }
+    Ok([recipe.crop; 2])
+}
+
+fn read_statistics<'a>(store: &Store, plates: &BTreeSet<&'a PlateId>) -> Result<Vec<(&'a PlateId, PlateStatistics)>> {
+    let read = |plate: &&'a PlateId| Ok((*plate, plate_statistics::read(store.root(), plate, store.spec())?));
+    plates.iter().map(read).collect()
+}
