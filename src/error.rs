@@ -1,8 +1,7 @@
 //! The one error type of the library. It names what failed, what was expected and what was found; the exit code
 //! follows from its kind. It prints nothing and ends nothing.
 
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// What can go wrong. Callers branch on the kind: [`Error::is_data_fault`] tells faults of the data (exit code 1)
@@ -68,6 +67,14 @@ impl Error {
         matches!(self, Self::Malformed { .. } | Self::Unfinished { .. })
     }
 
+    /// Whether the system could not tell, so that nothing is known of the data: any error of it but "not there".
+    #[must_use]
+    pub fn is_of_the_system(&self) -> bool {
+        use io::ErrorKind::{NotADirectory, NotFound};
+        matches!(self, Self::Io { source, .. }
+            if source.raw_os_error().is_some() && !matches!(source.kind(), NotFound | NotADirectory))
+    }
+
     /// An [`Error::Io`] builder for `map_err`.
     pub fn io(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { path: path.to_owned(), action, source }
@@ -84,36 +91,14 @@ impl Error {
     }
 }
 
-/// The largest list or CSV that is read into memory: the metadata of two million sites.
-const LARGEST_TEXT: u64 = 256 << 20;
-
-/// Reads a whole file, naming it if that fails. Anything but a regular file of at most 256 MiB is refused.
-pub fn read_file(path: &Path) -> Result<Vec<u8>> {
-    read_limited(path, LARGEST_TEXT).map_err(Error::io(path, "read"))
-}
-
-/// Reads a regular file of at most `limit` bytes.
-pub fn read_limited(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-    // Looked at before it is opened: opening a pipe would wait for someone to write into it.
-    let metadata = fs::metadata(path)?;
-    if !metadata.is_file() {
-        return Err(io::Error::other("expected a regular file, found something else"));
+/// What was read of data that may be damaged or missing: `None` where it is.
+///
+/// # Errors
+/// If the system could not tell: an error is never "not there".
+pub fn unless_damaged<T>(read: Result<T>) -> Result<Option<T>> {
+    match read {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.is_of_the_system() => Err(error),
+        Err(_) => Ok(None),
     }
-    if metadata.len() > limit {
-        return Err(io::Error::other(format!("expected at most {limit} bytes, found {}", metadata.len())));
-    }
-    let mut bytes = Vec::with_capacity(metadata.len() as usize);
-    File::open(path)?.take(limit).read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
-/// Reads a whole text file, naming it if that fails or if it is not UTF-8.
-pub fn read_text(path: &Path) -> Result<String> {
-    String::from_utf8(read_file(path)?).map_err(|e| {
-        Error::malformed(
-            path.display(),
-            "UTF-8 text",
-            format!("a byte that is not, at offset {}", e.utf8_error().valid_up_to()),
-        )
-    })
 }

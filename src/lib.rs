@@ -1,6 +1,7 @@
 //! cellshard turns a tree of microscopy PNGs into checksummed tensor shards, proves that they arrived whole, and
 //! reads them fast. Nothing in here prints or exits; the programs in `bin/` do.
 #![doc = "\n\nStart with [`site`] for the words, then [`error`]."]
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
 pub mod bench;
 pub mod classes;
@@ -9,6 +10,7 @@ pub mod cli;
 pub mod error;
 pub mod fault;
 pub mod feed;
+pub mod files;
 pub mod pack;
 pub mod plate_statistics;
 pub mod simulate;
@@ -18,6 +20,5 @@ pub mod stats;
 pub mod store;
 pub mod training;
 pub mod verify;
-pub mod whole_file;
 
 pub use error::{Error, Result};

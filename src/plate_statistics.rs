@@ -9,8 +9,9 @@ use crate::site::{PlateId, Population, SiteId};
 use crate::stats::{
     Grouping, Histogram, PlateStatistics, SiteDeviation, SiteStatistics, Summary, pair_index, pairs, summarise,
 };
-use crate::store::listing::{channel_index, read_rows};
-use crate::store::rows::{ComomentRow, HistogramRow, PixelStats, SiteRow};
+use crate::store::format::listing::channel_index;
+use crate::store::format::rows::{ComomentRow, HistogramRow, PixelStats, SiteRow};
+use crate::store::read::listing::read_rows;
 use crate::store::{Store, StoreSpec};
 
 /// The rows of `pixel_stats.csv` of one site, a channel each.
@@ -161,8 +162,9 @@ mod tests {
     use super::*;
     use crate::site::{ImageSize, Label};
     use crate::store::Codec;
-    use crate::store::listing::Listing;
-    use crate::store::spec::{channels, listing_path};
+    use crate::store::format::listing::Listing;
+    use crate::store::format::names::listing_path;
+    use crate::store::format::spec::channels;
 
     #[test]
     fn counts_survive_the_listing() {
@@ -185,7 +187,7 @@ mod tests {
         };
         let dir = store.path().join(listing_path(&plate));
         std::fs::create_dir_all(&dir).unwrap();
-        listing.to_files().write(&dir, Vec::new()).unwrap();
+        write_listing(&listing.to_files(), &dir, Vec::new()).unwrap();
         let spec = |n: usize, height| StoreSpec {
             channels: channels(n),
             size: ImageSize { height, width: 5 },

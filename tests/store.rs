@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use cellshard::pack::{PackConfig, pack};
-use cellshard::store::chunk::Decoder;
+use cellshard::store::read::decode::Decoder;
 use cellshard::store::{Codec, Store};
 use cellshard::{Error, Result};
 use common::{Fixture, site_pixels, small};

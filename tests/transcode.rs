@@ -13,7 +13,7 @@ use cellshard::Error;
 use cellshard::fault::FaultKind;
 use cellshard::pack::{OnError, PackConfig, PackReport, Progress, pack, plan};
 use cellshard::source::{Layout, SourceConfig};
-use cellshard::store::manifest::{self, Entry};
+use cellshard::store::format::manifest::{self, Entry};
 use cellshard::store::{Codec, Store};
 use common::{Fixture, TreeSpec, assert_same, contents, small, stderr, stdout, tool, write_png};
 use rand::rngs::SmallRng;

@@ -9,7 +9,8 @@ use std::path::Path;
 use cellshard::fault::FaultKind;
 use cellshard::pack::{PackConfig, pack};
 use cellshard::source::SourceConfig;
-use cellshard::store::{Codec, Store, manifest};
+use cellshard::store::format::manifest;
+use cellshard::store::{Codec, Store};
 use cellshard::verify::{Depth, Finding, Kind, Report, StoreConfig, compare_tree, verify_store, verify_tree};
 use common::{Fixture, contents, small};
 use rand::rngs::SmallRng;
@@ -369,9 +370,9 @@ fn a_tree_with_checksums_and_plates_of_its_own_is_no_store() {
     let fixture = Fixture::bare(small());
     fs::create_dir(fixture.data().join("plates")).unwrap();
     fs::write(fixture.data().join("SHA256SUMS"), "0123  RPE-02/Plate1/B02_s1_w1.png\n").unwrap();
-    assert!(!cellshard::verify::is_store(&fixture.data()));
+    assert!(!cellshard::verify::is_store(&fixture.data()).unwrap());
     let store = packed(Codec::Raw);
-    assert!(cellshard::verify::is_store(&store.store()));
+    assert!(cellshard::verify::is_store(&store.store()).unwrap());
 }
 
 #[test]

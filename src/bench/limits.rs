@@ -3,7 +3,6 @@
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -12,12 +11,14 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{Advice, OFlags, fadvise};
 
-use super::{Bench, N_BUFFERS, Rate};
 use crate::error::{Error, Result};
 use crate::feed::{Io, Permutation, Reader, Verify, mix};
-use crate::store::checksum::crc32c;
-use crate::store::chunk::Decoder;
-use crate::store::{Codec, Shard, Store, open_shard, shard_path};
+use crate::store::format::checksum::crc32c;
+use crate::store::read::decode::Decoder;
+use crate::store::read::shard::open_shard;
+use crate::store::{Codec, Shard, Store, shard_path};
+
+use super::{Bench, N_BUFFERS, Rate};
 
 /// A part that has a limit of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -87,7 +88,7 @@ pub(super) fn forget(bench: &Bench) -> Result<Result<(), String>> {
         return Ok(Err(IN_MEMORY.to_owned()));
     }
     for (path, _) in shards(store) {
-        let file = open_shard(&path, File::options().read(true))?;
+        let file = open_shard(&path, OFlags::empty())?;
         // What is not written yet cannot be forgotten; a file system that cannot be written to has nothing to write.
         let _ = file.sync_all();
         if let Err(error) = fadvise(&file, 0, None, Advice::DontNeed) {
@@ -112,7 +113,7 @@ fn is_memory(folder: &Path) -> bool {
 
 /// Opens a shard past the page cache.
 fn open_direct(path: &Path) -> Result<File> {
-    open_shard(path, File::options().read(true).custom_flags(OFlags::DIRECT.bits().cast_signed()))
+    open_shard(path, OFlags::DIRECT)
 }
 
 fn disk(bench: &Bench) -> Result<Result<Rate, String>> {

@@ -1,16 +1,17 @@
 //! How much memory there is to measure with.
 
-use std::fs;
 use std::path::{Path, PathBuf};
+
+use crate::files;
 
 /// Bytes of memory that are free or can be made so, in this machine and in the groups of processes that this one is limited
 /// with (a container or a job of a cluster); a plenty where the system does not say.
 pub(super) fn free() -> u64 {
-    let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let text = files::read_text(Path::new("/proc/meminfo")).unwrap_or_default();
     let kib =
         text.lines().find_map(|line| line.strip_prefix("MemAvailable:")?.trim().strip_suffix(" kB")?.parse().ok());
     let of_machine = kib.map_or(16 << 30, |kib: u64| kib << 10);
-    let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let groups = files::read_text(Path::new("/proc/self/cgroup")).unwrap_or_default();
     free_in_groups(Path::new("/sys/fs/cgroup"), &groups).map_or(of_machine, |free| free.min(of_machine))
 }
 
@@ -48,13 +49,13 @@ const V2: Version = Version { limit: "memory.max", used: "memory.current", files
 
 impl Version {
     fn left(&self, folder: &Path) -> Option<u64> {
-        let number = |path: PathBuf| fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
-        let statistics = fs::read_to_string(folder.join("memory.stat")).unwrap_or_default();
-        let files = statistics.lines().filter_map(|line| {
+        let number = |path: PathBuf| files::read_text(&path).ok()?.trim().parse::<u64>().ok();
+        let statistics = files::read_text(&folder.join("memory.stat")).unwrap_or_default();
+        let kept = statistics.lines().filter_map(|line| {
             let (name, bytes) = line.split_once(' ')?;
             self.files.contains(&name).then(|| bytes.parse::<u64>().ok())?
         });
-        let used = number(folder.join(self.used))?.saturating_sub(files.sum());
+        let used = number(folder.join(self.used))?.saturating_sub(kept.sum());
         Some(number(folder.join(self.limit))?.saturating_sub(used))
     }
 }

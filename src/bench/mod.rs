@@ -8,8 +8,7 @@ mod limits;
 mod memory;
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,6 +16,7 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::feed::{Feed, Io, Permutation, Reader, Verify, allow_open_files};
+use crate::files;
 use crate::store::{Codec, Store};
 
 pub use limits::Limit;
@@ -336,7 +336,7 @@ pub fn median(mut values: Vec<f64>) -> Option<f64> {
 /// The processor and how many cores of it this process may use, for a report.
 #[must_use]
 pub fn machine() -> String {
-    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let text = files::read_text(Path::new("/proc/cpuinfo")).unwrap_or_default();
     let model = text.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("an unknown processor");
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     format!("{}, {cores} cores", model.trim_start_matches([' ', '\t', ':']))

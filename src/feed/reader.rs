@@ -9,9 +9,9 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::error::{Error, Result};
 use crate::site::{PlateId, SiteId};
-use crate::store::checksum::crc32c;
-use crate::store::chunk::Decoder;
-use crate::store::stream::copy_summed;
+use crate::store::format::checksum::crc32c;
+use crate::store::read::copy::copy_summed;
+use crate::store::read::decode::Decoder;
 use crate::store::{Codec, MappedShard, Shard, Store, shard_path};
 
 /// How shards are read.

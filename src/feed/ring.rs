@@ -7,10 +7,11 @@ use std::mem::take;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
+use crate::error::{Error, Result};
+
 use super::Batch;
 use super::reader::Reader;
 use super::slots::Slot;
-use crate::error::{Error, Result};
 
 /// Batches that are planned before there is a buffer for them: what they need is read ahead from the disk.
 const PLANNED: usize = 2;

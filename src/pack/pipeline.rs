@@ -17,39 +17,20 @@ use crate::plate_statistics::pixel_stats;
 use crate::source::png::SiteDecoder;
 use crate::source::{Image, PlatePlan, SitePlan, Source};
 use crate::stats::SiteStatistics;
-use crate::store::checksum::crc32c;
-use crate::store::chunk::Encoder;
-use crate::store::manifest::Entry;
+use crate::store::format::checksum::crc32c;
+use crate::store::format::manifest::Entry;
+use crate::store::write::encode::Encoder;
 use crate::store::{ShardWriter, StoreSpec, StoreWriter};
 
-use super::crew::Crew;
+use super::config::{PackConfig, Progress};
 use super::plate::{GoodSite, PlateOutcome, PlateWork, ShardYield};
-use super::{PackConfig, Progress};
+use super::report::Packed;
+use super::thread_group::ThreadGroup;
 
 /// Sites of a lane that may be on their way from disk to disk, beside two for each worker that it keeps busy.
 const WINDOW: usize = 2;
 /// How often a thread that waits for others looks whether one of them failed.
 const PATIENCE: Duration = Duration::from_millis(100);
-
-/// What all plates together came to.
-#[derive(Debug, Default)]
-pub(super) struct Packed {
-    pub(super) plates: usize,
-    pub(super) sites: u64,
-    pub(super) stored_bytes: u64,
-    pub(super) faults: Vec<Fault>,
-}
-
-impl Packed {
-    fn add(&mut self, outcome: PlateOutcome) {
-        self.faults.extend(outcome.faults);
-        if let Some(sites) = outcome.sites_packed {
-            self.plates += 1;
-            self.sites += sites;
-            self.stored_bytes += outcome.stored_bytes;
-        }
-    }
-}
 
 /// One shard to pack: sites `sites` of a plate.
 struct Job<'a> {
@@ -69,7 +50,7 @@ struct Shared<'a> {
     empties: Mutex<Vec<Vec<u8>>>,
     progress: &'a (dyn Fn(Progress) + Sync),
     packed: Mutex<Packed>,
-    crew: Crew,
+    threads: ThreadGroup,
 }
 
 /// From reader to worker: one site's files.
@@ -95,6 +76,16 @@ struct Done {
     good: Option<(GoodSite, SiteStatistics, Vec<u8>)>,
 }
 
+/// Adds what one plate came to.
+fn add(packed: &mut Packed, outcome: PlateOutcome) {
+    packed.faults.extend(outcome.faults);
+    if let Some(sites) = outcome.sites_packed {
+        packed.plates += 1;
+        packed.sites += sites;
+        packed.stored_bytes += outcome.stored_bytes;
+    }
+}
+
 /// Packs `plates` into the store.
 pub(super) fn run(
     config: &PackConfig,
@@ -111,7 +102,7 @@ pub(super) fn run(
     for plate in &work {
         let n_sites = plate.plan.sites.len();
         if n_sites == 0 {
-            packed.add(plate.finish(Vec::new(), writer)?);
+            add(&mut packed, plate.finish(Vec::new(), writer)?);
         }
         let per_shard = spec.sites_per_shard as usize;
         let starts = (0..n_sites).step_by(per_shard).enumerate();
@@ -127,12 +118,12 @@ pub(super) fn run(
         empties: Mutex::default(),
         progress,
         packed: Mutex::new(packed),
-        crew: Crew::default(),
+        threads: ThreadGroup::default(),
     };
     if n_lanes > 0 {
-        shared.crew.note(shared.run(config.threads, n_lanes));
+        shared.threads.note(shared.run(config.threads, n_lanes));
     }
-    shared.crew.into_result()?;
+    shared.threads.into_result()?;
     Ok(shared.packed.into_inner().expect("no thread panicked"))
 }
 
@@ -150,12 +141,12 @@ impl Shared<'_> {
                 let (done, done_in) = channel();
                 dones.push(done);
                 let images = images.clone();
-                self.crew.spawn(scope, format!("read-{lane}"), move || self.read(lane, &places, &images))?;
-                self.crew.spawn(scope, format!("write-{lane}"), move || self.write(&done_in, &places_taken))?;
+                self.threads.spawn(scope, format!("read-{lane}"), move || self.read(lane, &places, &images))?;
+                self.threads.spawn(scope, format!("write-{lane}"), move || self.write(&done_in, &places_taken))?;
             }
             for worker in 0..n_workers {
                 let (images_in, dones) = (Arc::clone(&images_in), dones.clone());
-                self.crew.spawn(scope, format!("pack-{worker}"), move || self.work(&images_in, &dones))?;
+                self.threads.spawn(scope, format!("pack-{worker}"), move || self.work(&images_in, &dones))?;
             }
             drop((images, images_in, dones));
             Ok(())
@@ -178,7 +169,7 @@ impl Shared<'_> {
             };
             plate.note_start();
             for site in sites.clone() {
-                if self.crew.is_stopped() || places.send(()).is_err() {
+                if self.threads.is_stopped() || places.send(()).is_err() {
                     return Ok(());
                 }
                 let (plate, plan) = self.site(job, site);
@@ -202,7 +193,7 @@ impl Shared<'_> {
             let next = images.lock().expect("no thread panics while it waits").recv_timeout(PATIENCE);
             let Images { lane, position, job, site, files, sources } = match next {
                 Ok(images) => images,
-                Err(RecvTimeoutError::Timeout) if !self.crew.is_stopped() => continue,
+                Err(RecvTimeoutError::Timeout) if !self.threads.is_stopped() => continue,
                 Err(_) => return Ok(()),
             };
             let (plate, plan) = self.site(job, site);
@@ -235,7 +226,7 @@ impl Shared<'_> {
         loop {
             match done.recv_timeout(PATIENCE) {
                 Ok(site) => early.insert(site.position, site),
-                Err(RecvTimeoutError::Timeout) if !self.crew.is_stopped() => continue,
+                Err(RecvTimeoutError::Timeout) if !self.threads.is_stopped() => continue,
                 Err(_) => return Ok(()),
             };
             while let Some(Done { job, site, sources, faults, good, .. }) = early.remove(&next) {
@@ -263,7 +254,7 @@ impl Shared<'_> {
                     let mut result = std::mem::take(&mut result);
                     result.file = open.take().map(|writer| writer.finish(sites.len())).transpose()?;
                     if let Some(outcome) = plate.shard_done(*shard, result, self.writer)? {
-                        self.packed.lock().expect("no thread panics while it holds the sums").add(outcome);
+                        add(&mut self.packed.lock().expect("no thread panics while it holds the sums"), outcome);
                     }
                 }
             }

@@ -11,12 +11,12 @@ use crate::plate_statistics::{comoment_rows, histogram_rows};
 use crate::site::{Label, SiteId, WellId};
 use crate::source::{PlatePlan, SitePlan};
 use crate::stats::PlateStatistics;
-use crate::store::listing::Listing;
-use crate::store::manifest::Entry;
-use crate::store::rows::{PixelStats, Rejected, SiteRow};
+use crate::store::format::listing::Listing;
+use crate::store::format::manifest::Entry;
+use crate::store::format::rows::{PixelStats, Rejected, SiteRow};
 use crate::store::{FinishedShard, PlateBuilder, StoreSpec, StoreWriter};
 
-use super::OnError;
+use super::config::OnError;
 
 /// What packing one plate came to.
 #[derive(Debug, Default)]

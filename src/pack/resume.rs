@@ -1,24 +1,26 @@
 //! Whether a plate is done: its listing stands, its files are there, and its sources and labels are what they were.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::{self, File};
+use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, unless_damaged};
 use crate::fault::FaultKind;
+use crate::files;
 use crate::site::{Label, Well};
 use crate::source::{PlatePlan, Source};
 use crate::store::StoreSpec;
-use crate::store::checksum::Sha;
-use crate::store::listing::{FILES, SOURCES, has_size, read_list, read_rows};
-use crate::store::manifest::Entry;
-use crate::store::rows::{Rejected, SiteRow};
-use crate::store::spec::{ZARR_JSON, array_path, listing_path};
+use crate::store::format::checksum::Sha;
+use crate::store::format::manifest::Entry;
+use crate::store::format::names::{FILES, REJECTED, SITES, SOURCES, array_document_path, listing_path};
+use crate::store::format::rows::{Rejected, SiteRow};
+use crate::store::read::listing::{read_list, read_rows};
+use crate::store::read::proof::{Depth, are_whole};
 
+use super::config::{OnError, PackConfig};
 use super::plate::to_rejected;
-use super::{OnError, PackConfig};
 
 /// What is left to do for a plate.
 pub(super) enum State {
@@ -42,37 +44,35 @@ pub(super) fn look_at(config: &PackConfig, source: &Source, spec: &StoreSpec, pl
     let source_bytes = images.iter().map(|image| image.size).sum();
     let to_pack = State::ToPack { source_bytes };
     let dir = config.dst.join(listing_path(&plate.id));
-    if !dir.is_dir() {
+    if !files::is_dir(&dir)? {
         return Ok(to_pack);
     }
     let listing = (
-        read_rows::<SiteRow>(&config.dst, &plate.id, "sites.csv"),
-        read_rows::<Rejected>(&config.dst, &plate.id, "rejected.csv"),
-        read_list(&config.dst, &plate.id, FILES),
-        read_list(&config.dst, &plate.id, SOURCES),
+        unless_damaged(read_rows::<SiteRow>(&config.dst, &plate.id, SITES))?,
+        unless_damaged(read_rows::<Rejected>(&config.dst, &plate.id, REJECTED))?,
+        unless_damaged(read_list(&config.dst, &plate.id, FILES))?,
+        unless_damaged(read_list(&config.dst, &plate.id, SOURCES))?,
     );
-    let (Ok(sites), Ok(rejected), Ok(files), Ok(sources)) = listing else {
+    let (Some(sites), Some(rejected), Some(files), Some(sources)) = listing else {
         return Ok(to_pack);
     };
     let tolerable = match config.on_error {
         OnError::Skip => true,
         OnError::Fail => rejected.iter().all(|row| row.reason == FaultKind::NoRow.name()),
     };
-    let document = config.dst.join(array_path(&plate.id)).join(ZARR_JSON);
+    let has_document = || {
+        let found = unless_damaged(files::read(&config.dst.join(array_document_path(&plate.id))))?;
+        Ok::<_, Error>(found.is_some_and(|found| found == spec.plate_document(sites.len())))
+    };
+    let depth = if config.rehash { Depth::Content } else { Depth::Size };
     let done = tolerable
         && spec.n_shards(sites.len()) + usize::from(!sites.is_empty()) + 6 == files.len()
-        && (sites.is_empty() || fs::read(document).is_ok_and(|found| found == spec.plate_document(sites.len())))
+        && (sites.is_empty() || has_document()?)
         && same_rows(plate, &sites, &rejected)
-        && files.iter().all(|file| has_size(&config.dst, file))
-        && (!config.rehash || files.iter().all(|file| has_content(&config.dst, file)))
+        && are_whole(&config.dst, &files, depth)?
         && same_sources(config, &dir, images, &sources, &rejected, now)?;
     let n_rejected = rejected.len() as u64;
     Ok(if done { State::Done { n_rejected } } else { to_pack })
-}
-
-/// Whether a file of a list is there with the content that the list says.
-pub(super) fn has_content(store: &Path, file: &Entry) -> bool {
-    Sha::of_file(&store.join(&file.path), &|_| {}).is_ok_and(|(sha, _)| sha == file.sha)
 }
 
 struct Image {
@@ -91,10 +91,10 @@ fn images(source: &Source, plate: &PlatePlan) -> Result<Vec<Image>> {
         for channel in (0..source.n_channels).filter(|c| site.channels & (1 << c) != 0) {
             let path = plate.file(site, channel);
             let full = source.root.join(&path);
-            // What cannot be read as an image (a link to nowhere, a pipe, a giant) is reported when its site is packed;
-            // the listing does not name it.
-            let readable = |found: &fs::Metadata| found.is_file() && found.len() <= source.largest_png();
-            if let Some(metadata) = fs::metadata(&full).ok().filter(readable) {
+            // What cannot be read as an image (a link to nowhere, a pipe, a giant, a failing disk) is reported when its
+            // site is packed; the listing does not name it.
+            let readable = |found: &Metadata| found.is_file() && found.len() <= source.largest_png();
+            if let Some(metadata) = files::look_at(&full).ok().flatten().filter(readable) {
                 let modified = metadata.modified().map_err(Error::io(&full, "read the time of"))?;
                 let ctime = Duration::new(metadata.ctime().max(0) as u64, metadata.ctime_nsec().max(0) as u32);
                 let changed = modified.max(SystemTime::UNIX_EPOCH + ctime);
@@ -135,12 +135,12 @@ fn same_sources(
     let (mut known, mut hashed): (HashMap<&str, &Entry>, bool) =
         (sources.iter().map(|entry| (entry.path.as_str(), entry)).collect(), false);
     let path = dir.join(SOURCES);
-    let listed = fs::metadata(&path).and_then(|found| found.modified()).map_err(Error::io(&path, "look at"))?;
+    let listed = files::modified(&path)?;
     for image in images {
         let site = (image.well, Some(image.site));
         let Some(entry) = known.remove(image.path.as_str()) else {
             // It could not be read then; if it cannot be read now, nothing changed.
-            if unreadable.contains(&site) && File::open(config.source.root.join(&image.path)).is_err() {
+            if unreadable.contains(&site) && files::open(&config.source.root.join(&image.path)).is_err() {
                 continue;
             }
             return Ok(false);
@@ -161,7 +161,7 @@ fn same_sources(
     }
     if hashed {
         // Next time these images are older than the listing. Failing to note that only costs time.
-        let _ = File::options().write(true).open(&path).and_then(|file| file.set_modified(now));
+        let _ = files::set_modified(&path, now);
     }
     Ok(true)
 }

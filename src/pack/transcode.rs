@@ -8,20 +8,24 @@ mod work;
 use std::collections::{BTreeSet, HashSet};
 use std::time::Instant;
 
+use origin::{Origin, Plate};
 use rayon::prelude::*;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, unless_damaged};
 use crate::fault::Fault;
+use crate::files;
 use crate::site::{ImageSize, PlateId};
-use crate::store::listing::{FILES, has_size, read_list};
-use crate::store::manifest::Entry;
-use crate::store::merge::METADATA;
-use crate::store::spec::{ALIGNMENT, MAX_SITES_PER_SHARD, PIXELS, PLATES, ZARR_JSON, array_path};
+use crate::store::format::manifest::Entry;
+use crate::store::format::names::{FILES, METADATA, PIXELS, PLATES, array_document_path};
+use crate::store::format::spec::{ALIGNMENT, MAX_SITES_PER_SHARD};
+use crate::store::read::listing::read_list;
+use crate::store::read::proof::{Depth, are_whole};
 use crate::store::{Codec, StoreSpec, StoreWriter, check_destination, shard_path};
 
-use super::resume::has_content;
-use super::{OnError, PackConfig, PackReport, Plan, Progress, check_free_space, in_pool, resolve};
-use origin::{Origin, Plate};
+use super::config::{OnError, PackConfig, Progress};
+use super::place::{check_free_space, resolve};
+use super::report::{PackReport, Plan};
+use super::thread_group::in_pool;
 
 /// Source, settings and what is left to do.
 struct Prepared {
@@ -59,7 +63,7 @@ pub(super) fn transcode(config: &PackConfig, progress: &(dyn Fn(Progress) + Sync
         in_pool(config.threads, || prepare(config))??;
     check_free_space(&config.dst, plan.estimated_bytes)?;
     progress(Progress::Planned(plan.sites_to_pack));
-    let was_finished = config.dst.join(METADATA).exists();
+    let was_finished = files::exists(&config.dst.join(METADATA))?;
     let writer = StoreWriter::open(&config.dst, spec.clone(), origin.classes.clone())?;
     let mut packed = work::run(config.threads, &origin, &spec, &writer, &to_pack, progress)?;
     let damaged: HashSet<&PlateId> = packed.faults.iter().map(|fault| &fault.plate).collect();
@@ -85,7 +89,7 @@ fn prepare(config: &PackConfig) -> Result<Prepared> {
     let ids: BTreeSet<&PlateId> = origin.plates.keys().collect();
     let planned = config.source.select(&ids)?;
     let mine: Vec<&PlateId> = (0..).zip(&planned).filter(|&(i, _)| config.partition.has(i)).map(|(_, id)| id).collect();
-    let states: Vec<State> = mine.par_iter().map(|id| look_at(config, &origin, &spec, id)).collect();
+    let states: Vec<State> = mine.par_iter().map(|id| look_at(config, &origin, &spec, id)).collect::<Result<_>>()?;
     let (mut to_pack, mut faults) = (Vec::new(), Vec::new());
     let (mut plates_done, mut rejected_before) = (0, 0);
     for state in states {
@@ -113,7 +117,7 @@ fn prepare(config: &PackConfig) -> Result<Prepared> {
         sites_to_pack,
         source_bytes,
         estimated_bytes: estimate(&origin.spec, &spec, sites_to_pack, source_bytes),
-        strangers: Vec::new(),
+        other_files: Vec::new(),
         unusual: Vec::new(),
     };
     Ok(Prepared { origin, spec, plan, planned, to_pack, faults, rejected_before })
@@ -150,28 +154,28 @@ fn check_apart(config: &PackConfig) -> Result<()> {
     Ok(())
 }
 
-fn look_at(config: &PackConfig, origin: &Origin, spec: &StoreSpec, id: &PlateId) -> State {
-    match origin.plate(id) {
+fn look_at(config: &PackConfig, origin: &Origin, spec: &StoreSpec, id: &PlateId) -> Result<State> {
+    Ok(match origin.plate(id) {
         Err(faults) => State::Damaged(faults),
-        Ok((plate, _)) if is_done(config, spec, &plate) => State::Done(plate),
+        Ok((plate, _)) if is_done(config, spec, &plate)? => State::Done(plate),
         Ok((plate, _)) => State::ToPack(plate),
-    }
+    })
 }
 
 /// Whether a plate is in the destination: its listing is that of the source, and the files of its array are there.
-fn is_done(config: &PackConfig, spec: &StoreSpec, plate: &Plate) -> bool {
-    let Ok(files) = read_list(&config.dst, &plate.id, FILES) else { return false };
+fn is_done(config: &PackConfig, spec: &StoreSpec, plate: &Plate) -> Result<bool> {
+    let Some(files) = unless_damaged(read_list(&config.dst, &plate.id, FILES))? else { return Ok(false) };
     let n_sites = plate.sites.len();
-    let document = format!("{}/{ZARR_JSON}", array_path(&plate.id));
-    let document = (n_sites > 0).then(|| Entry::of(document, &spec.plate_document(n_sites)));
+    let document = (n_sites > 0).then(|| Entry::of(array_document_path(&plate.id), &spec.plate_document(n_sites)));
     let carried: Vec<&Entry> = plate.listing_files().chain(document.as_ref()).collect();
     let n_shards = spec.n_shards(n_sites);
     let names: HashSet<&str> = files.iter().map(|file| file.path.as_str()).collect();
-    files.len() == carried.len() + n_shards
+    let depth = if config.rehash { Depth::Content } else { Depth::Size };
+    Ok(files.len() == carried.len() + n_shards
         && (0..n_shards).all(|shard| names.contains(shard_path(&plate.id, shard).as_str()))
-        && carried.iter().all(|file| files.contains(file) && has_content(&config.dst, file))
-        && files.iter().all(|file| has_size(&config.dst, file))
-        && (!config.rehash || files.iter().all(|file| has_content(&config.dst, file)))
+        && carried.iter().all(|file| files.contains(file))
+        && are_whole(&config.dst, carried, Depth::Content)?
+        && are_whole(&config.dst, &files, depth)?)
 }
 
 /// Bytes of the new shards. Of the raw pixels of real plates, zstd leaves 0.36 (level 9) to 0.43 (level 1).

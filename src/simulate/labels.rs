@@ -3,11 +3,13 @@
 
 use std::path::Path;
 
+use crate::error::Result;
+use crate::files;
+use crate::site::{Population, WellId};
+
 use super::dice::Dice;
 use super::plates::{Content, POSITIVE_CONTROLS};
 use super::{Config, Layout};
-use crate::error::{Error, Result};
-use crate::site::{Population, WellId};
 
 /// One well with all that is known of it.
 #[derive(Debug, Clone)]
@@ -104,5 +106,5 @@ fn csv(dst: &Path, file: &str, header: &str, rows: impl Iterator<Item = Vec<Stri
         text.push('\n');
     }
     let path = dst.join(file);
-    std::fs::write(&path, text).map_err(Error::io(&path, "write"))
+    files::write(&path, text.as_bytes())
 }

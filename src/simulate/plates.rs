@@ -1,8 +1,9 @@
 //! Plate maps: which well of which plate gets what, as RxRx1 lays its plates out. Pure; pixels and files are made
 //! elsewhere.
 
-use super::dice::Dice;
 use crate::site::{Population, Well};
+
+use super::dice::Dice;
 
 /// The wells of a full plate in use: rows B to O, columns 2 to 23. The rim stays empty.
 pub const FULL_PLATE: usize = ROWS * COLUMNS;

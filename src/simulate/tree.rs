@@ -1,21 +1,22 @@
 //! Writing the tree: folders, one PNG a channel, CSVs last. Owns paths and the PNG encoding; decides nothing about
 //! what is in an image.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
+use crate::error::{Error, Result};
+use crate::files;
+use crate::site::{Experiment, PlateId, Population, WellId};
+
 use super::biology::{Biology, Effect, Strength};
 use super::cells::{Scene, Scratch, render};
-use super::dice::Dice;
+use super::dice::{self, Dice};
 use super::labels::{self, LabelledWell};
 use super::textures::Textures;
-use super::{Batch, Config, Content, Layout, Report, batches, dice, maps};
-use crate::error::{Error, Result};
-use crate::site::{Experiment, PlateId, Population, WellId};
+use super::{Batch, Config, Content, Layout, Report, batches, maps};
 
 /// One well to render: its label, its cells, its plate.
 struct Job {
@@ -30,7 +31,7 @@ pub(super) fn write(config: &Config, dst: &Path, progress: &(dyn Fn(u64) + Sync)
     let jobs = plan(config, dst);
     for job in &jobs {
         if job.label.id.well == jobs[0].label.id.well {
-            fs::create_dir_all(&job.folder).map_err(Error::io(&job.folder, "create"))?;
+            files::create_dirs(&job.folder)?;
         }
     }
     let pool = rayon::ThreadPoolBuilder::new()
@@ -70,13 +71,11 @@ pub(super) fn write(config: &Config, dst: &Path, progress: &(dyn Fn(u64) + Sync)
 
 /// Creates the folder, or accepts an empty one.
 fn create_empty(dst: &Path) -> Result<()> {
-    fs::create_dir_all(dst).map_err(Error::io(dst, "create"))?;
-    let mut entries = fs::read_dir(dst).map_err(Error::io(dst, "read"))?;
-    match entries.next() {
+    files::create_dirs(dst)?;
+    match files::walk(dst, 1..=1, files::Links::Keep).next().transpose()? {
         None => Ok(()),
-        Some(Err(error)) => Err(Error::io(dst, "read")(error)),
-        Some(Ok(entry)) => {
-            let found = format!("{}", entry.file_name().display());
+        Some(found) => {
+            let found = found.path.file_name().unwrap_or_default().display().to_string();
             Err(Error::refused(dst.display(), "a folder that is new or empty", found))
         }
     }
@@ -151,7 +150,7 @@ fn write_well(config: &Config, job: &Job, textures: &Textures, scratch: &mut Scr
         for (channel, plane) in (1..).zip(pixels.chunks_exact(scene.size * scene.size)) {
             let path = job.folder.join(format!("{}_s{site}_w{channel}.png", id.well));
             let png = encode(plane, config.size).map_err(Error::io(&path, "encode"))?;
-            fs::write(&path, &png).map_err(Error::io(&path, "write"))?;
+            files::write(&path, &png)?;
             bytes += png.len() as u64;
         }
     }

@@ -2,11 +2,12 @@
 
 use std::io;
 
-use crate::error::read_limited;
-
-use super::png::SiteDecoder;
-use super::{PlatePlan, SitePlan, Source};
 use crate::fault::{Fault, FaultKind};
+use crate::files;
+
+use super::open::Source;
+use super::plan::{PlatePlan, SitePlan};
+use super::png::SiteDecoder;
 
 /// One channel's file.
 #[derive(Debug)]
@@ -24,7 +25,7 @@ impl Source {
         let channels = (0..self.n_channels).filter(|c| site.channels & (1 << c) != 0);
         let read = |channel| {
             let path = plate.file(site, channel);
-            let content = read_limited(&self.root.join(&path), self.largest_png());
+            let content = files::read_at_most(&self.root.join(&path), self.largest_png());
             Image { path, content }
         };
         channels.map(read).collect()

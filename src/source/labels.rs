@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use crate::classes::{Class, Classes};
-use crate::error::{Error, Result, read_text};
+use crate::error::{Error, Result};
+use crate::files;
 use crate::site::{Label, PlateId, Population, SiteId, Well, WellId, parse_number};
 
-use super::Layout;
+use super::layout::Layout;
 
 /// What the CSVs say of one well.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,8 +48,13 @@ const KAGGLE: [(&str, &str, Option<Population>); 4] = [
 ];
 
 /// Whether `dir` holds a CSV of Kaggle's layout.
-pub(super) fn has_kaggle_csv(dir: &Path) -> bool {
-    KAGGLE.iter().any(|(name, ..)| dir.join(name).is_file())
+pub(super) fn has_kaggle_csv(dir: &Path) -> Result<bool> {
+    for (name, ..) in KAGGLE {
+        if files::is_file(&dir.join(name))? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Reads the CSVs of `layout` in `dir`; `fixed` classes replace those that the CSVs imply.
@@ -62,13 +68,13 @@ pub fn read(layout: Layout, dir: &Path, fixed: Option<Classes>) -> Result<Labels
             return Ok(Labels { classes: fixed.unwrap_or_default(), ..Labels::default() });
         }
         Layout::Kaggle => {
-            if !has_kaggle_csv(dir) {
+            if !has_kaggle_csv(dir)? {
                 let expected = "train.csv, test.csv, train_controls.csv or test_controls.csv";
                 return Err(Error::refused(dir.display(), expected, "none of them"));
             }
             for dataset in ["train", "test"] {
                 let pair = [format!("{dataset}.csv"), format!("{dataset}_controls.csv")];
-                let is_there = pair.each_ref().map(|name| dir.join(name).is_file());
+                let is_there = [files::is_file(&dir.join(&pair[0]))?, files::is_file(&dir.join(&pair[1]))?];
                 if let [true, false] | [false, true] = is_there {
                     let [there, lost] = if is_there[0] { [0, 1] } else { [1, 0] };
                     let expected = format!("it beside {} (a header alone says that there are none)", pair[there]);
@@ -77,7 +83,7 @@ pub fn read(layout: Layout, dir: &Path, fixed: Option<Classes>) -> Result<Labels
             }
             for (name, dataset, population) in KAGGLE {
                 let path = dir.join(name);
-                if path.is_file() {
+                if files::is_file(&path)? {
                     read_kaggle(&path, dataset, population, &mut rows)?;
                 }
             }
@@ -147,7 +153,7 @@ struct Csv {
 
 impl Csv {
     fn open(path: &Path, columns: &[&str]) -> Result<Self> {
-        let text = read_text(path)?;
+        let text = files::read_text(path)?;
         // Spreadsheets put a byte order mark first.
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text).as_bytes().to_vec();
         let place = path.display().to_string();

@@ -1,17 +1,18 @@
 //! Walking a tree of images: which plates, sites and channels are there, by name alone. Opens no image.
 
-use std::collections::{BTreeMap, HashSet};
-use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
+use crate::files;
 use crate::site::{PlateId, Well, parse_number};
 
-use super::Layout;
+use super::layout::Layout;
 
+/// The folder by which a store is known.
+const PIXELS: &str = "pixels.zarr";
 /// How deep below the root of a bare tree plates are looked for.
 const MAX_DEPTH: usize = 6;
 
@@ -25,7 +26,7 @@ pub struct PlateFiles {
     /// The channels of each site: bit `c - 1` for channel `c`.
     pub sites: BTreeMap<(Well, u16), u64>,
     /// Names in the folder that are not those of images of this layout.
-    pub strangers: Vec<String>,
+    pub other_files: Vec<String>,
 }
 
 /// The name of one channel's image, such as `B02_s1_w3.png`; `channel` counts from 0.
@@ -52,7 +53,7 @@ pub fn scan(root: &Path, layout: Layout) -> Result<BTreeMap<PlateId, PlateFiles>
     match layout {
         Layout::Kaggle => {
             for dataset in ["train", "test"] {
-                if root.join(dataset).is_dir() {
+                if files::is_dir(&root.join(dataset))? {
                     find_plates(root, dataset, 2, Some(dataset), &mut found)?;
                 }
             }
@@ -83,48 +84,46 @@ fn find_plates(
     dataset: Option<&'static str>,
     found: &mut Vec<Found>,
 ) -> Result<()> {
-    let parent = dir.rsplit('/').next().unwrap_or_default();
-    for (name, is_dir) in entries(&root.join(dir))? {
-        let Some(name) = name.to_str().filter(|_| is_dir) else {
-            continue;
-        };
-        let path = if dir.is_empty() { name.to_owned() } else { format!("{dir}/{name}") };
-        let number = name.strip_prefix("Plate").and_then(parse_number::<u16>);
-        match (number, parent.parse()) {
-            (Some(plate), Ok(experiment)) => found.push((PlateId { experiment, plate }, path, dataset)),
-            // A store in the tree has folders named like plates.
-            _ if root.join(&path).join("pixels.zarr").exists() => {}
-            _ if depth > 1 && !name.starts_with('.') => find_plates(root, &path, depth - 1, dataset, found)?,
-            _ => {}
+    // Below a plate there is none, a store in the tree has folders named like plates, and hidden folders are nobody's.
+    let start = root.to_owned();
+    let enter = move |folder: &files::Found| {
+        let hidden = folder.name().is_none_or(|name| name.starts_with('.'));
+        let is_plate = folder.path.strip_prefix(&start).is_ok_and(|below| plate_of(below).is_some());
+        !hidden && !is_plate && !files::exists(&folder.path.join(PIXELS)).unwrap_or(true)
+    };
+    for folder in files::walk_into(&root.join(dir), 1..=depth, files::Links::Follow, enter) {
+        let folder = folder?;
+        let below = folder.path.strip_prefix(root).unwrap_or(&folder.path);
+        if let Some(plate) = plate_of(below).filter(|_| folder.is_dir())
+            && let Some(path) = below.to_str()
+        {
+            found.push((plate, path.to_owned(), dataset));
         }
     }
     Ok(())
 }
 
-fn list_images(root: &Path, dir: &str, dataset: Option<&'static str>) -> Result<PlateFiles> {
-    let mut plate = PlateFiles { dir: dir.to_owned(), dataset, ..PlateFiles::default() };
-    for (name, is_dir) in entries(&root.join(dir))? {
-        let image = name.to_str().filter(|_| !is_dir).and_then(parse_image_name);
-        match image {
-            Some((well, site, channel)) => *plate.sites.entry((well, site)).or_default() |= 1 << channel,
-            None => plate.strangers.push(name.to_string_lossy().into_owned()),
-        }
-    }
-    plate.strangers.sort_unstable();
-    Ok(plate)
+/// The plate of a folder `EXPERIMENT/PlateN`.
+fn plate_of(folder: &Path) -> Option<PlateId> {
+    let plate = folder.file_name()?.to_str()?.strip_prefix("Plate").and_then(parse_number)?;
+    let experiment = folder.parent()?.file_name()?.to_str()?.parse().ok()?;
+    Some(PlateId { experiment, plate })
 }
 
-/// Names in a folder, sorted, and whether each is a folder; links are followed.
-fn entries(dir: &Path) -> Result<Vec<(std::ffi::OsString, bool)>> {
-    let mut entries = Vec::new();
-    for entry in fs::read_dir(dir).map_err(Error::io(dir, "list"))? {
-        let entry = entry.map_err(Error::io(dir, "list"))?;
-        let kind = entry.file_type().map_err(Error::io(dir, "list"))?;
-        let is_dir = if kind.is_symlink() { entry.path().is_dir() } else { kind.is_dir() };
-        entries.push((entry.file_name(), is_dir));
+fn list_images(root: &Path, dir: &str, dataset: Option<&'static str>) -> Result<PlateFiles> {
+    let mut plate = PlateFiles { dir: dir.to_owned(), dataset, ..PlateFiles::default() };
+    for found in files::list(&root.join(dir))? {
+        let image = found.name().filter(|_| !found.is_dir()).and_then(parse_image_name);
+        match image {
+            Some((well, site, channel)) => *plate.sites.entry((well, site)).or_default() |= 1 << channel,
+            None => {
+                let name = found.path.file_name().unwrap_or_default();
+                plate.other_files.push(name.to_string_lossy().into_owned());
+            }
+        }
     }
-    entries.sort_unstable();
-    Ok(entries)
+    plate.other_files.sort_unstable();
+    Ok(plate)
 }
 
 /// Every file below a folder, as paths relative to it, with `/`, sorted.
@@ -137,27 +136,21 @@ pub struct AllFiles {
     pub unlistable: Vec<String>,
 }
 
-/// Finds every file below `root`. Links to folders are followed, but no folder is entered twice.
+/// Finds every file below `root`. Links to folders are followed.
 ///
 /// # Errors
-/// If a folder cannot be read.
+/// If a folder cannot be read, or a link leads back to a folder that it is in.
 pub fn all_files(root: &Path) -> Result<AllFiles> {
     let mut all = AllFiles::default();
-    let mut folders = vec![String::new()];
-    let mut entered = HashSet::new();
-    while let Some(dir) = folders.pop() {
-        let path = root.join(&dir);
-        let metadata = fs::metadata(&path).map_err(Error::io(&path, "look at"))?;
-        if !entered.insert((metadata.dev(), metadata.ino())) {
-            continue;
-        }
-        for (name, is_dir) in entries(&path)? {
-            let prefix = if dir.is_empty() { String::new() } else { format!("{dir}/") };
-            match name.to_str().filter(|name| !name.contains(['\n', '\r', '\\'])) {
-                Some(name) if is_dir => folders.push(prefix + name),
-                Some(name) => all.files.push(prefix + name),
-                None => all.unlistable.push(format!("{prefix}{}", name.to_string_lossy().escape_debug())),
-            }
+    for found in files::walk(root, 1..=usize::MAX, files::Links::Follow) {
+        let found = found?;
+        let path = found.path.strip_prefix(root).unwrap_or(&found.path);
+        // A folder whose name cannot stand in a list is named itself, too.
+        let is_plain = path.to_str().is_some_and(|path| !path.contains(['\n', '\r', '\\']));
+        match path.to_str().filter(|_| is_plain) {
+            Some(_) if found.is_dir() => {}
+            Some(path) => all.files.push(path.to_owned()),
+            None => all.unlistable.push(path.to_string_lossy().escape_debug().to_string()),
         }
     }
     all.files.sort_unstable();

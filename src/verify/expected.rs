@@ -3,15 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use crate::error::{Result, read_file, read_text};
-use crate::store::listing::{CSVS, FILES, SOURCES, listed_plates, read_list};
-use crate::store::manifest::{self, Entry};
-use crate::store::merge::{METADATA, REJECTED, known_plates};
-use crate::store::spec::{PIXELS, ZARR_JSON, array_path, listing_path, shard_path};
-use crate::store::{CLASSES, SHA256SUMS, StoreSpec};
+use crate::error::Result;
+use crate::files;
+use crate::store::StoreSpec;
+use crate::store::format::manifest::{self, Entry};
+use crate::store::format::names::{
+    CLASSES, CSVS, FILES, METADATA, PIXELS, REJECTED, SHA256SUMS, SOURCES, STATISTICS, STATISTICS_ARRAYS,
+    STATISTICS_CHUNK, ZARR_JSON, array_document_path, group_path, listing_file, shard_path,
+};
+use crate::store::read::listing::{listed_plates, read_list};
+use crate::store::write::merge::known_plates;
 
-use super::store::{Rows, StoreConfig, describe};
-use super::{Finding, Kind};
+use super::report::{Finding, Kind, describe};
+use super::rows::Rows;
 
 /// The files that a store must have.
 #[derive(Default)]
@@ -28,18 +32,17 @@ impl Expected {
     }
 }
 
-/// Reads the lists of a store, and notes what is wrong with them.
-pub(super) fn read_lists(config: &StoreConfig, findings: &mut Vec<Finding>) -> Result<(Expected, IsWhole)> {
-    let root = config.root.as_path();
+/// Reads the lists of a store, and notes what is wrong with them; `kept` is a list of all that was kept elsewhere.
+pub(super) fn read_lists(root: &Path, kept: Option<&Path>, findings: &mut Vec<Finding>) -> Result<(Expected, IsWhole)> {
     let mut expected = Expected::default();
-    let whole = list_of_all(config, findings)?;
+    let whole = list_of_all(root, kept, findings)?;
     let is_whole = whole.is_some();
     // The plates' lists know sizes, which tells a file cut short from one that was altered.
     for plate in listed_plates(root)? {
         match read_list(root, &plate, FILES) {
             Ok(files) => expected.sums.extend(files.into_iter().map(|file| (file.path.clone(), file))),
             Err(e) if !is_whole => {
-                let own = format!("{}/{FILES}", listing_path(&plate));
+                let own = listing_file(&plate, FILES);
                 findings.push(Finding::new(Kind::Altered, &own, describe(&e)));
             }
             Err(_) => {}
@@ -64,25 +67,25 @@ pub(super) enum IsWhole {
     No,
 }
 
-fn list_of_all(config: &StoreConfig, findings: &mut Vec<Finding>) -> Result<Option<Vec<Entry>>> {
-    let own = config.root.join(SHA256SUMS);
-    if let Some(path) = &config.manifest {
-        let text = read_text(path)?;
+fn list_of_all(root: &Path, kept: Option<&Path>, findings: &mut Vec<Finding>) -> Result<Option<Vec<Entry>>> {
+    let own = root.join(SHA256SUMS);
+    if let Some(path) = kept {
+        let text = files::read_text(path)?;
         let entries = manifest::parse(&text, &path.display().to_string())?;
-        if !own.exists() {
+        if !files::exists(&own)? {
             findings.push(Finding::new(Kind::Missing, SHA256SUMS, "not found"));
-        } else if !read_file(&own).is_ok_and(|found| found == text.as_bytes()) {
+        } else if !files::read(&own).is_ok_and(|found| found == text.as_bytes()) {
             let detail = format!("expected the content of {}, found another", path.display());
             findings.push(Finding::new(Kind::Altered, SHA256SUMS, detail));
         }
         return Ok(Some(entries));
     }
-    if !own.exists() {
+    if !files::exists(&own)? {
         let detail = "the store is not finished, or did not arrive whole";
         findings.push(Finding::new(Kind::Missing, SHA256SUMS, detail));
         return Ok(None);
     }
-    match read_text(&own).and_then(|text| manifest::parse(&text, SHA256SUMS)) {
+    match files::read_text(&own).and_then(|text| manifest::parse(&text, SHA256SUMS)) {
         Ok(entries) => Ok(Some(entries)),
         Err(e) => {
             findings.push(Finding::new(Kind::Altered, SHA256SUMS, describe(&e)));
@@ -96,20 +99,20 @@ pub(super) fn add_names(expected: &mut Expected, root: &Path, rows: &Rows, spec:
     let names = &mut expected.names;
     names.extend([METADATA, CLASSES].map(str::to_owned));
     // It is there only where something was left out.
-    names.extend(root.join(REJECTED).exists().then(|| REJECTED.to_owned()));
+    names.extend(files::exists(&root.join(REJECTED))?.then(|| REJECTED.to_owned()));
     names.insert(format!("{PIXELS}/{ZARR_JSON}"));
-    let statistics = format!("{PIXELS}/statistics");
+    let statistics = format!("{PIXELS}/{STATISTICS}");
     names.insert(format!("{statistics}/{ZARR_JSON}"));
-    for array in ["histogram", "comoments"] {
-        names.extend([ZARR_JSON, "c/0/0/0/0"].map(|name| format!("{statistics}/{array}/{name}")));
+    for array in STATISTICS_ARRAYS {
+        names.extend([ZARR_JSON, STATISTICS_CHUNK].map(|name| format!("{statistics}/{array}/{name}")));
     }
     let known = known_plates(root)?;
     for plate in known.iter().chain(rows.keys()) {
-        names.extend(CSVS.into_iter().chain([FILES, SOURCES]).map(|name| format!("{}/{name}", listing_path(plate))));
+        names.extend(CSVS.into_iter().chain([FILES, SOURCES]).map(|name| listing_file(plate, name)));
     }
     for (plate, rows) in rows.iter().filter(|(_, rows)| !rows.is_empty()) {
-        names.insert(format!("{PIXELS}/{}/{ZARR_JSON}", plate.experiment));
-        names.insert(format!("{}/{ZARR_JSON}", array_path(plate)));
+        names.insert(group_path(plate));
+        names.insert(array_document_path(plate));
         let n_shards = spec.map_or(0, |spec| spec.n_shards(rows.len()));
         names.extend((0..n_shards).map(|shard| shard_path(plate, shard)));
     }

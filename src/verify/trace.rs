@@ -5,15 +5,16 @@ use std::path::Path;
 
 use rayon::prelude::*;
 
+use crate::files;
 use crate::site::SiteId;
-use crate::store::checksum::crc32c;
-use crate::store::chunk::Decoder;
-use crate::store::rows::SiteRow;
-use crate::store::spec::{array_path, shard_path};
+use crate::store::format::checksum::crc32c;
+use crate::store::format::names::{array_path, shard_path};
+use crate::store::format::rows::SiteRow;
+use crate::store::read::decode::Decoder;
 use crate::store::{Shard, StoreSpec};
 
-use super::store::{Depth, Rows, describe};
-use super::{Finding, Kind};
+use super::report::{Depth, Finding, Kind, describe};
+use super::rows::Rows;
 
 /// Finds the sites behind every damaged or missing shard; with `Deep` reads the whole ones too.
 pub(super) fn trace(
@@ -31,7 +32,8 @@ pub(super) fn trace(
         let shards = rows.chunks(per_shard).enumerate();
         shards.map(move |(shard, sites)| (shard_path(plate, shard), plate, rows.len(), shard, sites))
     });
-    let wanted = |path: &String| depth == Depth::Deep || known.contains_key(path) || !root.join(path).exists();
+    let is_there = |path: &String| files::exists(&root.join(path));
+    let wanted = |path: &String| depth == Depth::Deep || known.contains_key(path) || !is_there(path).unwrap_or(false);
     let shards: Vec<_> = shards.filter(|(path, ..)| wanted(path)).collect();
     let traced: Vec<Finding> = shards
         .into_par_iter()
@@ -39,7 +41,7 @@ pub(super) fn trace(
             let all = || sites.iter().map(|row| row.id.clone()).collect();
             match Shard::open(root, spec, plate, shard, n_sites) {
                 // Only where it is known to be gone: what cannot be looked at may be there.
-                Err(_) if root.join(&path).try_exists().is_ok_and(|is_there| !is_there) => {
+                Err(_) if is_there(&path).is_ok_and(|is_there| !is_there) => {
                     let detail = "named by the metadata, not found";
                     Finding { sites: all(), ..Finding::new(Kind::Missing, &path, detail) }
                 }

@@ -1,25 +1,27 @@
 //! Verifying a raw tree: every PNG decoded under the rules of `pack`, or every file compared with a list made earlier.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use rayon::prelude::*;
 
-use crate::error::{Error, Result, read_text};
+use crate::error::{Error, Result};
 use crate::fault::Fault;
+use crate::files;
 use crate::source::png::SiteDecoder;
 use crate::source::tree::all_files;
 use crate::source::{PlatePlan, SitePlan, Source, SourceConfig};
-use crate::store::checksum::Sha;
-use crate::store::listing::{SOURCES, listed_plates, read_list, read_rows};
-use crate::store::manifest::{self, Entry};
-use crate::store::rows::Rejected;
+use crate::store::format::checksum::Sha;
+use crate::store::format::manifest::{self, Entry};
+use crate::store::format::names::SOURCES;
+use crate::store::format::rows::Rejected;
+use crate::store::is_store;
+use crate::store::read::listing::{listed_plates, read_list, read_rows};
 
-use super::store::{Depth, check_files};
-use super::{Finding, Kind, Report, is_store};
+use super::files::check_files;
+use super::report::{Depth, Finding, Kind, Report};
 
 /// What a raw tree holds, and what is wrong with it.
 #[derive(Debug, Clone)]
@@ -37,7 +39,7 @@ pub struct TreeReport {
     /// All faults and warnings.
     pub faults: Vec<Fault>,
     /// Files in plate folders that are no images of the layout.
-    pub strangers: Vec<String>,
+    pub other_files: Vec<String>,
     /// What is no fault but worth a look.
     pub unusual: Vec<String>,
     /// Every file of the tree with its SHA-256, if a list was asked for.
@@ -97,7 +99,7 @@ pub fn verify_tree(
         sites: sites.len() as u64,
         bytes: bytes.into_inner(),
         faults,
-        strangers: source.strangers.clone(),
+        other_files: source.other_files.clone(),
         unusual: source.unusual.clone(),
         list,
         seconds: start.elapsed().as_secs_f64(),
@@ -111,10 +113,16 @@ fn list_files(root: &Path, except: &[&Path], known: BTreeMap<String, Entry>) -> 
         let expected = "names in UTF-8 without line breaks and backslashes";
         return Err(Error::malformed(root.display(), expected, name));
     }
-    let except: Vec<PathBuf> = except.iter().filter_map(|path| fs::canonicalize(path).ok()).collect();
-    let is_list = |path: &String| fs::canonicalize(root.join(path)).is_ok_and(|path| except.contains(&path));
-    let unknown: Vec<String> =
-        all.files.into_iter().filter(|path| !known.contains_key(path) && !is_list(path)).collect();
+    let mut lists: Vec<PathBuf> = Vec::new();
+    for path in except {
+        lists.extend(files::resolve(path)?);
+    }
+    let mut unknown: Vec<String> = Vec::new();
+    for path in all.files.into_iter().filter(|path| !known.contains_key(path)) {
+        if !files::resolve(&root.join(&path))?.is_some_and(|path| lists.contains(&path)) {
+            unknown.push(path);
+        }
+    }
     let entry = |path: String| {
         let (sha, size) = Sha::of_file(&root.join(&path), &|_| {})?;
         Ok(Entry { path, sha, size: Some(size) })
@@ -130,18 +138,19 @@ fn list_files(root: &Path, except: &[&Path], known: BTreeMap<String, Entry>) -> 
 /// If the list is not one, or the tree cannot be listed.
 pub fn compare_tree(root: &Path, against: &Path, progress: &(dyn Fn(u64) + Sync)) -> Result<Report> {
     let start = Instant::now();
-    let (expected, left_out) = if is_store(against) {
+    let (expected, left_out) = if is_store(against)? {
         sources_of(against)?
     } else {
-        (manifest::parse(&read_text(against)?, &against.display().to_string())?, None)
+        (manifest::parse(&files::read_text(against)?, &against.display().to_string())?, None)
     };
     let all = all_files(root)?;
     let names: BTreeSet<&str> = expected.iter().map(|entry| entry.path.as_str()).collect();
     let mut report = Report { files: expected.len() as u64, ..Report::default() };
-    let own = fs::canonicalize(against).ok();
+    let own = files::resolve(against)?;
     let is_extra = |path: &&String| {
         let known = names.contains(path.as_str());
-        let is_list = own.is_some() && fs::canonicalize(root.join(path)).ok() == own;
+        // What cannot be told apart from the list is named.
+        let is_list = own.is_some() && files::resolve(&root.join(path)).is_ok_and(|path| path == own);
         !known && !is_list && left_out.as_ref().is_none_or(|left_out| left_out.would_name(path))
     };
     let extra = all.files.iter().filter(is_extra).chain(&all.unlistable);

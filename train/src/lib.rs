@@ -1,5 +1,6 @@
 //! Training and prediction on cellshard's stores with libtorch. What needs no tensor (recipes, splits, measures, run
 //! folders) is in `cellshard::training`. Nothing in here prints or exits; the programs in `bin/` do.
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
 pub mod bench;
 pub mod cli;

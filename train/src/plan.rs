@@ -15,7 +15,7 @@ use crate::transforms::pipeline::Pipeline;
 use cellshard::classes::population_field;
 use cellshard::error::{Error, Result};
 use cellshard::feed::{Io, Verify};
-use cellshard::store::checksum::Sha;
+use cellshard::store::format::checksum::Sha;
 use cellshard::store::{SHA256SUMS, Store};
 use cellshard::training::data::{ClassMap, Split, TrainOrder};
 use cellshard::training::recipe::{Precision, Recipe, SplitBy};

@@ -15,8 +15,9 @@ use crate::models::{MemoryFormat, Network, weights};
 use crate::plan::network_spec;
 use crate::transforms::pipeline::Pipeline;
 use cellshard::classes::Classes;
-use cellshard::error::{Error, Result, read_text};
+use cellshard::error::{Error, Result};
 use cellshard::feed::{Io, Reader, Verify};
+use cellshard::files;
 use cellshard::site::WellId;
 use cellshard::store::{CLASSES, Store};
 use cellshard::training::data::Split;
@@ -297,7 +298,7 @@ fn members_of(run: &RunFolder, first: &RunInfo, store: &Store, sites: &[usize]) 
     let mut trained: BTreeSet<String> = BTreeSet::new();
     if two_step {
         let path = run.file(SPLIT);
-        for well in read_text(&path)?.lines().filter_map(|line| line.strip_suffix(",train")) {
+        for well in files::read_text(&path)?.lines().filter_map(|line| line.strip_suffix(",train")) {
             let well: WellId = well.parse().map_err(|e| Error::malformed(path.display(), "a well", e))?;
             trained.insert(well.plate.experiment.cell_type().to_owned());
         }
@@ -311,7 +312,7 @@ fn members_of(run: &RunFolder, first: &RunInfo, store: &Store, sites: &[usize]) 
     }
     let member = |(cell_type, sites): (Option<String>, Vec<usize>)| {
         let folder = cell_type.map_or_else(|| run.clone(), |cell_type| run.of_cell_type(&cell_type));
-        if !folder.exists() || (two_step && !folder.is_finished()) {
+        if !folder.exists()? || (two_step && !folder.is_finished()?) {
             let expected = format!("a second step that is over (train --resume --run {})", run.root().display());
             return Err(Error::refused(folder.root().display(), expected, "none"));
         }
@@ -348,7 +349,7 @@ fn load(
     let format = MemoryFormat::of(device);
     let mut network = Network::in_format(&network_spec(info), 0, Kind::Float, device, format)?;
     let path = member.folder.file(&config.checkpoint);
-    if !path.exists() {
+    if !files::exists(&path)? {
         let expected = "a network of an epoch that is over (train --resume goes on until there is one)";
         return Err(Error::refused(path.display(), expected, "none"));
     }

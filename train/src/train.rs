@@ -16,6 +16,7 @@ use crate::models::{Network, weights};
 use crate::plan::{Plan, StagePlan, TrainConfig, check_precision};
 use cellshard::error::{Error, Result};
 use cellshard::feed::Reader;
+use cellshard::files;
 use cellshard::store::Store;
 use cellshard::training::data::{ClassMap, Split};
 use cellshard::training::early_stopping::EarlyStopping;
@@ -219,10 +220,10 @@ impl Run<'_> {
     ) -> Result<(Option<&'static str>, Summary)> {
         let StagePlan { cell_type, recipe, split, order } = stage;
         let folder = cell_type.as_ref().map_or_else(|| root.clone(), |name| root.of_cell_type(name));
-        if folder.is_finished() {
+        if folder.is_finished()? {
             return Ok((None, folder.read_json(SUMMARY)?));
         }
-        if !folder.exists() {
+        if !folder.exists()? {
             let info = RunInfo { second_step_of: cell_type.clone(), ..info.clone() };
             folder.begin(recipe, &split.to_csv(self.plan.store), &info)?;
         }
@@ -283,7 +284,7 @@ impl Run<'_> {
     ) -> Result<()> {
         if cell_type.is_some() {
             let best = root.file(BEST_ACCURACY);
-            let path = if best.exists() { best } else { root.file(LAST) };
+            let path = if files::exists(&best)? { best } else { root.file(LAST) };
             return weights::load(network, &weights::read(&path)?, &path.display().to_string());
         }
         if let Some(path) = &self.plan.recipe.init_from {

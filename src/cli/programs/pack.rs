@@ -6,9 +6,9 @@ use std::process::ExitCode;
 use clap::{Command, CommandFactory, Parser, ValueEnum};
 
 use crate::cli::{self, Exit, SourceArgs, report};
+use crate::files::WholeFile;
 use crate::pack::{self, OnError, PackConfig, Partition};
 use crate::store::Codec;
-use crate::whole_file::WholeFile;
 
 /// Turn a tree of microscopy PNGs, or a store of another codec, into checksummed tensor shards. Resumes by itself: run it
 /// again after any interruption, with new experiments, or with replaced images.

@@ -7,9 +7,9 @@ use anyhow::bail;
 use clap::{Command, CommandFactory, Parser};
 
 use crate::cli::{self, Exit, Progress, SourceArgs, report};
-use crate::store::manifest;
+use crate::files::{self, WholeFile};
+use crate::store::format::manifest;
 use crate::verify::{self, Depth, StoreConfig};
-use crate::whole_file::WholeFile;
 
 /// Prove what of a store or of a raw tree of PNGs is whole: what is missing, extra, cut short or altered, down to the
 /// site. Exit code 0: all is whole; 1: it is not.
@@ -61,10 +61,10 @@ pub fn main() -> ExitCode {
 fn body() -> anyhow::Result<Exit> {
     let args = Args::parse();
     cli::limit_threads(args.threads)?;
-    if !args.path.is_dir() {
+    if !files::is_dir(&args.path)? {
         bail!("{}: expected a folder, found none", args.path.display());
     }
-    let is_store = args.manifest.is_some() || verify::is_store(&args.path);
+    let is_store = args.manifest.is_some() || verify::is_store(&args.path)?;
     check_flags(&args, is_store)?;
     let damaged_list = args.damaged_list.as_deref().map(WholeFile::create).transpose()?;
     let bar = Progress::new("verify", "bytes");

@@ -12,11 +12,11 @@ use crate::fault::{Fault, FaultKind};
 const EXAMPLES: usize = 3;
 
 /// What is no fault, but what a user would want to know.
-pub(super) fn write_notes(out: &mut impl Write, strangers: &[String], unusual: &[String]) -> io::Result<()> {
-    if !strangers.is_empty() {
-        let first = strangers.iter().take(EXAMPLES).map(String::as_str).collect::<Vec<_>>().join(", ");
-        let more = if strangers.len() > EXAMPLES { ", ..." } else { "" };
-        writeln!(out, "ignored    {} that are no images of this layout: {first}{more}", files(strangers.len()))?;
+pub(super) fn write_notes(out: &mut impl Write, other_files: &[String], unusual: &[String]) -> io::Result<()> {
+    if !other_files.is_empty() {
+        let first = other_files.iter().take(EXAMPLES).map(String::as_str).collect::<Vec<_>>().join(", ");
+        let more = if other_files.len() > EXAMPLES { ", ..." } else { "" };
+        writeln!(out, "ignored    {} that are no images of this layout: {first}{more}", files(other_files.len()))?;
     }
     for note in unusual.iter().take(EXAMPLES) {
         writeln!(out, "warning    {note}")?;

@@ -48,7 +48,7 @@ fn write_plan(out: &mut impl Write, plan: &Plan) -> io::Result<()> {
     writeln!(out, "source     {source}, {} x {height} x {width} pixels a site, {classes}", plan.channels)?;
     let done = if plan.plates_done > 0 { format!(", {} done before", plan.plates_done) } else { String::new() };
     writeln!(out, "plates     {}{done}", plan.plates)?;
-    write_notes(out, &plan.strangers, &plan.unusual)
+    write_notes(out, &plan.other_files, &plan.unusual)
 }
 
 /// Prints what a run did.

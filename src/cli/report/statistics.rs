@@ -5,9 +5,9 @@ use std::io::{self, Write};
 use crate::cli::table::{Align, Table, count};
 use crate::stats::{ChannelSummary, PERCENTILES, Summary};
 use crate::store::Store;
-use crate::store::listing::read_rows;
-use crate::store::rows::PixelStats;
-use crate::store::spec::Channel;
+use crate::store::format::rows::PixelStats;
+use crate::store::format::spec::Channel;
+use crate::store::read::listing::read_rows;
 
 /// Writes a table for people, and what its columns mean.
 ///

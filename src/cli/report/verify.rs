@@ -96,7 +96,7 @@ pub fn tree(path: &Path, report: &TreeReport, list: Option<&Path>, as_json: bool
             "sites": report.sites,
             "bytes_read": report.bytes,
             "seconds": report.seconds,
-            "strangers": report.strangers,
+            "strangers": report.other_files,
             "unusual": report.unusual,
             "faults": faults_json(&report.faults),
         }));
@@ -106,7 +106,7 @@ pub fn tree(path: &Path, report: &TreeReport, list: Option<&Path>, as_json: bool
     let (plates, sites) = (plural(report.plates, "plate"), plural(report.sites, "site"));
     writeln!(out, "tree       {}: {plates}, {sites} of {} x {height} x {width}", path.display(), report.channels)?;
     writeln!(out, "decoded    {} of PNGs in {:.2} s", bytes(report.bytes), report.seconds)?;
-    write_notes(&mut out, &report.strangers, &report.unusual)?;
+    write_notes(&mut out, &report.other_files, &report.unusual)?;
     write_faults_summary(&mut out, &report.faults)?;
     if let Some(list) = list {
         writeln!(out, "written    {}: {}", list.display(), files(report.list.len()))?;

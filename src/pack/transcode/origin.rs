@@ -1,19 +1,19 @@
 //! A store as a source: what of it its lists prove. Reads lists and listings, and no pixels.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use crate::classes::Classes;
-use crate::error::{Error, Result, read_text};
+use crate::error::{Error, Result};
 use crate::fault::{Fault, FaultKind};
+use crate::files;
 use crate::site::{PlateId, Well};
-use crate::store::listing::{CSVS, FILES, ListingFiles, SOURCES, read_proven};
-use crate::store::manifest::{self, Entry};
-use crate::store::rows::{Rejected, SiteRow, from_csv};
-use crate::store::spec::{PIXELS, PLATES, ZARR_JSON, array_path, listing_path};
+use crate::store::format::listing::ListingFiles;
+use crate::store::format::manifest::{self, Entry};
+use crate::store::format::names::{CSVS, FILES, PIXELS, PLATES, SOURCES, ZARR_JSON, array_path, listing_path};
+use crate::store::format::rows::{Rejected, SiteRow, from_csv};
 use crate::store::{CLASSES, SHA256SUMS, Shard, StoreSpec, is_store, shard_path};
 
 /// A finished store whose root's documents are proven.
@@ -48,20 +48,22 @@ pub(super) struct Site {
 impl Origin {
     /// Opens a store that is finished.
     pub(super) fn open(root: &Path) -> Result<Self> {
-        if !is_store(root) {
+        if !is_store(root)? {
             return Err(Error::refused(root.display(), format!("a store (a folder with {PIXELS})"), "none"));
         }
         let path = root.join(SHA256SUMS);
-        if !path.is_file() {
+        if !files::is_file(&path)? {
             return Err(Error::Unfinished { path: root.to_owned() });
         }
         let list = path.display().to_string();
-        let sums: BTreeMap<String, Entry> =
-            manifest::parse(&read_text(&path)?, &list)?.into_iter().map(|file| (file.path.clone(), file)).collect();
+        let sums: BTreeMap<String, Entry> = manifest::parse(&files::read_text(&path)?, &list)?
+            .into_iter()
+            .map(|file| (file.path.clone(), file))
+            .collect();
         let proven = |name: &str| {
             let file = sums.get(name).ok_or_else(|| Error::malformed(&list, format!("a line of {name}"), "none"))?;
             let place = root.join(name).display().to_string();
-            Ok::<_, Error>((read_proven(root, file)?, place))
+            Ok::<_, Error>((read(root, file)?, place))
         };
         let (document, place) = proven(&format!("{PIXELS}/{ZARR_JSON}"))?;
         let spec = StoreSpec::parse_root(&document, &place)?;
@@ -83,7 +85,7 @@ impl Origin {
         let fault = |file: &str, error: &Error| fault_of_listing(id, file.to_owned(), describe(error));
         let one = |file: String| move |error: Error| vec![fault(&file, &error)];
         let files = self.plates.get(id).ok_or_else(|| Error::malformed(SHA256SUMS, format!("a line of {own}"), "none"));
-        let files = files.and_then(|file| manifest::parse(&text(read_proven(&self.root, file)?, &own)?, &own));
+        let files = files.and_then(|file| manifest::parse(&text(read(&self.root, file)?, &own)?, &own));
         let files = files.map_err(one(own.clone()))?;
 
         let (mut contents, mut damaged) = (BTreeMap::new(), Vec::new());
@@ -91,7 +93,7 @@ impl Origin {
             let path = path(name);
             let file = files.iter().find(|file| file.path == path);
             let file = file.ok_or_else(|| Error::malformed(&own, format!("a line of {path}"), "none"));
-            match file.and_then(|file| text(read_proven(&self.root, file)?, &path)) {
+            match file.and_then(|file| text(read(&self.root, file)?, &path)) {
                 Ok(text) => drop(contents.insert(name, text)),
                 Err(error) => damaged.push(fault(&path, &error)),
             }
@@ -105,7 +107,7 @@ impl Origin {
         let rejected = from_csv::<Rejected>(&contents["rejected.csv"], &rejected_csv);
         let rejected = rejected.map_err(one(rejected_csv))?;
         let full = self.root.join(&sources);
-        let started = fs::metadata(&full).and_then(|found| found.modified()).map_err(Error::io(&full, "look at"));
+        let started = files::modified(&full);
         let plate = Plate {
             id: id.clone(),
             sites,
@@ -144,10 +146,12 @@ impl Origin {
     pub(super) fn shard(&self, plate: &Plate, shard: usize) -> Result<Shard> {
         let path = shard_path(&plate.id, shard);
         let size = plate.files.iter().find(|file| file.path == path).and_then(|file| file.size);
-        let found = fs::metadata(self.root.join(&path)).map_err(Error::io(Path::new(&path), "look at"))?.len();
-        match size.filter(|&size| size != found) {
-            Some(size) => Err(Error::malformed(path, format!("a shard of {size} bytes"), found)),
-            None => Shard::open(&self.root, &self.spec, &plate.id, shard, plate.sites.len()),
+        let found = files::look_at(&self.root.join(&path))?.map(|found| found.len());
+        match (size, found) {
+            (Some(size), Some(found)) if size != found => {
+                Err(Error::malformed(path, format!("a shard of {size} bytes"), found))
+            }
+            _ => Shard::open(&self.root, &self.spec, &plate.id, shard, plate.sites.len()),
         }
     }
 }
@@ -197,6 +201,11 @@ impl Plate {
             Some(path) => Err(Error::malformed(own, "only files of this plate", path)),
         }
     }
+}
+
+/// Reads a file of a list whole, proven; an error names it as the list does.
+fn read(root: &Path, file: &Entry) -> Result<Vec<u8>> {
+    file.read(root).map_err(|damage| damage.into_error(file))
 }
 
 fn fault_of_listing(plate: &PlateId, file: String, detail: String) -> Fault {

@@ -12,17 +12,18 @@ use rustix::io::Errno;
 
 use crate::error::{Error, Result};
 use crate::fault::Fault;
+use crate::pack::config::Progress;
+use crate::pack::report::Packed;
+use crate::pack::thread_group::ThreadGroup;
 use crate::plate_statistics;
-use crate::store::checksum;
-use crate::store::chunk::{Decoder, Encoder};
-use crate::store::listing::ListingFiles;
-use crate::store::manifest::Entry;
-use crate::store::spec::listing_path;
+use crate::store::format::checksum;
+use crate::store::format::listing::ListingFiles;
+use crate::store::format::manifest::Entry;
+use crate::store::format::names::listing_path;
+use crate::store::read::decode::Decoder;
+use crate::store::write::encode::Encoder;
 use crate::store::{FinishedShard, PlateBuilder, Shard, ShardWriter, StoreSpec, StoreWriter};
 
-use super::super::Progress;
-use super::super::crew::Crew;
-use super::super::pipeline::Packed;
 use super::origin::{Origin, Plate, describe};
 
 /// One shard to write: sites `sites` of a plate.
@@ -58,11 +59,11 @@ struct Shared<'a> {
     next_job: AtomicUsize,
     progress: &'a (dyn Fn(Progress) + Sync),
     packed: Mutex<Packed>,
-    crew: Crew,
+    threads: ThreadGroup,
 }
 
-/// What a thread keeps from one site to the next.
-struct Hands {
+/// What a thread keeps from one site to the next, so that nothing is allocated for each.
+struct Buffers {
     decoder: Decoder,
     encoder: Encoder,
     /// A chunk as it is stored in the source.
@@ -98,21 +99,21 @@ pub(super) fn run(
         next_job: AtomicUsize::new(0),
         progress,
         packed: Mutex::default(),
-        crew: Crew::default(),
+        threads: ThreadGroup::default(),
     };
     for plate in work.iter().filter(|plate| plate.plate.sites.is_empty()) {
         shared.finish(plate, Gathered::default())?;
     }
     thread::scope(|scope| {
         for worker in 0..n_workers {
-            let started = shared.crew.spawn(scope, format!("transcode-{worker}"), || shared.work());
+            let started = shared.threads.spawn(scope, format!("transcode-{worker}"), || shared.work());
             if started.is_err() {
-                shared.crew.note(started);
+                shared.threads.note(started);
                 return;
             }
         }
     });
-    shared.crew.into_result()?;
+    shared.threads.into_result()?;
     Ok(shared.packed.into_inner().expect("no thread panicked"))
 }
 
@@ -138,7 +139,7 @@ impl<'a> PlateWork<'a> {
 impl Shared<'_> {
     /// Takes shards off the list until none is left.
     fn work(&self) -> Result<()> {
-        let mut hands = Hands {
+        let mut buffers = Buffers {
             decoder: Decoder::default(),
             encoder: Encoder::new(self.spec.codec)?,
             scratch: Vec::new(),
@@ -147,8 +148,8 @@ impl Shared<'_> {
         };
         while let Some(job) = self.jobs.get(self.next_job.fetch_add(1, Ordering::Relaxed)) {
             let mut faults = Vec::new();
-            let file = self.shard(job, &mut hands, &mut faults)?;
-            if self.crew.is_stopped() {
+            let file = self.shard(job, &mut buffers, &mut faults)?;
+            if self.threads.is_stopped() {
                 return Ok(());
             }
             let mut gathered = job.plate.gathered.lock().expect("no thread panics while it gathers");
@@ -164,14 +165,14 @@ impl Shared<'_> {
     }
 
     /// Writes one shard, or only examines its sites where one of the plate is damaged.
-    fn shard(&self, job: &Job<'_>, hands: &mut Hands, faults: &mut Vec<Fault>) -> Result<Option<FinishedShard>> {
+    fn shard(&self, job: &Job<'_>, buffers: &mut Buffers, faults: &mut Vec<Fault>) -> Result<Option<FinishedShard>> {
         let Job { plate, shard, sites } = job;
         let per_shard = self.origin.spec.sites_per_shard as usize;
         // The shard of the source that is open, or what is wrong with it.
         let mut from: Option<(usize, Result<Shard, String>)> = None;
         let mut to: Option<ShardWriter> = None;
         for row in sites.clone() {
-            if self.crew.is_stopped() {
+            if self.threads.is_stopped() {
                 return Ok(None);
             }
             let wanted = row / per_shard;
@@ -186,7 +187,7 @@ impl Shared<'_> {
                 }
             };
             let found = match source {
-                Ok(source) => self.read(source, row % per_shard, plate.plate.sites[row].crc32c, hands)?,
+                Ok(source) => self.read(source, row % per_shard, plate.plate.sites[row].crc32c, buffers)?,
                 Err(damage) => Err(damage.clone()),
             };
             match found {
@@ -196,12 +197,12 @@ impl Shared<'_> {
                 }
                 Ok(()) if plate.is_damaged() => {}
                 Ok(()) => {
-                    hands.encoder.encode(&mut hands.pixels, &mut hands.chunk)?;
+                    buffers.encoder.encode(&mut buffers.pixels, &mut buffers.chunk)?;
                     let writer = match &mut to {
                         Some(writer) => writer,
                         None => to.insert(plate.builder(self.writer)?.shard(*shard)?),
                     };
-                    writer.append(&hands.chunk)?;
+                    writer.append(&buffers.chunk)?;
                 }
             }
             (self.progress)(Progress::Sites(1));
@@ -210,13 +211,13 @@ impl Shared<'_> {
         to.filter(|_| !plate.is_damaged()).map(|writer| writer.finish(sites.len())).transpose()
     }
 
-    /// Reads a site into `hands.pixels` and proves it; what is inside says what is wrong with it.
-    fn read(&self, source: &Shard, slot: usize, crc32c: u32, hands: &mut Hands) -> Result<Result<(), String>> {
-        hands.pixels.resize(self.spec.site_bytes(), 0);
-        if let Err(error) = source.read(slot, &mut hands.decoder, &mut hands.scratch, &mut hands.pixels) {
+    /// Reads a site into `buffers.pixels` and proves it; what is inside says what is wrong with it.
+    fn read(&self, source: &Shard, slot: usize, crc32c: u32, buffers: &mut Buffers) -> Result<Result<(), String>> {
+        buffers.pixels.resize(self.spec.site_bytes(), 0);
+        if let Err(error) = source.read(slot, &mut buffers.decoder, &mut buffers.scratch, &mut buffers.pixels) {
             return Ok(Err(damage(error)?));
         }
-        let found = checksum::crc32c(&hands.pixels);
+        let found = checksum::crc32c(&buffers.pixels);
         Ok(if found == crc32c { Ok(()) } else { Err(format!("expected crc32c {crc32c:08x}, found {found:08x}")) })
     }
 

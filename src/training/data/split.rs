@@ -4,12 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use crate::error::{Error, Result, read_text};
+use crate::error::{Error, Result};
 use crate::feed::mix;
+use crate::files;
 use crate::site::{Experiment, PlateId, WellId};
 use crate::store::Store;
-use crate::store::checksum::crc32c;
-use crate::store::rows::SiteRow;
+use crate::store::format::checksum::crc32c;
+use crate::store::format::rows::SiteRow;
 use crate::training::recipe::suggest::unknown;
 use crate::training::recipe::{Controls, Recipe, SplitBy};
 
@@ -104,7 +105,7 @@ impl Split {
     /// # Errors
     /// If it names a well that the store has not, or twice, or in a part that its label forbids.
     pub fn read(path: &Path, store: &Store) -> Result<Self> {
-        Self::parse(&read_text(path)?, &path.display().to_string(), store)
+        Self::parse(&files::read_text(path)?, &path.display().to_string(), store)
     }
 
     fn parse(text: &str, place: &str, store: &Store) -> Result<Self> {
@@ -257,7 +258,7 @@ mod tests {
     /// A store's tables without its pixels: experiments by name with their dataset, plates, and wells; every plate has a
     /// negative and a positive control, and treatments of classes 0 to 4.
     fn store(dir: &Path, experiments: &[(&str, &str)], n_plates: u16, n_wells: u16) -> Store {
-        use crate::store::rows::to_csv;
+        use crate::store::format::rows::to_csv;
         let mut rows = Vec::new();
         for (experiment, dataset) in experiments {
             for plate in 1..=n_plates {
@@ -286,7 +287,7 @@ mod tests {
             classes += &format!("{class},s{class},{kind}\n");
         }
         std::fs::create_dir_all(dir.join("pixels.zarr")).unwrap();
-        let spec = crate::store::spec::tests::spec(crate::store::Codec::Raw);
+        let spec = crate::store::format::spec::tests::spec(crate::store::Codec::Raw);
         std::fs::write(dir.join("pixels.zarr/zarr.json"), spec.root_document()).unwrap();
         std::fs::write(dir.join("metadata.csv"), to_csv(&rows)).unwrap();
         std::fs::write(dir.join("classes.csv"), classes).unwrap();

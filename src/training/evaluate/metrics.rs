@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::site::WellId;
-use crate::store::rows::SiteRow;
+use crate::store::format::rows::SiteRow;
 use crate::training::early_stopping::NewBest;
 
 /// Accuracy over some wells.

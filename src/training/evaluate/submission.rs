@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::classes::{Classes, csv_field};
-use crate::error::{Error, Result, read_text};
+use crate::error::{Error, Result};
+use crate::files;
 use crate::site::{WellId, parse_number};
 
 /// How a class is written.
@@ -41,7 +42,7 @@ impl WellTable {
     /// # Errors
     /// If it has not, or a row names no well, or a well comes twice.
     pub fn read(path: &Path, classes: &Classes) -> Result<Self> {
-        Self::parse(&read_text(path)?, &path.display().to_string(), classes)
+        Self::parse(&files::read_text(path)?, &path.display().to_string(), classes)
     }
 
     fn parse(text: &str, place: &str, classes: &Classes) -> Result<Self> {

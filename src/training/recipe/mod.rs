@@ -2,6 +2,7 @@
 
 mod architecture;
 mod options;
+#[expect(clippy::module_inception, reason = "the room is named for its main thing")]
 mod recipe;
 mod schema;
 pub(super) mod suggest;

@@ -6,7 +6,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
-use crate::error::{Error, Result, read_text};
+use crate::error::{Error, Result};
+use crate::files;
 
 use super::options::{
     Architecture, BatchBy, Controls, Fold, Normalize, Optimizer, Precision, Schedule, SplitBy, Watch,
@@ -135,12 +136,12 @@ impl Recipe {
             return Ok(((*name).to_owned(), Self::parse(text, &format!("recipes/{name}.toml"))?));
         }
         let path = Path::new(name);
-        if !path.is_file() && path.extension().is_none() {
+        if path.extension().is_none() && !files::is_file(path)? {
             let expected = "a file, or a recipe that ships with the program";
             return Err(unknown("--recipe", expected, name, BUNDLED.iter().map(|(name, _)| *name)));
         }
         let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or("recipe");
-        Ok((stem.to_owned(), Self::parse(&read_text(path)?, name)?))
+        Ok((stem.to_owned(), Self::parse(&files::read_text(path)?, name)?))
     }
 
     /// Parses a TOML file; keys that it leaves out have their defaults. `place` names it in errors.

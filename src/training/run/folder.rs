@@ -10,17 +10,17 @@
 //!     HUVEC/ ...                                  two steps: a run folder of its own for each cell type
 //! ```
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::classes::{Class, Classes};
-use crate::error::{Error, Result, read_file, read_text};
+use crate::error::{Error, Result};
+use crate::files;
 use crate::site::ImageSize;
 use crate::training::recipe::{Architecture, Recipe};
-use crate::whole_file::write_whole;
 
 /// The recipe as it was resolved.
 pub const RECIPE: &str = "recipe.toml";
@@ -112,11 +112,10 @@ impl RunFolder {
     /// If it holds something, or cannot be made.
     pub fn create(root: Option<&Path>, name: &str) -> Result<Self> {
         if let Some(root) = root {
-            fs::create_dir_all(root).map_err(Error::io(root, "create"))?;
-            let mut entries = fs::read_dir(root).map_err(Error::io(root, "list"))?;
+            files::create_dirs(root)?;
             // Whoever makes the log is the one to train here, should two begin at once.
             let log = root.join(LOG);
-            let is_ours = entries.next().is_none() && File::create_new(&log).is_ok();
+            let is_ours = files::is_empty_dir(root)? && files::create_new(&log).is_ok();
             if !is_ours {
                 let expected = "a new or empty folder that can be written (or --resume, to go on with a run)";
                 return Err(Error::refused(format!("--run {}", root.display()), expected, "another"));
@@ -124,11 +123,11 @@ impl RunFolder {
             return Ok(Self { root: root.to_owned() });
         }
         let runs = Path::new("runs");
-        fs::create_dir_all(runs).map_err(Error::io(runs, "create"))?;
+        files::create_dirs(runs)?;
         let mut n = 1_u32;
         loop {
             let root = runs.join(format!("{name}-{n}"));
-            match fs::create_dir(&root) {
+            match files::create_dir(&root) {
                 Ok(()) => return Ok(Self { root }),
                 Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => n += 1,
                 Err(e) => return Err(Error::io(&root, "create")(e)),
@@ -141,8 +140,8 @@ impl RunFolder {
     /// # Errors
     /// If it has no `run.json`.
     pub fn open(root: &Path) -> Result<Self> {
-        if !root.join(INFO).is_file() {
-            let found = if root.is_dir() { format!("no {INFO}") } else { "none".to_owned() };
+        if !files::is_file(&root.join(INFO))? {
+            let found = if files::is_dir(root)? { format!("no {INFO}") } else { "none".to_owned() };
             return Err(Error::refused(root.display(), format!("a run folder (with {INFO})"), found));
         }
         Ok(Self { root: root.to_owned() })
@@ -167,15 +166,19 @@ impl RunFolder {
     }
 
     /// Whether training has begun here.
-    #[must_use]
-    pub fn exists(&self) -> bool {
-        self.file(INFO).is_file()
+    ///
+    /// # Errors
+    /// If that cannot be told.
+    pub fn exists(&self) -> Result<bool> {
+        files::is_file(&self.file(INFO))
     }
 
     /// Whether training here is over.
-    #[must_use]
-    pub fn is_finished(&self) -> bool {
-        self.file(SUMMARY).is_file()
+    ///
+    /// # Errors
+    /// If that cannot be told.
+    pub fn is_finished(&self) -> Result<bool> {
+        files::is_file(&self.file(SUMMARY))
     }
 
     /// Writes what stays the same for the whole run.
@@ -183,7 +186,7 @@ impl RunFolder {
     /// # Errors
     /// If the folder cannot be written.
     pub fn begin(&self, recipe: &Recipe, split: &str, info: &RunInfo) -> Result<()> {
-        fs::create_dir_all(&self.root).map_err(Error::io(&self.root, "create"))?;
+        files::create_dirs(&self.root)?;
         self.write(RECIPE, recipe.to_toml().as_bytes())?;
         self.write(SPLIT, split.as_bytes())?;
         self.write_json(INFO, info)
@@ -195,7 +198,7 @@ impl RunFolder {
     /// If it cannot be read.
     pub fn recipe(&self) -> Result<Recipe> {
         let path = self.file(RECIPE);
-        Recipe::parse(&read_text(&path)?, &path.display().to_string())
+        Recipe::parse(&files::read_text(&path)?, &path.display().to_string())
     }
 
     /// What the network is.
@@ -224,7 +227,7 @@ impl RunFolder {
     /// # Errors
     /// If the folder cannot be written.
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
-        write_whole(&self.file(name), bytes)
+        files::write_whole(&self.file(name), bytes)
     }
 
     /// Writes a JSON file whole or not at all.
@@ -246,7 +249,8 @@ impl RunFolder {
     /// If it cannot be read, or is something else.
     pub fn read_json<T: DeserializeOwned>(&self, name: &str) -> Result<T> {
         let path = self.file(name);
-        serde_json::from_slice(&read_file(&path)?).map_err(|e| Error::malformed(path.display(), "what train wrote", e))
+        serde_json::from_slice(&files::read(&path)?)
+            .map_err(|e| Error::malformed(path.display(), "what train wrote", e))
     }
 
     /// Opens the log to append to, and keeps other processes from training here as long as it is open.
@@ -255,7 +259,7 @@ impl RunFolder {
     /// If another process trains here, or it cannot be opened.
     pub fn open_log(&self) -> Result<File> {
         let path = self.file(LOG);
-        let log = OpenOptions::new().create(true).append(true).open(&path).map_err(Error::io(&path, "open"))?;
+        let log = files::append(&path)?;
         match log.try_lock() {
             Err(TryLockError::WouldBlock) => {
                 Err(Error::refused(self.root.display(), "no other process that trains here", "one"))

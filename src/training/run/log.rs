@@ -42,6 +42,9 @@ impl<'a> Journal<'a> {
     }
 
     /// Writes a line to the log, with the time, and shows it.
+    ///
+    /// # Errors
+    /// If the log cannot be written.
     pub fn line(&mut self, text: &str) -> Result<()> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let stamp = humantime::format_rfc3339_seconds(UNIX_EPOCH + now);
@@ -57,6 +60,9 @@ impl<'a> Journal<'a> {
     }
 
     /// Logs a damaged site that was left out, the first time that this process meets it.
+    ///
+    /// # Errors
+    /// If the log cannot be written.
     pub fn skipped(&mut self, site: usize, error: &Error) -> Result<()> {
         if self.skipped.insert(site) { self.line(&format!("left out   {error}")) } else { Ok(()) }
     }

@@ -2,13 +2,13 @@
 //! step. A resumed run drops what it measures again.
 
 use std::fmt::Write as _;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, Result, read_text};
+use crate::error::{Error, Result};
+use crate::files::{self, write_whole};
 use crate::training::evaluate::metrics::{EpochMetrics, Score, Sums};
-use crate::whole_file::write_whole;
 
 const METRICS: &str = "metrics.csv";
 const GROUPS: &str = "metrics-groups.csv";
@@ -69,7 +69,7 @@ impl StepsFile {
     pub fn open(root: &Path, n_steps: u64) -> Result<Self> {
         let (path, text) = kept(root.join("steps.csv"), "step,lr,loss", n_steps)?;
         write_whole(&path, text.as_bytes())?;
-        let file = OpenOptions::new().append(true).open(&path).map_err(Error::io(&path, "open"))?;
+        let file = files::append(&path)?;
         Ok(Self { path, file })
     }
 
@@ -86,8 +86,8 @@ impl StepsFile {
 /// The lines of a file whose first cell, an epoch or a step, is at most `n`, under its header.
 fn kept(path: PathBuf, header: &str, n: u64) -> Result<(PathBuf, String)> {
     let mut text = format!("{header}\n");
-    if path.exists() {
-        let found = read_text(&path)?;
+    if files::exists(&path)? {
+        let found = files::read_text(&path)?;
         let mut lines = found.lines();
         if lines.next().is_some_and(|first| first != header) {
             return Err(Error::malformed(format!("{}:1", path.display()), header, "another header"));

@@ -1,13 +1,14 @@
 //! TensorBoard event files: scalars in protobuf, each record framed with masked CRC-32C as TFRecord has it
 //! (`record_writer.h` and `event.proto` of TensorFlow). Reads nothing.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::error::{Error, Result};
-use crate::store::checksum::crc32c;
+use crate::files;
+use crate::store::format::checksum::crc32c;
 use crate::training::evaluate::metrics::EpochMetrics;
 
 /// One event file, appended to.
@@ -27,7 +28,7 @@ impl EventWriter {
         let mut n = 0;
         loop {
             let path = root.join(format!("events.out.tfevents.{now:010.0}.cellshard.{n}"));
-            match OpenOptions::new().write(true).create_new(true).open(&path) {
+            match files::create_new(&path) {
                 Ok(file) => {
                     let mut writer = Self { path, file };
                     writer.record(&version_event(now))?;

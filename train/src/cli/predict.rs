@@ -10,9 +10,9 @@ use crate::device::DeviceChoice;
 use crate::models::export::{self, MatrixFormat};
 use crate::predict::{PredictConfig, Wells, predict};
 use cellshard::cli::{self, Exit, Progress};
+use cellshard::files::{WholeFile, write_whole};
 use cellshard::training::evaluate::submission::{Dialect, WellTable, to_csv};
 use cellshard::training::run::{BEST_ACCURACY, BEST_LOSS, INFO, LAST, RunFolder};
-use cellshard::whole_file::{WholeFile, write_whole};
 
 use super::predictions;
 

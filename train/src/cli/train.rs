@@ -26,6 +26,7 @@ use super::train_screen::TrainScreen;
 /// --resume --run DIR.
 #[derive(Parser)]
 #[command(name = "train", version)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 struct Flags {
     /// The store
     #[arg(long, value_name = "DIR")]

@@ -9,6 +9,7 @@ use crate::models::Network;
 use crate::models::weights::{self, Weights};
 use crate::optim::optimizer::Optimizer;
 use cellshard::error::{Error, Result};
+use cellshard::files;
 use cellshard::training::run::{Progress, RESUME, RunFolder};
 
 const MODEL: &str = "model.";
@@ -37,7 +38,7 @@ pub(crate) fn save(folder: &RunFolder, network: &Network, optimizer: &Optimizer,
 /// If the file is damaged, or of another network or optimiser.
 pub(crate) fn load(folder: &RunFolder, network: &mut Network, optimizer: &mut Optimizer) -> Result<Option<Progress>> {
     let path = folder.file(RESUME);
-    if !path.exists() {
+    if !files::exists(&path)? {
         return Ok(None);
     }
     let place = path.display().to_string();

@@ -7,8 +7,8 @@ use tch::Tensor;
 
 use crate::models::weights;
 use cellshard::error::{Error, Result};
+use cellshard::files::write_whole;
 use cellshard::site::WellId;
-use cellshard::whole_file::write_whole;
 
 /// How a matrix is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,10 +1,10 @@
 use tch::{Device, Kind, Tensor};
 
-use super::*;
 use crate::optim::optimizer::Optimizer;
 use cellshard::site::ImageSize;
-use cellshard::training::recipe::Architecture;
-use cellshard::training::recipe::Recipe;
+use cellshard::training::recipe::{Architecture, Recipe};
+
+use super::*;
 
 fn spec(architecture: Architecture, n_channels: usize, n_classes: usize, side: u32) -> NetworkSpec {
     NetworkSpec { architecture, n_channels, n_classes, size: ImageSize { height: side, width: side } }

@@ -1,6 +1,5 @@
 use std::collections::BTreeMap;
 
-use super::*;
 use crate::device::ffi::trace::{self, Call};
 use crate::device::loader::Sites;
 use cellshard::feed::{Io, Reader, Verify};
@@ -8,6 +7,8 @@ use cellshard::pack::{OnError, PackConfig, Partition, pack};
 use cellshard::simulate::{CellType, Config, simulate};
 use cellshard::source::SourceConfig;
 use cellshard::store::{Codec, Store};
+
+use super::*;
 
 /// The sites of a small store in `dir`.
 fn sites(dir: &std::path::Path) -> Sites {

@@ -5,7 +5,7 @@
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
 use std::path::Path;
 
@@ -15,7 +15,7 @@ use tch::{Kind, TchError, Tensor};
 
 use crate::models::Network;
 use cellshard::error::{Error, Result};
-use cellshard::whole_file::WholeFile;
+use cellshard::files::{self, WholeFile};
 
 /// The largest header that the format allows.
 const LARGEST_HEADER: u64 = 100_000_000;
@@ -111,13 +111,8 @@ fn write_header(
 /// header that contradicts itself, or with a kind of number that libtorch does not compute with.
 pub fn read(path: &Path) -> Result<Weights> {
     let malformed = |expected: &str, found: String| Error::malformed(path.display(), expected, found);
-    // Looked at before it is opened: opening a pipe would wait for someone to write into it.
-    let file = fs::metadata(path).map_err(Error::io(path, "read"))?;
-    if !file.is_file() {
-        return Err(malformed("a regular file", "something else".into()));
-    }
-    let length = file.len();
-    let mut file = File::open(path).map_err(Error::io(path, "read"))?;
+    let mut file = files::open(path)?;
+    let length = file.metadata().map_err(Error::io(path, "read"))?.len();
     let header = read_header(path, &mut file, length)?;
     let mut weights = Weights { tensors: BTreeMap::new(), metadata: BTreeMap::new() };
     weights.metadata.extend(header.metadata().clone().unwrap_or_default());

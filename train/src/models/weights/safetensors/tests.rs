@@ -2,13 +2,13 @@ use std::os::unix::fs::PermissionsExt;
 
 use tch::Device;
 
+use crate::models::weights::init_from;
 use crate::models::{MemoryFormat, Mode, NetworkSpec};
 use crate::optim::optimizer::Optimizer;
 use cellshard::site::ImageSize;
 use cellshard::training::recipe::Architecture;
 
 use super::*;
-use crate::models::weights::init_from;
 
 const CPU: (Kind, Device) = (Kind::Float, Device::Cpu);
 

@@ -1,13 +1,9 @@
 //! SHA-256 and crc32c, and the hex they are written in.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read, Write};
-use std::path::Path;
+use std::io::{self, Write};
 
 use sha2::{Digest, Sha256};
-
-use crate::error::{Error, Result};
 
 /// A SHA-256.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -18,31 +14,6 @@ impl Sha {
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
-    }
-
-    /// The SHA-256 of a file, and its size in bytes.
-    ///
-    /// # Errors
-    /// If the file cannot be read.
-    pub fn of_file(path: &Path, progress: &dyn Fn(u64)) -> Result<(Self, u64)> {
-        let mut file = File::open(path).map_err(Error::io(path, "open"))?;
-        let length = file.metadata().map_err(Error::io(path, "look at"))?.len();
-        // Small enough to stay in a core's own cache, so that reading costs little beside hashing; no larger than a small
-        // file needs, as there are many of those.
-        let mut buffer = vec![0; length.clamp(4 << 10, 256 << 10) as usize];
-        let mut hash = Sha256::new();
-        let mut size = 0;
-        loop {
-            let n = match file.read(&mut buffer) {
-                Ok(0) => return Ok((Self(hash.finalize().into()), size)),
-                Ok(n) => n,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-                Err(e) => return Err(Error::io(path, "read")(e)),
-            };
-            hash.update(&buffer[..n]);
-            size += n as u64;
-            progress(n as u64);
-        }
     }
 
     /// The first 12 digits: enough to tell two files apart in a message.
@@ -87,21 +58,21 @@ pub fn crc32c(bytes: &[u8]) -> u32 {
 }
 
 /// A crc32c that is computed bit by bit.
-pub(super) struct Crc32c(crc_fast::Digest);
+pub(crate) struct Crc32c(crc_fast::Digest);
 
 impl Crc32c {
     /// That of nothing yet.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc32Iscsi))
     }
 
     /// Takes more bytes in.
-    pub(super) fn update(&mut self, bytes: &[u8]) {
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
     }
 
     /// What it comes to.
-    pub(super) fn finish(&self) -> u32 {
+    pub(crate) fn finish(&self) -> u32 {
         // A CRC of 32 bits in the crate's 64.
         self.0.finalize() as u32
     }

@@ -1,18 +1,18 @@
 //! Building a plate: shards written chunk by chunk into a temporary folder, hashed on the way.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
+use crate::files;
 use crate::site::PlateId;
-
-use super::checksum::HashingWriter;
-use super::index::{ChunkPlace, encode_index};
-use super::manifest::Entry;
-use super::session::{create_dirs, rename};
-use super::spec::{ALIGNMENT, Codec, StoreSpec, array_path, shard_path};
+use crate::store::format::checksum::HashingWriter;
+use crate::store::format::index::{ChunkPlace, encode_index};
+use crate::store::format::manifest::Entry;
+use crate::store::format::names::{array_path, shard_path};
+use crate::store::format::spec::{ALIGNMENT, Codec, StoreSpec};
 
 /// A plate under construction, in a temporary folder.
 pub struct PlateBuilder {
@@ -24,10 +24,8 @@ pub struct PlateBuilder {
 impl PlateBuilder {
     /// Starts with an empty folder `dir`.
     pub(super) fn new(plate: &PlateId, dir: PathBuf, spec: StoreSpec) -> Result<Self> {
-        if dir.exists() {
-            fs::remove_dir_all(&dir).map_err(Error::io(&dir, "remove"))?;
-        }
-        create_dirs(&dir)?;
+        files::remove_dir_all(&dir)?;
+        files::create_dirs(&dir)?;
         Ok(Self { plate: plate.clone(), dir, spec })
     }
 
@@ -46,8 +44,9 @@ impl PlateBuilder {
         let prefix = format!("{}/", array_path(&self.plate));
         for Entry { path, size, .. } in shards {
             let built = self.dir.join("array").join(path.strip_prefix(&prefix).unwrap_or(path));
-            let found = fs::metadata(&built).map_err(Error::io(&built, "find again"))?.len();
-            if Some(found) != *size {
+            let found = files::look_at(&built)?.map(|found| found.len());
+            if found != *size {
+                let found = found.map_or("none".to_owned(), |size| size.to_string());
                 let expected = format!("{} bytes, as written", size.unwrap_or(0));
                 return Err(Error::malformed(built.display(), expected, found));
             }
@@ -66,8 +65,8 @@ impl PlateBuilder {
     /// Starts a shard in one of the builder's folders.
     fn shard_in(&self, folder: &str, shard: usize) -> Result<ShardWriter> {
         let path = self.dir.join(folder).join(format!("c/{shard}/0/0/0"));
-        create_dirs(path.parent().unwrap_or(&self.dir))?;
-        let file = File::create_new(&path).map_err(Error::io(&path, "create"))?;
+        files::create_dirs(path.parent().unwrap_or(&self.dir))?;
+        let file = files::create_new(&path).map_err(Error::io(&path, "create"))?;
         Ok(ShardWriter {
             path,
             name: shard_path(&self.plate, shard),
@@ -80,7 +79,7 @@ impl PlateBuilder {
     /// Takes the plate's folder away again.
     pub fn discard(&self) {
         // What cannot be removed now goes with the whole temporary folder.
-        let _ = fs::remove_dir_all(&self.dir);
+        let _ = files::remove_dir_all(&self.dir);
     }
 
     /// Packs the chunks of finished shards anew, leaving out those for which `keep` (a flag a chunk, shard after shard)
@@ -95,7 +94,7 @@ impl PlateBuilder {
         let mut keep = keep.iter();
         for shard in shards {
             let path = &shard.path;
-            let file = File::open(path).map_err(Error::io(path, "open"))?;
+            let file = files::open(path)?;
             let mut places = shard.places.iter();
             for _ in 0..shard.slots {
                 if !keep.next().copied().unwrap_or(false) {
@@ -118,9 +117,9 @@ impl PlateBuilder {
         }
         finished.extend(open.map(|shard| shard.finish(0)).transpose()?);
         let (array, closed) = (self.dir.join("array"), self.dir.join("closed"));
-        fs::remove_dir_all(&array).map_err(Error::io(&array, "remove"))?;
-        if closed.exists() {
-            rename(&closed, &array)?;
+        files::remove_dir_all(&array)?;
+        if files::exists(&closed)? {
+            files::rename(&closed, &array)?;
         }
         Ok(finished)
     }
@@ -147,7 +146,7 @@ pub struct FinishedShard {
 }
 
 impl ShardWriter {
-    /// Appends the next chunk: what [`encode_chunk`](super::chunk::encode) made of a site.
+    /// Appends the next chunk: what [`encode_chunk`](crate::store::read::decode::encode) made of a site.
     ///
     /// # Errors
     /// If the file cannot be written.

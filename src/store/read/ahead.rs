@@ -8,7 +8,7 @@ use std::num::NonZeroU64;
 use rustix::fs::{Advice, fadvise};
 use rustix::io::{ReadWriteFlags, preadv2};
 
-use super::index::ChunkPlace;
+use crate::store::format::index::ChunkPlace;
 
 /// Bytes asked for at a time. Linux reads no more than a device's read-ahead for one request, and 128 KiB is the usual one.
 const STEP: u64 = 128 << 10;

@@ -1,31 +1,33 @@
 //! The files at the store's root: a pure merge of the plates' listings, written once every planned plate has one.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::Path;
 use std::sync::PoisonError;
 
 use serde_json::json;
 
-use crate::error::{Error, Result, read_file, read_text};
+use crate::error::{Result, unless_damaged};
+use crate::files;
 use crate::site::{PlateId, Population};
+use crate::store::format::checksum::Sha;
+use crate::store::format::listing::channel_index;
+use crate::store::format::manifest::{self, Entry};
+use crate::store::format::names::{
+    CLASSES, COMOMENTS, FILES, HISTOGRAM, METADATA, PIXELS, PLATES, REJECTED, SHA256SUMS, SITES, STATISTICS,
+    STATISTICS_ARRAYS, STATISTICS_CHUNK, ZARR_JSON, group_path, listing_file,
+};
+use crate::store::format::rows::{ComomentRow, HistogramRow, Rejected, SiteRow, from_csv, to_csv};
+use crate::store::format::spec::{Codec, StoreSpec, array_document, group_document};
+use crate::store::read::listing::{listed_plates, plate_folders, read_list, read_rows};
+use crate::store::read::proof::{Depth, are_whole};
 
-use super::checksum::Sha;
-use super::listing::{FILES, channel_index, has_size, listed_plates, plate_folders, read_list, read_rows};
-use super::manifest::{self, Entry};
-use super::rows::{ComomentRow, HistogramRow, Rejected, SiteRow, from_csv, to_csv};
-use super::session::Lock;
-use super::spec::{PIXELS, PLATES, StoreSpec, ZARR_JSON, array_document, group_document, listing_path};
-use super::write::{CLASSES, SHA256SUMS, StoreWriter};
-
-/// All sites of the store.
-pub const METADATA: &str = "metadata.csv";
-/// All that was left out.
-pub const REJECTED: &str = "rejected.csv";
+use super::commit::StoreWriter;
+use super::encode::Encoder;
+use super::lock::Lock;
 
 /// Whether to merge a store that is finished.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Anew {
+pub enum Rewrite {
     /// Only if a file of it is gone.
     IfNeeded,
     /// In any case: a file of it may be damaged.
@@ -44,24 +46,28 @@ pub enum Merge {
 impl StoreWriter {
     /// Finishes the store if every plate in `planned`, and every one that the store ever had, has its listing and the
     /// files that it names: merges all listings into the root's files and writes `SHA256SUMS` last. So a plate that was
-    /// lost is never forgotten: until it is packed or sent again, the files that tell of it stay as they are. A store that is finished is left alone unless `anew`.
+    /// lost is never forgotten: until it is packed or sent again, the files that tell of it stay as they are. A store that is finished is left alone unless
+    /// `rewrite` says otherwise.
     ///
     /// # Errors
     /// If a listing is not well formed or a file cannot be written.
-    pub fn merge(&self, planned: &[PlateId], anew: Anew) -> Result<Merge> {
+    pub fn merge(&self, planned: &[PlateId], rewrite: Rewrite) -> Result<Merge> {
         let _alone = self.one_at_a_time.lock().unwrap_or_else(PoisonError::into_inner);
         let _lock = Lock::take(&self.root)?;
         let plates = listed_plates(&self.root)?;
-        let is_there = |plate: &PlateId| {
-            read_list(&self.root, plate, FILES).is_ok_and(|files| files.iter().all(|file| has_size(&self.root, file)))
-        };
         let known = known_plates(&self.root)?;
         let expected: BTreeSet<&PlateId> = planned.iter().chain(&plates).chain(&known).collect();
-        let missing: Vec<PlateId> = expected.into_iter().filter(|plate| !is_there(plate)).cloned().collect();
+        let mut missing = Vec::new();
+        for plate in expected {
+            let files = unless_damaged(read_list(&self.root, plate, FILES))?;
+            if !files.map_or(Ok(false), |files| are_whole(&self.root, &files, Depth::Size))? {
+                missing.push(plate.clone());
+            }
+        }
         if !missing.is_empty() {
             return Ok(Merge::Waiting(missing));
         }
-        if anew == Anew::IfNeeded && is_whole(&self.root) {
+        if rewrite == Rewrite::IfNeeded && is_whole(&self.root)? {
             return Ok(Merge::Finished);
         }
         for plate in &plates {
@@ -73,13 +79,13 @@ impl StoreWriter {
             self.write_root_file(path, bytes)?;
         }
         let stale = self.root.join(REJECTED);
-        if rejected.is_empty() && stale.exists() {
-            fs::remove_file(&stale).map_err(Error::io(&stale, "remove"))?;
+        if rejected.is_empty() {
+            files::remove_file(&stale)?;
         }
         for path in headers(&plates) {
             let full = self.root.join(&path);
-            if full.exists() {
-                root_files.insert(path, read_file(&full)?);
+            if let Some(bytes) = files::read_if_there(&full)? {
+                root_files.insert(path, bytes);
             }
         }
         let sums = sums(&self.root, &plates, &root_files)?;
@@ -100,17 +106,18 @@ pub fn known_plates(store: &Path) -> Result<BTreeSet<PlateId>> {
         let id = format!("{experiment}/{}", plate.split('/').next()?);
         id.parse().ok().filter(|plate: &PlateId| plate.to_string() == id)
     };
-    let metadata = read_text(&store.join(METADATA)).and_then(|text| from_csv::<SiteRow>(&text, METADATA));
-    if let Ok(rows) = metadata {
+    let metadata = files::read_text(&store.join(METADATA)).and_then(|text| from_csv::<SiteRow>(&text, METADATA));
+    if let Some(rows) = unless_damaged(metadata)? {
         known.extend(rows.into_iter().map(|row| row.id.well.plate));
     }
-    let sums = read_text(&store.join(SHA256SUMS)).and_then(|text| manifest::parse(&text, SHA256SUMS));
+    let sums = files::read_text(&store.join(SHA256SUMS)).and_then(|text| manifest::parse(&text, SHA256SUMS));
     let prefix = format!("{PLATES}/");
-    if let Ok(entries) = sums {
+    if let Some(entries) = unless_damaged(sums)? {
         known.extend(entries.iter().filter_map(|entry| parse(entry.path.strip_prefix(&prefix)?)));
     }
     if known.is_empty() {
-        let attributes = read_file(&store.join(PIXELS).join("statistics").join(ZARR_JSON)).unwrap_or_default();
+        let attributes = unless_damaged(files::read(&store.join(PIXELS).join(STATISTICS).join(ZARR_JSON)))?;
+        let attributes = attributes.unwrap_or_default();
         let document: serde_json::Value = serde_json::from_slice(&attributes).unwrap_or_default();
         let names = document["attributes"]["plates"].as_array().cloned().unwrap_or_default();
         known.extend(names.iter().filter_map(|name| parse(name.as_str()?)));
@@ -122,22 +129,21 @@ pub fn known_plates(store: &Path) -> Result<BTreeSet<PlateId>> {
 }
 
 /// Whether the store is finished and no file of it is gone. Whether each is unharmed is for `verify` to say.
-fn is_whole(store: &Path) -> bool {
-    let sums = fs::read_to_string(store.join(SHA256SUMS));
-    let files = sums.ok().and_then(|text| manifest::parse(&text, SHA256SUMS).ok());
-    files.is_some_and(|files| files.iter().all(|file| store.join(&file.path).is_file()))
+fn is_whole(store: &Path) -> Result<bool> {
+    let sums = files::read_text(&store.join(SHA256SUMS)).and_then(|text| manifest::parse(&text, SHA256SUMS));
+    unless_damaged(sums)?.map_or(Ok(false), |files| are_whole(store, &files, Depth::Size))
 }
 
 /// The documents that are written with the first plate.
 fn headers(plates: &[PlateId]) -> BTreeSet<String> {
-    let groups = plates.iter().map(|plate| format!("{PIXELS}/{}/{ZARR_JSON}", plate.experiment));
+    let groups = plates.iter().map(group_path);
     groups.chain([CLASSES.to_owned(), format!("{PIXELS}/{ZARR_JSON}")]).collect()
 }
 
 fn rejected(store: &Path, plates: &[PlateId]) -> Result<Vec<Rejected>> {
     let mut rows = Vec::new();
     for plate in plates {
-        rows.extend(read_rows::<Rejected>(store, plate, "rejected.csv")?);
+        rows.extend(read_rows::<Rejected>(store, plate, REJECTED)?);
     }
     Ok(rows)
 }
@@ -158,15 +164,15 @@ fn root_files(
 ) -> Result<BTreeMap<String, Vec<u8>>> {
     let n_channels = spec.channels.len();
     let mut sites: Vec<SiteRow> = Vec::new();
-    let mut histogram = Cube::new(plates.len(), n_channels, 256);
-    let mut comoments = Cube::new(plates.len(), n_channels, n_channels);
+    let mut histogram = CountArray::new(plates.len(), n_channels, 256);
+    let mut comoments = CountArray::new(plates.len(), n_channels, n_channels);
     for (i, plate) in plates.iter().enumerate() {
-        sites.extend(read_rows::<SiteRow>(store, plate, "sites.csv")?);
+        sites.extend(read_rows::<SiteRow>(store, plate, SITES)?);
         let check = |channel| channel_index(channel, n_channels, plate);
-        for row in read_rows::<HistogramRow>(store, plate, "histogram.csv")? {
+        for row in read_rows::<HistogramRow>(store, plate, HISTOGRAM)? {
             *histogram.at(i, row.population, check(row.channel)?, row.level.into()) = row.count;
         }
-        for row in read_rows::<ComomentRow>(store, plate, "comoments.csv")? {
+        for row in read_rows::<ComomentRow>(store, plate, COMOMENTS)? {
             let (a, b) = (check(row.channel_a)?, check(row.channel_b)?);
             *comoments.at(i, row.population, a, b) = row.sum_of_products;
             *comoments.at(i, row.population, b, a) = row.sum_of_products;
@@ -178,18 +184,19 @@ fn root_files(
         "populations": Population::ALL.map(Population::name),
         "channels": spec.channels.iter().map(|channel| &channel.name).collect::<Vec<_>>(),
     });
-    let statistics = format!("{PIXELS}/statistics");
+    let statistics = format!("{PIXELS}/{STATISTICS}");
     let mut files = BTreeMap::new();
     files.insert(METADATA.to_owned(), to_csv(&sites).into_bytes());
     if !rejected.is_empty() {
         files.insert(REJECTED.to_owned(), to_csv(rejected).into_bytes());
     }
     files.insert(format!("{statistics}/{ZARR_JSON}"), group_document(&attributes));
-    for (name, cube, last) in [("histogram", histogram, "level"), ("comoments", comoments, "other channel")] {
+    let arrays = [(histogram, "level"), (comoments, "other channel")];
+    for (name, (array, last)) in STATISTICS_ARRAYS.into_iter().zip(arrays) {
         let names = ["plate", "population", "channel", last];
         let path = format!("{statistics}/{name}");
-        files.insert(format!("{path}/{ZARR_JSON}"), cube.document(&names, &attributes));
-        files.insert(format!("{path}/c/0/0/0/0"), cube.chunk()?);
+        files.insert(format!("{path}/{ZARR_JSON}"), array.document(&names, &attributes));
+        files.insert(format!("{path}/{STATISTICS_CHUNK}"), array.chunk()?);
     }
     Ok(files)
 }
@@ -201,20 +208,20 @@ fn sums(store: &Path, plates: &[PlateId], root_files: &BTreeMap<String, Vec<u8>>
     for plate in plates {
         let files = read_list(store, plate, FILES)?;
         entries.extend(files.into_iter().map(|file| Entry { size: None, ..file }));
-        let own = format!("{}/{FILES}", listing_path(plate));
-        let bytes = read_file(&store.join(&own))?;
+        let own = listing_file(plate, FILES);
+        let bytes = files::read(&store.join(&own))?;
         entries.push(entry(own, &bytes));
     }
     Ok(manifest::format(&entries))
 }
 
 /// A small Zarr array `[plate, population, channel, last] u64`, one chunk.
-struct Cube {
+struct CountArray {
     shape: [usize; 4],
     values: Vec<u64>,
 }
 
-impl Cube {
+impl CountArray {
     fn new(n_plates: usize, n_channels: usize, last: usize) -> Self {
         let shape = [n_plates, Population::ALL.len(), n_channels, last];
         Self { shape, values: vec![0; shape.iter().product()] }
@@ -238,7 +245,7 @@ impl Cube {
     fn chunk(&self) -> Result<Vec<u8>> {
         let mut bytes: Vec<u8> = self.values.iter().flat_map(|value| value.to_le_bytes()).collect();
         let mut chunk = Vec::new();
-        super::chunk::Encoder::new(super::spec::Codec::Zstd(3))?.encode(&mut bytes, &mut chunk)?;
+        Encoder::new(Codec::Zstd(3))?.encode(&mut bytes, &mut chunk)?;
         Ok(chunk)
     }
 }

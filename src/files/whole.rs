@@ -1,6 +1,6 @@
 //! Files that are there whole or not at all: written beside their place, synced, renamed. Knows no content.
 
-use std::fs::{self, File, Permissions};
+use std::fs::{File, Permissions};
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
 use crate::error::{Error, Result};
+
+use super::look::is_dir;
+use super::write::{folder, sync_dir};
 
 /// A file under way. Dropped before it is complete, it leaves nothing.
 #[derive(Debug)]
@@ -23,7 +26,7 @@ impl WholeFile {
     /// # Errors
     /// If its folder cannot be written to, or `path` is a folder.
     pub fn create(path: &Path) -> Result<Self> {
-        if fs::metadata(path).is_ok_and(|there| there.is_dir()) {
+        if is_dir(path)? {
             return Err(Error::refused(path.display(), "a file", "a folder"));
         }
         // Temporary files are private by default, but this one is to end as an ordinary file.
@@ -51,8 +54,7 @@ impl WholeFile {
         let Self { file, path } = self;
         file.as_file().sync_all().map_err(Error::io(&path, "sync"))?;
         file.persist(&path).map_err(|e| e.error).map_err(Error::io(&path, "rename into place"))?;
-        let folder = folder(&path);
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(Error::io(folder, "sync"))
+        sync_dir(folder(&path))
     }
 
     /// Writes the content and puts the file in its place.
@@ -73,13 +75,10 @@ pub fn write_whole(path: &Path, content: &[u8]) -> Result<()> {
     WholeFile::create(path)?.finish_with(content)
 }
 
-fn folder(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn a_file_is_replaced_at_once_is_readable_by_others_and_one_given_up_leaves_nothing() {

@@ -8,16 +8,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
-use crate::site::{ImageSize, ParseError, PlateId, parse_number};
+use crate::site::{ImageSize, ParseError, parse_number};
 
 /// The version of the store's format.
 pub const FORMAT: u32 = 1;
-/// Folder of the Zarr hierarchy.
-pub const PIXELS: &str = "pixels.zarr";
-/// Folder of the plates' listings.
-pub const PLATES: &str = "plates";
-/// Name of every Zarr document.
-pub const ZARR_JSON: &str = "zarr.json";
 /// Chunks of the `raw` codec start at multiples of this, so that a mapped chunk starts at a page.
 pub const ALIGNMENT: u64 = 4096;
 /// Sites a shard holds where nothing else is asked for: 121 MB of RxRx1, an eighth of a full plate.
@@ -280,24 +274,6 @@ fn to_bytes(document: &Value) -> Vec<u8> {
 
 fn parse_json(bytes: &[u8], place: &str) -> Result<Value> {
     serde_json::from_slice(bytes).map_err(|e| Error::malformed(place, "JSON", e))
-}
-
-/// Path of a plate's array within the store: `pixels.zarr/HEPG2-08/Plate1`.
-#[must_use]
-pub fn array_path(plate: &PlateId) -> String {
-    format!("{PIXELS}/{plate}")
-}
-
-/// Path of a plate's listing within the store: `plates/HEPG2-08/Plate1`.
-#[must_use]
-pub fn listing_path(plate: &PlateId) -> String {
-    format!("{PLATES}/{plate}")
-}
-
-/// Path of a shard within the store: `pixels.zarr/HEPG2-08/Plate1/c/3/0/0/0`.
-#[must_use]
-pub fn shard_path(plate: &PlateId, shard: usize) -> String {
-    format!("{}/c/{shard}/0/0/0", array_path(plate))
 }
 
 #[cfg(test)]

@@ -1,8 +1,6 @@
 //! Writing into a store. Everything is built in a temporary folder beside its place, synced, and renamed; a plate's
 //! listing is renamed last. Whoever writes holds a lock on the store's folder while it renames.
 
-use std::fs::{self, File};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
@@ -11,26 +9,19 @@ use serde_json::json;
 
 use crate::classes::Classes;
 use crate::error::{Error, Result};
+use crate::files::{self, Links};
 use crate::site::{PlateId, parse_number};
+use crate::store::format::listing::ListingFiles;
+use crate::store::format::manifest::{self, Entry};
+use crate::store::format::names::{
+    CLASSES, CSVS, FILES, PIXELS, SHA256SUMS, SOURCES, ZARR_JSON, array_path, listing_file, listing_path,
+};
+use crate::store::format::spec::{StoreSpec, group_document};
 
 use super::destination::check_destination;
-use super::listing::{CSVS, FILES, ListingFiles, SOURCES};
-use super::manifest::Entry;
-use super::session::{Lock, Session, create_dirs, rename, sync_dir};
-use super::shard::PlateBuilder;
-use super::spec::{PIXELS, StoreSpec, ZARR_JSON, array_path, group_document, listing_path};
-
-/// The file that finishes a store.
-pub const SHA256SUMS: &str = "SHA256SUMS";
-/// The list of classes.
-pub const CLASSES: &str = "classes.csv";
-
-/// Writes a file and makes sure that it is on the disk.
-pub(super) fn write_synced(path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut file = File::create(path).map_err(Error::io(path, "create"))?;
-    file.write_all(bytes).map_err(Error::io(path, "write"))?;
-    file.sync_all().map_err(Error::io(path, "sync"))
-}
+use super::lock::Lock;
+use super::plate::PlateBuilder;
+use super::session::Session;
 
 /// A store that is being written by this process.
 pub struct StoreWriter {
@@ -78,17 +69,19 @@ impl StoreWriter {
         let plate = builder.plate();
         builder.check(&shards)?;
         let [built_array, built_listing] = ["array", "listing"].map(|name| builder.dir().join(name));
-        create_dirs(&built_listing)?;
+        files::create_dirs(&built_listing)?;
         if listing.n_sites > 0 {
             let document = self.spec.plate_document(listing.n_sites);
-            write_synced(&built_array.join(ZARR_JSON), &document)?;
+            files::write_synced(&built_array.join(ZARR_JSON), &document)?;
             shards.push(Entry::of(format!("{}/{ZARR_JSON}", array_path(plate)), &document));
         }
-        listing.write(&built_listing, shards)?;
+        write_listing(listing, &built_listing, shards)?;
         let sources = built_listing.join(SOURCES);
-        let stamped = File::options().write(true).open(&sources).and_then(|file| file.set_modified(started));
-        stamped.map_err(Error::io(&sources, "set the time of"))?;
-        sync_dir(&built_listing)?;
+        files::set_modified(&sources, started)?;
+        files::sync_dir(&built_listing)?;
+        if listing.n_sites > 0 {
+            files::sync_dir(&built_array)?;
+        }
 
         let alone = self.one_at_a_time.lock().unwrap_or_else(PoisonError::into_inner);
         let lock = Lock::take(&self.root)?;
@@ -98,20 +91,19 @@ impl StoreWriter {
         let (array, listing) = (self.root.join(array_path(plate)), self.root.join(listing_path(plate)));
         check_ours(&listing, &|name| CSVS.contains(&name) || [FILES, SOURCES].contains(&name))?;
         check_ours(&array, &is_of_array)?;
-        if sums.exists() {
-            fs::remove_file(&sums).map_err(Error::io(&sums, "remove"))?;
-            sync_dir(&self.root)?;
+        if files::remove_file(&sums)? {
+            files::sync_dir(&self.root)?;
         }
         self.write_headers(plate)?;
         self.retire(&listing, &builder.dir().join("old-listing"))?;
         self.retire(&array, &builder.dir().join("old-array"))?;
-        if built_array.exists() {
+        if files::exists(&built_array)? {
             self.install(&built_array, &array)?;
         }
         self.install(&built_listing, &listing)?;
         drop((lock, alone));
         // What is left is the folder of things retired.
-        fs::remove_dir_all(builder.dir()).map_err(Error::io(builder.dir(), "remove"))
+        files::remove_dir_all(builder.dir()).map(drop)
     }
 
     /// Writes the documents that every store has, where they are not there yet.
@@ -126,47 +118,54 @@ impl StoreWriter {
     /// Writes a file of the store, by way of the temporary folder, unless it is there with that very content.
     pub(super) fn write_root_file(&self, path: &str, bytes: &[u8]) -> Result<()> {
         let target = self.root.join(path);
-        if fs::read(&target).is_ok_and(|found| found == bytes) {
+        if files::read_if_there(&target)?.is_some_and(|found| found == bytes) {
             return Ok(());
         }
         let built = self.session.temporary().join("file");
-        write_synced(&built, bytes)?;
+        files::write_synced(&built, bytes)?;
         self.install(&built, &target)
     }
 
     fn install(&self, from: &Path, to: &Path) -> Result<()> {
         let parent = to.parent().unwrap_or(&self.root);
-        create_dirs(parent)?;
-        rename(from, to)?;
-        sync_dir(parent)
+        files::create_dirs(parent)?;
+        files::rename(from, to)?;
+        files::sync_dir(parent)
     }
 
     fn retire(&self, path: &Path, to: &Path) -> Result<()> {
-        if path.exists() {
-            rename(path, to)?;
-            sync_dir(path.parent().unwrap_or(&self.root))?;
+        if files::exists(path)? {
+            files::rename(path, to)?;
+            files::sync_dir(path.parent().unwrap_or(&self.root))?;
         }
         Ok(())
     }
 }
 
+/// Writes a listing's seven files into `dir`, an empty folder. `array_files` are the files of the plate's array, relative to
+/// the store's root.
+///
+/// # Errors
+/// If a file cannot be written.
+pub fn write_listing(listing: &ListingFiles, dir: &Path, array_files: Vec<Entry>) -> Result<()> {
+    let mut files = array_files;
+    for (name, text) in &listing.contents {
+        files.push(Entry::of(listing_file(&listing.plate, name), text.as_bytes()));
+        files::write_synced(&dir.join(name), text.as_bytes())?;
+    }
+    files::write_synced(&dir.join(FILES), manifest::format(&files).as_bytes())
+}
+
 /// Refuses to replace a folder that holds anything that no store puts there: it is somebody's, not ours.
 fn check_ours(dir: &Path, is_ours: &dyn Fn(&str) -> bool) -> Result<()> {
-    let mut folders = vec![String::new()];
-    while let Some(folder) = folders.pop() {
-        let path = dir.join(&folder);
-        if !path.exists() {
-            continue;
-        }
-        for entry in fs::read_dir(&path).map_err(Error::io(&path, "list"))? {
-            let entry = entry.map_err(Error::io(&path, "list"))?;
-            let kind = entry.file_type().map_err(Error::io(&path, "list"))?;
-            let name = format!("{folder}{}", entry.file_name().to_string_lossy());
-            if kind.is_dir() {
-                folders.push(name + "/");
-            } else if !is_ours(&name) {
-                return Err(Error::refused(dir.display(), "only files of a store", format!("{name:?}")));
-            }
+    if !files::exists(dir)? {
+        return Ok(());
+    }
+    for found in files::walk(dir, 1..=usize::MAX, Links::Keep) {
+        let found = found?;
+        let name = found.path.strip_prefix(dir).unwrap_or(&found.path).to_string_lossy();
+        if !found.is_dir() && !is_ours(&name) {
+            return Err(Error::refused(dir.display(), "only files of a store", format!("{name:?}")));
         }
     }
     Ok(())

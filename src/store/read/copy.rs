@@ -3,7 +3,7 @@
 //! overwrites it. One of the places with `unsafe`: only intrinsics store past the caches.
 #![allow(unsafe_code)]
 
-use super::checksum::Crc32c;
+use crate::store::format::checksum::Crc32c;
 
 /// Copies shorter than this are left to the library: they may be used while they are still in a cache.
 #[cfg(any(target_arch = "x86_64", test))]
@@ -67,7 +67,7 @@ mod x86 {
         _mm256_set_epi64x, _mm256_storeu_si256, _mm256_stream_si256, _mm256_xor_si256,
     };
 
-    use crate::store::checksum::{Crc32c, crc32c};
+    use crate::store::format::checksum::{Crc32c, crc32c};
 
     /// Stores in a turn of the loop, of which one fills two lines of a cache.
     const STORES: usize = 4;

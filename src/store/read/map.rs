@@ -7,15 +7,15 @@ use std::path::PathBuf;
 use memmap2::Mmap;
 
 use crate::error::{Error, Result};
+use crate::store::format::index::ChunkPlace;
 
 use super::ahead::read_ahead;
-use super::index::ChunkPlace;
 
 /// A shard in memory, read as pages are touched.
 ///
 /// The file must not shrink while it is mapped: touching a page past its new end kills the process with SIGBUS.
 /// Shards are renamed into place whole and never written again, so only an outside hand could do that; where one might,
-/// read with [`super::Shard`] instead.
+/// read with [`crate::store::Shard`] instead.
 pub struct MappedShard {
     path: PathBuf,
     file: File,

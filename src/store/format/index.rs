@@ -1,8 +1,8 @@
 //! The index that ends a shard: where each chunk lies. Pure; what is parsed here is hostile until it has been checked.
 
-use super::checksum::crc32c;
 use crate::error::{Error, Result};
 
+use super::checksum::crc32c;
 use super::spec::{ALIGNMENT, Codec, StoreSpec};
 
 /// Where one chunk lies in its shard.
@@ -102,7 +102,7 @@ pub fn decode_index(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::spec::tests::spec;
+    use crate::store::format::spec::tests::spec;
     use proptest::prelude::*;
 
     #[test]

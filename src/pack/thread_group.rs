@@ -8,12 +8,12 @@ use crate::error::{Error, Result};
 
 /// What the threads of one run share to stop together.
 #[derive(Debug, Default)]
-pub(super) struct Crew {
+pub(super) struct ThreadGroup {
     error: Mutex<Option<Error>>,
     stopped: AtomicBool,
 }
 
-impl Crew {
+impl ThreadGroup {
     /// Starts a named thread whose error, if any, is kept. If it panics, all stop, and the panic goes on in the caller.
     pub(super) fn spawn<'scope>(
         &'scope self,
@@ -61,36 +61,43 @@ impl Crew {
     }
 }
 
+/// Does work with as many threads as are asked for.
+pub(super) fn in_pool<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> Result<T> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+    let pool = pool.map_err(|e| Error::refused("--threads", "a number of threads that can be started", e))?;
+    Ok(pool.install(work))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_first_error_stops_all_and_reaches_the_caller() {
-        let crew = Crew::default();
+        let group = ThreadGroup::default();
         thread::scope(|scope| {
             let fail = || Err(Error::malformed("here", "this", "that"));
-            crew.spawn(scope, "fails".to_owned(), fail).unwrap();
+            group.spawn(scope, "fails".to_owned(), fail).unwrap();
             let wait = || {
-                while !crew.is_stopped() {
+                while !group.is_stopped() {
                     thread::yield_now();
                 }
                 Ok(())
             };
-            crew.spawn(scope, "waits".to_owned(), wait).unwrap();
+            group.spawn(scope, "waits".to_owned(), wait).unwrap();
         });
-        assert_eq!(crew.into_result().unwrap_err().to_string(), "here: expected this, found that");
+        assert_eq!(group.into_result().unwrap_err().to_string(), "here: expected this, found that");
     }
 
     #[test]
     fn a_panic_stops_all_and_goes_on_in_the_caller() {
-        let crew = Crew::default();
+        let group = ThreadGroup::default();
         let run = || {
             thread::scope(|scope| {
-                crew.spawn(scope, "panics".to_owned(), || panic!("on purpose")).unwrap();
+                group.spawn(scope, "panics".to_owned(), || panic!("on purpose")).unwrap();
             });
         };
         assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).is_err());
-        assert!(crew.is_stopped());
+        assert!(group.is_stopped());
     }
 }

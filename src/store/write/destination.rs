@@ -1,25 +1,27 @@
 //! What is a store, and what one may be written into. Asked before the long work, and again under the lock.
 
-use std::fs;
 use std::path::Path;
 
 use crate::classes::Classes;
-use crate::error::{Error, Result, read_file, read_text};
-
-use super::listing::{FILES, listed_plates, read_list};
-use super::session::TEMPORARY;
-use super::spec::{PIXELS, StoreSpec, ZARR_JSON};
-use super::write::{CLASSES, SHA256SUMS};
+use crate::error::{Error, Result};
+use crate::files::{self, Links};
+use crate::store::format::names::{CLASSES, FILES, PIXELS, SHA256SUMS, TEMPORARY, ZARR_JSON};
+use crate::store::format::spec::StoreSpec;
+use crate::store::read::listing::{listed_plates, read_list};
 
 /// Whether `path` is a store, finished or not, as opposed to a raw tree, which may have a folder `plates` and a
 /// `SHA256SUMS` of its own.
-#[must_use]
-pub fn is_store(path: &Path) -> bool {
+///
+/// # Errors
+/// If that cannot be told.
+pub fn is_store(path: &Path) -> Result<bool> {
     // The last line of our own lists; a damaged list is ours all the same.
-    let ours = |text: String| text.lines().next_back().is_some_and(|line| line.starts_with("# sha256 "));
-    path.join(PIXELS).is_dir()
-        || listed_plates(path).is_ok_and(|plates| !plates.is_empty())
-        || read_text(&path.join(SHA256SUMS)).is_ok_and(ours)
+    let ours =
+        |text: &[u8]| text.rsplit(|&byte| byte == b'\n').nth(1).is_some_and(|line| line.starts_with(b"# sha256 "));
+    let sums = path.join(SHA256SUMS);
+    Ok(files::is_dir(&path.join(PIXELS))?
+        || !listed_plates(path)?.is_empty()
+        || (files::is_file(&sums)? && ours(&files::read(&sums)?)))
 }
 
 /// Refuses a destination that holds something else than a store with these settings.
@@ -28,9 +30,9 @@ pub fn is_store(path: &Path) -> bool {
 /// If it does; the error names the setting.
 pub fn check_destination(root: &Path, spec: &StoreSpec, classes: &Classes) -> Result<()> {
     let document = root.join(PIXELS).join(ZARR_JSON);
-    if document.exists() {
+    if files::exists(&document)? {
         let place = document.display().to_string();
-        let found = StoreSpec::parse_root(&read_file(&document)?, &place)?;
+        let found = StoreSpec::parse_root(&files::read(&document)?, &place)?;
         let refuse = |what: &str, expected: &dyn std::fmt::Display, found: &dyn std::fmt::Display| {
             let what = format!("{}: {what} of the store that is there already", root.display());
             Err(Error::refused(what, expected, found))
@@ -54,8 +56,8 @@ pub fn check_destination(root: &Path, spec: &StoreSpec, classes: &Classes) -> Re
         return Err(Error::refused(root.display(), "a store, or a new or empty folder", format!("{name:?} in it")));
     }
     let path = root.join(CLASSES);
-    if path.exists() {
-        let found = Classes::parse(&read_text(&path)?, &path.display().to_string())?;
+    if files::exists(&path)? {
+        let found = Classes::parse(&files::read_text(&path)?, &path.display().to_string())?;
         if found != *classes {
             let what = format!("{}: classes of the source", root.display());
             let expected = format!("those of the store (a tree is packed by them with --classes {})", path.display());
@@ -72,16 +74,13 @@ fn has_listing(root: &Path) -> Result<bool> {
 
 /// The first thing in a folder that a store that was only just begun does not have.
 fn foreign(root: &Path) -> Result<Option<String>> {
-    let entries = match fs::read_dir(root) {
-        Ok(entries) => entries,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(Error::io(root, "list")(e)),
-    };
-    for entry in entries {
-        let entry = entry.map_err(Error::io(root, "list"))?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let is_empty = || fs::read_dir(entry.path()).is_ok_and(|mut entries| entries.next().is_none());
-        let is_begun = name.starts_with(TEMPORARY) || (name == PIXELS && is_empty());
+    if !files::exists(root)? {
+        return Ok(None);
+    }
+    for found in files::walk(root, 1..=1, Links::Keep) {
+        let path = found?.path;
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let is_begun = name.starts_with(TEMPORARY) || (name == PIXELS && files::is_empty_dir(&path)?);
         if !is_begun {
             return Ok(Some(name));
         }

@@ -1,0 +1,25 @@
+//! The only door to the file system's awkward side. A path is looked at, read, listed or written here and nowhere else, so
+//! that each of these holds everywhere:
+//!
+//! - an error is never "not there": whether something exists is a `Result<bool>`;
+//! - only regular files are opened for reading, and only up to a limit read: a pipe or a device is an error, never a wait;
+//! - what is written is there whole or not at all, and synced with all the folders that were made for it;
+//! - a walk names whatever it cannot enter, and follows links without going round in circles.
+//!
+//! Clippy forbids the functions of the standard library that promise less. Knows no format.
+#![allow(clippy::disallowed_methods, reason = "this is the door")]
+
+mod look;
+mod read;
+mod walk;
+mod whole;
+mod write;
+
+pub use look::{exists, is_dir, is_file, look_at, modified, resolve};
+pub use read::{LARGEST_TEXT, open, open_if_there, read, read_at_most, read_if_there, read_text};
+pub use walk::{Found, FoundKind, Links, is_empty_dir, list, walk, walk_into};
+pub use whole::{WholeFile, write_whole};
+pub use write::{
+    append, create_dir, create_dirs, create_new, open_for_lock, remove_dir, remove_dir_all, remove_file, rename,
+    set_modified, sync_dir, write, write_synced,
+};

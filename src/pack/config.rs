@@ -1,0 +1,90 @@
+//! What to pack, where to, and how.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use crate::site::{ParseError, parse_number};
+use crate::source::SourceConfig;
+use crate::store::Codec;
+
+/// What to do about faults of the source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnError {
+    /// Examine everything, report every fault, and do not finish the store. Plates without a fault are kept.
+    Fail,
+    /// Leave the site out and list it in `rejected.csv`.
+    Skip,
+}
+
+/// Which part of the plates this process packs: `I/N`, from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Partition {
+    /// From 0.
+    index: usize,
+    of: usize,
+}
+
+impl Partition {
+    /// All plates.
+    pub const WHOLE: Self = Self { index: 0, of: 1 };
+
+    pub(super) fn has(self, plate: usize) -> bool {
+        plate % self.of == self.index
+    }
+}
+
+impl FromStr for Partition {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        let parse = |(i, n): (&str, &str)| Some((parse_number::<usize>(i)?, parse_number::<usize>(n)?));
+        match text.split_once('/').and_then(parse) {
+            Some((i, of)) if (1..=of).contains(&i) => Ok(Self { index: i - 1, of }),
+            _ => Err(ParseError { expected: "a part such as 1/3", found: text.to_owned() }),
+        }
+    }
+}
+
+/// What to pack, where to, and how.
+#[derive(Debug, Clone)]
+pub struct PackConfig {
+    /// The raw tree, or a store, of which the root and the plates that are wanted are all that may be set.
+    pub source: SourceConfig,
+    /// The store's folder.
+    pub dst: PathBuf,
+    /// The codec.
+    pub codec: Codec,
+    /// Sites a shard; where `None` as in the source store, or 121 MB of raw pixels, but at most 77.
+    pub sites_per_shard: Option<u32>,
+    /// Threads that decode and encode; as many again read and write.
+    pub threads: usize,
+    /// What to do about faults.
+    pub on_error: OnError,
+    /// The part of the plates.
+    pub partition: Partition,
+    /// Whether to compare the content of all sources, and of the store's own files, not only sizes and times.
+    pub rehash: bool,
+}
+
+/// What is going on, for a progress bar.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// So many sites are to be packed.
+    Planned(u64),
+    /// So many more are done.
+    Sites(u64),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn partitions_are_disjoint_and_cover_all() {
+        let parts: Vec<Partition> = ["1/3", "2/3", "3/3"].map(|text| text.parse().unwrap()).to_vec();
+        assert!((0..100).all(|plate| parts.iter().filter(|part| part.has(plate)).count() == 1));
+        for text in ["0/3", "4/3", "1", "1/0", "a/b", "-1/2", ""] {
+            assert!(text.parse::<Partition>().is_err(), "{text}");
+        }
+    }
+}

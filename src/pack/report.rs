@@ -1,0 +1,121 @@
+//! What a run is going to do, and what it did.
+
+use serde::Serialize;
+
+use crate::error::Result;
+use crate::fault::Fault;
+use crate::site::PlateId;
+use crate::store::StoreWriter;
+use crate::store::write::merge::{Merge, Rewrite};
+
+use super::config::PackConfig;
+
+/// What a run is going to do, before it does it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Plan {
+    /// `kaggle`, `rxrx.ai` or `bare`; `store` where the source is one.
+    pub layout: &'static str,
+    /// The codec of the source, where that is a store.
+    pub source_codec: Option<String>,
+    /// Channels of a site.
+    pub channels: usize,
+    /// Height and width of an image, in pixels.
+    pub size: [u32; 2],
+    /// Classes of the data set.
+    pub classes: usize,
+    /// Plates that were asked for, all partitions together.
+    pub plates: usize,
+    /// Of this partition's plates those that are in the store already, unchanged.
+    pub plates_done: usize,
+    /// Of this partition's plates those that are to be packed.
+    pub plates_to_pack: usize,
+    /// Sites of the latter.
+    pub sites_to_pack: u64,
+    /// Bytes of their PNGs, or of their shards.
+    pub source_bytes: u64,
+    /// Bytes that the store will take for them: exact for `raw`, an estimate else.
+    pub estimated_bytes: u64,
+    /// Files in plate folders that are not images.
+    #[serde(rename = "strangers")]
+    pub other_files: Vec<String>,
+    /// What is no fault but worth a look.
+    pub unusual: Vec<String>,
+}
+
+/// What a run did.
+#[derive(Debug, Clone)]
+pub struct PackReport {
+    /// What was planned.
+    pub plan: Plan,
+    /// Plates that were packed.
+    pub plates_packed: usize,
+    /// Sites in them.
+    pub sites_packed: u64,
+    /// Bytes of their shards.
+    pub stored_bytes: u64,
+    /// Every fault and warning, in the order of the tree.
+    pub faults: Vec<Fault>,
+    /// Sites and wells that plates packed by earlier runs left out.
+    pub rejected_before: u64,
+    /// Whether the store is finished.
+    pub finished: bool,
+    /// Plates that other partitions have yet to pack.
+    pub waiting_for: Vec<PlateId>,
+    /// Seconds it took.
+    pub seconds: f64,
+}
+
+impl PackReport {
+    /// The report of a run before the store is finished.
+    pub(super) fn of(plan: Plan, packed: Packed, rejected_before: u64) -> Self {
+        let mut report = Self {
+            plan,
+            plates_packed: packed.plates,
+            sites_packed: packed.sites,
+            stored_bytes: packed.stored_bytes,
+            faults: packed.faults,
+            rejected_before,
+            finished: false,
+            waiting_for: Vec::new(),
+            seconds: 0.0,
+        };
+        report.faults.sort();
+        report
+    }
+
+    /// Finishes the store, if all of `planned` is in it.
+    pub(super) fn finish(
+        &mut self,
+        config: &PackConfig,
+        writer: &StoreWriter,
+        planned: &[PlateId],
+        was_finished: bool,
+    ) -> Result<()> {
+        let mut is_complete = self.plates_packed == self.plan.plates_to_pack;
+        if is_complete {
+            let rewrite = if config.rehash { Rewrite::Always } else { Rewrite::IfNeeded };
+            if let Merge::Waiting(plates) = writer.merge(planned, rewrite)? {
+                self.waiting_for = plates;
+                is_complete = false;
+            }
+        }
+        // What was whole before is whole now, with the whole plates of this run.
+        self.finished = is_complete || (was_finished && writer.merge(&[], Rewrite::IfNeeded)? == Merge::Finished);
+        Ok(())
+    }
+
+    /// Whether there are faults other than warnings.
+    #[must_use]
+    pub fn has_faults(&self) -> bool {
+        self.faults.iter().any(|fault| !fault.kind.is_warning())
+    }
+}
+
+/// What all plates together came to.
+#[derive(Debug, Default)]
+pub(super) struct Packed {
+    pub(super) plates: usize,
+    pub(super) sites: u64,
+    pub(super) stored_bytes: u64,
+    pub(super) faults: Vec<Fault>,
+}

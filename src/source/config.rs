@@ -1,0 +1,55 @@
+//! Which raw tree is meant, and what of it.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use crate::error::{Error, Result};
+use crate::site::PlateId;
+
+use super::layout::Layout;
+
+/// What to look for, and where.
+#[derive(Debug, Clone, Default)]
+pub struct SourceConfig {
+    /// The root of the tree, or of the store.
+    pub root: PathBuf,
+    /// The layout; recognised by itself where `None`.
+    pub layout: Option<Layout>,
+    /// Where the CSVs lie, if not in the root.
+    pub metadata: Option<PathBuf>,
+    /// A `classes.csv` that fixes the classes.
+    pub classes: Option<PathBuf>,
+    /// A file with further wells that are known to have fewer sites than others.
+    pub known_partial: Option<PathBuf>,
+    /// Channels of a site, 1 to 64; as many as most sites have where `None`.
+    pub channels: Option<usize>,
+    /// Only these experiments; all where empty.
+    pub experiments: Vec<String>,
+    /// Only these plates; all where empty.
+    pub plates: Vec<PlateId>,
+}
+
+impl SourceConfig {
+    /// Of the plates that are there, those that were asked for.
+    ///
+    /// # Errors
+    /// If an experiment or a plate that was asked for is not there: a filter that names nothing is a slip of the pen, and
+    /// would pack too little without a word.
+    pub fn select(&self, ids: &BTreeSet<&PlateId>) -> Result<Vec<PlateId>> {
+        let unknown = |experiment: &&String| !ids.iter().any(|id| id.experiment.as_str() == experiment.as_str());
+        if let Some(experiment) = self.experiments.iter().find(unknown) {
+            let mut names: Vec<&str> = ids.iter().map(|id| id.experiment.as_str()).collect();
+            names.dedup();
+            return Err(Error::refused("--experiments", format!("some of {}", names.join(",")), experiment));
+        }
+        if let Some(plate) = self.plates.iter().find(|plate| !ids.contains(plate)) {
+            return Err(Error::refused("--plates", "plates of the source, such as HEPG2-08/Plate1", plate));
+        }
+        let wanted = |id: &&PlateId| {
+            let experiment = id.experiment.as_str();
+            (self.experiments.is_empty() || self.experiments.iter().any(|e| e == experiment))
+                && (self.plates.is_empty() || self.plates.contains(id))
+        };
+        Ok(ids.iter().copied().filter(wanted).cloned().collect())
+    }
+}

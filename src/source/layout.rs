@@ -1,0 +1,24 @@
+//! How data sets are laid out on disk.
+
+/// The ways in which RxRx data sets are laid out on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// `{train,test}/EXPERIMENT/PlateN/WELL_sS_wC.png` and Kaggle's four CSVs.
+    Kaggle,
+    /// `images/EXPERIMENT/PlateN/WELL_sS_wC.png` and `metadata.csv`.
+    RxrxAi,
+    /// `EXPERIMENT/PlateN/WELL_sS_wC.png` anywhere, and no CSVs.
+    Bare,
+}
+
+impl Layout {
+    /// The name, as `--layout` takes it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Kaggle => "kaggle",
+            Self::RxrxAi => "rxrx.ai",
+            Self::Bare => "bare",
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! Which sites a plate should have, what is known of each, and what names and CSVs alone show to be wrong. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::fault::{Fault, FaultKind};
+use crate::site::{Label, PlateId, Well, WellId};
+
+use super::labels::{Labels, WellLabel};
+use super::layout::Layout;
+use super::tree::{self, PlateFiles};
+
+/// One site that there is something of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SitePlan {
+    /// The well.
+    pub well: Well,
+    /// The site.
+    pub site: u16,
+    /// What the CSVs say.
+    pub label: Label,
+    /// Which channels have a file: bit 0 for channel 1.
+    pub channels: u64,
+}
+
+/// One plate: its sites in the order of the store, and what its names and CSVs alone show to be wrong.
+#[derive(Debug, Clone)]
+pub struct PlatePlan {
+    /// The plate.
+    pub id: PlateId,
+    /// Its folder, relative to the root, with `/`.
+    pub dir: String,
+    /// Sites, sorted by well row, column, site.
+    pub sites: Vec<SitePlan>,
+    /// Faults of whole sites and wells; a missing channel is found with the site.
+    pub faults: Vec<Fault>,
+    /// The sites that most of its wells have.
+    pub usual_sites: BTreeSet<u16>,
+}
+
+impl PlatePlan {
+    /// The file of one channel of a site, relative to the root.
+    #[must_use]
+    pub fn file(&self, site: &SitePlan, channel: usize) -> String {
+        format!("{}/{}", self.dir, tree::image_name(site.well, site.site, channel))
+    }
+
+    /// The fault of `site` if it lacks channels.
+    #[must_use]
+    pub fn missing_channel(&self, site: &SitePlan, n_channels: usize) -> Option<Fault> {
+        let missing: Vec<usize> = (0..n_channels).filter(|c| site.channels & (1 << c) == 0).collect();
+        let first = *missing.first()?;
+        let names: Vec<String> = missing.iter().map(|c| format!("w{}", c + 1)).collect();
+        Some(Fault {
+            plate: self.id.clone(),
+            well: Some(site.well),
+            site: Some(site.site),
+            kind: FaultKind::MissingChannel,
+            file: self.file(site, first),
+            detail: format!("expected {n_channels} channels, found no {}", names.join(", ")),
+        })
+    }
+}
+
+/// Joins labels and files, one plate at a time.
+pub(super) struct Planner<'a> {
+    pub(super) labels: &'a Labels,
+    pub(super) known_partial: &'a BTreeSet<WellId>,
+    pub(super) n_channels: usize,
+    pub(super) layout: Layout,
+}
+
+impl Planner<'_> {
+    pub(super) fn plate(&self, id: &PlateId, files: &PlateFiles) -> PlatePlan {
+        let mut plan = PlatePlan {
+            id: id.clone(),
+            dir: files.dir.clone(),
+            sites: Vec::new(),
+            faults: Vec::new(),
+            usual_sites: BTreeSet::new(),
+        };
+        let mut by_well: BTreeMap<Well, BTreeMap<u16, u64>> = BTreeMap::new();
+        for (&(well, site), &channels) in &files.sites {
+            by_well.entry(well).or_default().insert(site, channels);
+        }
+        let no_wells = BTreeMap::new();
+        let labelled = self.labels.plates.get(id).unwrap_or(&no_wells);
+        let counts = |well: Well| {
+            let has_row = self.layout == Layout::Bare || labelled.contains_key(&well);
+            has_row && !self.known_partial.contains(&WellId { plate: id.clone(), well })
+        };
+        let counted = by_well.iter().filter(|(well, _)| counts(**well));
+        let usual = usual_sites(counted.map(|(_, sites)| sites));
+        plan.usual_sites.clone_from(&usual);
+        let wells: BTreeSet<Well> = by_well.keys().chain(labelled.keys()).copied().collect();
+        for well in wells {
+            let found = by_well.remove(&well).unwrap_or_default();
+            match labelled.get(&well) {
+                None if self.layout == Layout::Bare => {
+                    self.well(&mut plan, well, found, &usual, &Label::unknown());
+                }
+                None => plan.faults.extend(found.keys().map(|&site| {
+                    let detail = "expected a row in the CSVs, found none".to_owned();
+                    fault(id, well, Some(site), FaultKind::NoRow, detail)
+                })),
+                Some(WellLabel { label, sites }) => {
+                    if let Some(dataset) = files.dataset.filter(|&dataset| dataset != label.dataset) {
+                        let detail = format!("expected images in {}/, found them in {dataset}/", label.dataset);
+                        plan.faults.push(fault(id, well, None, FaultKind::NoImages, detail));
+                    } else if found.is_empty() {
+                        let detail = "expected images, found none".to_owned();
+                        plan.faults.push(fault(id, well, None, FaultKind::NoImages, detail));
+                    } else {
+                        self.well(&mut plan, well, found, sites.as_ref().unwrap_or(&usual), label);
+                    }
+                }
+            }
+        }
+        plan
+    }
+
+    /// Plans the sites of a well that has at least one.
+    fn well(
+        &self,
+        plan: &mut PlatePlan,
+        well: Well,
+        found: BTreeMap<u16, u64>,
+        expected: &BTreeSet<u16>,
+        label: &Label,
+    ) {
+        let id = plan.id.clone();
+        let names_sites = self.layout == Layout::RxrxAi;
+        let known = !names_sites && self.known_partial.contains(&WellId { plate: id.clone(), well });
+        for &site in expected.iter().filter(|site| !known && !found.contains_key(site)) {
+            let kind = if names_sites { FaultKind::NoImages } else { FaultKind::MissingSite };
+            let numbers: Vec<String> = expected.iter().map(u16::to_string).collect();
+            let detail = format!("expected sites {}, found no site {site}", numbers.join(", "));
+            plan.faults.push(fault(&id, well, Some(site), kind, detail));
+        }
+        for (site, channels) in found {
+            if names_sites && !expected.contains(&site) {
+                let detail = "expected a row in the CSVs, found none".to_owned();
+                plan.faults.push(fault(&id, well, Some(site), FaultKind::NoRow, detail));
+                continue;
+            }
+            let extra = channels & u64::MAX.checked_shl(self.n_channels as u32).unwrap_or(0);
+            if extra != 0 {
+                let file = format!("{}/{}", plan.dir, tree::image_name(well, site, extra.trailing_zeros() as usize));
+                let detail = format!("expected channels up to w{}, found another", self.n_channels);
+                plan.faults.push(Fault { file, ..fault(&id, well, Some(site), FaultKind::ExtraChannel, detail) });
+                continue;
+            }
+            plan.sites.push(SitePlan { well, site, label: label.clone(), channels });
+        }
+    }
+}
+
+fn fault(plate: &PlateId, well: Well, site: Option<u16>, kind: FaultKind, detail: String) -> Fault {
+    Fault { plate: plate.clone(), well: Some(well), site, kind, file: String::new(), detail }
+}
+
+/// The sites that more than half of the wells with images have.
+fn usual_sites<'a>(wells: impl Iterator<Item = &'a BTreeMap<u16, u64>>) -> BTreeSet<u16> {
+    let mut votes: BTreeMap<u16, usize> = BTreeMap::new();
+    let mut n_wells = 0;
+    for sites in wells {
+        n_wells += 1;
+        for &site in sites.keys() {
+            *votes.entry(site).or_default() += 1;
+        }
+    }
+    votes.into_iter().filter(|&(_, n)| 2 * n > n_wells).map(|(site, _)| site).collect()
+}

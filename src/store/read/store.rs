@@ -1,0 +1,142 @@
+//! Reading a store: its sites and classes, and the pixels of a site. Needs no PNG and trusts no byte.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+
+use crate::classes::Classes;
+use crate::error::{Error, Result};
+use crate::files;
+use crate::site::{PlateId, SiteId};
+use crate::store::format::checksum::crc32c;
+use crate::store::format::names::{CLASSES, METADATA, PIXELS, SHA256SUMS, ZARR_JSON};
+use crate::store::format::rows::{SiteRow, from_csv};
+use crate::store::format::spec::StoreSpec;
+
+use super::decode::Decoder;
+use super::shard::Shard;
+
+/// A finished store, open for reading.
+///
+/// ```no_run
+/// let store = cellshard::store::Store::open("shards".as_ref())?;
+/// let pixels: Vec<u8> = store.site("HEPG2-08", 1, "B02", 1)?; // [C, H, W]
+/// # Ok::<(), cellshard::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Store {
+    root: PathBuf,
+    spec: StoreSpec,
+    classes: Classes,
+    sites: Vec<SiteRow>,
+    by_id: HashMap<SiteId, usize>,
+    n_sites: BTreeMap<PlateId, usize>,
+}
+
+impl Store {
+    /// Opens a store and reads its metadata.
+    ///
+    /// # Errors
+    /// If it is not finished, not of format 1, or its metadata contradicts itself.
+    pub fn open(root: &Path) -> Result<Self> {
+        if !files::is_dir(&root.join(PIXELS))? {
+            let expected = format!("a store (a folder with {PIXELS})");
+            return Err(Error::refused(root.display(), expected, "none"));
+        }
+        if !files::is_file(&root.join(SHA256SUMS))? {
+            return Err(Error::Unfinished { path: root.to_owned() });
+        }
+        let spec = read_spec(root)?;
+        let metadata = root.join(METADATA);
+        let sites = from_csv::<SiteRow>(&files::read_text(&metadata)?, &metadata.display().to_string())?;
+        let classes_path = root.join(CLASSES);
+        let classes = Classes::parse(&files::read_text(&classes_path)?, &classes_path.display().to_string())?;
+        let mut by_id = HashMap::with_capacity(sites.len());
+        let mut n_sites: BTreeMap<PlateId, usize> = BTreeMap::new();
+        for (i, site) in sites.iter().enumerate() {
+            let place = || format!("{}:{}", metadata.display(), i + 2);
+            let next = n_sites.entry(site.id.well.plate.clone()).or_default();
+            if site.row as usize != *next {
+                return Err(Error::malformed(place(), format!("row {next} of its plate"), site.row));
+            }
+            *next += 1;
+            if by_id.insert(site.id.clone(), i).is_some() {
+                return Err(Error::malformed(place(), "each site once", format!("{} again", site.id)));
+            }
+            if let Some(class) = site.label.class.filter(|&class| !classes.contains(class)) {
+                return Err(Error::malformed(place(), format!("a class of {CLASSES}"), class));
+            }
+        }
+        Ok(Self { root: root.to_owned(), spec, classes, sites, by_id, n_sites })
+    }
+
+    /// The folder of the store.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Channels, image size, codec.
+    #[must_use]
+    pub fn spec(&self) -> &StoreSpec {
+        &self.spec
+    }
+
+    /// The classes.
+    #[must_use]
+    pub fn classes(&self) -> &Classes {
+        &self.classes
+    }
+
+    /// All sites, plate by plate, in the order of the arrays.
+    #[must_use]
+    pub fn sites(&self) -> &[SiteRow] {
+        &self.sites
+    }
+
+    /// The plates that have sites, and how many.
+    #[must_use]
+    pub fn plates(&self) -> &BTreeMap<PlateId, usize> {
+        &self.n_sites
+    }
+
+    /// The pixels of one site, `[C, H, W] u8`, proven by its crc32c.
+    ///
+    /// # Errors
+    /// If there is no such site, or its pixels are damaged.
+    pub fn site(&self, experiment: &str, plate: u16, well: &str, site: u16) -> Result<Vec<u8>> {
+        let id = SiteId::new(experiment, plate, well, site);
+        let found = id.ok().and_then(|id| self.by_id.get(&id));
+        let row = found.map(|&i| &self.sites[i]).ok_or_else(|| Error::NoSuchSite {
+            path: self.root.clone(),
+            site: format!("{experiment} {plate} {well} {site}"),
+        })?;
+        let per_shard = self.spec.sites_per_shard as usize;
+        let shard = self.shard(&row.id.well.plate, row.row as usize / per_shard)?;
+        let mut pixels = vec![0; self.spec.site_bytes()];
+        shard.read(row.row as usize % per_shard, &mut Decoder::default(), &mut Vec::new(), &mut pixels)?;
+        let found = crc32c(&pixels);
+        if found != row.crc32c {
+            let place = format!("{}: site {}", shard.path.display(), row.id);
+            return Err(Error::malformed(place, format!("crc32c {:08x}", row.crc32c), format!("{found:08x}")));
+        }
+        Ok(pixels)
+    }
+
+    /// Opens one shard of a plate.
+    ///
+    /// # Errors
+    /// If the plate has no such shard, or it is damaged.
+    pub fn shard(&self, plate: &PlateId, shard: usize) -> Result<Shard> {
+        let n_sites = self.n_sites.get(plate).copied().unwrap_or(0);
+        Shard::open(&self.root, &self.spec, plate, shard, n_sites)
+    }
+}
+
+/// Reads the document that says what holds for the whole store.
+///
+/// # Errors
+/// If it is not there or not of format 1.
+pub fn read_spec(root: &Path) -> Result<StoreSpec> {
+    let path = root.join(PIXELS).join(ZARR_JSON);
+    StoreSpec::parse_root(&files::read(&path)?, &path.display().to_string())
+}

@@ -1,0 +1,9 @@
+//! Writing a store: plates built aside, put in their place whole, and merged into the root's files at the end.
+
+pub mod commit;
+pub mod destination;
+pub mod encode;
+mod lock;
+pub mod merge;
+pub mod plate;
+mod session;

@@ -1,0 +1,113 @@
+//! What was checked, how closely, and what was found.
+
+use crate::error::Error;
+use crate::site::SiteId;
+
+/// How closely to look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Depth {
+    /// Names and sizes; the content only of small files whose size no list tells.
+    Quick,
+    /// The SHA-256 of every file, and whether the files agree with each other.
+    Full,
+    /// Also every site decoded and compared with its own checksum.
+    Deep,
+}
+
+/// What is wrong with a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    /// It is not there.
+    Missing,
+    /// It is shorter than it was.
+    CutShort,
+    /// Its content is another.
+    Altered,
+    /// It cannot be read.
+    Unreadable,
+    /// It is whole, but contradicts another file of the store.
+    Contradiction,
+    /// It is there and no list names it.
+    Extra,
+}
+
+impl Kind {
+    /// All kinds, in order of report.
+    pub const ALL: [Self; 6] =
+        [Self::Missing, Self::CutShort, Self::Altered, Self::Unreadable, Self::Contradiction, Self::Extra];
+
+    /// The name in reports.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::CutShort => "cut short",
+            Self::Altered => "altered",
+            Self::Unreadable => "unreadable",
+            Self::Contradiction => "contradiction",
+            Self::Extra => "extra",
+        }
+    }
+
+    /// Whether sending the file again mends it.
+    #[must_use]
+    pub fn is_damage(self) -> bool {
+        matches!(self, Self::Missing | Self::CutShort | Self::Altered | Self::Unreadable)
+    }
+}
+
+/// One file that is not as it must be.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Finding {
+    /// What is wrong.
+    pub kind: Kind,
+    /// The file, relative, with `/`.
+    pub path: String,
+    /// Expected and found.
+    pub detail: String,
+    /// The sites that cannot be read because of it.
+    pub sites: Vec<SiteId>,
+}
+
+impl Finding {
+    pub(super) fn new(kind: Kind, path: &str, detail: impl Into<String>) -> Self {
+        Self { kind, path: path.to_owned(), detail: detail.into(), sites: Vec::new() }
+    }
+
+    /// A finding of a file that has not the size it must have.
+    pub(super) fn size(path: &str, expected: u64, found: u64) -> Self {
+        let kind = if found < expected { Kind::CutShort } else { Kind::Altered };
+        Self::new(kind, path, format!("expected {expected} bytes, found {found}"))
+    }
+}
+
+/// What was checked, and what was found.
+#[derive(Debug, Clone, Default)]
+pub struct Report {
+    /// Files looked at.
+    pub files: u64,
+    /// Bytes read.
+    pub bytes: u64,
+    /// Sites that the lists name.
+    pub sites: u64,
+    /// All that is wrong, by kind and path.
+    pub findings: Vec<Finding>,
+    /// Seconds it took.
+    pub seconds: f64,
+}
+
+impl Report {
+    /// Files to send again: missing, cut short, altered or unreadable.
+    pub fn damaged(&self) -> impl Iterator<Item = &str> {
+        self.findings.iter().filter(|finding| finding.kind.is_damage()).map(|finding| finding.path.as_str())
+    }
+}
+
+/// What was expected and found, or why it cannot be told, for a finding that names the file itself.
+pub(super) fn describe(error: &Error) -> String {
+    match error {
+        Error::Malformed { expected, found, .. } => format!("expected {expected}, found {found}"),
+        Error::Io { source, .. } => source.to_string(),
+        other => other.to_string(),
+    }
+}
