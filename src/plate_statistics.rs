@@ -160,6 +160,7 @@ fn no_sites(plate: &PlateId, population: Population) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::write::commit::write_listing;
     use crate::site::{ImageSize, Label};
     use crate::store::Codec;
     use crate::store::format::listing::Listing;

@@ -381,7 +381,10 @@ fn links_in_circles_and_pipes_do_not_hold_it_up() {
     for name in ["a", "b"] {
         std::os::unix::fs::symlink(".", fixture.store().join(name)).unwrap();
     }
-    assert_eq!(verify(&fixture.store(), Depth::Full).findings, []);
+    let findings = verify(&fixture.store(), Depth::Full).findings;
+    let found: Vec<(Kind, &str)> = findings.iter().map(|f| (f.kind, f.path.as_str())).collect();
+    assert_eq!(found, [(Kind::Unreadable, "a"), (Kind::Unreadable, "b")], "each link is named, nothing else is wrong");
+    assert!(findings[0].detail.contains("leads back"), "{}", findings[0].detail);
     fs::remove_file(fixture.store().join("metadata.csv")).unwrap();
     let made = std::process::Command::new("mkfifo").arg(fixture.store().join("metadata.csv")).status().unwrap();
     assert!(made.success());

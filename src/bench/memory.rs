@@ -63,6 +63,7 @@ impl Version {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     fn group(folder: &Path, version: &Version, limit: &str, used: u64, files: [u64; 2]) {
         fs::create_dir_all(folder).unwrap();

@@ -125,6 +125,9 @@ pub fn is_empty_dir(dir: &Path) -> Result<bool> {
     if !super::exists(dir)? {
         return Ok(true);
     }
+    if !super::is_dir(dir)? {
+        return Err(Error::io(dir, "list")(ErrorKind::NotADirectory.into()));
+    }
     match walk(dir, 1..=1, Links::Keep).next() {
         None => Ok(true),
         Some(first) => first.map(|_| false),

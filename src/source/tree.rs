@@ -134,16 +134,25 @@ pub struct AllFiles {
     /// Those that it cannot, because their names are not UTF-8 or hold a line break or a backslash; shown as well as
     /// can be.
     pub unlistable: Vec<String>,
+    /// Why something could not be looked at or entered: its path, shown as well as can be, and the cause.
+    pub unreadable: Vec<(String, String)>,
 }
 
-/// Finds every file below `root`. Links to folders are followed.
+/// Finds every file below `root`. Links to folders are followed; one that leads back to a folder that it is in cannot be.
 ///
 /// # Errors
-/// If a folder cannot be read, or a link leads back to a folder that it is in.
+/// If `root` itself cannot be read. What cannot be below it is named.
 pub fn all_files(root: &Path) -> Result<AllFiles> {
     let mut all = AllFiles::default();
     for found in files::walk(root, 1..=usize::MAX, files::Links::Follow) {
-        let found = found?;
+        let found = match found {
+            Err(Error::Io { path, source, .. }) if path != root => {
+                let path = path.strip_prefix(root).unwrap_or(&path);
+                all.unreadable.push((path.to_string_lossy().escape_debug().to_string(), source.to_string()));
+                continue;
+            }
+            found => found?,
+        };
         let path = found.path.strip_prefix(root).unwrap_or(&found.path);
         // A folder whose name cannot stand in a list is named itself, too.
         let is_plain = path.to_str().is_some_and(|path| !path.contains(['\n', '\r', '\\']));

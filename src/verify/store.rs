@@ -61,6 +61,8 @@ pub fn verify_store(config: &StoreConfig, progress: &(dyn Fn(u64) + Sync)) -> Re
     let extra = all.files.iter().filter(|path| *path != SHA256SUMS && !expected.has(path)).chain(&all.unlistable);
     findings.extend(extra.map(|path| Finding::new(Kind::Extra, path, "no list of this store names it")));
 
+    findings.extend(all.unreadable.iter().map(|(path, why)| Finding::new(Kind::Unreadable, path, why)));
+
     let rows = plate_rows(root, findings);
     report.sites = rows.values().map(|rows| rows.len() as u64).sum();
     match find_spec(root, &rows, findings) {

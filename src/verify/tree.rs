@@ -113,6 +113,10 @@ fn list_files(root: &Path, except: &[&Path], known: BTreeMap<String, Entry>) -> 
         let expected = "names in UTF-8 without line breaks and backslashes";
         return Err(Error::malformed(root.display(), expected, name));
     }
+    if let Some((path, why)) = all.unreadable.first() {
+        let expected = "folders and files that can be read";
+        return Err(Error::malformed(root.join(path).display(), expected, why));
+    }
     let mut lists: Vec<PathBuf> = Vec::new();
     for path in except {
         lists.extend(files::resolve(path)?);
@@ -155,6 +159,7 @@ pub fn compare_tree(root: &Path, against: &Path, progress: &(dyn Fn(u64) + Sync)
     };
     let extra = all.files.iter().filter(is_extra).chain(&all.unlistable);
     report.findings.extend(extra.map(|path| Finding::new(Kind::Extra, path, "not named before")));
+    report.findings.extend(all.unreadable.iter().map(|(path, why)| Finding::new(Kind::Unreadable, path, why)));
     let read = AtomicU64::new(0);
     let count = |n| {
         read.fetch_add(n, Ordering::Relaxed);

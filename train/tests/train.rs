@@ -164,7 +164,7 @@ fn no_well_of_the_validation_split_is_fed_to_any_step_of_two_step() {
         assert!(!tested.is_empty() && fed.is_disjoint(&tested));
         for cell_type in ["HUVEC", "RPE"] {
             let folder = RunFolder::open(&root.join(cell_type)).unwrap();
-            assert!(folder.is_finished());
+            assert!(folder.is_finished().unwrap());
             let lines = fs::read_to_string(folder.file("split.csv")).unwrap();
             assert!(lines.lines().skip(1).all(|line| split.contains(line) && line.starts_with(cell_type)));
         }

@@ -148,6 +148,7 @@ impl Origin {
         let size = plate.files.iter().find(|file| file.path == path).and_then(|file| file.size);
         let found = files::look_at(&self.root.join(&path))?.map(|found| found.len());
         match (size, found) {
+            (_, None) => Err(Error::malformed(path, "the file that the list names", "none")),
             (Some(size), Some(found)) if size != found => {
                 Err(Error::malformed(path, format!("a shard of {size} bytes"), found))
             }

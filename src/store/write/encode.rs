@@ -49,6 +49,7 @@ impl Encoder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::read::decode::Decoder;
     use crate::store::format::spec::tests::spec;
     use proptest::prelude::*;
 

@@ -5,6 +5,8 @@ use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use rustix::io::Errno;
+
 use crate::error::{Error, Result};
 use crate::files;
 use crate::site::PlateId;
@@ -44,11 +46,10 @@ impl PlateBuilder {
         let prefix = format!("{}/", array_path(&self.plate));
         for Entry { path, size, .. } in shards {
             let built = self.dir.join("array").join(path.strip_prefix(&prefix).unwrap_or(path));
-            let found = files::look_at(&built)?.map(|found| found.len());
-            if found != *size {
-                let found = found.map_or("none".to_owned(), |size| size.to_string());
+            let found = files::look_at(&built)?.ok_or_else(|| Error::io(&built, "find again")(Errno::NOENT.into()))?;
+            if Some(found.len()) != *size {
                 let expected = format!("{} bytes, as written", size.unwrap_or(0));
-                return Err(Error::malformed(built.display(), expected, found));
+                return Err(Error::malformed(built.display(), expected, found.len()));
             }
         }
         Ok(())
