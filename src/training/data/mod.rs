@@ -3,6 +3,7 @@
 
 pub mod channel_stats;
 mod class_map;
+mod hold_out;
 mod sampler;
 mod split;
 
