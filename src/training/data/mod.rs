@@ -8,5 +8,5 @@ mod sampler;
 mod split;
 
 pub use class_map::ClassMap;
-pub use sampler::TrainOrder;
+pub use sampler::EpochSampler;
 pub use split::Split;

@@ -68,12 +68,8 @@ fn unknown_keys_and_values_are_refused_with_the_nearest_right_one() {
     ] {
         assert_eq!(refused(text), expected);
     }
-    let flag =
-        |key: &str, value: &str| Recipe::default().with(&[(key.into(), value.into())]).unwrap_err().to_string();
-    assert_eq!(
-        flag("model", "resnet51"),
-        "--model: expected one of its names (nearest: resnet50), found \"resnet51\""
-    );
+    let flag = |key: &str, value: &str| Recipe::default().with(&[(key.into(), value.into())]).unwrap_err().to_string();
+    assert_eq!(flag("model", "resnet51"), "--model: expected one of its names (nearest: resnet50), found \"resnet51\"");
     assert_eq!(flag("epochs", "1.5"), "--epochs: expected a whole number of at least 0, found \"1.5\"");
     let error = Recipe::named("resnet").unwrap_err().to_string();
     assert!(error.contains("nearest: resnet50"), "{error}");
@@ -132,6 +128,11 @@ fn names_that_are_offered_are_names_that_are_taken() {
 #[test]
 fn help_is_one_text_without_a_space_before_it() {
     for key in KEYS.iter() {
-        assert!(!key.help.is_empty() && !key.help.starts_with(' ') && !key.help.contains("  "), "{}: {}", key.name, key.help);
+        assert!(
+            !key.help.is_empty() && !key.help.starts_with(' ') && !key.help.contains("  "),
+            "{}: {}",
+            key.name,
+            key.help
+        );
     }
 }
