@@ -9,7 +9,7 @@ use crate::site::{Population, WellId};
 
 use super::dice::Dice;
 use super::plates::{Content, POSITIVE_CONTROLS};
-use super::{Config, Layout};
+use super::config::{Config, Layout};
 
 /// One well with all that is known of it.
 #[derive(Debug, Clone)]

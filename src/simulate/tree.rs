@@ -16,7 +16,9 @@ use super::cells::{Scene, Scratch, render};
 use super::dice::{self, Dice};
 use super::labels::{self, LabelledWell};
 use super::textures::Textures;
-use super::{Batch, Config, Content, Layout, Report, batches, maps};
+use super::batch::{Batch, batches};
+use super::config::{Config, Layout, Report};
+use super::plates::{Content, maps};
 
 /// One well to render: its label, its cells, its plate.
 struct Job {
