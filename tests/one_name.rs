@@ -116,6 +116,22 @@ fn an_unknown_name_is_refused_with_the_nearest() {
 }
 
 #[test]
+fn a_working_folder_that_was_deleted_stops_only_what_computes_with_libtorch() {
+    let fixture = Fixture::kaggle(small());
+    fixture.pack();
+    let there = |args: &str| {
+        let (gone, program) = (fixture.path().join("gone"), tool("cellshard").get_program().to_owned());
+        fs::create_dir(&gone).unwrap();
+        let script = format!("rmdir ../gone; exec {} {args}", Path::new(&program).display());
+        Command::new("sh").args(["-c", &script]).current_dir(gone).output().unwrap()
+    };
+    check(&there(&format!("verify {}", fixture.store().display())), 0, &["whole"]);
+    let other = fixture.path().join("other");
+    check(&there(&format!("pack --src {} --dst {}", fixture.data().display(), other.display())), 0, &["is finished"]);
+    check(&there("train --version"), 2, &["expected a working folder, found that it was deleted"]);
+}
+
+#[test]
 fn a_reader_that_goes_away_changes_no_exit_code() {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);

@@ -32,15 +32,15 @@ pub fn main() -> ExitCode {
 fn body() -> anyhow::Result<Exit> {
     let folder = folder()?;
     let mut args = std::env::args_os().skip(1);
-    let first = args.next();
-    match first.as_deref().map(OsStr::as_encoded_bytes) {
-        None | Some(b"--help" | b"-h") => list(&folder)?,
-        Some(b"--version" | b"-V") => writeln!(io::stdout(), "cellshard {}", env!("CARGO_PKG_VERSION"))?,
-        Some(b"help") => match args.next() {
+    let first = args.next().unwrap_or_else(|| "help".into());
+    match first.to_str() {
+        Some("--help" | "-h") => list(&folder)?,
+        Some("--version" | "-V") => writeln!(io::stdout(), "cellshard {}", env!("CARGO_PKG_VERSION"))?,
+        Some("help") => match args.next() {
             None => list(&folder)?,
             Some(name) => return Err(replace_by(&folder, &name, ["--help".into()]).into()),
         },
-        Some(_) => return Err(replace_by(&folder, &first.unwrap_or_default(), args).into()),
+        _ => return Err(replace_by(&folder, &first, args).into()),
     }
     Ok(Exit::Success)
 }
@@ -73,6 +73,10 @@ fn replace_by(folder: &Path, name: &OsStr, args: impl IntoIterator<Item = OsStri
     let Some(known_name) = known.into_iter().find(|known| *known == name) else {
         return unknown("cellshard", "a program", &name.to_string_lossy(), known);
     };
+    if matches!(known_name, "train" | "predict") && std::env::current_dir().is_err() {
+        // MKL, which libtorch carries, would end the process before its first line, saying that it cannot load libtorch.
+        return Error::refused(format!("cellshard {known_name}"), "a working folder", "that it was deleted");
+    }
     let path = folder.join(known_name);
     let error = Command::new(&path).args(args).exec();
     if error.kind() == io::ErrorKind::NotFound {
