@@ -23,8 +23,8 @@ PREFIX ?= $(HOME)/.local
 PROGRAMS := cellshard simulate pack verify stats bench
 TRAINER := train predict
 
-.PHONY: real demo build libtorch install install-without-train uninstall check-install bundle test test-rust test-python \
-	test-torch-python check-no-torch lint learning bench-pack bench-feed contact-sheet clean
+.PHONY: real demo build libtorch install install-without-train uninstall check-install bundle test test-rust \
+	test-zarrs test-python test-torch-python check-no-torch lint learning bench-pack bench-feed contact-sheet clean
 
 # All programs. Without the trainer, which is all that needs libtorch: cargo build --release
 build: libtorch
@@ -69,10 +69,14 @@ demo: build
 	@$(BIN)/predict --shards $(DEMO)/shards --run $(DEMO)/run --tta 8 --out $(DEMO)/submission.csv \
 		--like $(DEMO)/data/sample_submission.csv --truth $(DEMO)/data/truth.csv
 
-test: check-no-torch test-rust test-python
+test: check-no-torch test-rust test-zarrs test-python check-install
 
 test-rust: libtorch
-	cargo test --quiet --release --workspace
+	cargo test --quiet --release --workspace --exclude zarrs-check
+
+# By itself, so that what zarrs has other crates built with gets into no program and into no other test.
+test-zarrs:
+	cargo test --quiet --profile unoptimised --package zarrs-check
 
 # What must not be depended on: cargo itself says what is.
 check-no-torch:
@@ -106,8 +110,9 @@ test-torch-python: libtorch .venv-torch/tests
 
 lint: libtorch
 	cargo fmt --check
-	cargo clippy --quiet --no-default-features -- --deny warnings
-	cargo clippy --quiet --workspace --all-targets -- --deny warnings
+	cargo clippy --quiet --release --no-default-features -- --deny warnings
+	cargo clippy --quiet --release --workspace --exclude zarrs-check --all-targets -- --deny warnings
+	cargo clippy --quiet --profile unoptimised --package zarrs-check --all-targets -- --deny warnings
 
 learning: build
 	$(PYTHON) benches/learning.py --bin $(BIN) --json $(RUNS)/learning.json
