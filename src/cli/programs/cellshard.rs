@@ -74,7 +74,7 @@ fn replace_by(folder: &Path, name: &OsStr, args: impl IntoIterator<Item = OsStri
         return unknown("cellshard", "a program", &name.to_string_lossy(), known);
     };
     if matches!(known_name, "train" | "predict") && std::env::current_dir().is_err() {
-        // MKL, which libtorch carries, would end the process before its first line, saying that it cannot load libtorch.
+        // MKL, which libtorch carries, would end the process before its first line: it cannot load libtorch, it says.
         return Error::refused(format!("cellshard {known_name}"), "a working folder", "that it was deleted");
     }
     let path = folder.join(known_name);
