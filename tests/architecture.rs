@@ -150,7 +150,7 @@ impl House {
             }
         }
         let of_tests = |(module, found): (&Module, &Mentions)| {
-            found.test_modules.iter().map(|name| [&module[..], &[name.clone()]].concat()).collect::<Vec<_>>()
+            found.test_modules.iter().map(|name| [&module[..], std::slice::from_ref(name)].concat()).collect::<Vec<_>>()
         };
         let tests = mentions.iter().flat_map(of_tests).collect();
         Self { mentions, tests }
@@ -175,7 +175,7 @@ impl House {
         };
         let mut rest: Vec<String> = path.iter().skip(1).skip_while(|part| *part == "super").cloned().collect();
         while let Some(part) = rest.first() {
-            let next = [&at[..], &[part.clone()]].concat();
+            let next = [&at[..], std::slice::from_ref(part)].concat();
             if self.tests.contains(&next) {
                 return None;
             }
