@@ -160,12 +160,12 @@ fn no_sites(plate: &PlateId, population: Population) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::write::commit::write_listing;
     use crate::site::{ImageSize, Label};
     use crate::store::Codec;
     use crate::store::format::listing::Listing;
     use crate::store::format::names::listing_path;
     use crate::store::format::spec::channels;
+    use crate::store::write::commit::write_listing;
 
     #[test]
     fn counts_survive_the_listing() {

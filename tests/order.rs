@@ -3,7 +3,7 @@
 use cellshard::feed::Permutation;
 use cellshard::pack::{PackConfig, pack};
 use cellshard::store::{Codec, Store};
-use cellshard::training::data::TrainOrder;
+use cellshard::training::data::EpochSampler;
 use cellshard::training::recipe::{BatchBy, Recipe};
 use common::{Fixture, small};
 
@@ -25,7 +25,7 @@ fn an_epoch_goes_on_from_any_step_as_it_would_have() {
     let (_fixture, store) = store();
     let sites: Vec<usize> = (0..store.sites().len()).filter(|site| site % 7 != 3).collect();
     for batch_by in [BatchBy::Any, BatchBy::Plate, BatchBy::Experiment] {
-        let order = TrainOrder::new(&recipe(3, 2, batch_by), &store, &sites, None).unwrap();
+        let order = EpochSampler::new(&recipe(3, 2, batch_by), &store, &sites, None).unwrap();
         let (steps, whole) = (order.steps_per_epoch(), order.epoch(4, 0).collect::<Vec<_>>());
         assert_eq!(whole.len() as u64, steps * 6);
         assert!(steps >= 4, "{batch_by:?}");
@@ -41,7 +41,7 @@ fn an_epoch_goes_on_from_any_step_as_it_would_have() {
 fn batches_from_anywhere_are_a_permutation_of_the_sites() {
     let (_fixture, store) = store();
     let sites: Vec<usize> = (10..40).collect();
-    let order = TrainOrder::new(&recipe(4, 1, BatchBy::Any), &store, &sites, None).unwrap();
+    let order = EpochSampler::new(&recipe(4, 1, BatchBy::Any), &store, &sites, None).unwrap();
     let permutation = Permutation::new(30, 5, 2);
     assert!(order.epoch(2, 0).eq((0..28).map(|i| sites[permutation.at(i)])));
 }
@@ -51,8 +51,8 @@ fn batches_keep_to_a_plate_or_an_experiment() {
     let (_fixture, store) = store();
     let sites: Vec<usize> = (0..store.sites().len()).collect();
     let plate = |site: usize| &store.sites()[site].id.well.plate;
-    let by_plate = TrainOrder::new(&recipe(5, 1, BatchBy::Plate), &store, &sites, None).unwrap();
-    let by_experiment = TrainOrder::new(&recipe(5, 1, BatchBy::Experiment), &store, &sites, None).unwrap();
+    let by_plate = EpochSampler::new(&recipe(5, 1, BatchBy::Plate), &store, &sites, None).unwrap();
+    let by_experiment = EpochSampler::new(&recipe(5, 1, BatchBy::Experiment), &store, &sites, None).unwrap();
     let mut of_several_plates = 0;
     for epoch in 0..5 {
         for batch in by_plate.epoch(epoch, 0).collect::<Vec<_>>().chunks(5) {
@@ -73,10 +73,12 @@ fn plates_that_are_too_small_are_counted_or_refused() {
     let (_fixture, store) = store();
     let mut sites: Vec<usize> = (0..12).collect();
     sites.extend(24..28);
-    let order = TrainOrder::new(&recipe(6, 1, BatchBy::Plate), &store, &sites, None).unwrap();
-    assert_eq!((order.steps_per_epoch(), order.n_never()), (2, 4));
+    let order = EpochSampler::new(&recipe(6, 1, BatchBy::Plate), &store, &sites, None).unwrap();
+    assert_eq!((order.steps_per_epoch(), order.n_left_out()), (2, 4));
     let refused = |batch, accumulate, cell_type| {
-        TrainOrder::new(&recipe(batch, accumulate, BatchBy::Plate), &store, &sites, cell_type).unwrap_err().to_string()
+        EpochSampler::new(&recipe(batch, accumulate, BatchBy::Plate), &store, &sites, cell_type)
+            .unwrap_err()
+            .to_string()
     };
     let whole = "in batches of one plate or experiment that are trained on";
     let expected = format!("--batch (times --accumulate): expected at most the 0 sites {whole}, found 13");

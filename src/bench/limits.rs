@@ -18,7 +18,7 @@ use crate::store::read::decode::Decoder;
 use crate::store::read::shard::open_shard;
 use crate::store::{Codec, Shard, Store, shard_path};
 
-use super::{Bench, N_BUFFERS, Rate};
+use super::sample::{Bench, N_BUFFERS, Rate};
 
 /// A part that has a limit of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -65,7 +65,7 @@ impl Groups {
 
     /// Items of groups that are smaller than a batch: they never come.
     #[must_use]
-    pub fn n_never(&self) -> usize {
+    pub fn n_left_out(&self) -> usize {
         self.members.len() - self.whole.iter().map(|group| group.n).sum::<usize>()
     }
 
@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn epochs_differ_in_batches_and_in_what_is_left_over() {
         let groups = Groups::new((0..100).map(|i| i % 3), 8);
-        assert_eq!((groups.len(), groups.n_never()), (96, 0));
+        assert_eq!((groups.len(), groups.n_left_out()), (96, 0));
         let mut met = vec![0; 100];
         for number in 0..200 {
             for item in epoch(&groups, 5, number) {
@@ -130,7 +130,7 @@ mod tests {
     #[test]
     fn groups_smaller_than_a_batch_are_counted() {
         let groups = Groups::new([0, 0, 0, 1, 2, 2], 3);
-        assert_eq!((groups.len(), groups.n_never(), groups.is_empty()), (3, 3, false));
+        assert_eq!((groups.len(), groups.n_left_out(), groups.is_empty()), (3, 3, false));
         assert!(Groups::new([1, 2], 2).is_empty());
     }
 }

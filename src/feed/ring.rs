@@ -9,7 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::error::{Error, Result};
 
-use super::Batch;
+use super::batch::Batch;
 use super::reader::Reader;
 use super::slots::Slot;
 

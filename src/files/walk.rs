@@ -9,6 +9,8 @@ use walkdir::{DirEntry, WalkDir};
 
 use crate::error::{Error, Result};
 
+use super::look::{exists, is_dir};
+
 /// What a walk does about links.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Links {
@@ -111,7 +113,7 @@ fn explain(root: &Path, error: walkdir::Error) -> Result<Found> {
 /// # Errors
 /// If the folder, or something in it, cannot be looked at.
 pub fn list(dir: &Path) -> Result<Vec<Found>> {
-    if !super::is_dir(dir)? {
+    if !is_dir(dir)? {
         return Ok(Vec::new());
     }
     walk(dir, 1..=1, Links::Follow).collect()
@@ -122,10 +124,10 @@ pub fn list(dir: &Path) -> Result<Vec<Found>> {
 /// # Errors
 /// If the folder cannot be looked into.
 pub fn is_empty_dir(dir: &Path) -> Result<bool> {
-    if !super::exists(dir)? {
+    if !exists(dir)? {
         return Ok(true);
     }
-    if !super::is_dir(dir)? {
+    if !is_dir(dir)? {
         return Err(Error::io(dir, "list")(ErrorKind::NotADirectory.into()));
     }
     match walk(dir, 1..=1, Links::Keep).next() {

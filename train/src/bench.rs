@@ -11,9 +11,9 @@ use crate::device::batch::{DeviceBatch, Source};
 use crate::device::loader::{Batches, Sites};
 use crate::device::staging::Ring;
 use crate::device::{self, DeviceMemory, ffi};
-use crate::engine::fit::LOOK_EVERY;
+use crate::engine::fit::SEND_EVERY;
 use crate::engine::step::{StepPlan, Stepper};
-use crate::engine::step_losses::{Losses, Patience, Trained};
+use crate::engine::step_losses::{BatchInfo, StepLosses, Wait};
 use crate::models::Network;
 use crate::optim::optimizer::Optimizer;
 use crate::plan::{Plan, TrainConfig, check_precision};
@@ -21,14 +21,14 @@ use crate::transforms::pipeline::Pipeline;
 use cellshard::error::{Error, Result};
 use cellshard::feed::Reader;
 use cellshard::store::Store;
-use cellshard::training::data::{ClassMap, Split, TrainOrder};
+use cellshard::training::data::{ClassMap, EpochSampler, Split};
 use cellshard::training::recipe::Recipe;
 use cellshard::training::schedule::learning_rate;
 
 /// Training by one recipe on one store and device, ready to be timed.
 pub struct StepBench {
     device_name: String,
-    order: TrainOrder,
+    order: EpochSampler,
     sites: Sites,
     ring: Ring,
     steps: Steps,
@@ -189,7 +189,7 @@ struct Steps {
 impl Steps {
     /// Takes steps; those after the warm-up are timed, until the device is done with them.
     fn run(&mut self, source: &mut impl TimedSource, warmup: u64, steps: u64) -> Result<StepFigures> {
-        let mut losses = Losses::new(self.device);
+        let mut losses = StepLosses::new(self.device);
         for _ in 0..warmup {
             self.step(source, &mut losses)?;
         }
@@ -212,7 +212,7 @@ impl Steps {
     }
 
     /// One step, and the look at losses that is due; tells how many sites it was trained on.
-    fn step(&mut self, source: &mut impl TimedSource, losses: &mut Losses) -> Result<u64> {
+    fn step(&mut self, source: &mut impl TimedSource, losses: &mut StepLosses) -> Result<u64> {
         let stepper = Stepper { network: &self.network, pipeline: &self.pipeline, recipe: &self.recipe };
         let step = self.n_done;
         let lr = learning_rate(&self.recipe, step, self.per_epoch);
@@ -221,13 +221,13 @@ impl Steps {
         for learned in stepper.step(&mut self.optimizer, plan, source)? {
             let n_sites = learned.sites.len();
             sites += n_sites as u64;
-            losses.push(Trained { step, lr, n_sites }, learned.loss, learned.hits);
+            losses.push(BatchInfo { step, lr, n_sites }, learned.loss, learned.n_correct);
         }
         self.n_done += 1;
-        if losses.n_open() >= LOOK_EVERY {
-            losses.look()?;
+        if losses.n_on_device() >= SEND_EVERY {
+            losses.send_to_host()?;
             // What they are is of no interest here.
-            losses.settle(Patience::Arrived)?;
+            losses.collect(Wait::Arrived)?;
         }
         Ok(sites)
     }

@@ -17,7 +17,7 @@ use cellshard::error::{Error, Result};
 use cellshard::feed::{Io, Verify};
 use cellshard::store::format::checksum::Sha;
 use cellshard::store::{SHA256SUMS, Store};
-use cellshard::training::data::{ClassMap, Split, TrainOrder};
+use cellshard::training::data::{ClassMap, EpochSampler, Split};
 use cellshard::training::recipe::{Precision, Recipe, SplitBy};
 use cellshard::training::run::{RunClass, RunInfo};
 
@@ -95,7 +95,7 @@ pub(crate) struct StagePlan {
     pub(crate) recipe: Recipe,
     pub(crate) split: Split,
     /// The order in which it trains on the split's training set.
-    pub(crate) order: TrainOrder,
+    pub(crate) order: EpochSampler,
 }
 
 /// A run that was checked.
@@ -111,7 +111,7 @@ impl Plan<'_> {
     /// The networks to train, in order: one, or with two steps one more for each cell type.
     pub(crate) fn stages(&self) -> Result<Vec<StagePlan>> {
         let stage = |cell_type: Option<&str>, recipe: Recipe, split: Split| {
-            let order = TrainOrder::new(&recipe, self.store, &split.train, cell_type)?;
+            let order = EpochSampler::new(&recipe, self.store, &split.train, cell_type)?;
             Ok(StagePlan { cell_type: cell_type.map(str::to_owned), recipe, split, order })
         };
         let mut stages = vec![stage(None, self.recipe.clone(), self.split.clone())?];

@@ -10,7 +10,7 @@ use tch::{Device, Kind};
 use crate::device::loader::Sites;
 use crate::device::staging::Ring;
 use crate::device::{self, DeviceChoice};
-use crate::engine::predictor::{Answer, Answers, Classifier};
+use crate::engine::predictor::{BatchPrediction, Classifier, PredictionStream};
 use crate::models::{MemoryFormat, Network, weights};
 use crate::plan::network_spec;
 use crate::transforms::pipeline::Pipeline;
@@ -184,10 +184,11 @@ pub fn predict(config: &PredictConfig, progress: &dyn Fn(u64)) -> Result<Predict
         // Embeddings of different networks have nothing to do with each other, so they are those of the first run.
         let embeddings = config.embeddings && i < n_first;
         let classifier = Classifier { network, pipeline, precision, n_symmetries: config.n_symmetries, embeddings };
-        let mut answers = Answers::new(classifier, all.start(member.sites.clone().into_iter(), &mut ring)?);
-        while let Some(answer) = answers.next_answer()? {
-            progress(answer.sites.len() as u64);
-            sums.add(answer, 1.0 / runs.len() as f32)?;
+        let mut predictions =
+            PredictionStream::new(classifier, all.start(member.sites.clone().into_iter(), &mut ring)?);
+        while let Some(prediction) = predictions.next_prediction()? {
+            progress(prediction.sites.len() as u64);
+            sums.add(prediction, 1.0 / runs.len() as f32)?;
         }
     }
     let mut found = Predictions {
@@ -216,7 +217,7 @@ pub fn predict(config: &PredictConfig, progress: &dyn Fn(u64)) -> Result<Predict
     Ok(found)
 }
 
-/// Answers for single sites, summed over runs.
+/// Predictions for single sites, summed over runs.
 struct Sums {
     /// Of each site of the store that is asked for, its place in the lists below.
     position: BTreeMap<usize, usize>,
@@ -225,13 +226,13 @@ struct Sums {
 }
 
 impl Sums {
-    fn add(&mut self, answer: Answer, share: f32) -> Result<()> {
+    fn add(&mut self, prediction: BatchPrediction, share: f32) -> Result<()> {
         let n = self.probabilities.len();
-        for (i, site) in answer.sites.into_iter().enumerate() {
+        for (i, site) in prediction.sites.into_iter().enumerate() {
             let position = self.position[&site];
             let sums = self.probabilities[position].iter_mut();
-            sums.zip(&answer.probabilities[i]).for_each(|(sum, p)| *sum += share * p);
-            if let Some(embeddings) = &answer.embeddings {
+            sums.zip(&prediction.probabilities[i]).for_each(|(sum, p)| *sum += share * p);
+            if let Some(embeddings) = &prediction.embeddings {
                 let all = self.embeddings.get_or_insert_with(|| vec![vec![0.0; embeddings[i].len()]; n]);
                 if all[position].len() != embeddings[i].len() {
                     return Err(Error::refused("--embeddings", "networks of one size", "several"));

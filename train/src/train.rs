@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::device::loader::Sites;
 use crate::device::{self, DeviceMemory};
 use crate::engine::checkpoint;
-use crate::engine::fit::{End, Stage, Tally};
+use crate::engine::fit::{End, ProcessStats, Stage};
 use crate::models::{Network, weights};
 use crate::plan::{Plan, StagePlan, TrainConfig, check_precision};
 use cellshard::error::{Error, Result};
@@ -20,7 +20,7 @@ use cellshard::files;
 use cellshard::store::Store;
 use cellshard::training::data::{ClassMap, Split};
 use cellshard::training::early_stopping::EarlyStopping;
-use cellshard::training::run::{BEST_ACCURACY, Journal, LAST, Observer, Progress, RunFolder, RunInfo, SPLIT, SUMMARY};
+use cellshard::training::run::{BEST_ACCURACY, LAST, Observer, Progress, RunFolder, RunInfo, RunLog, SPLIT, SUMMARY};
 
 /// How a run ended.
 #[derive(Debug, Clone, Serialize)]
@@ -101,11 +101,11 @@ pub fn train(config: &TrainConfig, observer: &mut dyn Observer) -> Result<TrainR
             folder
         }
     };
-    let mut journal = Journal::open(&folder, observer)?;
+    let mut log = RunLog::open(&folder, observer)?;
     let run = Run { config, plan };
-    run.announce(&mut journal, &folder, &device_name)?;
-    if let n @ 1.. = stages[0].order.n_never() {
-        journal.line(&format!("warning    {n} sites never come: their plate or experiment has fewer than a batch"))?;
+    run.announce(&mut log, &folder, &device_name)?;
+    if let n @ 1.. = stages[0].order.n_left_out() {
+        log.line(&format!("warning    {n} sites never come: their plate or experiment has fewer than a batch"))?;
     }
     let reader = Arc::new(Reader::new(store.clone(), config.io, config.verify));
     let sites = Sites::new(reader, |class| classes.output(class), config.n_threads, config.skip_damaged);
@@ -118,42 +118,42 @@ pub fn train(config: &TrainConfig, observer: &mut dyn Observer) -> Result<TrainR
         gpu_memory: None,
         n_skipped: 0,
     };
-    let mut tally = Tally { started, n_steps: 0, first_step: None };
+    let mut stats = ProcessStats { started, n_steps: 0, first_step: None };
     for stage in &stages {
-        let (end, summary) = run.network(stage, &folder, &info, &sites, &mut tally, &mut journal)?;
+        let (end, summary) = run.network(stage, &folder, &info, &sites, &mut stats, &mut log)?;
         report.n_skipped += summary.n_skipped;
         if let Some(reason) = end {
-            journal.line(&format!("stopped: {reason}; --resume --run {} goes on", folder.root().display()))?;
+            log.line(&format!("stopped: {reason}; --resume --run {} goes on", folder.root().display()))?;
             report.stopped = Some(reason);
             break;
         }
         report.stages.push(summary);
     }
     if report.stopped.is_none() {
-        conclude(&mut journal, &report)?;
+        conclude(&mut log, &report)?;
     }
-    report.first_step_seconds = tally.first_step.map(|took| took.as_secs_f64());
+    report.first_step_seconds = stats.first_step.map(|took| took.as_secs_f64());
     report.gpu_memory = device::memory(device);
     if let Some(memory) = report.gpu_memory {
         let [held, reserved] = [memory.peak_allocated, memory.peak_reserved].map(|bytes| bytes as f64 / 1e9);
-        journal.line(&format!("GPU memory {held:.2} GB held at most, {reserved:.2} GB reserved"))?;
+        log.line(&format!("GPU memory {held:.2} GB held at most, {reserved:.2} GB reserved"))?;
     }
     report.seconds = started.elapsed().as_secs_f64();
     Ok(report)
 }
 
 /// Says what came of a run that is over.
-fn conclude(journal: &mut Journal, report: &TrainReport) -> Result<()> {
+fn conclude(log: &mut RunLog, report: &TrainReport) -> Result<()> {
     for Summary { cell_type, epochs, early, chance, .. } in &report.stages {
         let what = cell_type.as_ref().map(|name| format!(" {name}")).unwrap_or_default();
         let best = early.best_accuracy.map_or("no validation".to_owned(), |best| {
             let percent = |share: f64| format!("{:.1} %", 100.0 * share);
             format!("best epoch {}: wells {} (chance {})", best.epoch, percent(best.accuracy), percent(*chance))
         });
-        journal.line(&format!("finished{what} after {epochs} epochs, {best}"))?;
+        log.line(&format!("finished{what} after {epochs} epochs, {best}"))?;
     }
     if report.n_skipped > 0 {
-        journal.line(&format!("left out   {} readings of damaged sites", report.n_skipped))?;
+        log.line(&format!("left out   {} readings of damaged sites", report.n_skipped))?;
     }
     Ok(())
 }
@@ -180,7 +180,7 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn announce(&self, journal: &mut Journal, folder: &RunFolder, device: &str) -> Result<()> {
+    fn announce(&self, log: &mut RunLog, folder: &RunFolder, device: &str) -> Result<()> {
         let (store, split) = (self.plan.store, self.plan.split);
         let size = store.spec().size;
         let n_wells = |sites: &[usize]| sites.iter().map(|&i| &store.sites()[i].id.well).collect::<BTreeSet<_>>().len();
@@ -188,9 +188,9 @@ impl Run<'_> {
             let names = sites.iter().map(|&i| &store.sites()[i].id.well.plate.experiment).collect::<BTreeSet<_>>();
             names.into_iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
         };
-        journal.line(&format!("run        {}", folder.root().display()))?;
-        journal.line(&format!("device     {device}"))?;
-        journal.line(&format!(
+        log.line(&format!("run        {}", folder.root().display()))?;
+        log.line(&format!("device     {device}"))?;
+        log.line(&format!(
             "store      {}: {} x {} x {} pixels, {} classes",
             store.root().display(),
             store.spec().channels.len(),
@@ -200,10 +200,10 @@ impl Run<'_> {
         ))?;
         for (name, sites) in [("train", &split.train), ("validate", &split.validation)] {
             let what = format!("{} wells, {} sites: {}", n_wells(sites), sites.len(), experiments(sites));
-            journal.line(&format!("{name:<9}  {what}"))?;
+            log.line(&format!("{name:<9}  {what}"))?;
         }
         for warning in &split.warnings {
-            journal.line(&format!("warning    {warning}"))?;
+            log.line(&format!("warning    {warning}"))?;
         }
         Ok(())
     }
@@ -215,8 +215,8 @@ impl Run<'_> {
         root: &RunFolder,
         info: &RunInfo,
         sites: &Sites,
-        tally: &mut Tally,
-        journal: &mut Journal,
+        stats: &mut ProcessStats,
+        log: &mut RunLog,
     ) -> Result<(Option<&'static str>, Summary)> {
         let StagePlan { cell_type, recipe, split, order } = stage;
         let folder = cell_type.as_ref().map_or_else(|| root.clone(), |name| root.of_cell_type(name));
@@ -232,11 +232,11 @@ impl Run<'_> {
         let progress = match checkpoint::load(&folder, &mut network, &mut optimizer)? {
             Some(progress) => {
                 let at = format!("epoch {}, step {}", progress.epoch + 1, progress.step);
-                journal.line(&format!("resume     {what}{at}"))?;
+                log.line(&format!("resume     {what}{at}"))?;
                 progress
             }
             None => {
-                self.initialise(&mut network, cell_type.as_deref(), root, journal)?;
+                self.initialise(&mut network, cell_type.as_deref(), root, log)?;
                 Progress::default()
             }
         };
@@ -252,9 +252,9 @@ impl Run<'_> {
             device: self.plan.device,
             stop: &self.config.stop,
             checkpoint_every: self.config.checkpoint_every,
-            tally,
-            journal,
-            counts_start: cell_type.is_some(),
+            stats,
+            log,
+            evaluate_first: cell_type.is_some(),
             what: &what,
         };
         let (progress, stopped) = match stage.train(&network, &mut optimizer, progress)? {
@@ -280,7 +280,7 @@ impl Run<'_> {
         network: &mut Network,
         cell_type: Option<&str>,
         root: &RunFolder,
-        journal: &mut Journal,
+        log: &mut RunLog,
     ) -> Result<()> {
         if cell_type.is_some() {
             let best = root.file(BEST_ACCURACY);
@@ -290,7 +290,7 @@ impl Run<'_> {
         if let Some(path) = &self.plan.recipe.init_from {
             let report = weights::init_from(network, Path::new(path))?;
             for line in report.lines() {
-                journal.line(&format!("init       {line}"))?;
+                log.line(&format!("init       {line}"))?;
             }
         }
         Ok(())

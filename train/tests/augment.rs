@@ -3,8 +3,8 @@
 use cellshard::training::recipe::Recipe;
 use tch::{Kind, Tensor};
 
-use cellshard_train::transforms::ops::{Sampling, cutmix, dihedral, light, salt_and_pepper, warp};
-use cellshard_train::transforms::params::Choice;
+use cellshard_train::transforms::ops::{Sampling, cutmix, dihedral, intensity, salt_and_pepper, warp};
+use cellshard_train::transforms::params::AugmentParams;
 
 const SIDE: u32 = 24;
 
@@ -14,8 +14,8 @@ fn images(n: i64) -> Tensor {
     Tensor::arange(n * 2 * side * side, (Kind::Float, tch::Device::Cpu)).view([n, 2, side, side]) / 100.0
 }
 
-fn draw(recipe: &Recipe, epoch: u32, sites: &[u64]) -> Vec<Choice> {
-    sites.iter().map(|&site| Choice::draw(recipe, 2, [SIDE; 2], window(recipe), 7, epoch, site)).collect()
+fn draw(recipe: &Recipe, epoch: u32, sites: &[u64]) -> Vec<AugmentParams> {
+    sites.iter().map(|&site| AugmentParams::draw(recipe, 2, [SIDE; 2], window(recipe), 7, epoch, site)).collect()
 }
 
 fn window(recipe: &Recipe) -> [u32; 2] {
@@ -83,8 +83,8 @@ fn a_crop_is_a_window_of_the_image() {
 }
 
 /// A choice that does nothing but its homography.
-fn choice(homography: [[f64; 3]; 3]) -> Choice {
-    Choice { homography, gain: vec![1.0; 2], offset: vec![0.0; 2], noise_seed: 0, cut: None }
+fn choice(homography: [[f64; 3]; 3]) -> AugmentParams {
+    AugmentParams { homography, gain: vec![1.0; 2], offset: vec![0.0; 2], noise_seed: 0, cut: None }
 }
 
 #[test]
@@ -114,9 +114,9 @@ fn fine_turns_scales_and_shifts_are_where_they_should_be() {
     ] {
         let mut largest: f64 = 0.0;
         for site in 0..50 {
-            let choices = draw(&recipe, 0, &[site]);
-            let h = choices[0].homography;
-            let result = warp(&ramps, &choices, [SIDE; 2], Sampling::Bilinear);
+            let params = draw(&recipe, 0, &[site]);
+            let h = params[0].homography;
+            let result = warp(&ramps, &params, [SIDE; 2], Sampling::Bilinear);
             // Near the middle, where nothing comes from outside.
             for (px, py) in [(11_i64, 11_i64), (12, 14), (9, 10)] {
                 let at = [px as f64 - (side - 1.0) / 2.0, py as f64 - (side - 1.0) / 2.0, 1.0];
@@ -162,8 +162,8 @@ fn a_perspective_takes_the_corners_where_it_says() {
 fn salt_and_pepper_is_0_or_255_in_equal_parts_at_the_rate_asked_for() {
     let image = Tensor::full([4, 2, 64, 64], 100.0, (Kind::Float, tch::Device::Cpu));
     let recipe = Recipe::default();
-    let choices = draw(&recipe, 0, &[1, 2, 3, 4]);
-    let noisy = salt_and_pepper(&image, &choices, 0.1);
+    let params = draw(&recipe, 0, &[1, 2, 3, 4]);
+    let noisy = salt_and_pepper(&image, &params, 0.1);
     let share = |value: f64| noisy.eq(value).to_kind(Kind::Float).mean(Kind::Float).double_value(&[]);
     // 32,768 values: five standard deviations of 0.05 are 0.006.
     assert!((share(0.0) - 0.05).abs() < 0.006, "{}", share(0.0));
@@ -176,18 +176,18 @@ fn salt_and_pepper_is_0_or_255_in_equal_parts_at_the_rate_asked_for() {
         let both = (plane(a) * plane(b)).mean(Kind::Float).double_value(&[]);
         assert!((both - 0.01).abs() < 0.008, "{a:?} {b:?} {both}");
     }
-    assert_eq!(difference(&salt_and_pepper(&image, &choices, 0.0), &image), 0.0);
-    assert_eq!(salt_and_pepper(&image, &choices, 1.0).eq(100.0).any().int64_value(&[]), 0);
+    assert_eq!(difference(&salt_and_pepper(&image, &params, 0.0), &image), 0.0);
+    assert_eq!(salt_and_pepper(&image, &params, 1.0).eq(100.0).any().int64_value(&[]), 0);
 }
 
 #[test]
 fn light_multiplies_and_shifts_each_channel() {
     let recipe = Recipe { gain: 0.3, offset: 0.5, ..Recipe::default() };
-    let choices = draw(&recipe, 0, &[5, 6]);
-    let (gains, offsets) = light(&choices, tch::Device::Cpu);
+    let params = draw(&recipe, 0, &[5, 6]);
+    let (gains, offsets) = intensity(&params, tch::Device::Cpu);
     assert_eq!((gains.size(), offsets.size()), (vec![2, 2, 1, 1], vec![2, 2, 1, 1]));
     let lit = images(2) * gains + offsets;
-    for (n, choice) in (0..).zip(&choices) {
+    for (n, choice) in (0..).zip(&params) {
         for c in 0..2 {
             let (gain, offset) = (f64::from(choice.gain[c]), f64::from(choice.offset[c]));
             assert!((0.7..=1.3).contains(&gain) && offset.abs() <= 0.5);
@@ -195,17 +195,17 @@ fn light_multiplies_and_shifts_each_channel() {
             assert!(difference(&lit.get(n).get(c as i64), &expected) < 1e-5);
         }
     }
-    assert!(choices[0].gain != choices[1].gain && choices[0].gain[0] != choices[0].gain[1]);
+    assert!(params[0].gain != params[1].gain && params[0].gain[0] != params[0].gain[1]);
 }
 
 #[test]
 fn cutmix_takes_a_box_of_the_next_site_and_tells_how_much_is_left() {
     let recipe = Recipe { cutmix: 0.5, ..Recipe::default() };
     let n = 32;
-    let choices = draw(&recipe, 0, &(0..n).collect::<Vec<_>>());
+    let params = draw(&recipe, 0, &(0..n).collect::<Vec<_>>());
     let ids = Tensor::arange(n as i64, (Kind::Float, tch::Device::Cpu)).view([-1, 1, 1, 1]);
     let images = ids.expand([-1, 2, 20, 20], true).contiguous();
-    let (mixed, labels) = cutmix(&images, &choices).unwrap();
+    let (mixed, labels) = cutmix(&images, &params).unwrap();
     let mut n_cut = 0;
     for i in 0..n as i64 {
         let partner = labels.partner.int64_value(&[i]);
@@ -219,7 +219,7 @@ fn cutmix_takes_a_box_of_the_next_site_and_tells_how_much_is_left() {
     }
     assert!((6..=26).contains(&n_cut), "about half: {n_cut}");
     assert!(cutmix(&images, &draw(&Recipe::default(), 0, &(0..n).collect::<Vec<_>>())).is_none());
-    assert!(cutmix(&images.narrow(0, 0, 1), &choices[..1]).is_none());
+    assert!(cutmix(&images.narrow(0, 0, 1), &params[..1]).is_none());
 }
 
 #[test]
@@ -235,10 +235,10 @@ fn a_site_gets_the_same_in_any_batch_and_another_in_each_epoch() {
         offset: 0.2,
         ..Recipe::default()
     };
-    let all = |images: &Tensor, choices: &[Choice]| {
-        let noisy = salt_and_pepper(images, choices, 0.05);
-        let (gain, offset) = light(choices, tch::Device::Cpu);
-        warp(&(noisy * gain + offset), choices, [SIDE; 2], Sampling::Bilinear)
+    let all = |images: &Tensor, params: &[AugmentParams]| {
+        let noisy = salt_and_pepper(images, params, 0.05);
+        let (gain, offset) = intensity(params, tch::Device::Cpu);
+        warp(&(noisy * gain + offset), params, [SIDE; 2], Sampling::Bilinear)
     };
     let batch = images(4);
     let together = all(&batch, &draw(&recipe, 3, &[10, 11, 12, 13]));
@@ -249,7 +249,7 @@ fn a_site_gets_the_same_in_any_batch_and_another_in_each_epoch() {
     // A product of one matrix is added up in another order than one of four; values are up to 46.
     assert!(difference(&alone, &together.narrow(0, 1, 1)) < 1e-3);
     assert!(difference(&all(&batch, &draw(&recipe, 4, &[10, 11, 12, 13])), &together) > 0.1);
-    // Switching one kind on leaves the choices of the others as they are.
+    // Switching one kind on leaves the params of the others as they are.
     let more = draw(&Recipe { cutmix: 1.0, ..recipe.clone() }, 3, &[10]);
     let less = draw(&recipe, 3, &[10]);
     assert_eq!((&more[0].homography, &more[0].gain), (&less[0].homography, &less[0].gain));

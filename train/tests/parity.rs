@@ -88,7 +88,7 @@ fn networks_agree_with_torchvision() {
     assert_eq!(models.len(), Architecture::ALL.len() - 1, "all but base-cnn have goldens");
     let mut faults = Vec::new();
     println!("{:12} {:>10} {:>10}  worst value", "network", "deviation", "spread");
-    for architecture in Architecture::ALL.into_iter().filter(|&a| a != Architecture::BaseCnn) {
+    for architecture in Architecture::ALL.iter().copied().filter(|&a| a != Architecture::BaseCnn) {
         let golden = &models[architecture.name()];
         let size = ImageSize { height: 64, width: 64 };
         let spec = NetworkSpec { architecture, n_channels: 6, n_classes, size };

@@ -7,7 +7,7 @@ use cellshard::training::recipe::{Normalize, Recipe};
 use common::{Fixture, TreeSpec, site_pixels, small};
 use tch::{Device, Kind, Tensor};
 
-use cellshard_train::transforms::pipeline::{CLIP, Moment, Pipeline};
+use cellshard_train::transforms::pipeline::{AugmentSeed, CLIP, Pipeline};
 
 mod common;
 
@@ -99,8 +99,8 @@ fn a_resize_takes_the_mean_over_the_area_and_a_crop_the_middle() {
     let middle = cropped.evaluate(&ramp, &position) * 255.0;
     assert_eq!(difference(&middle.round(), &ramp.narrow(2, 6, 20).narrow(3, 6, 20).to_kind(Kind::Float)), 0.0);
     // And in training the window is anywhere, but of the same size.
-    let train = cropped.augment(&ramp, &position, &[0], Moment { seed: 1, epoch: 0 }).images;
+    let train = cropped.augment(&ramp, &position, &[0], AugmentSeed { seed: 1, epoch: 0 }).images;
     assert_eq!(train.size(), [1, 2, 20, 20]);
-    let nothing = pipeline(&plain, &store).augment(&ramp, &position, &[0], Moment { seed: 1, epoch: 0 }).images;
+    let nothing = pipeline(&plain, &store).augment(&ramp, &position, &[0], AugmentSeed { seed: 1, epoch: 0 }).images;
     assert_eq!(difference(&nothing, &pipeline(&plain, &store).evaluate(&ramp, &position)), 0.0, "all switched off");
 }

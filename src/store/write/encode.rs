@@ -49,8 +49,8 @@ impl Encoder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::read::decode::Decoder;
     use crate::store::format::spec::tests::spec;
+    use crate::store::read::decode::Decoder;
     use proptest::prelude::*;
 
     fn decode(codec: Codec, chunk: &[u8]) -> Result<Vec<u8>> {

@@ -19,14 +19,14 @@ pub const MAD_TO_STD: f64 = 1.482_602_218_505_602;
 
 /// Centre and spread of one channel, in grey levels.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Figure {
+pub struct ChannelStats {
     /// What is subtracted.
     pub centre: f64,
     /// What is divided by.
     pub spread: f64,
 }
 
-impl Figure {
+impl ChannelStats {
     /// Grey levels as shares of the largest.
     const PLAIN: Self = Self { centre: 0.0, spread: 255.0 };
 
@@ -59,13 +59,13 @@ impl Figure {
 ///
 /// # Errors
 /// If controls are asked for and an experiment has none.
-pub fn figures(
+pub fn per_plate(
     plates: &[(&PlateId, &PlateStatistics)],
     scheme: Normalize,
     robust: bool,
-    global: &[Figure],
+    global: &[ChannelStats],
     n_channels: usize,
-) -> Result<Vec<Vec<Figure>>> {
+) -> Result<Vec<Vec<ChannelStats>>> {
     let members = match scheme {
         Normalize::PlateControls | Normalize::ExperimentControls => PopulationGroup::Controls,
         _ => PopulationGroup::All,
@@ -74,8 +74,8 @@ pub fn figures(
     for (plate, statistics) in plates {
         experiments.entry(&plate.experiment).or_default().merge(&together([*statistics], members));
     }
-    let of = |statistics: &PopulationStatistics| -> Vec<Figure> {
-        statistics.histograms.iter().map(|histogram| Figure::of(histogram, robust)).collect()
+    let of = |statistics: &PopulationStatistics| -> Vec<ChannelStats> {
+        statistics.histograms.iter().map(|histogram| ChannelStats::of(histogram, robust)).collect()
     };
     let figures = |&(plate, statistics): &(&PlateId, &PlateStatistics)| {
         let experiment = &experiments[&plate.experiment];
@@ -89,7 +89,7 @@ pub fn figures(
         }
         let own = together([statistics], members);
         let found = match scheme {
-            Normalize::Site | Normalize::None => vec![Figure::PLAIN; n_channels],
+            Normalize::Site | Normalize::None => vec![ChannelStats::PLAIN; n_channels],
             Normalize::Global => global.to_vec(),
             Normalize::Experiment | Normalize::ExperimentControls => of(experiment),
             Normalize::Plate => of(&own),
@@ -99,16 +99,16 @@ pub fn figures(
                 pooled.map(|(own_figure, all)| own_figure.pooled(own.n_sites as f64, all, SHRINKAGE_SITES)).collect()
             }
         };
-        Ok(found.into_iter().map(Figure::floored).collect())
+        Ok(found.into_iter().map(ChannelStats::floored).collect())
     };
     plates.iter().map(figures).collect()
 }
 
 /// The figures of all wells of some plates together, `[channel]`.
 #[must_use]
-pub fn global<'a>(plates: impl IntoIterator<Item = &'a PlateStatistics>, robust: bool) -> Vec<Figure> {
+pub fn global<'a>(plates: impl IntoIterator<Item = &'a PlateStatistics>, robust: bool) -> Vec<ChannelStats> {
     let all = together(plates, PopulationGroup::All);
-    all.histograms.iter().map(|histogram| Figure::of(histogram, robust).floored()).collect()
+    all.histograms.iter().map(|histogram| ChannelStats::of(histogram, robust).floored()).collect()
 }
 
 fn together<'a>(
@@ -141,7 +141,7 @@ mod tests {
         let ids: Vec<PlateId> = plates.iter().map(|(name, _)| name.parse().unwrap()).collect();
         let pairs: Vec<_> = ids.iter().zip(plates.iter().map(|(_, statistics)| *statistics)).collect();
         let global = global(plates.iter().map(|(_, statistics)| *statistics), robust);
-        let found = figures(&pairs, scheme, robust, &global, 1)?;
+        let found = per_plate(&pairs, scheme, robust, &global, 1)?;
         Ok(found.into_iter().map(|channels| (channels[0].centre, channels[0].spread)).collect())
     }
 

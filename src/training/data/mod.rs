@@ -3,9 +3,10 @@
 
 pub mod channel_stats;
 mod class_map;
+mod hold_out;
 mod sampler;
 mod split;
 
 pub use class_map::ClassMap;
-pub use sampler::TrainOrder;
+pub use sampler::EpochSampler;
 pub use split::Split;

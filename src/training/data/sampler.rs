@@ -11,7 +11,7 @@ use crate::training::recipe::{BatchBy, Recipe};
 
 /// The sites that are trained on, and how they are put into batches.
 #[derive(Debug, Clone)]
-pub struct TrainOrder {
+pub struct EpochSampler {
     /// Indices in the store.
     sites: Arc<[usize]>,
     /// The plates or experiments that batches keep to.
@@ -20,7 +20,7 @@ pub struct TrainOrder {
     sites_per_step: usize,
 }
 
-impl TrainOrder {
+impl EpochSampler {
     /// The order of a recipe on sites of a store, which are all of one cell type if that is named.
     ///
     /// # Errors
@@ -52,8 +52,8 @@ impl TrainOrder {
 
     /// Sites that never come, because their plate or experiment has fewer than a batch.
     #[must_use]
-    pub fn n_never(&self) -> usize {
-        self.groups.as_ref().map_or(0, |groups| groups.n_never())
+    pub fn n_left_out(&self) -> usize {
+        self.groups.as_ref().map_or(0, |groups| groups.n_left_out())
     }
 
     /// The sites of an epoch, indices in the store, from a step on.

@@ -2,11 +2,12 @@
 
 mod architecture;
 mod options;
+mod parse;
 #[expect(clippy::module_inception, reason = "the room is named for its main thing")]
 mod recipe;
 mod schema;
 pub(super) mod suggest;
 
 pub use options::{Architecture, BatchBy, Controls, Fold, Normalize, Optimizer, Precision, Schedule, SplitBy, Watch};
-pub use recipe::Recipe;
-pub use schema::{KEYS, Key};
+pub use recipe::{KEYS, Recipe};
+pub use schema::Key;

@@ -4,13 +4,36 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use strum::{IntoStaticStr, VariantArray, VariantNames};
+
+/// What a value of this type can be, where that is a choice of names.
+pub(super) trait Choice {
+    /// The names; none where it is no such choice.
+    const NAMES: &'static [&'static str] = &[];
+}
+
+/// Types that are no choice of names.
+macro_rules! free {
+    ($($type:ty),*) => { $(impl Choice for $type {})* };
+}
+free!(bool, u32, u64, f64, Fold, Vec<String>, Option<String>);
+
+/// Types that are one.
+macro_rules! choice {
+    ($($type:ty),*) => { $(impl Choice for $type {
+        const NAMES: &'static [&'static str] = <Self as VariantNames>::VARIANTS;
+    })* };
+}
+choice!(Architecture, Normalize, SplitBy, Controls, BatchBy, Optimizer, Schedule, Precision, Watch);
 
 /// A network, by its name in torchvision (dashes for underscores are not taken: `vgg16_bn`); `base-cnn` is ours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, VariantArray, VariantNames, IntoStaticStr)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum Architecture {
     #[serde(rename = "base-cnn")]
+    #[strum(serialize = "base-cnn")]
     BaseCnn,
     ResNet18,
     ResNet34,
@@ -23,12 +46,14 @@ pub enum Architecture {
     DenseNet201,
     Vgg16,
     #[serde(rename = "vgg16_bn")]
+    #[strum(serialize = "vgg16_bn")]
     Vgg16Bn,
 }
 
 /// Whose statistics an image is normalised by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, VariantArray, VariantNames, IntoStaticStr)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Normalize {
     /// The negative and positive controls of its plate.
     PlateControls,
@@ -47,8 +72,9 @@ pub enum Normalize {
 }
 
 /// How the validation set is chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, VariantArray, VariantNames, IntoStaticStr)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum SplitBy {
     /// Whole experiments, some of each cell type: what tells how well unseen batches are recognised.
     Experiment,
@@ -59,8 +85,9 @@ pub enum SplitBy {
 }
 
 /// Which control wells are trained on beside the treatments.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, VariantArray, VariantNames, IntoStaticStr)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Controls {
     /// None.
     None,
@@ -71,8 +98,9 @@ pub enum Controls {
 }
 
 /// What the sites of a batch have in common.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, VariantArray, VariantNames, IntoStaticStr)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum BatchBy {
     /// Nothing: they come from anywhere.
     Any,
@@ -83,8 +111,9 @@ pub enum BatchBy {
 }
 
 /// How parameters are updated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, VariantArray, VariantNames, IntoStaticStr)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Optimizer {
     /// Adam; weight decay is added to the gradient.
     Adam,
@@ -95,8 +124,9 @@ pub enum Optimizer {
 }
 
 /// How the learning rate changes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, VariantArray, VariantNames, IntoStaticStr)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Schedule {
     /// Not at all (after the warm-up).
     Constant,
@@ -107,8 +137,9 @@ pub enum Schedule {
 }
 
 /// The numbers that a network computes with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, VariantArray, VariantNames, IntoStaticStr)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Precision {
     /// float32, rounded to TF32 in products where the device can.
     Tf32,
@@ -119,8 +150,9 @@ pub enum Precision {
 }
 
 /// What early stopping watches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, VariantArray, VariantNames, IntoStaticStr)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Watch {
     /// Validation loss.
     Loss,

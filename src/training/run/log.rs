@@ -25,14 +25,14 @@ impl Observer for () {
 }
 
 /// The log of one run folder, which nobody else trains in as long as it is open.
-pub struct Journal<'a> {
+pub struct RunLog<'a> {
     file: File,
     folder: RunFolder,
     observer: &'a mut dyn Observer,
     skipped: BTreeSet<usize>,
 }
 
-impl<'a> Journal<'a> {
+impl<'a> RunLog<'a> {
     /// Opens the log of a run folder to append to.
     ///
     /// # Errors

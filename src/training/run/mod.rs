@@ -9,6 +9,6 @@ mod tensorboard;
 pub use folder::{
     BEST_ACCURACY, BEST_LOSS, INFO, LAST, LOG, RECIPE, RESUME, RunClass, RunFolder, RunInfo, SPLIT, SUMMARY,
 };
-pub use log::{Journal, Observer};
+pub use log::{Observer, RunLog};
 pub use progress::Progress;
 pub use tensorboard::EventWriter;

@@ -11,7 +11,7 @@ use cellshard::site::PlateId;
 use cellshard::store::Store;
 
 use super::batch::{DeviceBatch, Source};
-use super::staging::{Lease, Lent, Ring};
+use super::staging::{Lease, Ring, SlotBatch};
 use super::transfer::upload;
 
 /// The sites of a store as a trainer sees them.
@@ -22,7 +22,7 @@ pub struct Sites {
     /// Of each site of the store: its plate's position in [`plates`].
     plates: Arc<Vec<i64>>,
     /// Of each site of the store: the network's output for its class, or -1 where that is unknown or not trained.
-    pub outputs: Arc<Vec<i64>>,
+    pub targets: Arc<Vec<i64>>,
     /// Threads that read.
     pub n_threads: usize,
     /// Whether damaged sites are left out instead of ending the run.
@@ -47,8 +47,8 @@ impl Sites {
         let position: BTreeMap<&PlateId, i64> = store.plates().keys().zip(0..).collect();
         let plates = store.sites().iter().map(|site| position[&site.id.well.plate]).collect();
         let output = |class: Option<u32>| class.and_then(&output).and_then(|i| i64::try_from(i).ok());
-        let outputs = store.sites().iter().map(|site| output(site.label.class).unwrap_or(-1)).collect();
-        Self { plates: Arc::new(plates), outputs: Arc::new(outputs), reader, n_threads, skip_damaged }
+        let targets = store.sites().iter().map(|site| output(site.label.class).unwrap_or(-1)).collect();
+        Self { plates: Arc::new(plates), targets: Arc::new(targets), reader, n_threads, skip_damaged }
     }
 
     /// The shape of a batch of up to `batch` sites (at most all that the store has): `[N, C, H, W]`.
@@ -114,7 +114,7 @@ impl Batches<'_> {
         let Coming { slot, n_sites, whole, sites, skipped } = current?;
         self.coming = self.fetch().transpose();
         self.skipped.extend(skipped);
-        let Lent { mut raw, plates, labels } = self.ring.lend(slot, n_sites, sites.len())?;
+        let SlotBatch { mut raw, plates, labels } = self.ring.lend(slot, n_sites, sites.len())?;
         if let Some(whole) = whole {
             raw = raw.index_select(0, &upload(&whole, &[whole.len() as i64], self.ring.device()));
         }
@@ -156,7 +156,7 @@ impl Batches<'_> {
         }
         let sites: Vec<usize> = whole.iter().map(|&i| batch.sites[i]).collect();
         let of = |values: &[i64]| sites.iter().map(|&site| values[site]).collect::<Vec<_>>();
-        let ids = [of(&self.sites.plates), of(&self.sites.outputs)].concat();
+        let ids = [of(&self.sites.plates), of(&self.sites.targets)].concat();
         let slot = self.ring.send(batch, &ids)?;
         self.is_over = false;
         let whole = (whole.len() < n_sites).then(|| whole.into_iter().map(|i| i as i64).collect());

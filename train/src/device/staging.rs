@@ -83,7 +83,7 @@ impl Drop for Lease {
 }
 
 /// A batch as it lies in a slot.
-pub(crate) struct Lent {
+pub(crate) struct SlotBatch {
     /// `[n, C, H, W] u8`.
     pub(crate) raw: Tensor,
     /// `[k] i64`.
@@ -175,12 +175,12 @@ impl Ring {
 
     /// Lends a slot with a batch of `n_sites`, of which `n_known` have plates and labels. What is asked to be computed
     /// from now on waits for its copy.
-    pub(crate) fn lend(&mut self, number: usize, n_sites: usize, n_known: usize) -> Result<Lent> {
+    pub(crate) fn lend(&mut self, number: usize, n_sites: usize, n_known: usize) -> Result<SlotBatch> {
         let slot = &self.slots[number];
         slot.ready.holds_back(Stream::current(self.device))?;
         self.lent = Some(number);
         let n_known = n_known as i64;
-        Ok(Lent {
+        Ok(SlotBatch {
             raw: slot.raw.narrow(0, 0, n_sites as i64),
             plates: slot.ids.narrow(0, 0, n_known),
             labels: slot.ids.narrow(0, n_known, n_known),

@@ -11,45 +11,45 @@ use crate::models::Network;
 use crate::optim::optimizer::Optimizer;
 use crate::transforms::pipeline::Pipeline;
 use cellshard::error::{Error, Result};
-use cellshard::training::data::{ClassMap, Split, TrainOrder};
+use cellshard::training::data::{ClassMap, EpochSampler, Split};
 use cellshard::training::early_stopping::{NewBest, has_stopped};
 use cellshard::training::evaluate::metrics::{EpochMetrics, Evaluation, Sums};
 use cellshard::training::recipe::Recipe;
 use cellshard::training::run::metrics_csv::{MetricsFile, StepsFile};
-use cellshard::training::run::{BEST_ACCURACY, BEST_LOSS, EventWriter, Journal, LAST, Progress, RunFolder};
+use cellshard::training::run::{BEST_ACCURACY, BEST_LOSS, EventWriter, LAST, Progress, RunFolder, RunLog};
 use cellshard::training::schedule::learning_rate;
 
 use super::checkpoint;
-use super::predictor::{Answers, Classifier};
+use super::predictor::{Classifier, PredictionStream};
 use super::step::{StepPlan, Stepper};
-use super::step_losses::{Losses, Patience, Trained};
+use super::step_losses::{BatchInfo, StepLosses, Wait};
 use super::stop::Stop;
 
-/// Batches on a GPU between two looks at the losses. What is seen at one has arrived by the next.
-pub(crate) const LOOK_EVERY: usize = 25;
+/// Batches on a GPU between two times that losses are sent to the host. What is sent at one has arrived by the next.
+pub(crate) const SEND_EVERY: usize = 25;
 
 /// All that a stage needs beside the network, its optimiser and its progress.
 pub(crate) struct Stage<'a, 'o> {
     pub(crate) folder: &'a RunFolder,
     pub(crate) recipe: &'a Recipe,
     pub(crate) split: &'a Split,
-    pub(crate) order: &'a TrainOrder,
+    pub(crate) order: &'a EpochSampler,
     pub(crate) classes: &'a ClassMap,
     pub(crate) sites: &'a Sites,
     pub(crate) pipeline: &'a Pipeline,
     pub(crate) device: Device,
     pub(crate) stop: &'a Stop,
     pub(crate) checkpoint_every: Duration,
-    pub(crate) tally: &'a mut Tally,
-    pub(crate) journal: &'a mut Journal<'o>,
+    pub(crate) stats: &'a mut ProcessStats,
+    pub(crate) log: &'a mut RunLog<'o>,
     /// Whether the network's first weights count as an epoch, number 0.
-    pub(crate) counts_start: bool,
+    pub(crate) evaluate_first: bool,
     /// What stands before each line: the cell type of a second step.
     pub(crate) what: &'a str,
 }
 
 /// What a process has done so far, over all stages.
-pub(crate) struct Tally {
+pub(crate) struct ProcessStats {
     /// When it began.
     pub(crate) started: Instant,
     /// Optimiser steps.
@@ -68,22 +68,22 @@ pub(crate) enum End {
 
 /// Batches whose losses are not in the sums yet, and the file that they are noted in.
 struct Pending {
-    losses: Losses,
+    losses: StepLosses,
     steps: StepsFile,
 }
 
 impl Pending {
     /// Notes the losses that are on the host by step, and adds them up.
-    fn settle(&mut self, patience: Patience, sums: &mut Sums, what: &str) -> Result<()> {
+    fn collect(&mut self, wait: Wait, sums: &mut Sums, what: &str) -> Result<()> {
         let mut steps: Vec<(u64, f64, f64, u32)> = Vec::new();
-        for batch in self.losses.settle(patience)? {
-            let Trained { step, lr, n_sites } = batch.trained;
+        for batch in self.losses.collect(wait)? {
+            let BatchInfo { step, lr, n_sites } = batch.batch;
             if !batch.loss.is_finite() {
                 return Err(not_finite(what, step + 1, "loss", &batch.loss.to_string()));
             }
             let loss = f64::from(batch.loss);
             sums.loss += loss * n_sites as f64;
-            sums.correct += f64::from(batch.hits);
+            sums.correct += f64::from(batch.n_correct);
             sums.sites += n_sites as u64;
             match steps.last_mut() {
                 Some((last, _, sum, n)) if *last == step + 1 => (*sum, *n) = (*sum + loss, *n + 1),
@@ -93,10 +93,10 @@ impl Pending {
         self.steps.append(steps.into_iter().map(|(step, lr, sum, n)| (step, lr, sum / f64::from(n))))
     }
 
-    /// Looks at all that is left, waits for it, and settles it.
-    fn settle_all(&mut self, sums: &mut Sums, what: &str) -> Result<()> {
-        self.losses.look()?;
-        self.settle(Patience::All, sums, what)
+    /// Sends all that is left, waits for it, and adds it up.
+    fn collect_all(&mut self, sums: &mut Sums, what: &str) -> Result<()> {
+        self.losses.send_to_host()?;
+        self.collect(Wait::All, sums, what)
     }
 }
 
@@ -106,14 +106,14 @@ impl Stage<'_, '_> {
         let mut metrics = MetricsFile::open(self.folder.root(), progress.epoch)?;
         let mut events = EventWriter::create(self.folder.root(), optimizer.n_steps() + 1)?;
         let mut ring = Ring::new(self.sites.batch_shape(self.recipe.batch as usize), self.device)?;
-        if self.counts_start && progress == Progress::default() {
+        if self.evaluate_first && progress == Progress::default() {
             // A network that was trained before is the first candidate: what follows need not be better.
             let Some(row) = self.evaluate(&mut ring, network, optimizer, &mut progress, 0)? else {
-                return Ok(End::Stopped(progress, self.stop.reason(self.tally.n_steps).unwrap_or("told to stop")));
+                return Ok(End::Stopped(progress, self.stop.reason(self.stats.n_steps).unwrap_or("told to stop")));
             };
             let best = self.keep_best(network, &mut progress, &row)?;
             metrics.append(&row)?;
-            self.journal.line(&format!("{}{}", self.what, row.line(best)))?;
+            self.log.line(&format!("{}{}", self.what, row.line(best)))?;
             checkpoint::save(self.folder, network, optimizer, &progress)?;
         }
         while progress.epoch < self.recipe.epochs && !has_stopped(self.recipe, &progress.early) {
@@ -124,13 +124,13 @@ impl Stage<'_, '_> {
             let Some(row) = self.evaluate(&mut ring, network, optimizer, &mut progress, epoch)? else {
                 // The epoch's steps are done; resuming goes on with its evaluation.
                 checkpoint::save(self.folder, network, optimizer, &progress)?;
-                return Ok(End::Stopped(progress, self.stop.reason(self.tally.n_steps).unwrap_or("told to stop")));
+                return Ok(End::Stopped(progress, self.stop.reason(self.stats.n_steps).unwrap_or("told to stop")));
             };
             let best = self.keep_best(network, &mut progress, &row)?;
             checkpoint::save_network(self.folder, LAST, network, row.epoch)?;
             metrics.append(&row)?;
             events.append(&row)?;
-            self.journal.line(&format!("{}{}", self.what, row.line(best)))?;
+            self.log.line(&format!("{}{}", self.what, row.line(best)))?;
             progress.epoch += 1;
             (progress.step, progress.sums) = (0, Sums::default());
             checkpoint::save(self.folder, network, optimizer, &progress)?;
@@ -164,7 +164,7 @@ impl Stage<'_, '_> {
         let n_before = optimizer.n_steps();
         let mut saved = Instant::now();
         let steps_file = StepsFile::open(self.folder.root(), optimizer.n_steps())?;
-        let mut pending = Pending { losses: Losses::new(self.device), steps: steps_file };
+        let mut pending = Pending { losses: StepLosses::new(self.device), steps: steps_file };
         let stepper = Stepper { network, pipeline: self.pipeline, recipe };
         while progress.step < steps {
             let global_step = u64::from(progress.epoch) * steps + progress.step;
@@ -172,21 +172,21 @@ impl Stage<'_, '_> {
             let plan = StepPlan { step: global_step, epoch: progress.epoch, lr };
             let step = optimizer.n_steps();
             for learned in stepper.step(optimizer, plan, &mut batches)? {
-                self.journal.fed(&learned.sites);
-                let trained = Trained { step, lr, n_sites: learned.sites.len() };
-                pending.losses.push(trained, learned.loss, learned.hits);
+                self.log.fed(&learned.sites);
+                let trained = BatchInfo { step, lr, n_sites: learned.sites.len() };
+                pending.losses.push(trained, learned.loss, learned.n_correct);
             }
             self.note_skipped(&mut batches, progress)?;
             progress.step += 1;
             self.count_step()?;
-            if self.device == Device::Cpu || pending.losses.n_open() >= LOOK_EVERY {
-                pending.losses.look()?;
-                pending.settle(Patience::Arrived, &mut progress.sums, self.what)?;
+            if self.device == Device::Cpu || pending.losses.n_on_device() >= SEND_EVERY {
+                pending.losses.send_to_host()?;
+                pending.collect(Wait::Arrived, &mut progress.sums, self.what)?;
             }
-            self.journal.step(progress.epoch + 1, progress.step, steps);
-            let reason = self.stop.reason(self.tally.n_steps);
+            self.log.step(progress.epoch + 1, progress.step, steps);
+            let reason = self.stop.reason(self.stats.n_steps);
             if reason.is_some() || saved.elapsed() >= self.checkpoint_every {
-                pending.settle_all(&mut progress.sums, self.what)?;
+                pending.collect_all(&mut progress.sums, self.what)?;
                 clock.count(progress, &batches);
                 self.check_finite(network, optimizer)?;
                 checkpoint::save(self.folder, network, optimizer, progress)?;
@@ -196,7 +196,7 @@ impl Stage<'_, '_> {
                 return Ok(reason);
             }
         }
-        pending.settle_all(&mut progress.sums, self.what)?;
+        pending.collect_all(&mut progress.sums, self.what)?;
         clock.count(progress, &batches);
         if optimizer.n_steps() == n_before && progress.sums.sites == 0 {
             let expected = "whole sites to train on in every epoch";
@@ -210,7 +210,7 @@ impl Stage<'_, '_> {
     fn note_skipped(&mut self, batches: &mut Batches, progress: &mut Progress) -> Result<()> {
         for (site, error) in batches.take_skipped() {
             progress.n_skipped += 1;
-            self.journal.skipped(site, &error)?;
+            self.log.skipped(site, &error)?;
         }
         Ok(())
     }
@@ -226,13 +226,13 @@ impl Stage<'_, '_> {
 
     /// Counts a step. The process's first one is waited for: what it took is mostly the device getting ready.
     fn count_step(&mut self) -> Result<()> {
-        self.tally.n_steps += 1;
-        if self.tally.first_step.is_none() {
+        self.stats.n_steps += 1;
+        if self.stats.first_step.is_none() {
             ffi::synchronize(self.device)?;
-            let took = self.tally.started.elapsed();
-            self.tally.first_step = Some(took);
+            let took = self.stats.started.elapsed();
+            self.stats.first_step = Some(took);
             if self.device != Device::Cpu {
-                self.journal.line(&format!("first step {:.1} s after the start", took.as_secs_f64()))?;
+                self.log.line(&format!("first step {:.1} s after the start", took.as_secs_f64()))?;
             }
         }
         Ok(())
@@ -252,20 +252,20 @@ impl Stage<'_, '_> {
         let classifier = Classifier { network, pipeline, precision, n_symmetries: 1, embeddings: false };
         let store = self.sites.reader.store();
         let n_treatments = self.classes.n_treatments();
-        let mut evaluation = Evaluation::new(store.sites(), &self.sites.outputs, n_treatments);
+        let mut evaluation = Evaluation::new(store.sites(), &self.sites.targets, n_treatments);
         let order = self.split.validation.clone().into_iter();
-        let mut answers = Answers::new(classifier, self.sites.start(order, ring)?);
+        let mut predictions = PredictionStream::new(classifier, self.sites.start(order, ring)?);
         // A process that has not trained yet has resumed to evaluate: a time limit shorter than that would never pass it.
         let stop = |n_steps: u64| if n_steps == 0 { self.stop.signal() } else { self.stop.reason(n_steps) };
-        while let Some(answer) = answers.next_answer()? {
-            for ((&site, p), &loss) in answer.sites.iter().zip(&answer.probabilities).zip(&answer.losses) {
+        while let Some(prediction) = predictions.next_prediction()? {
+            for ((&site, p), &loss) in prediction.sites.iter().zip(&prediction.probabilities).zip(&prediction.losses) {
                 evaluation.add(site, p, loss);
             }
-            if stop(self.tally.n_steps).is_some() {
+            if stop(self.stats.n_steps).is_some() {
                 return Ok(None);
             }
         }
-        self.note_skipped(answers.batches(), progress)?;
+        self.note_skipped(predictions.batches(), progress)?;
         let found = evaluation.finish();
         if found.is_none() && !self.split.validation.is_empty() {
             let expected = "whole sites to validate on";

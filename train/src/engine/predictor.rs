@@ -28,7 +28,7 @@ pub(crate) struct Classifier<'a> {
 }
 
 /// What a network says of one batch, on the host.
-pub(crate) struct Answer {
+pub(crate) struct BatchPrediction {
     /// The sites' indices in the store.
     pub(crate) sites: Vec<usize>,
     /// `[N][classes]`.
@@ -39,49 +39,49 @@ pub(crate) struct Answer {
     pub(crate) embeddings: Option<Vec<Vec<f32>>>,
 }
 
-/// The answers to batches, in their order. A GPU computes the next one while the caller has one.
-pub(crate) struct Answers<'a, 'r> {
+/// The predictions for batches, in their order. A GPU computes the next one while the caller has one.
+pub(crate) struct PredictionStream<'a, 'r> {
     classifier: Classifier<'a>,
     batches: Batches<'r>,
     /// Of the batch that was asked for last: its sites and what is on its way to the host.
-    coming: Option<(Vec<usize>, Option<Readback>)>,
+    under_way: Option<(Vec<usize>, Option<Readback>)>,
 }
 
-impl<'a, 'r> Answers<'a, 'r> {
+impl<'a, 'r> PredictionStream<'a, 'r> {
     pub(crate) fn new(classifier: Classifier<'a>, batches: Batches<'r>) -> Self {
-        Self { classifier, batches, coming: None }
+        Self { classifier, batches, under_way: None }
     }
 
-    /// The batches that are answered.
+    /// The batches that are predicted.
     pub(crate) fn batches(&mut self) -> &mut Batches<'r> {
         &mut self.batches
     }
 
-    /// The answer to the next batch; `None` after the last.
+    /// The prediction for the next batch; `None` after the last.
     ///
     /// # Errors
-    /// If data is damaged, or an answer is not finite.
-    pub(crate) fn next_answer(&mut self) -> Result<Option<Answer>> {
-        if self.coming.is_none() {
-            self.coming = self.ask()?;
+    /// If data is damaged, or a probability is not finite.
+    pub(crate) fn next_prediction(&mut self) -> Result<Option<BatchPrediction>> {
+        if self.under_way.is_none() {
+            self.under_way = self.enqueue()?;
         }
-        let Some((sites, back)) = self.coming.take() else { return Ok(None) };
-        self.coming = self.ask()?;
+        let Some((sites, back)) = self.under_way.take() else { return Ok(None) };
+        self.under_way = self.enqueue()?;
         self.read(sites, back).map(Some)
     }
 
-    /// Has the next batch's answer computed, without waiting for it; `None` after the last batch.
-    fn ask(&mut self) -> Result<Option<(Vec<usize>, Option<Readback>)>> {
+    /// Has the next batch's prediction computed, without waiting for it; `None` after the last batch.
+    fn enqueue(&mut self) -> Result<Option<(Vec<usize>, Option<Readback>)>> {
         let Some(batch) = self.batches.next_batch()? else { return Ok(None) };
-        let back = if batch.sites.is_empty() { None } else { Some(self.classifier.answer(&batch)?) };
+        let back = if batch.sites.is_empty() { None } else { Some(self.classifier.predict(&batch)?) };
         Ok(Some((batch.sites, back)))
     }
 
-    /// Waits for an answer and takes it apart.
-    fn read(&self, sites: Vec<usize>, back: Option<Readback>) -> Result<Answer> {
+    /// Waits for a prediction and takes it apart.
+    fn read(&self, sites: Vec<usize>, back: Option<Readback>) -> Result<BatchPrediction> {
         let Some(back) = back else {
             let embeddings = self.classifier.embeddings.then(Vec::new);
-            return Ok(Answer { sites, probabilities: Vec::new(), losses: Vec::new(), embeddings });
+            return Ok(BatchPrediction { sites, probabilities: Vec::new(), losses: Vec::new(), embeddings });
         };
         let back = back.wait()?;
         let probabilities = rows(&back[0])?;
@@ -90,13 +90,13 @@ impl<'a, 'r> Answers<'a, 'r> {
             return Err(Error::refused(format!("site {}", row.id), "finite probabilities", "NaN"));
         }
         let embeddings = back.get(2).map(rows).transpose()?;
-        Ok(Answer { probabilities, losses: numbers(&back[1])?, embeddings, sites })
+        Ok(BatchPrediction { probabilities, losses: numbers(&back[1])?, embeddings, sites })
     }
 }
 
 impl Classifier<'_> {
-    /// The answer to one batch on its way to the host: probabilities, losses, and embeddings where they are wanted.
-    fn answer(&self, batch: &DeviceBatch) -> Result<Readback> {
+    /// The prediction for one batch on its way to the host: probabilities, losses, and embeddings where they are wanted.
+    fn predict(&self, batch: &DeviceBatch) -> Result<Readback> {
         let DeviceBatch { raw, plates, labels, .. } = batch;
         let _no_grad = tch::no_grad_guard();
         let images = self.pipeline.evaluate(raw, plates);

@@ -8,7 +8,7 @@ use crate::device::ffi;
 use crate::models::{Mode, Network};
 use crate::optim::optimizer::Optimizer;
 use crate::transforms::ops::Mixed;
-use crate::transforms::pipeline::{Moment, Pipeline};
+use crate::transforms::pipeline::{AugmentSeed, Pipeline};
 use cellshard::error::Result;
 use cellshard::feed::mix;
 use cellshard::training::recipe::{Precision, Recipe};
@@ -32,13 +32,13 @@ pub(crate) struct StepPlan {
 }
 
 /// A batch that was learned from.
-pub(crate) struct Learned {
+pub(crate) struct StepOutput {
     /// The sites' indices in the store.
     pub(crate) sites: Vec<usize>,
     /// Mean loss over them, a scalar on the device.
     pub(crate) loss: Tensor,
     /// How many of them were recognised, a scalar on the device.
-    pub(crate) hits: Tensor,
+    pub(crate) n_correct: Tensor,
 }
 
 impl Stepper<'_> {
@@ -52,7 +52,7 @@ impl Stepper<'_> {
         optimizer: &mut Optimizer,
         plan: StepPlan,
         source: &mut impl Source,
-    ) -> Result<Vec<Learned>> {
+    ) -> Result<Vec<StepOutput>> {
         // Dropout draws from libtorch's generator; seeding it by the step makes a resumed run draw the same.
         tch::manual_seed(mix(self.recipe.seed ^ mix(plan.step)).cast_signed());
         let mut learned = Vec::new();
@@ -70,11 +70,11 @@ impl Stepper<'_> {
     }
 
     /// Adds one batch's part to the gradients.
-    fn learn(&self, batch: DeviceBatch, epoch: u32, source: &mut impl Source) -> Result<Learned> {
+    fn learn(&self, batch: DeviceBatch, epoch: u32, source: &mut impl Source) -> Result<StepOutput> {
         let (recipe, network) = (self.recipe, self.network);
         let DeviceBatch { raw, plates, labels, sites } = batch;
-        let moment = Moment { seed: recipe.seed, epoch };
-        let augmented = tch::no_grad(|| self.pipeline.augment(&raw, &plates, &sites, moment));
+        let seed = AugmentSeed { seed: recipe.seed, epoch };
+        let augmented = tch::no_grad(|| self.pipeline.augment(&raw, &plates, &sites, seed));
         let labels = labels.copy();
         drop((raw, plates));
         // Here and not at the end of the step: so the copy of a later batch goes on during this one's forward and backward
@@ -96,8 +96,8 @@ impl Stepper<'_> {
             }
         };
         (&loss / f64::from(recipe.accumulate)).backward();
-        let hits = logits.detach().argmax(-1, false).eq_tensor(&labels).sum(Kind::Float);
-        Ok(Learned { sites, loss: loss.detach(), hits })
+        let n_correct = logits.detach().argmax(-1, false).eq_tensor(&labels).sum(Kind::Float);
+        Ok(StepOutput { sites, loss: loss.detach(), n_correct })
     }
 }
 

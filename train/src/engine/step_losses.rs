@@ -1,5 +1,5 @@
-//! Losses and hits of training steps on their way back from the device, so that no step waits for one. Decides neither
-//! when they are looked at nor what is done with them.
+//! What training steps measured, on its way back from the device, so that no step waits for it. Decides neither when it
+//! is sent nor what is done with it.
 
 use std::collections::VecDeque;
 
@@ -10,7 +10,7 @@ use cellshard::error::Result;
 
 /// What is known on the host of a batch that was trained on.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Trained {
+pub(crate) struct BatchInfo {
     /// The optimiser step it belongs to, from 0.
     pub(crate) step: u64,
     /// That step's learning rate.
@@ -21,58 +21,59 @@ pub(crate) struct Trained {
 
 /// A batch with its figures.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Settled {
-    pub(crate) trained: Trained,
+pub(crate) struct BatchLoss {
+    pub(crate) batch: BatchInfo,
     /// Mean loss over its sites.
     pub(crate) loss: f32,
     /// Sites whose most probable class is theirs.
-    pub(crate) hits: f32,
+    pub(crate) n_correct: f32,
 }
 
 /// Whether to wait for what is under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Patience {
+pub(crate) enum Wait {
     /// Take what has arrived.
     Arrived,
     /// Wait for all.
     All,
 }
 
-/// Batches whose losses and hits are not on the host yet.
-pub(crate) struct Losses {
+/// Batches whose losses are not on the host yet.
+pub(crate) struct StepLosses {
     device: Device,
-    /// Not looked at yet: each with its loss and its hits, scalars on the device.
-    open: Vec<(Trained, [Tensor; 2])>,
+    /// Not sent yet: each with its loss and how many of its sites were recognised, scalars on the device.
+    on_device: Vec<(BatchInfo, [Tensor; 2])>,
     /// On their way, in order.
-    coming: VecDeque<(Vec<Trained>, Readback)>,
+    under_way: VecDeque<(Vec<BatchInfo>, Readback)>,
 }
 
-impl Losses {
+impl StepLosses {
     pub(crate) fn new(device: Device) -> Self {
-        Self { device, open: Vec::new(), coming: VecDeque::new() }
+        Self { device, on_device: Vec::new(), under_way: VecDeque::new() }
     }
 
-    /// Adds a batch with its loss and its hits, scalars on the device.
-    pub(crate) fn push(&mut self, trained: Trained, loss: Tensor, hits: Tensor) {
-        self.open.push((trained, [loss, hits]));
+    /// Adds a batch with its loss and how many of its sites were recognised, scalars on the device.
+    pub(crate) fn push(&mut self, batch: BatchInfo, loss: Tensor, n_correct: Tensor) {
+        self.on_device.push((batch, [loss, n_correct]));
     }
 
-    /// Batches that were not looked at.
-    pub(crate) fn n_open(&self) -> usize {
-        self.open.len()
+    /// Batches that were not sent.
+    pub(crate) fn n_on_device(&self) -> usize {
+        self.on_device.len()
     }
 
-    /// Looks at those that were not: their figures set out for the host. On the CPU they are there at once.
+    /// Sends those that were not: their figures set out for the host. On the CPU they are there at once.
     ///
     /// # Errors
     /// If the device refuses.
-    pub(crate) fn look(&mut self) -> Result<()> {
-        if self.open.is_empty() {
+    pub(crate) fn send_to_host(&mut self) -> Result<()> {
+        if self.on_device.is_empty() {
             return Ok(());
         }
-        let of = |which: usize| Tensor::stack(&self.open.iter().map(|(_, both)| &both[which]).collect::<Vec<_>>(), 0);
+        let of =
+            |which: usize| Tensor::stack(&self.on_device.iter().map(|(_, both)| &both[which]).collect::<Vec<_>>(), 0);
         let back = Readback::start(&[&of(0), &of(1)], self.device)?;
-        self.coming.push_back((self.open.drain(..).map(|(trained, _)| trained).collect(), back));
+        self.under_way.push_back((self.on_device.drain(..).map(|(batch, _)| batch).collect(), back));
         Ok(())
     }
 
@@ -80,22 +81,22 @@ impl Losses {
     ///
     /// # Errors
     /// If the device reports that something failed.
-    pub(crate) fn settle(&mut self, patience: Patience) -> Result<Vec<Settled>> {
-        let mut settled = Vec::new();
-        while let Some((trained, back)) = self.coming.pop_front() {
-            if patience == Patience::Arrived && !back.has_come()? {
-                self.coming.push_front((trained, back));
+    pub(crate) fn collect(&mut self, wait: Wait) -> Result<Vec<BatchLoss>> {
+        let mut collected = Vec::new();
+        while let Some((batch, back)) = self.under_way.pop_front() {
+            if wait == Wait::Arrived && !back.has_come()? {
+                self.under_way.push_front((batch, back));
                 break;
             }
             let back = back.wait()?;
             let both = numbers(&back[0])?.into_iter().zip(numbers(&back[1])?);
-            settled.extend(trained.into_iter().zip(both).map(|(trained, (loss, hits))| Settled {
-                trained,
+            collected.extend(batch.into_iter().zip(both).map(|(batch, (loss, n_correct))| BatchLoss {
+                batch,
                 loss,
-                hits,
+                n_correct,
             }));
         }
-        Ok(settled)
+        Ok(collected)
     }
 }
 
@@ -105,39 +106,40 @@ mod tests {
     use crate::device::ffi::trace::Trace;
 
     #[test]
-    fn figures_come_back_in_order_each_once_and_only_when_looked_at() {
-        let mut losses = Losses::new(Device::Cpu);
-        let trained = |step| Trained { step, lr: 0.5, n_sites: 4 };
-        let push = |losses: &mut Losses, step: u64| {
-            losses.push(trained(step), Tensor::from(step as f32 + 0.25), Tensor::from(step as f32));
+    fn figures_come_back_in_order_each_once_and_only_when_sent() {
+        let mut losses = StepLosses::new(Device::Cpu);
+        let batch = |step| BatchInfo { step, lr: 0.5, n_sites: 4 };
+        let push = |losses: &mut StepLosses, step: u64| {
+            losses.push(batch(step), Tensor::from(step as f32 + 0.25), Tensor::from(step as f32));
         };
-        let steps = |settled: &[Settled]| settled.iter().map(|one| (one.trained.step, one.loss)).collect::<Vec<_>>();
+        let steps =
+            |collected: &[BatchLoss]| collected.iter().map(|one| (one.batch.step, one.loss)).collect::<Vec<_>>();
         (0..2).for_each(|step| push(&mut losses, step));
-        assert_eq!((losses.n_open(), losses.settle(Patience::All).unwrap()), (2, vec![]));
-        losses.look().unwrap();
+        assert_eq!((losses.n_on_device(), losses.collect(Wait::All).unwrap()), (2, vec![]));
+        losses.send_to_host().unwrap();
         push(&mut losses, 2);
-        losses.look().unwrap();
+        losses.send_to_host().unwrap();
         push(&mut losses, 3);
-        let settled = losses.settle(Patience::Arrived).unwrap();
-        assert_eq!(steps(&settled), [(0, 0.25), (1, 1.25), (2, 2.25)]);
-        assert_eq!(settled[1], Settled { trained: trained(1), loss: 1.25, hits: 1.0 });
-        assert_eq!(losses.n_open(), 1);
-        losses.look().unwrap();
-        losses.look().unwrap();
-        assert_eq!(steps(&losses.settle(Patience::All).unwrap()), [(3, 3.25)]);
-        assert!(losses.settle(Patience::All).unwrap().is_empty());
+        let collected = losses.collect(Wait::Arrived).unwrap();
+        assert_eq!(steps(&collected), [(0, 0.25), (1, 1.25), (2, 2.25)]);
+        assert_eq!(collected[1], BatchLoss { batch: batch(1), loss: 1.25, n_correct: 1.0 });
+        assert_eq!(losses.n_on_device(), 1);
+        losses.send_to_host().unwrap();
+        losses.send_to_host().unwrap();
+        assert_eq!(steps(&losses.collect(Wait::All).unwrap()), [(3, 3.25)]);
+        assert!(losses.collect(Wait::All).unwrap().is_empty());
     }
 
     #[test]
     fn what_has_not_arrived_is_waited_for_only_when_asked_to() {
         let _trace = Trace::start();
-        let mut losses = Losses::new(Device::Cpu);
+        let mut losses = StepLosses::new(Device::Cpu);
         for step in 0..4 {
-            losses.push(Trained { step, lr: 0.5, n_sites: 4 }, Tensor::from(1.0_f32), Tensor::from(2.0_f32));
-            losses.look().unwrap();
-            assert!(losses.settle(Patience::Arrived).unwrap().is_empty());
+            losses.push(BatchInfo { step, lr: 0.5, n_sites: 4 }, Tensor::from(1.0_f32), Tensor::from(2.0_f32));
+            losses.send_to_host().unwrap();
+            assert!(losses.collect(Wait::Arrived).unwrap().is_empty());
         }
-        let steps: Vec<u64> = losses.settle(Patience::All).unwrap().iter().map(|one| one.trained.step).collect();
+        let steps: Vec<u64> = losses.collect(Wait::All).unwrap().iter().map(|one| one.batch.step).collect();
         assert_eq!(steps, [0, 1, 2, 3]);
     }
 }

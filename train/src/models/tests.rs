@@ -30,7 +30,7 @@ fn largest_difference(a: &Tensor, b: &Tensor) -> f64 {
 
 #[test]
 fn names_are_those_of_a_recipe() {
-    for architecture in Architecture::ALL {
+    for &architecture in Architecture::ALL {
         assert_eq!(serde_json::to_value(architecture).unwrap(), architecture.name());
         assert_eq!(architecture.to_string().parse(), Ok(architecture));
     }

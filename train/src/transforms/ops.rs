@@ -1,12 +1,12 @@
-//! Augmentation of a batch on the device: noise on raw values, then, on normalised ones, light, geometry and CutMix. All
-//! choices come from outside; nothing is read back from the device.
+//! Augmentation of a batch on the device: noise on raw values, then, on normalised ones, intensity, geometry and CutMix. All
+//! parameters come from outside; nothing is read back from the device.
 
 use tch::{Device, Kind, Tensor};
 
 use crate::device::transfer::upload;
 use cellshard::error::{Error, Result};
 
-use super::params::Choice;
+use super::params::AugmentParams;
 
 /// A CutMix of a batch: whose boxes were put in, and how much of each image is still its own.
 pub struct Mixed {
@@ -18,11 +18,11 @@ pub struct Mixed {
 
 /// Sets a share of pixels to 0 or 255, in equal parts, of `[N, C, H, W]` grey levels in float32. Which ones follows from
 /// the site's seed and the pixel's place: a hash of both, computed on the device.
-pub fn salt_and_pepper(images: &Tensor, choices: &[Choice], share: f64) -> Tensor {
+pub fn salt_and_pepper(images: &Tensor, params: &[AugmentParams], share: f64) -> Tensor {
     let device = images.device();
     let shape = images.size();
     let n_values: i64 = shape[1..].iter().product();
-    let seeds: Vec<i32> = choices.iter().map(|choice| choice.noise_seed).collect();
+    let seeds: Vec<i32> = params.iter().map(|params| params.noise_seed).collect();
     let seeds = upload(&seeds, &[-1, 1], device);
     let mut hash = Tensor::arange(n_values, (Kind::Int, device)).view([1, -1]).bitwise_xor_tensor(&seeds);
     // Rounds of multiplying and folding (the constants are those of MurmurHash3's finaliser and the golden ratio), in
@@ -44,11 +44,12 @@ pub fn salt_and_pepper(images: &Tensor, choices: &[Choice], share: f64) -> Tenso
 /// `[N, C, 1, 1]`.
 ///
 /// # Panics
-/// If there is no choice.
-pub fn light(choices: &[Choice], device: Device) -> (Tensor, Tensor) {
-    let n_channels = choices[0].gain.len() as i64;
-    let flat = |of: fn(&Choice) -> &Vec<f32>| choices.iter().flat_map(|choice| of(choice).clone()).collect::<Vec<_>>();
-    let both = [flat(|choice| &choice.gain), flat(|choice| &choice.offset)].concat();
+/// If there are no parameters.
+pub fn intensity(params: &[AugmentParams], device: Device) -> (Tensor, Tensor) {
+    let n_channels = params[0].gain.len() as i64;
+    let flat =
+        |of: fn(&AugmentParams) -> &Vec<f32>| params.iter().flat_map(|params| of(params).clone()).collect::<Vec<_>>();
+    let both = [flat(|params| &params.gain), flat(|params| &params.offset)].concat();
     let both = upload(&both, &[2, -1, n_channels, 1, 1], device);
     (both.get(0), both.get(1))
 }
@@ -63,13 +64,13 @@ pub enum Sampling {
 }
 
 /// Takes `[N, C, H, W]` to `[N, C, h, w]` by each site's homography, in one step. What comes from outside is 0.
-pub fn warp(images: &Tensor, choices: &[Choice], window: [u32; 2], sampling: Sampling) -> Tensor {
+pub fn warp(images: &Tensor, params: &[AugmentParams], window: [u32; 2], sampling: Sampling) -> Tensor {
     let device = images.device();
     let [_, _, height, width] = images.size()[..] else { unreachable!("images are [N, C, H, W]") };
     let [h, w] = window.map(i64::from);
     // grid_sampler counts from -1 at the left edge of the first pixel to 1 at the right edge of the last.
     let units = [2.0 / width as f64, 2.0 / height as f64, 1.0];
-    let rows = choices.iter().flat_map(|choice| choice.homography.into_iter().zip(units));
+    let rows = params.iter().flat_map(|params| params.homography.into_iter().zip(units));
     let matrices: Vec<f32> = rows.flat_map(|(row, unit)| row.map(|value| (value * unit) as f32)).collect();
     let matrices = upload(&matrices, &[-1, 1, 1, 3, 3], device);
     let options = (Kind::Float, device);
@@ -84,7 +85,7 @@ pub fn warp(images: &Tensor, choices: &[Choice], window: [u32; 2], sampling: Sam
     };
     let mut grid = rows(0, 2);
     // Without perspective the depth is exactly 1 everywhere.
-    if choices.iter().any(|choice| choice.homography[2] != [0.0, 0.0, 1.0]) {
+    if params.iter().any(|params| params.homography[2] != [0.0, 0.0, 1.0]) {
         grid = grid.g_div_(&rows(2, 1));
     }
     images.grid_sampler(&grid, i64::from(sampling == Sampling::Nearest), 0, false)
@@ -92,17 +93,17 @@ pub fn warp(images: &Tensor, choices: &[Choice], window: [u32; 2], sampling: Sam
 
 /// Puts boxes of other images of the batch into those that are to get one; `None` where none is. `[N, C, H, W]`.
 #[must_use]
-pub fn cutmix(images: &Tensor, choices: &[Choice]) -> Option<(Tensor, Mixed)> {
-    let n = choices.len();
-    if n < 2 || choices.iter().all(|choice| choice.cut.is_none()) {
+pub fn cutmix(images: &Tensor, params: &[AugmentParams]) -> Option<(Tensor, Mixed)> {
+    let n = params.len();
+    if n < 2 || params.iter().all(|params| params.cut.is_none()) {
         return None;
     }
     let device = images.device();
     let [.., height, width] = images.size()[..] else { unreachable!("images are [N, C, H, W]") };
     let mut values = Vec::with_capacity(5 * n);
     let mut own = Vec::with_capacity(n);
-    for choice in choices {
-        let [x0, y0, x1, y1] = choice.cut.unwrap_or_default();
+    for params in params {
+        let [x0, y0, x1, y1] = params.cut.unwrap_or_default();
         let x = [x0, x1].map(|x| (x * width as f64).round());
         let y = [y0, y1].map(|y| (y * height as f64).round());
         values.extend([x[0], y[0], x[1], y[1]].map(|value| value as f32));

@@ -11,7 +11,7 @@ pub type Homography = [[f64; 3]; 3];
 
 /// What happens to one site.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Choice {
+pub struct AugmentParams {
     /// Where the result's pixels come from.
     pub homography: Homography,
     /// Factor of each channel.
@@ -47,7 +47,7 @@ impl Draw {
     }
 }
 
-impl Choice {
+impl AugmentParams {
     /// Draws for one site. `size` and `window` are height and width of image and result, in pixels.
     #[must_use]
     pub fn draw(

@@ -11,11 +11,11 @@ use cellshard::plate_statistics;
 use cellshard::site::PlateId;
 use cellshard::stats::PlateStatistics;
 use cellshard::store::Store;
-use cellshard::training::data::channel_stats::{Figure, LEAST_SPREAD, MAD_TO_STD, figures, global};
+use cellshard::training::data::channel_stats::{ChannelStats, LEAST_SPREAD, MAD_TO_STD, global, per_plate};
 use cellshard::training::recipe::{Normalize, Recipe};
 
 use super::ops::{self, Mixed, Sampling};
-use super::params::{Choice, interpolates, resamples};
+use super::params::{AugmentParams, interpolates, resamples};
 
 /// Normalised values are held within this on both sides: a speck of dust is a hundred deviations from the mean.
 pub const CLIP: f64 = 10.0;
@@ -33,7 +33,7 @@ pub struct Pipeline {
 
 /// When a batch is trained on; with a site's index it decides what augmentation does.
 #[derive(Debug, Clone, Copy)]
-pub struct Moment {
+pub struct AugmentSeed {
     /// The run's seed.
     pub seed: u64,
     /// The epoch, from 0.
@@ -68,11 +68,11 @@ impl Pipeline {
         let plates = store.plates().keys().filter(|plate| experiments.contains(&plate.experiment)).collect();
         let statistics = read_statistics(store, &plates)?;
         let pairs: Vec<_> = statistics.iter().map(|(plate, statistics)| (*plate, statistics)).collect();
-        let trained: Vec<Figure> = trained
+        let trained: Vec<ChannelStats> = trained
             .iter()
-            .map(|&[centre, spread]| Figure { centre: f64::from(centre), spread: f64::from(spread) })
+            .map(|&[centre, spread]| ChannelStats { centre: f64::from(centre), spread: f64::from(spread) })
             .collect();
-        let found = figures(&pairs, recipe.normalize, recipe.robust, &trained, n_channels)?;
+        let found = per_plate(&pairs, recipe.normalize, recipe.robust, &trained, n_channels)?;
         // Plates that are not asked for are never looked up.
         let mut table = vec![0.0_f32; store.plates().len() * n_channels];
         table.resize(2 * table.len(), 1.0);
@@ -124,27 +124,27 @@ impl Pipeline {
 
     /// The same with augmentation; `sites` are the sites' indices in the store.
     #[must_use]
-    pub fn augment(&self, raw: &Tensor, plates: &Tensor, sites: &[usize], moment: Moment) -> Augmented {
+    pub fn augment(&self, raw: &Tensor, plates: &Tensor, sites: &[usize], seed: AugmentSeed) -> Augmented {
         let recipe = &self.recipe;
         let draw = |&site: &usize| {
-            let Moment { seed, epoch } = moment;
-            Choice::draw(recipe, self.n_channels, self.store_size, self.window, seed, epoch, site as u64)
+            let AugmentSeed { seed, epoch } = seed;
+            AugmentParams::draw(recipe, self.n_channels, self.store_size, self.window, seed, epoch, site as u64)
         };
-        let choices: Vec<Choice> = sites.iter().map(draw).collect();
-        let is_lit = recipe.gain > 0.0 || recipe.offset > 0.0;
-        let light = is_lit.then(|| ops::light(&choices, raw.device()));
+        let params: Vec<AugmentParams> = sites.iter().map(draw).collect();
+        let changes_intensity = recipe.gain > 0.0 || recipe.offset > 0.0;
+        let intensity = changes_intensity.then(|| ops::intensity(&params, raw.device()));
         let mut images = if recipe.noise > 0.0 {
-            let noisy = ops::salt_and_pepper(&raw.to_kind(Kind::Float), &choices, recipe.noise);
-            self.normalise(&noisy, plates, light)
+            let noisy = ops::salt_and_pepper(&raw.to_kind(Kind::Float), &params, recipe.noise);
+            self.normalise(&noisy, plates, intensity)
         } else {
-            self.normalise(raw, plates, light)
+            self.normalise(raw, plates, intensity)
         };
         if resamples(recipe) {
             let sampling = if interpolates(recipe) { Sampling::Bilinear } else { Sampling::Nearest };
-            images = ops::warp(&images, &choices, self.window, sampling);
+            images = ops::warp(&images, &params, self.window, sampling);
         }
         images = self.resize(&images);
-        match ops::cutmix(&images, &choices) {
+        match ops::cutmix(&images, &params) {
             Some((images, mixed)) => Augmented { images, mixed: Some(mixed) },
             None => Augmented { images, mixed: None },
         }
@@ -152,7 +152,7 @@ impl Pipeline {
 
     /// Grey levels, of u8 or float32, as a new tensor of float32; multiplied and shifted by `light`, gain and offset
     /// `[N, C, 1, 1]`, after the clip.
-    fn normalise(&self, levels: &Tensor, plates: &Tensor, light: Option<(Tensor, Tensor)>) -> Tensor {
+    fn normalise(&self, levels: &Tensor, plates: &Tensor, intensity: Option<(Tensor, Tensor)>) -> Tensor {
         let (centre, spread) = if self.recipe.normalize == Normalize::Site {
             self.of_each_image(&levels.to_kind(Kind::Float))
         } else {
@@ -161,7 +161,7 @@ impl Pipeline {
         };
         // Two passes over the pixels, whatever is done to them: a multiplication with an addition, in which u8 becomes
         // float32, and the clip, whose bounds gain and offset move, too.
-        match light {
+        match intensity {
             None => {
                 let factor = spread.reciprocal();
                 (-centre * &factor).addcmul(levels, &factor).clamp_(-CLIP, CLIP)

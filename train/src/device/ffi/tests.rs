@@ -1,4 +1,6 @@
-use crate::device::ffi::*;
+use tch::{Device, Kind, Tensor};
+
+use super::*;
 
 const CPU: Device = Device::Cpu;
 

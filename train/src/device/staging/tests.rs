@@ -58,7 +58,7 @@ fn slots_take_turns_and_buffers_come_home() {
     };
     let (a, b) = (ring.send(batch(7), &[1, 2, 3, 4]).unwrap(), ring.send(batch(9), &[5, 6]).unwrap());
     assert_eq!((a, b), (0, 1));
-    let Lent { raw, plates, labels } = ring.lend(a, 2, 2).unwrap();
+    let SlotBatch { raw, plates, labels } = ring.lend(a, 2, 2).unwrap();
     assert_eq!((raw.size(), raw.min().int64_value(&[]), raw.max().int64_value(&[])), (vec![2, 2, 16, 16], 7, 7));
     let numbers = |tensor: &Tensor| Vec::<i64>::try_from(tensor).unwrap();
     assert_eq!((numbers(&plates), numbers(&labels)), (vec![1, 2], vec![3, 4]));

@@ -1,26 +1,10 @@
-//! The words of the field as types, each parsed once at the edge: experiment, plate, well, site, population, label.
-//! No I/O happens here.
+//! Where a site is: experiment, plate, well, site, each parsed once at the edge.
 
 use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
-/// A text that is not what its type demands; the caller adds the place.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("expected {expected}, found {found:?}")]
-pub struct ParseError {
-    /// What would have been right.
-    pub expected: &'static str,
-    /// The text.
-    pub found: String,
-}
-
-impl ParseError {
-    fn new(expected: &'static str, found: &str) -> Self {
-        let found = found.chars().take(80).collect();
-        Self { expected, found }
-    }
-}
+use super::text::{ParseError, natural_cmp, parse_number};
 
 /// An experiment: one batch of one cell type, such as `HEPG2-08`. It becomes a folder name, so it is limited to
 /// letters, digits, `-`, `_` and `.` (not first), at most 64 bytes.
@@ -217,145 +201,6 @@ impl fmt::Display for SiteId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}_{}", self.well, self.site)
     }
-}
-
-/// What a well was given: the groups whose statistics are kept apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Population {
-    /// Untreated wells.
-    NegativeControl,
-    /// Wells with a well-known siRNA, the same on every plate.
-    PositiveControl,
-    /// Wells with the siRNA under study.
-    Treatment,
-    /// A tree without CSVs tells nothing.
-    Unknown,
-}
-
-impl Population {
-    /// All populations, in the order in which statistics are stored.
-    pub const ALL: [Self; 4] = [Self::NegativeControl, Self::PositiveControl, Self::Treatment, Self::Unknown];
-
-    /// The name in files, as in RxRx1's `well_type`; `unknown` where that is empty.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::NegativeControl => "negative_control",
-            Self::PositiveControl => "positive_control",
-            Self::Treatment => "treatment",
-            Self::Unknown => "unknown",
-        }
-    }
-
-    /// Whether its wells are controls, of either kind.
-    #[must_use]
-    pub fn is_control(self) -> bool {
-        matches!(self, Self::NegativeControl | Self::PositiveControl)
-    }
-
-    /// Position in [`Population::ALL`].
-    #[must_use]
-    pub fn index(self) -> usize {
-        self as usize
-    }
-}
-
-impl FromStr for Population {
-    type Err = ParseError;
-
-    fn from_str(text: &str) -> Result<Self, ParseError> {
-        match text {
-            "" => Ok(Self::Unknown),
-            _ => Self::ALL
-                .into_iter()
-                .find(|p| p.name() == text)
-                .ok_or_else(|| ParseError::new("negative_control, positive_control or treatment", text)),
-        }
-    }
-}
-
-impl fmt::Display for Population {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
-
-/// What is known of a site beyond its place.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Label {
-    /// `train`, `test`, or empty where unknown.
-    pub dataset: String,
-    /// The population.
-    pub population: Population,
-    /// The siRNA as the source names it; empty where unknown.
-    pub sirna: String,
-    /// The class (0..1107 treatments, 1108..1137 positive controls, 1138 untreated in RxRx1).
-    pub class: Option<u32>,
-}
-
-impl Label {
-    /// The label of a site of which nothing is known.
-    #[must_use]
-    pub fn unknown() -> Self {
-        Self { dataset: String::new(), population: Population::Unknown, sirna: String::new(), class: None }
-    }
-}
-
-/// Height and width of images, in pixels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ImageSize {
-    /// Rows.
-    pub height: u32,
-    /// Columns.
-    pub width: u32,
-}
-
-impl ImageSize {
-    /// The largest side that is accepted: larger than any plate camera, small enough that no size computed from it
-    /// overflows.
-    pub const MAX_SIDE: u32 = 16_384;
-
-    /// Pixels of one channel.
-    #[must_use]
-    pub fn pixels(self) -> usize {
-        self.height as usize * self.width as usize
-    }
-}
-
-/// Parses a plain decimal number: digits only, no sign, no space.
-#[must_use]
-pub fn parse_number<T: FromStr>(text: &str) -> Option<T> {
-    if text.bytes().all(|b| b.is_ascii_digit()) { text.parse().ok() } else { None }
-}
-
-/// Compares as people number things: `sirna_9` before `sirna_10`, `HUVEC-2` before `HUVEC-10`. Texts that differ
-/// only in leading zeros are told apart bytewise, so that the order is total.
-#[must_use]
-pub fn natural_cmp(a: &str, b: &str) -> Ordering {
-    let (mut x, mut y) = (a.as_bytes(), b.as_bytes());
-    while let (Some(&p), Some(&q)) = (x.first(), y.first()) {
-        if p.is_ascii_digit() && q.is_ascii_digit() {
-            let (m, n) = (take_digits(&mut x), take_digits(&mut y));
-            let order = m.len().cmp(&n.len()).then_with(|| m.cmp(n));
-            if order != Ordering::Equal {
-                return order;
-            }
-        } else if p == q {
-            (x, y) = (&x[1..], &y[1..]);
-        } else {
-            return p.cmp(&q);
-        }
-    }
-    x.len().cmp(&y.len()).then_with(|| a.cmp(b))
-}
-
-/// Splits the digits off the front, leading zeros dropped.
-fn take_digits<'a>(text: &mut &'a [u8]) -> &'a [u8] {
-    let n = text.iter().take_while(|b| b.is_ascii_digit()).count();
-    let (digits, rest) = text.split_at(n);
-    *text = rest;
-    let zeros = digits.iter().take_while(|&&b| b == b'0').count();
-    &digits[zeros..]
 }
 
 #[cfg(test)]

@@ -1,0 +1,13 @@
+//! A batch of sites in a buffer of the caller's.
+
+use crate::error::Error;
+
+/// One batch.
+pub struct Batch<B> {
+    /// The sites' indices in [`crate::store::Store::sites`], in order.
+    pub sites: Vec<usize>,
+    /// `[N, C, H, W] u8`, N sites from the start; what stands behind them is left over from before.
+    pub pixels: B,
+    /// Positions in the batch that could not be read, each with its reason; their pixels mean nothing.
+    pub faults: Vec<(usize, Error)>,
+}

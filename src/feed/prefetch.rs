@@ -1,0 +1,87 @@
+//! The feed as callers have it: its threads, started and ended.
+
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use crate::error::{Error, Result};
+
+use super::batch::Batch;
+use super::reader::Reader;
+use super::ring::Ring;
+
+/// Batches in order, filled ahead. As many as there are buffers are under way; memory does not grow.
+pub struct Feed<B: AsMut<[u8]>> {
+    ring: Arc<Ring<B>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl<B: AsMut<[u8]> + Send + 'static> Feed<B> {
+    /// Starts reading. `next_batch` is called again and again with an empty list to put the next batch's sites into;
+    /// one that it leaves empty is the end, and one that waits for ever keeps the feed from being dropped. It is called a
+    /// few batches ahead of those that are filled, so that what is not in memory yet is on its way from the disk. Each
+    /// buffer takes one batch, the largest there is.
+    ///
+    /// # Errors
+    /// If threads cannot be started, or there is no buffer.
+    pub fn start(
+        reader: &Arc<Reader>,
+        buffers: Vec<B>,
+        n_threads: usize,
+        next_batch: impl FnMut(&mut Vec<usize>) + Send + 'static,
+    ) -> Result<Self> {
+        if buffers.is_empty() {
+            return Err(Error::refused("feed", "a buffer or more", 0));
+        }
+        if n_threads == 0 {
+            return Err(Error::refused("feed", "a thread or more", 0));
+        }
+        let ring = Arc::new(Ring::new(reader.clone(), buffers));
+        // Made first, so that what was started ends where the next cannot be.
+        let mut feed = Self { ring: ring.clone(), threads: Vec::with_capacity(n_threads + 1) };
+        feed.spawn("feed-plan".to_owned(), move || ring.plan(next_batch))?;
+        for i in 0..n_threads {
+            let ring = feed.ring.clone();
+            feed.spawn(format!("feed-{i}"), move || ring.work())?;
+        }
+        Ok(feed)
+    }
+
+    fn spawn(&mut self, name: String, body: impl FnOnce() + Send + 'static) -> Result<()> {
+        let thread = thread::Builder::new().name(name).spawn(body);
+        self.threads.push(thread.map_err(|e| Error::refused("feed", "a thread", e))?);
+        Ok(())
+    }
+
+    /// The next batch, as soon as it is whole; `None` after the last. The caller hands it back when its pixels are
+    /// used.
+    ///
+    /// # Errors
+    /// If a thread of the feed panicked, or the caller has all buffers.
+    pub fn next_batch(&mut self) -> Result<Option<Batch<B>>> {
+        self.ring.next_batch()
+    }
+
+    /// Hands a batch's buffer back, to be filled again.
+    pub fn give_back(&self, batch: Batch<B>) {
+        self.ring.give_back(batch);
+    }
+
+    /// Ends the feed and hands out the buffers that it has, for another one.
+    #[must_use]
+    pub fn into_buffers(self) -> Vec<B> {
+        let ring = self.ring.clone();
+        drop(self);
+        ring.take_buffers()
+    }
+}
+
+impl<B: AsMut<[u8]>> Drop for Feed<B> {
+    /// Ends the threads, and waits for the sites that they are reading.
+    fn drop(&mut self) {
+        self.ring.close();
+        for thread in self.threads.drain(..) {
+            // The caller has heard of a panic.
+            let _ = thread.join();
+        }
+    }
+}

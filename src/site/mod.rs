@@ -1,0 +1,10 @@
+//! The words of the field as types, each parsed once at the edge: experiment, plate, well, site, population, label.
+//! No I/O happens here.
+
+mod id;
+mod label;
+mod text;
+
+pub use id::{Experiment, PlateId, SiteId, Well, WellId};
+pub use label::{ImageSize, Label, Population};
+pub use text::{ParseError, natural_cmp, parse_number};

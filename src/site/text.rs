@@ -1,0 +1,57 @@
+//! Parsing and ordering of the texts that names are made of.
+
+use std::cmp::Ordering;
+use std::str::FromStr;
+
+/// A text that is not what its type demands; the caller adds the place.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("expected {expected}, found {found:?}")]
+pub struct ParseError {
+    /// What would have been right.
+    pub expected: &'static str,
+    /// The text.
+    pub found: String,
+}
+
+impl ParseError {
+    pub(super) fn new(expected: &'static str, found: &str) -> Self {
+        let found = found.chars().take(80).collect();
+        Self { expected, found }
+    }
+}
+
+/// Parses a plain decimal number: digits only, no sign, no space.
+#[must_use]
+pub fn parse_number<T: FromStr>(text: &str) -> Option<T> {
+    if text.bytes().all(|b| b.is_ascii_digit()) { text.parse().ok() } else { None }
+}
+
+/// Compares as people number things: `sirna_9` before `sirna_10`, `HUVEC-2` before `HUVEC-10`. Texts that differ
+/// only in leading zeros are told apart bytewise, so that the order is total.
+#[must_use]
+pub fn natural_cmp(a: &str, b: &str) -> Ordering {
+    let (mut x, mut y) = (a.as_bytes(), b.as_bytes());
+    while let (Some(&p), Some(&q)) = (x.first(), y.first()) {
+        if p.is_ascii_digit() && q.is_ascii_digit() {
+            let (m, n) = (take_digits(&mut x), take_digits(&mut y));
+            let order = m.len().cmp(&n.len()).then_with(|| m.cmp(n));
+            if order != Ordering::Equal {
+                return order;
+            }
+        } else if p == q {
+            (x, y) = (&x[1..], &y[1..]);
+        } else {
+            return p.cmp(&q);
+        }
+    }
+    x.len().cmp(&y.len()).then_with(|| a.cmp(b))
+}
+
+/// Splits the digits off the front, leading zeros dropped.
+fn take_digits<'a>(text: &mut &'a [u8]) -> &'a [u8] {
+    let n = text.iter().take_while(|b| b.is_ascii_digit()).count();
+    let (digits, rest) = text.split_at(n);
+    *text = rest;
+    let zeros = digits.iter().take_while(|&&b| b == b'0').count();
+    &digits[zeros..]
+}

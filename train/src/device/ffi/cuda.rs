@@ -1,0 +1,58 @@
+//! libtorch's CUDA half: loading it, and how it computes.
+#![allow(unsafe_code)]
+
+use std::ffi::{c_char, c_int};
+
+use cellshard::error::Result;
+
+use super::message::check;
+
+unsafe extern "C" {
+    fn cs_load_cuda(found: *mut c_int) -> *mut c_char;
+    fn cs_allow_tf32(allow: c_int);
+    fn cs_autocast_bf16(enabled: c_int) -> *mut c_char;
+    fn cs_benchmark_cudnn(enabled: c_int);
+}
+
+/// Loads the CUDA half of libtorch from beside the CPU half that this process runs on; false where there is none. To be
+/// called before anything else touches libtorch.
+///
+/// # Errors
+/// If it is there but cannot be loaded, as where the CUDA libraries that it needs are not.
+pub(crate) fn load_cuda() -> Result<bool> {
+    let mut found = 0;
+    // SAFETY: the shim writes one int.
+    check("CUDA", unsafe { cs_load_cuda(&raw mut found) })?;
+    Ok(found != 0)
+}
+
+/// Whether products of float32 may round their inputs to TF32 on CUDA; for the whole process.
+pub(crate) fn allow_tf32(allow: bool) {
+    // SAFETY: sets two flags of libtorch's global context.
+    unsafe { cs_allow_tf32(c_int::from(allow)) };
+}
+
+/// Runs `body` with autocast to bfloat16 on CUDA in this thread.
+///
+/// # Errors
+/// If libtorch refuses.
+pub(crate) fn with_bf16<T>(body: impl FnOnce() -> T) -> Result<T> {
+    /// Switches it off, also where `body` panics.
+    struct Autocast;
+    impl Drop for Autocast {
+        fn drop(&mut self) {
+            // SAFETY: sets thread-local flags of libtorch, and frees weights that it keeps in bfloat16.
+            let _ = check("autocast", unsafe { cs_autocast_bf16(0) });
+        }
+    }
+    let _autocast = Autocast;
+    // SAFETY: sets thread-local flags of libtorch.
+    check("autocast", unsafe { cs_autocast_bf16(1) })?;
+    Ok(body())
+}
+
+/// Whether cuDNN tries its algorithms the first time that it meets a shape, and keeps the fastest; for the whole process.
+pub(crate) fn benchmark_cudnn(enabled: bool) {
+    // SAFETY: sets a flag of libtorch's global context.
+    unsafe { cs_benchmark_cudnn(c_int::from(enabled)) };
+}
