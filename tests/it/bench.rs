@@ -2,14 +2,12 @@
 
 use std::process::Output;
 
+use crate::common::{Fixture, small, tool};
 use cellshard::bench::{Bench, BenchConfig};
 use cellshard::feed::Io;
 use cellshard::pack::{PackConfig, pack};
 use cellshard::store::Codec;
-use common::{Fixture, small, tool};
 use serde_json::Value;
-
-mod common;
 
 fn packed(codec: Codec) -> Fixture {
     let fixture = Fixture::kaggle(small());

@@ -1,21 +1,19 @@
 //! From store to store: the same bytes as packing the PNGs would give, at any number of threads, in parts, after any
 //! interruption; what is damaged is named to the site and left out, and the source is never touched.
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Instant, SystemTime};
 
+use crate::common::{Fixture, TreeSpec, assert_same, contents, small, stderr, stdout, tool, write_png};
 use cellshard::Error;
 use cellshard::fault::FaultKind;
 use cellshard::pack::{OnError, PackConfig, PackReport, Progress, pack, plan};
 use cellshard::source::{Layout, SourceConfig};
 use cellshard::store::format::manifest::{self, Entry};
 use cellshard::store::{Codec, Store};
-use common::{Fixture, TreeSpec, assert_same, contents, small, stderr, stdout, tool, write_png};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 

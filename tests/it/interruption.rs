@@ -1,12 +1,10 @@
 //! Killed at any moment, run again: the same store, byte by byte.
 
-mod common;
-
 use std::fs;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use common::{Fixture, TreeSpec, assert_same, small, tool, write_png};
+use crate::common::{Fixture, TreeSpec, assert_same, small, tool, write_png};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 

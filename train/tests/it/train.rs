@@ -7,6 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{LazyLock, Mutex};
 
+use crate::common::{Fixture, TreeSpec, contents, small, stderr, stdout, tool};
 use cellshard::feed::mix;
 use cellshard::pack::{OnError, PackConfig, Partition, pack};
 use cellshard::simulate::{CellType, Config, simulate};
@@ -14,15 +15,12 @@ use cellshard::source::SourceConfig;
 use cellshard::store::{Codec, Store};
 use cellshard::training::recipe::Recipe;
 use cellshard::training::run::{BEST_ACCURACY, LAST, Observer, RESUME, RunFolder, SPLIT};
-use common::{Fixture, TreeSpec, contents, small, stderr, stdout, tool};
 use tempfile::TempDir;
 
 use cellshard_train::device::DeviceChoice;
 use cellshard_train::engine::stop::Stop;
 use cellshard_train::plan::TrainConfig;
 use cellshard_train::train::{TrainReport, train};
-
-mod common;
 
 /// Two cell types with three and two experiments, of which one each is the test set; 24 wells, 6 siRNAs, 3 x 32 x 32.
 static PLATES: LazyLock<TempDir> = LazyLock::new(|| {

@@ -1,18 +1,16 @@
 //! What `verify` promises: nothing planted goes undetected, and each damage is named, down to the site.
 
-mod common;
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use crate::common::{Fixture, contents, small};
 use cellshard::fault::FaultKind;
 use cellshard::pack::{PackConfig, pack};
 use cellshard::source::SourceConfig;
 use cellshard::store::format::manifest;
 use cellshard::store::{Codec, Store};
 use cellshard::verify::{Depth, Finding, Kind, Report, StoreConfig, compare_tree, verify_store, verify_tree};
-use common::{Fixture, contents, small};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 

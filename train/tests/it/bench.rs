@@ -1,11 +1,9 @@
 //! `train --bench`: what it measures beyond reading, and what it refuses.
 
+use crate::common::{Fixture, TreeSpec, small, stderr, tool};
 use cellshard::pack::{PackConfig, pack};
 use cellshard::store::Codec;
-use common::{Fixture, TreeSpec, small, stderr, tool};
 use serde_json::Value;
-
-mod common;
 
 fn packed() -> Fixture {
     let fixture = Fixture::kaggle(TreeSpec { size: (32, 32), wells: vec!["B02", "B03", "B04", "C03"], ..small() });

@@ -6,13 +6,11 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::common::{Fixture, site_pixels, small};
 use cellshard::feed::{Feed, Io, Permutation, Reader, Verify};
 use cellshard::pack::{PackConfig, pack};
 use cellshard::store::{Codec, Store};
-use common::{Fixture, site_pixels, small};
 use proptest::prelude::*;
-
-mod common;
 
 fn packed(codec: Codec) -> Fixture {
     let fixture = Fixture::kaggle(small());

@@ -5,21 +5,19 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
+use crate::common::{Fixture, contents, small, stderr, stdout, tool};
 use cellshard::pack::pack;
 use cellshard::simulate::{CellType, Config, Layout, simulate};
 use cellshard::source::SourceConfig;
 use cellshard::store::Store;
 use cellshard::training::recipe::Recipe;
 use cellshard::training::run::LAST;
-use common::{Fixture, small, stderr, stdout, tool};
 use tempfile::TempDir;
 
 use cellshard_train::device::DeviceChoice;
 use cellshard_train::plan::TrainConfig;
 use cellshard_train::predict::{PredictConfig, Predictions, Wells, predict};
 use cellshard_train::train::train;
-
-mod common;
 
 /// A store whose classes have names, and two runs on it: `one` with one step, `two` with two.
 static RUNS: LazyLock<TempDir> = LazyLock::new(|| {
@@ -182,7 +180,7 @@ fn a_wells_prediction_does_not_depend_on_which_others_are_asked_for() {
 fn a_store_that_means_other_sirnas_by_its_classes_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let copy = dir.path().join("copy");
-    for (name, bytes) in common::contents(&path("store")) {
+    for (name, bytes) in contents(&path("store")) {
         fs::create_dir_all(copy.join(&name).parent().unwrap()).unwrap();
         fs::write(copy.join(name), bytes).unwrap();
     }
@@ -197,7 +195,7 @@ fn a_store_that_means_other_sirnas_by_its_classes_is_refused() {
 #[test]
 fn a_second_step_that_is_not_over_is_told_of() {
     let dir = tempfile::tempdir().unwrap();
-    for (name, bytes) in common::contents(&path("two")) {
+    for (name, bytes) in contents(&path("two")) {
         fs::create_dir_all(dir.path().join(&name).parent().unwrap()).unwrap();
         fs::write(dir.path().join(name), bytes).unwrap();
     }
