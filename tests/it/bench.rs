@@ -2,12 +2,13 @@
 
 use std::process::Output;
 
-use crate::common::{Fixture, small, tool};
 use cellshard::bench::{Bench, BenchConfig};
 use cellshard::feed::Io;
 use cellshard::pack::{PackConfig, pack};
 use cellshard::store::Codec;
 use serde_json::Value;
+
+use crate::common::{Fixture, small, tool};
 
 fn packed(codec: Codec) -> Fixture {
     let fixture = Fixture::kaggle(small());

@@ -6,11 +6,12 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::common::{Fixture, site_pixels, small};
 use cellshard::feed::{Feed, Io, Permutation, Reader, Verify};
 use cellshard::pack::{PackConfig, pack};
 use cellshard::store::{Codec, Store};
 use proptest::prelude::*;
+
+use crate::common::{Fixture, site_pixels, small};
 
 fn packed(codec: Codec) -> Fixture {
     let fixture = Fixture::kaggle(small());

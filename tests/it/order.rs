@@ -1,11 +1,12 @@
 //! The order of an epoch of training: whole steps, the same from any step on, and batches of one plate where asked for.
 
-use crate::common::{Fixture, small};
 use cellshard::feed::Permutation;
 use cellshard::pack::{PackConfig, pack};
 use cellshard::store::{Codec, Store};
 use cellshard::training::data::EpochSampler;
 use cellshard::training::recipe::{BatchBy, Recipe};
+
+use crate::common::{Fixture, small};
 
 fn store() -> (Fixture, Store) {
     let fixture = Fixture::kaggle(small());

@@ -3,11 +3,12 @@
 use std::fs;
 use std::path::Path;
 
-use crate::common::{Fixture, TreeSpec, label, site_pixels, small};
 use cellshard::pack::{PackConfig, pack};
 use cellshard::site::Population;
 use cellshard::source::Layout;
 use cellshard::store::{Codec, Store};
+
+use crate::common::{Fixture, TreeSpec, label, site_pixels, small};
 
 fn assert_holds_every_pixel(spec: &TreeSpec, store: &Path) {
     let store = Store::open(store).unwrap();

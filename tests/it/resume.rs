@@ -4,7 +4,6 @@ use std::fs;
 use std::path::Path;
 use std::time::SystemTime;
 
-use crate::common::{Fixture, TreeSpec, assert_same, contents, encode_png, small, write_png};
 use cellshard::classes::Classes;
 use cellshard::pack::{OnError, PackConfig, pack};
 use cellshard::site::{ImageSize, Label, PlateId, SiteId};
@@ -13,6 +12,8 @@ use cellshard::store::format::rows::SiteRow;
 use cellshard::store::format::spec::channels;
 use cellshard::store::{Codec, Store, StoreSpec, StoreWriter};
 use png::{BitDepth, ColorType};
+
+use crate::common::{Fixture, TreeSpec, assert_same, contents, encode_png, small, write_png};
 
 const VICTIM: &str = "test/RPE-02/Plate1/B03_s2_w1.png";
 

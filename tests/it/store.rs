@@ -3,11 +3,12 @@
 use std::fs;
 use std::path::Path;
 
-use crate::common::{Fixture, site_pixels, small, write_png};
 use cellshard::pack::{PackConfig, pack};
 use cellshard::store::read::decode::Decoder;
 use cellshard::store::{Codec, Store};
 use cellshard::{Error, Result};
+
+use crate::common::{Fixture, site_pixels, small, write_png};
 
 fn packed(codec: Codec) -> Fixture {
     let fixture = Fixture::kaggle(small());

@@ -1,9 +1,10 @@
 //! `train --bench`: what it measures beyond reading, and what it refuses.
 
-use crate::common::{Fixture, TreeSpec, small, stderr, tool};
 use cellshard::pack::{PackConfig, pack};
 use cellshard::store::Codec;
 use serde_json::Value;
+
+use crate::common::{Fixture, TreeSpec, small, stderr, tool};
 
 fn packed() -> Fixture {
     let fixture = Fixture::kaggle(TreeSpec { size: (32, 32), wells: vec!["B02", "B03", "B04", "C03"], ..small() });

@@ -5,7 +5,6 @@ use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use crate::common::{Fixture, TreeSpec, contents, site_pixels, small};
 use cellshard::feed::{Io, Reader, Verify};
 use cellshard::store::{Codec, Store};
 use cellshard::training::recipe::Recipe;
@@ -18,6 +17,8 @@ use cellshard_train::device::loader::{Sites, plates};
 use cellshard_train::device::staging::Ring;
 use cellshard_train::plan::TrainConfig;
 use cellshard_train::train::train;
+
+use crate::common::{Fixture, TreeSpec, contents, site_pixels, small};
 
 fn fixture(size: (u32, u32)) -> Fixture {
     let fixture =

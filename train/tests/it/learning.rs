@@ -5,7 +5,6 @@ use std::fs;
 use std::path::Path;
 use std::sync::LazyLock;
 
-use crate::common::{Fixture, small};
 use cellshard::pack::{PackConfig, pack};
 use cellshard::simulate::{CellType, Config, simulate};
 use cellshard::source::SourceConfig;
@@ -18,6 +17,8 @@ use cellshard_train::device::DeviceChoice;
 use cellshard_train::plan::TrainConfig;
 use cellshard_train::predict::{PredictConfig, predict};
 use cellshard_train::train::train;
+
+use crate::common::{Fixture, small};
 
 /// One cell type with four experiments, the last of which is the test set; 120 wells a plate, 6 siRNAs, 6 x 32 x 32.
 static PLATES: LazyLock<TempDir> = LazyLock::new(|| {

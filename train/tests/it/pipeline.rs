@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use crate::common::{Fixture, TreeSpec, site_pixels, small};
 use cellshard::store::Store;
 use cellshard::training::recipe::{Normalize, Recipe};
 use tch::{Device, Kind, Tensor};
 
 use cellshard_train::transforms::pipeline::{AugmentSeed, CLIP, Pipeline};
+
+use crate::common::{Fixture, TreeSpec, site_pixels, small};
 
 const SIDE: i64 = 32;
 
