@@ -2,6 +2,9 @@
 # make test        every test; installs what it needs into target/, .libtorch/ and .venv/
 # make lint        formatting and clippy, warnings denied, with and without the trainer
 # make libtorch    libtorch 2.11.0 into .libtorch/, from $LIBTORCH, an installed Python torch, or PyPI
+# make install     all programs and libtorch into PREFIX/lib/cellshard, one name into PREFIX/bin (PREFIX=~/.local)
+# make install-without-train   the same for what needs no libtorch; make uninstall removes either
+# make check-install   installs into a temporary folder, and shows that nothing of this one is needed then
 # make bundle      the programs and a script into dist/, to be run on a GPU box with Python's torch 2.11 and no Rust
 # make test-torch-python   weights to torchvision and back; installs torch into .venv-torch/ (5 GB)
 # make learning    what normalisation, two steps and an honest split are worth on simulated plates (half an hour)
@@ -15,9 +18,13 @@ BIN := target/release
 DEMO := target/demo
 REAL ?= ../shared/data/rxrx1/raw
 RUNS := benches/runs/$(shell date +%F)
+PREFIX ?= $(HOME)/.local
+# What needs no libtorch, and the rest.
+PROGRAMS := cellshard simulate pack verify stats bench
+TRAINER := train predict
 
-.PHONY: real demo build libtorch bundle test test-rust test-python test-torch-python check-no-torch lint learning \
-	bench-pack bench-feed contact-sheet clean
+.PHONY: real demo build libtorch install install-without-train uninstall check-install bundle test test-rust \
+	test-zarrs test-python test-torch-python check-no-torch lint learning bench-pack bench-feed contact-sheet clean
 
 # All programs. Without the trainer, which is all that needs libtorch: cargo build --release
 build: libtorch
@@ -26,10 +33,23 @@ build: libtorch
 libtorch:
 	@tools/libtorch.sh .libtorch $(PYTHON)
 
+install: build
+	@tools/install.sh "$(PREFIX)" $(PROGRAMS) $(TRAINER)
+
+install-without-train:
+	@cargo build --quiet --release
+	@tools/install.sh "$(PREFIX)" $(PROGRAMS)
+
+uninstall:
+	@tools/install.sh "$(PREFIX)"
+
+check-install: build
+	@tools/check_install.sh
+
 bundle: build
 	@rm -rf dist
 	@mkdir dist
-	@for program in simulate pack verify stats train predict bench; do strip -o dist/$$program $(BIN)/$$program; done
+	@cp $(PROGRAMS:%=$(BIN)/%) $(TRAINER:%=$(BIN)/%) dist/
 	@cp tools/gpu.sh benches/peers/train_torch.py dist/
 	@du -sh dist
 
@@ -49,10 +69,14 @@ demo: build
 	@$(BIN)/predict --shards $(DEMO)/shards --run $(DEMO)/run --tta 8 --out $(DEMO)/submission.csv \
 		--like $(DEMO)/data/sample_submission.csv --truth $(DEMO)/data/truth.csv
 
-test: check-no-torch test-rust test-python
+test: check-no-torch test-rust test-zarrs test-python check-install
 
 test-rust: libtorch
-	cargo test --quiet --release --workspace
+	cargo test --quiet --release --workspace --exclude zarrs-check
+
+# By itself, so that what zarrs has other crates built with gets into no program and into no other test.
+test-zarrs:
+	cargo test --quiet --profile unoptimised --package zarrs-check
 
 # What must not be depended on: cargo itself says what is.
 check-no-torch:
@@ -86,8 +110,9 @@ test-torch-python: libtorch .venv-torch/tests
 
 lint: libtorch
 	cargo fmt --check
-	cargo clippy --quiet --no-default-features -- --deny warnings
-	cargo clippy --quiet --workspace --all-targets -- --deny warnings
+	cargo clippy --quiet --release --no-default-features -- --deny warnings
+	cargo clippy --quiet --release --workspace --exclude zarrs-check --all-targets -- --deny warnings
+	cargo clippy --quiet --profile unoptimised --package zarrs-check --all-targets -- --deny warnings
 
 learning: build
 	$(PYTHON) benches/learning.py --bin $(BIN) --json $(RUNS)/learning.json

@@ -18,6 +18,7 @@ pub mod site;
 pub mod source;
 pub mod stats;
 pub mod store;
+mod suggest;
 pub mod training;
 pub mod verify;
 

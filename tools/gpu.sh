@@ -145,9 +145,9 @@ speed() {
         [ "$cores" = all ] || pin="taskset --cpu-list $four"
         # In memory, as a store is from the second epoch on; each site is still verified when it is first read.
         cat "$work/$codec"/pixels.zarr/*/*/c/*/0/0/0 > /dev/null || true
-        measure_in_time "steps-$model-$codec-$cores" $pin "$bin/bench" --shards "$work/$codec" --steps-only \
-            --recipe resnet50 --model "$model" --precision bf16 --batch 64 --optimizer adamw --device cuda:0 --rounds 2 \
-            --warmup 10 --steps 40 --json
+        measure_in_time "steps-$model-$codec-$cores" $pin "$bin/train" --shards "$work/$codec" --bench \
+            --steps-only --recipe resnet50 --model "$model" --precision bf16 --batch 64 --optimizer adamw \
+            --device cuda:0 --rounds 2 --warmup 10 --steps 40 --json
         # PyTorch beside it, on the same card.
         if [ "$codec:$cores" = raw:all ]; then
             measure_in_time "torch-$model-eager" python3 "$bin/train_torch.py" --source resident --model "$model" \

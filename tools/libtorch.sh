@@ -1,7 +1,7 @@
 #!/bin/sh
 # Puts what is needed of libtorch 2.11.0 into DIR: DIR/include and DIR/lib, with the libraries for the CPU. Takes them,
 # in this order, from $LIBTORCH, from an installed Python torch, or from PyPI's wheels. libtorch_cuda.so is left out on
-# purpose: a binary linked here runs on the CPU, and looks for CUDA when it starts (src/train/device.rs).
+# purpose: a binary linked here runs on the CPU, and looks for CUDA when it starts (train/src/device/).
 # Usage: libtorch.sh DIR [PYTHON]
 set -eu
 VERSION=2.11.0

@@ -17,5 +17,8 @@ fn main() {
         .flag(include.to_str().expect("a path in UTF-8"))
         .warnings(true)
         .compile("cellshard_shim");
+    // An installed program has its libraries beside it, and they come first; there are none beside what cargo builds,
+    // so that in the tree the second counts. tools/install.sh cuts it off.
+    println!("cargo:rustc-link-arg=-Wl,-rpath,$ORIGIN");
     println!("cargo:rustc-link-arg=-Wl,-rpath,{lib}");
 }

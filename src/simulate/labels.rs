@@ -7,9 +7,9 @@ use crate::error::Result;
 use crate::files;
 use crate::site::{Population, WellId};
 
+use super::config::{Config, Layout};
 use super::dice::Dice;
 use super::plates::{Content, POSITIVE_CONTROLS};
-use super::{Config, Layout};
 
 /// One well with all that is known of it.
 #[derive(Debug, Clone)]

@@ -11,12 +11,14 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::site::{Experiment, PlateId, Population, WellId};
 
+use super::batch::{Batch, batches};
 use super::biology::{Biology, Effect, Strength};
 use super::cells::{Scene, Scratch, render};
+use super::config::{Config, Layout, Report};
 use super::dice::{self, Dice};
 use super::labels::{self, LabelledWell};
+use super::plates::{Content, maps};
 use super::textures::Textures;
-use super::{Batch, Config, Content, Layout, Report, batches, maps};
 
 /// One well to render: its label, its cells, its plate.
 struct Job {

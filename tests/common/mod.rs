@@ -10,6 +10,7 @@ pub use tree::*;
 /// Runs one of the programs.
 pub fn tool(name: &str) -> Command {
     let path = match name {
+        "cellshard" => env!("CARGO_BIN_EXE_cellshard"),
         "pack" => env!("CARGO_BIN_EXE_pack"),
         "verify" => env!("CARGO_BIN_EXE_verify"),
         "stats" => env!("CARGO_BIN_EXE_stats"),

@@ -126,50 +126,86 @@ fn is_path(tokens: &[TokenTree]) -> bool {
     is_name(tokens.first()) && is_colon(tokens.get(1)) && is_colon(tokens.get(2)) && is_name(tokens.get(3))
 }
 
-/// Every module with those that it imports.
-fn imports() -> BTreeMap<Module, BTreeSet<Module>> {
-    let mut mentions: BTreeMap<Module, Mentions> = BTreeMap::new();
-    for (name, folder) in CRATES {
-        let root = repository().join(folder);
-        for file in rust_files(&root) {
-            mentions.insert(module_of(name, &root, &file), Mentions::of(&fs::read_to_string(&file).unwrap()));
+/// An import: the file that is named, and the one that holds what is meant, where the former only passes it on.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Import {
+    named: Module,
+    meant: Module,
+}
+
+/// What all files say.
+struct House {
+    mentions: BTreeMap<Module, Mentions>,
+    /// Modules that are there for tests alone, with all that is below them.
+    tests: BTreeSet<Module>,
+}
+
+impl House {
+    fn read() -> Self {
+        let mut mentions: BTreeMap<Module, Mentions> = BTreeMap::new();
+        for (name, folder) in CRATES {
+            let root = repository().join(folder);
+            for file in rust_files(&root) {
+                mentions.insert(module_of(name, &root, &file), Mentions::of(&fs::read_to_string(&file).unwrap()));
+            }
         }
+        let of_tests = |(module, found): (&Module, &Mentions)| {
+            found.test_modules.iter().map(|name| [&module[..], std::slice::from_ref(name)].concat()).collect::<Vec<_>>()
+        };
+        let tests = mentions.iter().flat_map(of_tests).collect();
+        Self { mentions, tests }
     }
-    // Modules that are there for tests alone, with all that is below them.
-    let tests: BTreeSet<Module> = mentions
-        .iter()
-        .flat_map(|(module, found)| found.test_modules.iter().map(|name| [&module[..], &[name.clone()]].concat()))
-        .collect();
-    let is_test = |module: &Module| (1..=module.len()).any(|n| tests.contains(&module[..n]));
-    let known: BTreeSet<Module> = mentions.keys().filter(|module| !is_test(module)).cloned().collect();
-    let resolve = |from: &Module, path: &[String]| -> Option<Module> {
-        let mut base = match path[0].as_str() {
+
+    fn is_test(&self, module: &Module) -> bool {
+        (1..=module.len()).any(|n| self.tests.contains(&module[..n]))
+    }
+
+    /// The module that a path written in `from` leads to, and what is left of the path there; `None` for another crate's,
+    /// and for a test's.
+    fn resolve(&self, from: &Module, path: &[String]) -> Option<(Module, Vec<String>)> {
+        let below = [&from[..], &path[..1]].concat();
+        let mut at = match path[0].as_str() {
             "crate" => vec![from[0].clone()],
             "self" => from.clone(),
             "super" => from[..from.len() - path.iter().take_while(|part| *part == "super").count()].to_vec(),
             name if CRATES.iter().any(|(known, _)| *known == name) => vec![name.to_owned()],
             // A module below this one, by its name alone.
-            name if known.contains(&[&from[..], &[name.to_owned()]].concat()) => {
-                [&from[..], &[name.to_owned()]].concat()
-            }
+            _ if self.mentions.contains_key(&below) => below,
             _ => return None,
         };
-        for part in path.iter().skip(1).skip_while(|part| *part == "super") {
-            base.push(part.clone());
-            if !known.contains(&base) {
-                base.pop();
+        let mut rest: Vec<String> = path.iter().skip(1).skip_while(|part| *part == "super").cloned().collect();
+        while let Some(part) = rest.first() {
+            let next = [&at[..], std::slice::from_ref(part)].concat();
+            if self.tests.contains(&next) {
+                return None;
+            }
+            if !self.mentions.contains_key(&next) {
                 break;
             }
+            at = next;
+            rest.remove(0);
         }
-        (base != *from).then_some(base)
-    };
-    known
-        .iter()
-        .map(|module| {
-            let to = mentions[module].paths.iter().filter_map(|path| resolve(module, path));
-            (module.clone(), to.filter(|to| known.contains(to)).collect())
-        })
-        .collect()
+        Some((at, rest))
+    }
+
+    /// Where what is left of a path in a module comes from: the module itself, or one that it takes it from.
+    fn meant(&self, module: &Module, rest: &[String]) -> Module {
+        let Some(item) = rest.first() else { return module.clone() };
+        let passed_on = self.mentions[module].paths.iter().filter(|path| path.len() > 1 && path.last() == Some(item));
+        let source = passed_on.filter_map(|path| self.resolve(module, path)).find(|(from, _)| from != module);
+        source.map_or_else(|| module.clone(), |(from, rest)| self.meant(&from, &rest))
+    }
+
+    /// Every module with what it imports.
+    fn imports(&self) -> BTreeMap<Module, BTreeSet<Import>> {
+        let import = |from: &Module, path: &Vec<String>| {
+            let (named, rest) = self.resolve(from, path)?;
+            let meant = self.meant(&named, &rest);
+            (named != *from).then_some(Import { named, meant })
+        };
+        let of = |module: &Module| self.mentions[module].paths.iter().filter_map(|path| import(module, path)).collect();
+        self.mentions.keys().filter(|module| !self.is_test(module)).map(|module| (module.clone(), of(module))).collect()
+    }
 }
 
 /// The floors of each crate as ARCHITECTURE.md names them, lowest first: rooms that stand on one floor share a line.
@@ -199,7 +235,7 @@ fn shown(module: &Module) -> String {
 
 #[test]
 fn no_room_imports_one_on_its_own_floor_or_above() {
-    let (imports, floors) = (imports(), floors());
+    let (imports, floors) = (House::read().imports(), floors());
     let room = |module: &Module| (1..=module.len()).rev().find_map(|n| floors.get_key_value(&module[..n]));
     let is_facade =
         |module: &Module| imports.keys().any(|other| other.len() > module.len() && other.starts_with(module));
@@ -215,14 +251,13 @@ fn no_room_imports_one_on_its_own_floor_or_above() {
             continue;
         };
         used.insert(own);
-        for to in to {
-            // A crate's root, and a folder of rooms, stand for what they re-export, which is found where it is used.
-            let Some((other, (other_floor, _))) = room(to) else { continue };
+        for Import { meant, .. } in to {
+            let Some((other, (other_floor, _))) = room(meant) else { continue };
             if own != other && floor <= other_floor && own[0] == other[0] {
-                wrong.push(format!("{} imports {}", shown(from), shown(to)));
+                wrong.push(format!("{} imports {}", shown(from), shown(meant)));
             }
         }
-        if own[0] == "cellshard" && to.iter().any(|to| to[0] == "cellshard_train") {
+        if own[0] == "cellshard" && to.iter().any(|to| to.named[0] == "cellshard_train") {
             wrong.push(format!("{} imports the trainer", shown(from)));
         }
     }
@@ -233,7 +268,9 @@ fn no_room_imports_one_on_its_own_floor_or_above() {
 
 #[test]
 fn no_files_import_each_other_in_however_wide_a_circle() {
-    let mut imports = imports();
+    let files = |to: BTreeSet<Import>| to.into_iter().map(|import| import.named).collect();
+    let mut imports: BTreeMap<Module, BTreeSet<Module>> =
+        House::read().imports().into_iter().map(|(from, to)| (from, files(to))).collect();
     // Whatever imports nothing that is left is in no circle.
     loop {
         let done: Vec<Module> = imports.iter().filter(|(_, to)| to.is_empty()).map(|(from, _)| from.clone()).collect();

@@ -6,6 +6,7 @@ pub mod bench;
 pub mod cli;
 pub mod device;
 pub mod engine;
+mod ensemble;
 pub mod models;
 pub mod optim;
 pub mod plan;

@@ -5,24 +5,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tch::{Device, Kind};
+use tch::Device;
 
 use crate::device::loader::Sites;
 use crate::device::staging::Ring;
 use crate::device::{self, DeviceChoice};
 use crate::engine::predictor::{BatchPrediction, Classifier, PredictionStream};
-use crate::models::{MemoryFormat, Network, weights};
-use crate::plan::network_spec;
-use crate::transforms::pipeline::Pipeline;
+use crate::ensemble::{load, members_of, same_classes};
 use cellshard::classes::Classes;
 use cellshard::error::{Error, Result};
 use cellshard::feed::{Io, Reader, Verify};
-use cellshard::files;
 use cellshard::site::WellId;
-use cellshard::store::{CLASSES, Store};
+use cellshard::store::Store;
 use cellshard::training::data::Split;
 use cellshard::training::recipe::Precision;
-use cellshard::training::run::{BEST_ACCURACY, INFO, RunFolder, RunInfo, SPLIT};
+use cellshard::training::run::{BEST_ACCURACY, INFO, RunFolder, SPLIT};
 
 /// Which wells are predicted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,14 +117,6 @@ impl Predictions {
     }
 }
 
-/// A network of a run that is responsible for some cell types.
-struct Member {
-    folder: RunFolder,
-    info: RunInfo,
-    /// The sites it answers for, as indices of the store.
-    sites: Vec<usize>,
-}
-
 /// Predicts; `progress` is called with the number of sites that were done.
 ///
 /// # Errors
@@ -166,7 +155,7 @@ pub fn predict(config: &PredictConfig, progress: &dyn Fn(u64)) -> Result<Predict
     }
     let mut networks = Vec::new();
     for member in members.iter().flatten() {
-        networks.push(load(config, member, &store, device)?);
+        networks.push(load(&config.checkpoint, member, &store, device)?);
     }
     let reader = Arc::new(Reader::new(store.clone(), config.io, Verify::First));
     device::set_up(device, first.recipe()?.precision);
@@ -279,83 +268,4 @@ fn choose(config: &PredictConfig, store: &Store, run: &RunFolder) -> Result<Vec<
         return Err(Error::refused(store.root().display(), what, "none"));
     }
     Ok(wells.into_iter().collect())
-}
-
-/// Whether a store means by its classes what a run does; one without labels means nothing by them.
-fn same_classes(table: &Classes, store: &Store) -> Result<()> {
-    let known: BTreeMap<u32, &str> = table.rows().iter().map(|row| (row.class, row.sirna.as_str())).collect();
-    for row in store.classes().rows() {
-        if let Some(name) = known.get(&row.class).filter(|name| **name != row.sirna) {
-            let place = format!("{}: class {}", store.root().join(CLASSES).display(), row.class);
-            return Err(Error::refused(place, format!("{name:?}, as the run has it (pack --classes)"), &row.sirna));
-        }
-    }
-    Ok(())
-}
-
-/// Which networks of a run answer for which sites: that of the site's cell type where the run has one, else its own.
-fn members_of(run: &RunFolder, first: &RunInfo, store: &Store, sites: &[usize]) -> Result<Vec<Member>> {
-    let two_step = run.recipe()?.two_step;
-    let mut trained: BTreeSet<String> = BTreeSet::new();
-    if two_step {
-        let path = run.file(SPLIT);
-        for well in files::read_text(&path)?.lines().filter_map(|line| line.strip_suffix(",train")) {
-            let well: WellId = well.parse().map_err(|e| Error::malformed(path.display(), "a well", e))?;
-            trained.insert(well.plate.experiment.cell_type().to_owned());
-        }
-    }
-    let mut by_folder: BTreeMap<Option<String>, Vec<usize>> = BTreeMap::new();
-    for &site in sites {
-        let cell_type = store.sites()[site].id.well.plate.experiment.cell_type();
-        // In the second of two steps, each cell type that was trained on has a network of its own.
-        let own = trained.contains(cell_type);
-        by_folder.entry(own.then(|| cell_type.to_owned())).or_default().push(site);
-    }
-    let member = |(cell_type, sites): (Option<String>, Vec<usize>)| {
-        let folder = cell_type.map_or_else(|| run.clone(), |cell_type| run.of_cell_type(&cell_type));
-        if !folder.exists()? || (two_step && !folder.is_finished()?) {
-            let expected = format!("a second step that is over (train --resume --run {})", run.root().display());
-            return Err(Error::refused(folder.root().display(), expected, "none"));
-        }
-        let info = folder.info()?;
-        let size = store.spec().size;
-        let check = |what: &str, expected: String, found: String| {
-            if expected == found {
-                Ok(())
-            } else {
-                Err(Error::refused(format!("{}: {what}", folder.root().display()), expected, found))
-            }
-        };
-        let names = store.spec().channels.iter().map(|channel| channel.name.as_str()).collect::<Vec<_>>();
-        check("channels", info.channels.join(", "), names.join(", "))?;
-        let shape = |[height, width]: [u32; 2]| format!("{height} x {width} pixels");
-        check("image size", shape(info.store_size), shape([size.height, size.width]))?;
-        if info.classes != first.classes {
-            let expected = "the same classes in all runs";
-            return Err(Error::refused(folder.root().display(), expected, "others than in the first"));
-        }
-        Ok(Member { folder, info, sites })
-    };
-    by_folder.into_iter().map(member).collect()
-}
-
-/// A member's network with its weights, and what images go through before.
-fn load(
-    config: &PredictConfig,
-    member: &Member,
-    store: &Store,
-    device: Device,
-) -> Result<(Network, Pipeline, Precision)> {
-    let (info, recipe) = (&member.info, member.folder.recipe()?);
-    let format = MemoryFormat::of(device);
-    let mut network = Network::in_format(&network_spec(info), 0, Kind::Float, device, format)?;
-    let path = member.folder.file(&config.checkpoint);
-    if !files::exists(&path)? {
-        let expected = "a network of an epoch that is over (train --resume goes on until there is one)";
-        return Err(Error::refused(path.display(), expected, "none"));
-    }
-    weights::load(&mut network, &weights::read(&path)?, &path.display().to_string())?;
-    let plates: BTreeSet<_> = member.sites.iter().map(|&i| &store.sites()[i].id.well.plate).collect();
-    let pipeline = Pipeline::new(&recipe, store, &plates, &info.trained, device)?;
-    Ok((network, pipeline, recipe.precision))
 }

@@ -81,7 +81,8 @@ fn run(spec: &NetworkSpec, threads: i32) -> (Network, Vec<(String, f64)>) {
 /// One test for all, as the number of threads is libtorch's own and global.
 #[test]
 fn networks_agree_with_torchvision() {
-    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/torchvision_goldens.json"));
+    let text =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/torchvision_goldens.json"));
     let goldens: serde_json::Value = serde_json::from_str(&text.unwrap()).unwrap();
     let n_classes = goldens["classes"].as_u64().unwrap() as usize;
     let models = goldens["models"].as_object().unwrap();

@@ -2,6 +2,7 @@
 //! and other front ends take the flags from here, too.
 
 pub mod bench;
+pub mod cellshard;
 pub mod pack;
 pub mod simulate;
 pub mod stats;

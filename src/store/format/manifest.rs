@@ -52,7 +52,7 @@ pub fn format(entries: &[Entry]) -> String {
 /// Parses a list; `place` names it in errors.
 ///
 /// # Errors
-/// If its own SHA-256 is not right, or any line is not one that [`format`] would write.
+/// If its own SHA-256 is not right, or any line is not one that [`format()`] would write.
 pub fn parse(text: &str, place: &str) -> Result<Vec<Entry>> {
     let body_end = text.strip_suffix('\n').map_or(0, |text| text.rfind('\n').map_or(0, |at| at + 1));
     let (body, last) = text.split_at(body_end);

@@ -147,7 +147,7 @@ pub struct FinishedShard {
 }
 
 impl ShardWriter {
-    /// Appends the next chunk: what [`encode_chunk`](crate::store::read::decode::encode) made of a site.
+    /// Appends the next chunk: what an [`Encoder`](super::encode::Encoder) made of a site.
     ///
     /// # Errors
     /// If the file cannot be written.

@@ -9,10 +9,10 @@ use crate::files;
 use crate::site::{Experiment, WellId};
 use crate::store::Store;
 use crate::store::format::rows::SiteRow;
-use crate::training::recipe::suggest::unknown;
+use crate::suggest::unknown;
+use crate::training::recipe::{Controls, Recipe, SplitBy};
 
 use super::hold_out::{held_out_of_cell_type, wells_at_random};
-use crate::training::recipe::{Controls, Recipe, SplitBy};
 
 const HEADER: &str = "well_id,part";
 

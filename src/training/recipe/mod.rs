@@ -6,7 +6,6 @@ mod parse;
 #[expect(clippy::module_inception, reason = "the room is named for its main thing")]
 mod recipe;
 mod schema;
-pub(super) mod suggest;
 
 pub use options::{Architecture, BatchBy, Controls, Fold, Normalize, Optimizer, Precision, Schedule, SplitBy, Watch};
 pub use recipe::{KEYS, Recipe};

@@ -10,10 +10,10 @@ use toml::{Table, Value};
 
 use crate::error::{Error, Result};
 use crate::files;
+use crate::suggest::unknown;
 
 use super::recipe::{KEYS, Recipe};
 use super::schema::Key;
-use super::suggest::unknown;
 
 /// The recipes that ship with the program.
 const BUNDLED: [(&str, &str); 4] = [

@@ -14,7 +14,6 @@ recipe! {
     /// A whole recipe. Every field is a key of the TOML file, with dashes for underscores, and a flag of `train`.
     #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
     #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-    #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own in the file")]
     #[expect(clippy::doc_markdown, reason = "what describes a field is also the help of its flag")]
     pub struct Recipe {
         "Recipe (defaults hold where the recipe says nothing): network" {

@@ -26,7 +26,7 @@ pub(super) struct NamedTensor {
 /// What a tensor is there for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
-    /// BatchInfo by gradients.
+    /// Trained by gradients.
     Parameter,
     /// Kept up by batch norm.
     Buffer,

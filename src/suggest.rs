@@ -3,12 +3,7 @@
 use crate::error::Error;
 
 /// An error for a name that is not among those that are known, with the nearest of them.
-pub(in crate::training) fn unknown<'a>(
-    what: &str,
-    expected: &str,
-    found: &str,
-    known: impl IntoIterator<Item = &'a str>,
-) -> Error {
+pub(crate) fn unknown<'a>(what: &str, expected: &str, found: &str, known: impl IntoIterator<Item = &'a str>) -> Error {
     let known: Vec<&str> = known.into_iter().collect();
     let near = known.iter().map(|name| (strsim::damerau_levenshtein(found, name), *name)).min();
     let expected = match near {

@@ -1,0 +1,51 @@
+#!/bin/sh
+# Proves what `make install` promises, on what is built: one name on the PATH, a folder that can be moved, and programs
+# that need nothing of this one. The loader is asked for every place that it looks at, libtorch's included; that the
+# clone is really gone cannot be tried without harm to it.
+# Usage: check_install.sh
+set -eu
+clone=$(cd "$(dirname "$0")/.." && pwd -P)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+fail() { echo "check-install: $*" >&2; exit 1; }
+
+unset MAKEFLAGS
+make --silent --directory "$clone" install PREFIX="$work/as installed" > /dev/null
+mkdir "$work/other" "$work/gone"
+mv "$work/as installed" "$work/other/place"
+place=$work/other/place
+cd "$work/gone"
+rmdir "$work/gone"
+export PATH="$place/bin:$PATH" LC_ALL=C
+unset LD_LIBRARY_PATH
+
+# In a folder that was deleted, whatever does not need libtorch runs.
+[ "$(ls "$place/bin")" = cellshard ] || fail "expected one name, found: $(ls "$place/bin")"
+n=$(cellshard --help | grep -cE '^  (simulate|pack|verify|stats|bench|train|predict) ')
+[ "$n" = 7 ] || fail "expected seven programs, found $n"
+cellshard simulate --dst "$work/data" --experiments HUVEC:3 --plates 1 --wells 48 --sirnas 4 --size 32 > /dev/null
+cellshard pack --src "$work/data" --dst "$work/shards" > /dev/null
+cellshard verify "$work/shards" --deep > /dev/null
+for name in cellshard simulate pack verify stats bench; do
+    if grep -aqF "$clone" "$place/lib/cellshard/$name"; then fail "$name names $clone"; fi
+done
+
+cd "$work"
+LD_DEBUG=files,libs LD_DEBUG_OUTPUT=$work/loader \
+    cellshard train --shards "$work/shards" --recipe demo --epochs 1 --run run > train.txt
+grep -q '^finished after 1 epoch' train.txt || fail "train did not finish"
+LD_DEBUG=files,libs LD_DEBUG_OUTPUT=$work/loader \
+    cellshard predict --shards "$work/shards" --run run --out submission.csv > predict.txt
+grep -q '^written' predict.txt || fail "predict wrote nothing"
+grep -qF "calling init: $place/lib/cellshard/libtorch_cpu.so" loader.* || fail "expected libtorch in $place"
+if grep -F "$clone/" loader.*; then fail "the loader looked into $clone"; fi
+
+"$clone/tools/install.sh" "$place" cellshard simulate pack verify stats bench > /dev/null
+cellshard verify "$work/shards" > /dev/null
+left=$(find "$place" ! -type d)
+[ "$(echo "$left" | wc -l)" = 7 ] || fail "expected six programs and a link, found: $left"
+touch "$place/lib/cellshard/notes"
+make --silent --directory "$clone" uninstall PREFIX="$place"
+left=$(find "$place" ! -type d)
+[ "$left" = "$place/lib/cellshard/notes" ] || fail "expected only what is not ours to be left, found: $left"
+echo "check-install: one name, moved, with no use of $clone"

@@ -1,0 +1,104 @@
+//! Which networks of one or several runs answer for which sites of a store, and those networks, loaded. Predicts nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tch::{Device, Kind};
+
+use cellshard::classes::Classes;
+use cellshard::error::{Error, Result};
+use cellshard::files;
+use cellshard::site::WellId;
+use cellshard::store::{CLASSES, Store};
+use cellshard::training::recipe::Precision;
+use cellshard::training::run::{RunFolder, RunInfo, SPLIT};
+
+use crate::models::{MemoryFormat, Network, weights};
+use crate::plan::network_spec;
+use crate::transforms::pipeline::Pipeline;
+
+/// A network of a run that is responsible for some cell types.
+pub(crate) struct Member {
+    pub(crate) folder: RunFolder,
+    pub(crate) info: RunInfo,
+    /// The sites it answers for, as indices of the store.
+    pub(crate) sites: Vec<usize>,
+}
+
+/// Whether a store means by its classes what a run does; one without labels means nothing by them.
+pub(crate) fn same_classes(table: &Classes, store: &Store) -> Result<()> {
+    let known: BTreeMap<u32, &str> = table.rows().iter().map(|row| (row.class, row.sirna.as_str())).collect();
+    for row in store.classes().rows() {
+        if let Some(name) = known.get(&row.class).filter(|name| **name != row.sirna) {
+            let place = format!("{}: class {}", store.root().join(CLASSES).display(), row.class);
+            return Err(Error::refused(place, format!("{name:?}, as the run has it (pack --classes)"), &row.sirna));
+        }
+    }
+    Ok(())
+}
+
+/// Which networks of a run answer for which sites: that of the site's cell type where the run has one, else its own.
+pub(crate) fn members_of(run: &RunFolder, first: &RunInfo, store: &Store, sites: &[usize]) -> Result<Vec<Member>> {
+    let two_step = run.recipe()?.two_step;
+    let mut trained: BTreeSet<String> = BTreeSet::new();
+    if two_step {
+        let path = run.file(SPLIT);
+        for well in files::read_text(&path)?.lines().filter_map(|line| line.strip_suffix(",train")) {
+            let well: WellId = well.parse().map_err(|e| Error::malformed(path.display(), "a well", e))?;
+            trained.insert(well.plate.experiment.cell_type().to_owned());
+        }
+    }
+    let mut by_folder: BTreeMap<Option<String>, Vec<usize>> = BTreeMap::new();
+    for &site in sites {
+        let cell_type = store.sites()[site].id.well.plate.experiment.cell_type();
+        // In the second of two steps, each cell type that was trained on has a network of its own.
+        let own = trained.contains(cell_type);
+        by_folder.entry(own.then(|| cell_type.to_owned())).or_default().push(site);
+    }
+    let member = |(cell_type, sites): (Option<String>, Vec<usize>)| {
+        let folder = cell_type.map_or_else(|| run.clone(), |cell_type| run.of_cell_type(&cell_type));
+        if !folder.exists()? || (two_step && !folder.is_finished()?) {
+            let expected = format!("a second step that is over (train --resume --run {})", run.root().display());
+            return Err(Error::refused(folder.root().display(), expected, "none"));
+        }
+        let info = folder.info()?;
+        let size = store.spec().size;
+        let check = |what: &str, expected: String, found: String| {
+            if expected == found {
+                Ok(())
+            } else {
+                Err(Error::refused(format!("{}: {what}", folder.root().display()), expected, found))
+            }
+        };
+        let names = store.spec().channels.iter().map(|channel| channel.name.as_str()).collect::<Vec<_>>();
+        check("channels", info.channels.join(", "), names.join(", "))?;
+        let shape = |[height, width]: [u32; 2]| format!("{height} x {width} pixels");
+        check("image size", shape(info.store_size), shape([size.height, size.width]))?;
+        if info.classes != first.classes {
+            let expected = "the same classes in all runs";
+            return Err(Error::refused(folder.root().display(), expected, "others than in the first"));
+        }
+        Ok(Member { folder, info, sites })
+    };
+    by_folder.into_iter().map(member).collect()
+}
+
+/// A member's network with its weights, and what images go through before.
+pub(crate) fn load(
+    checkpoint: &str,
+    member: &Member,
+    store: &Store,
+    device: Device,
+) -> Result<(Network, Pipeline, Precision)> {
+    let (info, recipe) = (&member.info, member.folder.recipe()?);
+    let format = MemoryFormat::of(device);
+    let mut network = Network::in_format(&network_spec(info), 0, Kind::Float, device, format)?;
+    let path = member.folder.file(checkpoint);
+    if !files::exists(&path)? {
+        let expected = "a network of an epoch that is over (train --resume goes on until there is one)";
+        return Err(Error::refused(path.display(), expected, "none"));
+    }
+    weights::load(&mut network, &weights::read(&path)?, &path.display().to_string())?;
+    let plates: BTreeSet<_> = member.sites.iter().map(|&i| &store.sites()[i].id.well.plate).collect();
+    let pipeline = Pipeline::new(&recipe, store, &plates, &info.trained, device)?;
+    Ok((network, pipeline, recipe.precision))
+}
