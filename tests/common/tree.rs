@@ -219,6 +219,15 @@ pub fn contents(root: &Path) -> BTreeMap<String, Vec<u8>> {
     contents
 }
 
+/// Copies a folder with all that is in it.
+pub fn copy_folder(from: &Path, to: &Path) {
+    for (name, bytes) in contents(from) {
+        let path = to.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+}
+
 /// Compares two stores byte by byte; names the first file that differs.
 pub fn assert_same(a: &Path, b: &Path) {
     let (a, b) = (contents(a), contents(b));

@@ -1,7 +1,5 @@
 //! Reading a store: what is asked for comes back proven, and each lie is an error that names its place.
 
-mod common;
-
 use std::fs;
 use std::path::Path;
 
@@ -9,7 +7,8 @@ use cellshard::pack::{PackConfig, pack};
 use cellshard::store::read::decode::Decoder;
 use cellshard::store::{Codec, Store};
 use cellshard::{Error, Result};
-use common::{Fixture, site_pixels, small};
+
+use crate::common::{Fixture, site_pixels, small, write_png};
 
 fn packed(codec: Codec) -> Fixture {
     let fixture = Fixture::kaggle(small());
@@ -87,7 +86,7 @@ fn a_site_that_is_not_there_is_an_error_not_a_black_image() {
 fn a_black_site_is_stored_and_read() {
     let fixture = Fixture::bare(small());
     for channel in [1, 2] {
-        common::write_png(&fixture.image(&format!("RPE-02/Plate1/B03_s1_w{channel}.png")), (12, 10), &[0; 120]);
+        write_png(&fixture.image(&format!("RPE-02/Plate1/B03_s1_w{channel}.png")), (12, 10), &[0; 120]);
     }
     for codec in [Codec::Raw, Codec::Zstd(3)] {
         let dst = fixture.path().join(codec.to_string());

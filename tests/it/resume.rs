@@ -1,7 +1,5 @@
 //! Running `pack` again, at once, or into something else: the same bytes, nothing done twice, nothing lost.
 
-mod common;
-
 use std::fs;
 use std::path::Path;
 use std::time::SystemTime;
@@ -13,8 +11,9 @@ use cellshard::store::format::listing::Listing;
 use cellshard::store::format::rows::SiteRow;
 use cellshard::store::format::spec::channels;
 use cellshard::store::{Codec, Store, StoreSpec, StoreWriter};
-use common::{Fixture, TreeSpec, assert_same, encode_png, small};
 use png::{BitDepth, ColorType};
+
+use crate::common::{Fixture, TreeSpec, assert_same, contents, encode_png, small, write_png};
 
 const VICTIM: &str = "test/RPE-02/Plate1/B03_s2_w1.png";
 
@@ -39,7 +38,7 @@ fn a_plate_is_redone_when_its_sources_labels_or_files_changed() {
     let changes: [Change; 6] = [
         ("an image of another size on disk", |fixture| {
             let pixels: Vec<u8> = (0..120).map(|i| (i * i) as u8).collect();
-            common::write_png(&fixture.image(VICTIM), (12, 10), &pixels);
+            write_png(&fixture.image(VICTIM), (12, 10), &pixels);
         }),
         ("an image of the same size on disk", |fixture| {
             // The level of one flat image for another: the same number of bytes.
@@ -116,7 +115,7 @@ fn a_rejected_image_that_was_mended_is_packed() {
 fn rehash_mends_what_verify_finds_damaged() {
     let fixture = Fixture::kaggle(small());
     fixture.pack();
-    let whole = common::contents(&fixture.store());
+    let whole = contents(&fixture.store());
     for path in
         ["pixels.zarr/RPE-02/Plate1/c/1/0/0/0", "plates/RPE-02/Plate2/histogram.csv", "metadata.csv", "SHA256SUMS"]
     {
@@ -124,7 +123,7 @@ fn rehash_mends_what_verify_finds_damaged() {
         bytes[30] ^= 1;
         fs::write(fixture.store().join(path), bytes).unwrap();
         assert!(pack(&PackConfig { rehash: true, ..fixture.config() }, &|_| {}).unwrap().finished, "{path}");
-        assert!(common::contents(&fixture.store()) == whole, "{path}");
+        assert!(contents(&fixture.store()) == whole, "{path}");
     }
 }
 
@@ -143,7 +142,7 @@ fn a_store_that_was_finished_stays_finished_when_new_plates_have_faults() {
 #[test]
 fn nothing_that_is_not_a_stores_own_is_ever_replaced() {
     let fixture = Fixture::bare(small());
-    let count = |root: &Path| common::contents(root).len();
+    let count = |root: &Path| contents(root).len();
     // The source stands where a store would have its listings.
     let project = fixture.path().join("project");
     fs::create_dir_all(&project).unwrap();
@@ -212,7 +211,7 @@ fn a_living_process_keeps_its_folder_and_notices_if_it_is_gone() {
 fn root_files_that_are_gone_are_made_again() {
     let fixture = Fixture::kaggle(small());
     fixture.pack();
-    let whole = common::contents(&fixture.store());
+    let whole = contents(&fixture.store());
     for name in [
         "metadata.csv",
         "pixels.zarr/zarr.json",
@@ -224,7 +223,7 @@ fn root_files_that_are_gone_are_made_again() {
         fs::remove_file(fixture.store().join(name)).unwrap();
         let report = fixture.pack();
         assert!(report.finished && report.plates_packed == 0, "{name}");
-        assert!(common::contents(&fixture.store()) == whole, "{name}");
+        assert!(contents(&fixture.store()) == whole, "{name}");
     }
 }
 
@@ -232,11 +231,11 @@ fn root_files_that_are_gone_are_made_again() {
 fn a_destination_with_other_settings_or_other_things_is_refused_and_left_alone() {
     let fixture = Fixture::kaggle(small());
     fixture.pack();
-    let whole = common::contents(&fixture.store());
+    let whole = contents(&fixture.store());
     let refuse = |config: PackConfig, names: &str| {
         let error = pack(&config, &|_| {}).unwrap_err();
         assert!(!error.is_data_fault() && error.to_string().contains(names), "{error}");
-        assert!(common::contents(&fixture.store()) == whole);
+        assert!(contents(&fixture.store()) == whole);
     };
     refuse(PackConfig { codec: Codec::Raw, ..fixture.config() }, "--codec");
     refuse(PackConfig { sites_per_shard: Some(6), ..fixture.config() }, "--sites-per-shard");
@@ -338,12 +337,12 @@ fn a_plate_that_was_lost_is_never_forgotten() {
     for lost in ways {
         let fixture = Fixture::kaggle(small());
         fixture.pack();
-        let whole = common::contents(&fixture.store());
+        let whole = contents(&fixture.store());
         for path in lost {
             let path = fixture.store().join(path);
             if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }.unwrap();
         }
-        let left = common::contents(&fixture.store());
+        let left = contents(&fixture.store());
         // A run that is not about this plate.
         let mut config = fixture.config();
         config.source.experiments = vec!["HEPG2-01".into()];
@@ -354,10 +353,10 @@ fn a_plate_that_was_lost_is_never_forgotten() {
         let good = fs::read(fixture.image(VICTIM)).unwrap();
         fs::write(fixture.image(VICTIM), b"broken").unwrap();
         assert!(!fixture.pack().finished, "{lost:?}");
-        assert!(common::contents(&fixture.store()) == left, "{lost:?}: what tells of the plate stays");
+        assert!(contents(&fixture.store()) == left, "{lost:?}: what tells of the plate stays");
         fs::write(fixture.image(VICTIM), good).unwrap();
         assert!(fixture.pack().finished, "{lost:?}");
-        assert!(common::contents(&fixture.store()) == whole, "{lost:?}");
+        assert!(contents(&fixture.store()) == whole, "{lost:?}");
     }
 }
 

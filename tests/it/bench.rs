@@ -6,10 +6,9 @@ use cellshard::bench::{Bench, BenchConfig};
 use cellshard::feed::Io;
 use cellshard::pack::{PackConfig, pack};
 use cellshard::store::Codec;
-use common::{Fixture, small, tool};
 use serde_json::Value;
 
-mod common;
+use crate::common::{Fixture, small, tool};
 
 fn packed(codec: Codec) -> Fixture {
     let fixture = Fixture::kaggle(small());

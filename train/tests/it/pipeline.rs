@@ -4,12 +4,11 @@ use std::collections::BTreeSet;
 
 use cellshard::store::Store;
 use cellshard::training::recipe::{Normalize, Recipe};
-use common::{Fixture, TreeSpec, site_pixels, small};
 use tch::{Device, Kind, Tensor};
 
 use cellshard_train::transforms::pipeline::{AugmentSeed, CLIP, Pipeline};
 
-mod common;
+use crate::common::{Fixture, TreeSpec, site_pixels, small};
 
 const SIDE: i64 = 32;
 

@@ -9,10 +9,9 @@ use std::sync::Arc;
 use cellshard::feed::{Feed, Io, Permutation, Reader, Verify};
 use cellshard::pack::{PackConfig, pack};
 use cellshard::store::{Codec, Store};
-use common::{Fixture, site_pixels, small};
 use proptest::prelude::*;
 
-mod common;
+use crate::common::{Fixture, site_pixels, small};
 
 fn packed(codec: Codec) -> Fixture {
     let fixture = Fixture::kaggle(small());

@@ -2,10 +2,9 @@
 
 use cellshard::pack::{PackConfig, pack};
 use cellshard::store::Codec;
-use common::{Fixture, TreeSpec, small, stderr, tool};
 use serde_json::Value;
 
-mod common;
+use crate::common::{Fixture, TreeSpec, small, stderr, tool};
 
 fn packed() -> Fixture {
     let fixture = Fixture::kaggle(TreeSpec { size: (32, 32), wells: vec!["B02", "B03", "B04", "C03"], ..small() });

@@ -5,9 +5,8 @@ use cellshard::pack::{PackConfig, pack};
 use cellshard::store::{Codec, Store};
 use cellshard::training::data::EpochSampler;
 use cellshard::training::recipe::{BatchBy, Recipe};
-use common::{Fixture, small};
 
-mod common;
+use crate::common::{Fixture, small};
 
 fn store() -> (Fixture, Store) {
     let fixture = Fixture::kaggle(small());

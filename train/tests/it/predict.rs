@@ -11,7 +11,6 @@ use cellshard::source::SourceConfig;
 use cellshard::store::Store;
 use cellshard::training::recipe::Recipe;
 use cellshard::training::run::LAST;
-use common::{Fixture, small, stderr, stdout, tool};
 use tempfile::TempDir;
 
 use cellshard_train::device::DeviceChoice;
@@ -19,7 +18,7 @@ use cellshard_train::plan::TrainConfig;
 use cellshard_train::predict::{PredictConfig, Predictions, Wells, predict};
 use cellshard_train::train::train;
 
-mod common;
+use crate::common::{Fixture, copy_folder, small, stderr, stdout, tool};
 
 /// A store whose classes have names, and two runs on it: `one` with one step, `two` with two.
 static RUNS: LazyLock<TempDir> = LazyLock::new(|| {
@@ -182,10 +181,7 @@ fn a_wells_prediction_does_not_depend_on_which_others_are_asked_for() {
 fn a_store_that_means_other_sirnas_by_its_classes_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let copy = dir.path().join("copy");
-    for (name, bytes) in common::contents(&path("store")) {
-        fs::create_dir_all(copy.join(&name).parent().unwrap()).unwrap();
-        fs::write(copy.join(name), bytes).unwrap();
-    }
+    copy_folder(&path("store"), &copy);
     let classes = fs::read_to_string(copy.join("classes.csv")).unwrap();
     let first = classes.lines().nth(1).unwrap().to_owned();
     let other = first.replace("sirna_", "sirna_9");
@@ -197,10 +193,7 @@ fn a_store_that_means_other_sirnas_by_its_classes_is_refused() {
 #[test]
 fn a_second_step_that_is_not_over_is_told_of() {
     let dir = tempfile::tempdir().unwrap();
-    for (name, bytes) in common::contents(&path("two")) {
-        fs::create_dir_all(dir.path().join(&name).parent().unwrap()).unwrap();
-        fs::write(dir.path().join(name), bytes).unwrap();
-    }
+    copy_folder(&path("two"), dir.path());
     let config = PredictConfig { runs: vec![dir.path().to_owned()], ..config("two") };
     assert!(predict(&config, &|_| {}).is_ok());
     fs::remove_file(dir.path().join("RPE/summary.json")).unwrap();

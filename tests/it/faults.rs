@@ -1,14 +1,13 @@
 //! Faults of the source: each found, named, refused by `fail` and left out by `skip`.
 
-mod common;
-
 use std::fs;
 
 use cellshard::fault::FaultKind;
 use cellshard::pack::{OnError, PackConfig, pack};
 use cellshard::store::{Codec, Store};
-use common::{Fixture, TreeSpec, assert_same, encode_png, site_pixels, small};
 use png::{BitDepth, ColorType};
+
+use crate::common::{Fixture, TreeSpec, assert_same, encode_png, site_pixels, small};
 
 /// Plants a fault in the third plate, and expects it to be found, named, refused by `fail` and left out by `skip`.
 fn check_fault(kind: FaultKind, file: &str, n_left_out: usize, plant: impl Fn(&Fixture)) {

@@ -11,7 +11,6 @@ use cellshard::source::SourceConfig;
 use cellshard::store::Store;
 use cellshard::training::evaluate::submission::WellTable;
 use cellshard::training::recipe::Recipe;
-use common::{Fixture, small};
 use tempfile::TempDir;
 
 use cellshard_train::device::DeviceChoice;
@@ -19,7 +18,7 @@ use cellshard_train::plan::TrainConfig;
 use cellshard_train::predict::{PredictConfig, predict};
 use cellshard_train::train::train;
 
-mod common;
+use crate::common::{Fixture, small};
 
 /// One cell type with four experiments, the last of which is the test set; 120 wells a plate, 6 siRNAs, 6 x 32 x 32.
 static PLATES: LazyLock<TempDir> = LazyLock::new(|| {

@@ -1,11 +1,9 @@
 //! The programs as a user meets them: exit codes, where output goes, what errors say.
 
-mod common;
-
 use std::fs;
 use std::process::Output;
 
-use common::{Fixture, small, stderr, stdout, tool};
+use crate::common::{Fixture, TreeSpec, small, stderr, stdout, tool};
 
 fn run(name: &str, args: &[&str]) -> Output {
     tool(name).args(args).output().unwrap()
@@ -206,7 +204,7 @@ fn a_full_disk_ends_in_an_error_and_the_rerun_completes() {
 
 #[test]
 fn a_shard_that_cannot_be_written_ends_the_run_at_any_number_of_threads() {
-    let spec = common::TreeSpec { channels: 6, size: (96, 96), plates: 3, ..small() };
+    let spec = TreeSpec { channels: 6, size: (96, 96), plates: 3, ..small() };
     let fixture = Fixture::kaggle(spec);
     let (data, store) = (fixture.data().display().to_string(), fixture.store().display().to_string());
     for threads in [1, 2, 4].repeat(4) {

@@ -1,7 +1,5 @@
 //! What `pack` promises of whole trees: every pixel, every layout, every label.
 
-mod common;
-
 use std::fs;
 use std::path::Path;
 
@@ -9,7 +7,8 @@ use cellshard::pack::{PackConfig, pack};
 use cellshard::site::Population;
 use cellshard::source::Layout;
 use cellshard::store::{Codec, Store};
-use common::{Fixture, TreeSpec, label, site_pixels, small};
+
+use crate::common::{Fixture, TreeSpec, label, site_pixels, small};
 
 fn assert_holds_every_pixel(spec: &TreeSpec, store: &Path) {
     let store = Store::open(store).unwrap();

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use cellshard::feed::{Io, Reader, Verify};
 use cellshard::store::{Codec, Store};
 use cellshard::training::recipe::Recipe;
-use common::{Fixture, TreeSpec, site_pixels, small};
 use tch::Device;
 
 use cellshard_train::bench::StepBench;
@@ -19,7 +18,7 @@ use cellshard_train::device::staging::Ring;
 use cellshard_train::plan::TrainConfig;
 use cellshard_train::train::train;
 
-mod common;
+use crate::common::{Fixture, TreeSpec, contents, site_pixels, small};
 
 fn fixture(size: (u32, u32)) -> Fixture {
     let fixture =
@@ -124,7 +123,7 @@ fn a_bench_times_copies_and_steps_and_writes_nothing() {
     let recipe = Recipe::default().with(&changes.map(|(k, v)| (k.to_owned(), v.to_owned()))).unwrap();
     let config =
         TrainConfig { device: DeviceChoice::Cpu, ..TrainConfig::new(&fixture.store(), "bench", recipe.clone()) };
-    let before = common::contents(fixture.path());
+    let before = contents(fixture.path());
     let mut bench = StepBench::open(&config).unwrap();
     assert_eq!((bench.device_name(), bench.memory()), ("cpu", None));
 
@@ -142,7 +141,7 @@ fn a_bench_times_copies_and_steps_and_writes_nothing() {
     }
     assert_eq!(resident.waited_s, 0.0);
     assert!(serde_json::to_value(&real).unwrap()["sites_per_s"].as_f64().unwrap() > 0.0);
-    assert!(common::contents(fixture.path()) == before);
+    assert!(contents(fixture.path()) == before);
 
     let refused =
         |recipe: Recipe| StepBench::open(&TrainConfig { recipe, ..config.clone() }).err().unwrap().to_string();

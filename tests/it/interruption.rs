@@ -1,14 +1,13 @@
 //! Killed at any moment, run again: the same store, byte by byte.
 
-mod common;
-
 use std::fs;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use common::{Fixture, TreeSpec, assert_same, small, tool, write_png};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
+
+use crate::common::{Fixture, TreeSpec, assert_same, small, tool, write_png};
 
 /// Large enough that packing takes a while: 3 x 2 plates of 12 sites of 3 x 96 x 96.
 fn tree() -> Fixture {

@@ -1,0 +1,19 @@
+//! The tests of the whole, in one program: it links once, and its tests keep all cores busy to the end. A file that counts
+//! on having its process to itself, as one with an allocator of its own does, is a program beside this one.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod architecture;
+mod bench;
+mod cli;
+mod faults;
+mod feed;
+mod interruption;
+mod order;
+mod pack;
+mod resume;
+mod simulate;
+mod store;
+mod transcode;
+mod verify;

@@ -1,0 +1,93 @@
+//! Raw trees, held to the rules of `pack` and compared with a list or with the store that was made of them; and folders
+//! that hold what neither has.
+
+use std::fs;
+use std::path::Path;
+
+use cellshard::fault::FaultKind;
+use cellshard::source::SourceConfig;
+use cellshard::store::Codec;
+use cellshard::store::format::manifest;
+use cellshard::verify::{Depth, Kind, compare_tree, verify_tree};
+
+use super::{packed, verify};
+use crate::common::{Fixture, small};
+
+#[test]
+fn a_list_written_before_an_upload_shows_what_changed_in_it() {
+    let fixture = Fixture::kaggle(small());
+    let list = fixture.path().join("list.sha256");
+    let config = SourceConfig { root: fixture.data(), ..SourceConfig::default() };
+    let report = verify_tree(&config, Some(&[&list]), &|_| {}, &|_| {}).unwrap();
+    assert_eq!((report.faults, report.sites, report.list.len()), (vec![], 48, 100));
+    fs::write(&list, manifest::format(&report.list)).unwrap();
+    assert_eq!(compare_tree(&fixture.data(), &list, &|_| {}).unwrap().findings, []);
+    check_changes(&fixture, &list, true);
+}
+
+#[test]
+fn the_sources_of_a_store_show_what_changed_since() {
+    let fixture = packed(Codec::Zstd(3));
+    assert_eq!(compare_tree(&fixture.data(), &fixture.store(), &|_| {}).unwrap().findings, []);
+    check_changes(&fixture, &fixture.store(), false);
+}
+
+fn check_changes(fixture: &Fixture, against: &Path, csvs_count: bool) {
+    let image = |name: &str| format!("train/HEPG2-01/Plate1/{name}.png");
+    let mut bytes = fs::read(fixture.image(&image("B03_s1_w1"))).unwrap();
+    bytes[45] ^= 1;
+    fs::write(fixture.image(&image("B03_s1_w1")), &bytes).unwrap();
+    fs::write(fixture.image(&image("B03_s1_w2")), &bytes[..40]).unwrap();
+    fs::remove_file(fixture.image(&image("B03_s2_w1"))).unwrap();
+    fs::write(fixture.image(&image("B09_s1_w1")), &bytes).unwrap();
+    fs::write(fixture.data().join("train.csv"), "").unwrap();
+    let report = compare_tree(&fixture.data(), against, &|_| {}).unwrap();
+    let found: Vec<(Kind, &str)> = report.findings.iter().map(|f| (f.kind, f.path.as_str())).collect();
+    let names = ["B03_s2_w1", "B03_s1_w2", "B03_s1_w1", "B09_s1_w1"].map(image);
+    let kinds = [Kind::Missing, Kind::CutShort, Kind::Altered, Kind::Extra];
+    let mut expected: Vec<(Kind, &str)> = kinds.into_iter().zip(names.iter().map(String::as_str)).collect();
+    if csvs_count {
+        expected.insert(1, (Kind::CutShort, "train.csv"));
+        expected.sort();
+    }
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn a_raw_tree_is_held_to_the_rules_of_pack() {
+    let fixture = Fixture::kaggle(small());
+    fs::write(fixture.image("train/HEPG2-01/Plate1/B03_s1_w1.png"), b"GIF89a").unwrap();
+    fs::remove_file(fixture.image("train/HEPG2-01/Plate2/B03_s1_w1.png")).unwrap();
+    let config = SourceConfig { root: fixture.data(), ..SourceConfig::default() };
+    let report = verify_tree(&config, None, &|_| {}, &|_| {}).unwrap();
+    assert_eq!(report.faults, fixture.pack().faults);
+    let kinds: Vec<FaultKind> = report.faults.iter().map(|fault| fault.kind).collect();
+    assert_eq!(kinds, [FaultKind::Undecodable, FaultKind::MissingChannel]);
+}
+
+#[test]
+fn a_tree_with_checksums_and_plates_of_its_own_is_no_store() {
+    let fixture = Fixture::bare(small());
+    fs::create_dir(fixture.data().join("plates")).unwrap();
+    fs::write(fixture.data().join("SHA256SUMS"), "0123  RPE-02/Plate1/B02_s1_w1.png\n").unwrap();
+    assert!(!cellshard::verify::is_store(&fixture.data()).unwrap());
+    let store = packed(Codec::Raw);
+    assert!(cellshard::verify::is_store(&store.store()).unwrap());
+}
+
+#[test]
+fn links_in_circles_and_pipes_do_not_hold_it_up() {
+    let fixture = packed(Codec::Raw);
+    for name in ["a", "b"] {
+        std::os::unix::fs::symlink(".", fixture.store().join(name)).unwrap();
+    }
+    let findings = verify(&fixture.store(), Depth::Full).findings;
+    let found: Vec<(Kind, &str)> = findings.iter().map(|f| (f.kind, f.path.as_str())).collect();
+    assert_eq!(found, [(Kind::Unreadable, "a"), (Kind::Unreadable, "b")], "each link is named, nothing else is wrong");
+    assert!(findings[0].detail.contains("leads back"), "{}", findings[0].detail);
+    fs::remove_file(fixture.store().join("metadata.csv")).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(fixture.store().join("metadata.csv")).status().unwrap();
+    assert!(made.success());
+    let report = verify(&fixture.store(), Depth::Deep);
+    assert!(report.findings.iter().any(|f| (f.kind, f.path.as_str()) == (Kind::Unreadable, "metadata.csv")));
+}

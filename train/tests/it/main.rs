@@ -1,0 +1,13 @@
+//! The trainer's tests, in one program: it links once, and its tests keep all cores busy to the end. A file that counts on
+//! having its process to itself, as one that sets libtorch's number of threads does, is a program beside this one.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod augment;
+mod bench;
+mod device;
+mod learning;
+mod pipeline;
+mod predict;
+mod train;

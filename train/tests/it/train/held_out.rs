@@ -1,0 +1,54 @@
+//! What is held out to validate on is not trained on.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::sync::Mutex;
+
+use cellshard::store::Store;
+use cellshard::training::run::{Observer, RunFolder};
+
+use cellshard_train::train::train;
+
+use super::{config, recipe, store};
+
+/// Collects the sites that were trained on.
+#[derive(Default)]
+struct Fed(Mutex<BTreeSet<usize>>);
+
+impl Observer for Fed {
+    fn line(&mut self, _: &str) {}
+
+    fn fed(&mut self, sites: &[usize]) {
+        self.0.lock().unwrap().extend(sites);
+    }
+}
+
+#[test]
+fn no_well_of_the_validation_split_is_fed_to_any_step_of_two_step() {
+    for split in ["experiment", "well"] {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("run");
+        let recipe = recipe(&[("two-step", "true"), ("epochs", "1"), ("split", split), ("controls", "all")]);
+        let mut fed = Fed::default();
+        let report = train(&config(&root, recipe), &mut fed).unwrap();
+        assert_eq!(report.stages.len(), 3, "all cell types, then HUVEC and RPE");
+        let store = Store::open(&store()).unwrap();
+        let well = |&site: &usize| store.sites()[site].id.well.to_string();
+        let fed: BTreeSet<String> = fed.0.into_inner().unwrap().iter().map(well).collect();
+        let split = fs::read_to_string(root.join("split.csv")).unwrap();
+        let validation: BTreeSet<String> =
+            split.lines().filter_map(|line| line.strip_suffix(",validation")).map(str::to_owned).collect();
+        assert!(!validation.is_empty() && fed.len() > 20);
+        assert!(fed.is_disjoint(&validation));
+        // And no treatment of the test set.
+        let tested = store.sites().iter().filter(|site| site.label.dataset == "test" && site.label.class.is_none());
+        let tested: BTreeSet<String> = tested.map(|site| site.id.well.to_string()).collect();
+        assert!(!tested.is_empty() && fed.is_disjoint(&tested));
+        for cell_type in ["HUVEC", "RPE"] {
+            let folder = RunFolder::open(&root.join(cell_type)).unwrap();
+            assert!(folder.is_finished().unwrap());
+            let lines = fs::read_to_string(folder.file("split.csv")).unwrap();
+            assert!(lines.lines().skip(1).all(|line| split.contains(line) && line.starts_with(cell_type)));
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Runs that were interrupted end as one that was not; what is over, damaged or of another store is not gone on with.
+
+use std::fs;
+
+use cellshard::feed::mix;
+use cellshard::training::run::{BEST_ACCURACY, LAST, RESUME};
+
+use cellshard_train::engine::stop::Stop;
+use cellshard_train::plan::TrainConfig;
+use cellshard_train::train::train;
+
+use super::{config, copy_of_store, recipe, run};
+use crate::common::contents;
+
+#[test]
+fn a_run_interrupted_at_random_steps_ends_with_the_same_bits() {
+    for (i, changes) in
+        [&[][..], &[("optimizer", "sgd"), ("model", "base-cnn"), ("lr", "0.01"), ("accumulate", "2"), ("epochs", "4")]]
+            .into_iter()
+            .enumerate()
+    {
+        let dir = tempfile::tempdir().unwrap();
+        let whole = dir.path().join("whole");
+        run(&config(&whole, recipe(changes)));
+        let parts = dir.path().join("parts");
+        let mut first = config(&parts, recipe(changes));
+        let mut n_interruptions = 0;
+        loop {
+            // One to four steps further each time, at steps that the seed chooses.
+            first.stop = Stop { after_steps: Some(1 + mix(i as u64 ^ (n_interruptions << 8)) % 2), ..Stop::default() };
+            if run(&first).stopped.is_none() {
+                break;
+            }
+            n_interruptions += 1;
+            first.resume = true;
+        }
+        assert!(n_interruptions >= 10, "{n_interruptions} interruptions");
+        let second = ["HUVEC/last.safetensors", "RPE/last.safetensors", "RPE/best-accuracy.safetensors"];
+        let names = [LAST, BEST_ACCURACY, RESUME, "metrics-groups.csv"];
+        for name in names.iter().chain(second.iter().filter(|_| i == 2)) {
+            let (a, b) = (fs::read(whole.join(name)).unwrap(), fs::read(parts.join(name)).unwrap());
+            let differing = a.iter().zip(&b).filter(|(a, b)| a != b).count();
+            let header = |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(600)]).into_owned();
+            assert!(a == b, "{name} ({i}): {differing} bytes differ\n{}\n{}", header(&a), header(&b));
+        }
+    }
+}
+
+#[test]
+fn a_run_that_is_over_is_left_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let run_folder = dir.path().join("run");
+    let mut config = config(&run_folder, recipe(&[("model", "base-cnn"), ("epochs", "1")]));
+    run(&config);
+    let before = contents(&run_folder);
+    config.resume = true;
+    assert!(run(&config).stopped.is_none());
+    for name in [LAST, BEST_ACCURACY, RESUME, "metrics.csv", "steps.csv", "recipe.toml", "split.csv"] {
+        assert!(contents(&run_folder)[name] == before[name], "{name}");
+    }
+}
+
+#[test]
+fn a_time_limit_shorter_than_an_evaluation_still_gets_past_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = config(&dir.path().join("run"), recipe(&[("model", "base-cnn")]));
+    config.stop.deadline = Some(std::time::Instant::now());
+    let mut n_stops = 0;
+    while run(&config).stopped.is_some() {
+        n_stops += 1;
+        config.resume = true;
+        assert!(n_stops < 60, "it goes on for ever");
+    }
+}
+
+#[test]
+fn damaged_and_foreign_checkpoints_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let run_folder = dir.path().join("run");
+    let mut config = config(&run_folder, recipe(&[("model", "base-cnn")]));
+    config.stop = Stop { after_steps: Some(2), ..Stop::default() };
+    run(&config);
+    config.resume = true;
+    let whole = fs::read(run_folder.join(RESUME)).unwrap();
+    for cut in [0, 7, 100, whole.len() / 2, whole.len() - 1] {
+        fs::write(run_folder.join(RESUME), &whole[..cut]).unwrap();
+        let error = train(&config, &mut ()).unwrap_err().to_string();
+        assert!(error.contains(RESUME), "{cut}: {error}");
+    }
+    // Another network's.
+    let other = dir.path().join("other");
+    let mut foreign = TrainConfig { run: Some(other.clone()), resume: false, ..config.clone() };
+    foreign.recipe = recipe(&[]);
+    run(&foreign);
+    fs::copy(other.join(RESUME), run_folder.join(RESUME)).unwrap();
+    let error = train(&config, &mut ()).unwrap_err().to_string();
+    assert!(error.contains(RESUME) && error.contains("expected"), "{error}");
+    fs::write(run_folder.join(RESUME), &whole).unwrap();
+    config.stop = Stop::default();
+    assert!(run(&config).stopped.is_none());
+    // And a run is not taken up on another store.
+    let copy = copy_of_store(dir.path());
+    let sums = fs::read_to_string(copy.join("SHA256SUMS")).unwrap();
+    fs::write(copy.join("SHA256SUMS"), sums + "\n").unwrap();
+    config.shards = copy;
+    let error = train(&config, &mut ()).unwrap_err().to_string();
+    assert!(error.contains("the store it was trained on"), "{error}");
+}
+
+#[test]
+fn the_folder_of_a_second_step_is_not_taken_for_a_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("run");
+    let mut config = config(&root, recipe(&[("two-step", "true"), ("model", "base-cnn"), ("epochs", "1")]));
+    run(&config);
+    (config.resume, config.run) = (true, Some(root.join("HUVEC")));
+    let error = train(&config, &mut ()).unwrap_err().to_string();
+    assert!(error.contains("the run folder above"), "{error}");
+    assert!(!root.join("HUVEC/HUVEC").exists());
+}
