@@ -10,7 +10,9 @@
 # make learning    what normalisation, two steps and an honest split are worth on simulated plates (half an hour)
 # make bench-pack  packing and verifying beside their limits and a Python packer, in one run
 # make bench-feed  reading beside its limits and other readers, in one run; installs 6 GB of them into .venv-peers/
+# make bench-by-hand   what is made by hand beside the crate that would do it: shards beside zarrs, orders beside rand
 # make real          what pack says of a tree of RxRx1 in which nearly all is absent (REAL=DIR)
+# make readme-picture  docs/simulated-site.png
 # make contact-sheet   simulated sites beside real ones, as target/contact-sheet.png
 
 PYTHON ?= python3
@@ -24,7 +26,8 @@ PROGRAMS := cellshard simulate pack verify stats bench
 TRAINER := train predict
 
 .PHONY: real demo build libtorch install install-without-train uninstall check-install bundle test test-rust \
-	test-zarrs test-python test-torch-python check-no-torch lint learning bench-pack bench-feed contact-sheet clean
+	test-zarrs test-python test-torch-python check-no-torch lint learning bench-pack bench-feed \
+	bench-by-hand contact-sheet readme-picture clean
 
 # All programs. Without the trainer, which is all that needs libtorch: cargo build --release
 build: libtorch
@@ -113,6 +116,8 @@ lint: libtorch
 	cargo clippy --quiet --release --no-default-features -- --deny warnings
 	cargo clippy --quiet --release --workspace --exclude zarrs-check --all-targets -- --deny warnings
 	cargo clippy --quiet --profile unoptimised --package zarrs-check --all-targets -- --deny warnings
+	RUSTDOCFLAGS='--deny warnings' cargo doc --quiet --release --no-deps --document-private-items \
+		--package cellshard --package cellshard-train
 
 learning: build
 	$(PYTHON) benches/learning.py --bin $(BIN) --json $(RUNS)/learning.json
@@ -129,6 +134,16 @@ bench-pack: .venv/peers
 
 bench-feed: .venv-peers/feed
 	cargo bench --quiet --bench feed -- --python .venv-peers/bin/python --json $(RUNS)/feed.json
+
+bench-by-hand:
+	@mkdir -p $(RUNS)
+	cargo bench --quiet --package zarrs-check --bench by_hand -- --json $(CURDIR)/$(RUNS)/by-hand.json
+
+readme-picture: build .venv/tests
+	@rm -rf target/site
+	$(BIN)/simulate --dst target/site --layout bare --experiments HUVEC:2 --test-experiments 0 --plates 1 --wells 60 \
+		--sirnas 24 --sites 1
+	.venv/bin/python benches/site_picture.py target/site docs/simulated-site.png
 
 contact-sheet: build .venv/tests
 	@rm -rf target/contact-sheet

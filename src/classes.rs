@@ -2,19 +2,21 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use serde::{Deserialize, Serialize};
+
+use crate::csv_table::{from_csv, to_csv};
 use crate::error::{Error, Result};
-use crate::site::{Population, natural_cmp, parse_number};
+use crate::site::{Population, natural_cmp};
 
-const HEADER: [&str; 3] = ["class", "sirna", "well_type"];
-
-/// One class.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One class: a row of `classes.csv`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Class {
     /// Its number.
     pub class: u32,
     /// The siRNA as the source names it: `911`, `sirna_826`, `UNTREATED`.
     pub sirna: String,
     /// What wells of this class are.
+    #[serde(rename = "well_type", with = "well_type")]
     pub population: Population,
 }
 
@@ -75,23 +77,7 @@ impl Classes {
     /// # Errors
     /// If a line is not well formed, or numbers or siRNAs are not unique.
     pub fn parse(text: &str, place: &str) -> Result<Self> {
-        let mut reader = csv::Reader::from_reader(text.as_bytes());
-        let malformed = |e: csv::Error| Error::malformed(place, "a CSV", e);
-        let header = reader.headers().map_err(malformed)?;
-        if *header != HEADER[..] {
-            let found = header.iter().collect::<Vec<_>>().join(",");
-            return Err(Error::malformed(format!("{place}:1"), HEADER.join(","), found));
-        }
-        let mut rows = Vec::new();
-        for record in reader.records() {
-            let record = record.map_err(malformed)?;
-            let at = || format!("{place}:{}", record.position().map_or(0, csv::Position::line));
-            let class = parse_number(&record[0])
-                .filter(|_| !record[0].is_empty())
-                .ok_or_else(|| Error::malformed(at(), "a class number", format!("{:?}", &record[0])))?;
-            let population = record[2].parse().map_err(|e| Error::malformed(at(), "a class", e))?;
-            rows.push(Class { class, sirna: record[1].to_owned(), population });
-        }
+        let rows = from_csv::<Class>(text, place)?;
         let n_rows = rows.len();
         let classes = Self::numbered(rows, place)?;
         if classes.rows.len() != n_rows {
@@ -103,11 +89,7 @@ impl Classes {
     /// The content of `classes.csv`.
     #[must_use]
     pub fn to_csv(&self) -> String {
-        let mut out = HEADER.join(",") + "\n";
-        for Class { class, sirna, population } in &self.rows {
-            out += &format!("{class},{},{}\n", csv_field(sirna), population_field(*population));
-        }
-        out
+        to_csv(&self.rows)
     }
 
     /// The classes by number.
@@ -138,10 +120,23 @@ pub fn population_field(population: Population) -> &'static str {
     }
 }
 
-/// A text as a CSV field, quoted only where it must be (RFC 4180).
-#[must_use]
-pub fn csv_field(text: &str) -> String {
-    if text.contains(['"', ',', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
+/// A population as a cell of the column `well_type` of a CSV.
+pub(crate) mod well_type {
+    use serde::de::{Deserialize, Deserializer, Error, Unexpected};
+    use serde::ser::Serializer;
+
+    use super::population_field;
+    use crate::site::{ParseError, Population};
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands fields over by reference")]
+    pub(crate) fn serialize<S: Serializer>(population: &Population, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(population_field(*population))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Population, D::Error> {
+        let text = <&str>::deserialize(deserializer)?;
+        text.parse().map_err(|e: ParseError| Error::invalid_value(Unexpected::Str(text), &e.expected))
+    }
 }
 
 fn rank(population: Population) -> u8 {

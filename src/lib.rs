@@ -7,6 +7,7 @@ pub mod bench;
 pub mod classes;
 #[cfg(feature = "cli")]
 pub mod cli;
+pub mod csv_table;
 pub mod error;
 pub mod fault;
 pub mod feed;

@@ -3,9 +3,12 @@
 
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
+
+use crate::csv_table::to_csv;
 use crate::error::Result;
 use crate::files;
-use crate::site::{Population, WellId};
+use crate::site::{Experiment, Population, Well, WellId};
 
 use super::config::{Config, Layout};
 use super::dice::Dice;
@@ -22,6 +25,100 @@ pub(super) struct LabelledWell {
     pub(super) dataset: &'static str,
 }
 
+/// A row of `test.csv`: of a treated well, all but what it was given.
+#[derive(Serialize, Deserialize)]
+struct TestRow {
+    id_code: WellId,
+    experiment: Experiment,
+    plate: u16,
+    well: Well,
+}
+
+/// A row of `train.csv`.
+#[derive(Serialize, Deserialize)]
+struct TrainRow {
+    id_code: WellId,
+    experiment: Experiment,
+    plate: u16,
+    well: Well,
+    sirna: String,
+}
+
+/// A row of `train_controls.csv` and `test_controls.csv`, and of `truth.csv`, where the siRNA is the class.
+#[derive(Serialize, Deserialize)]
+struct ControlRow {
+    id_code: WellId,
+    experiment: Experiment,
+    plate: u16,
+    well: Well,
+    sirna: String,
+    well_type: Population,
+}
+
+/// A row of `sample_submission.csv`.
+#[derive(Serialize, Deserialize)]
+struct SampleRow {
+    id_code: WellId,
+    sirna: String,
+}
+
+/// A row of rxrx.ai's `metadata.csv`.
+#[derive(Serialize, Deserialize)]
+struct SiteRow {
+    site_id: String,
+    well_id: WellId,
+    cell_type: String,
+    dataset: String,
+    experiment: Experiment,
+    plate: u16,
+    well: Well,
+    site: u16,
+    well_type: Population,
+    sirna: String,
+    sirna_id: u32,
+}
+
+impl TestRow {
+    fn new(well: &LabelledWell) -> Self {
+        let WellId { plate, well: position } = &well.id;
+        let experiment = plate.experiment.clone();
+        Self { id_code: well.id.clone(), experiment, plate: plate.plate, well: *position }
+    }
+}
+
+impl TrainRow {
+    fn new(well: &LabelledWell, sirna: String) -> Self {
+        let TestRow { id_code, experiment, plate, well } = TestRow::new(well);
+        Self { id_code, experiment, plate, well, sirna }
+    }
+}
+
+impl ControlRow {
+    fn new(labelled: &LabelledWell, sirna: String) -> Self {
+        let TestRow { id_code, experiment, plate, well } = TestRow::new(labelled);
+        Self { id_code, experiment, plate, well, sirna, well_type: labelled.content.population }
+    }
+}
+
+impl SiteRow {
+    fn new(labelled: &LabelledWell, site: u16, sirna: String) -> Self {
+        let TestRow { id_code: well_id, experiment, plate, well } = TestRow::new(labelled);
+        Self {
+            site_id: format!("{well_id}_{site}"),
+            well_id,
+            cell_type: experiment.cell_type().to_owned(),
+            dataset: labelled.dataset.to_owned(),
+            experiment,
+            plate,
+            well,
+            site,
+            well_type: labelled.content.population,
+            sirna,
+            sirna_id: labelled.content.class,
+        }
+    }
+}
+
 /// Writes every CSV of the layout into `dst`. The rows follow the order of `wells`.
 pub(super) fn write(config: &Config, dst: &Path, wells: &[LabelledWell]) -> Result<()> {
     let names = names(config);
@@ -31,53 +128,27 @@ pub(super) fn write(config: &Config, dst: &Path, wells: &[LabelledWell]) -> Resu
         Layout::Kaggle2019 | Layout::Kaggle2023 => {
             let treated = |dataset| of(dataset).filter(|well| well.content.population == Population::Treatment);
             let controls = |dataset| of(dataset).filter(|well| well.content.population != Population::Treatment);
-            let place = "id_code,experiment,plate,well";
-            csv(dst, "train.csv", &format!("{place},sirna"), treated("train").map(|w| row(w, [name(w)])))?;
-            csv(dst, "test.csv", place, treated("test").map(|w| row(w, [])))?;
+            let train: Vec<_> = treated("train").map(|well| TrainRow::new(well, name(well))).collect();
+            csv(dst, "train.csv", &train)?;
+            csv(dst, "test.csv", &treated("test").map(TestRow::new).collect::<Vec<_>>())?;
             for (file, dataset) in [("train_controls.csv", "train"), ("test_controls.csv", "test")] {
-                let rows = controls(dataset).map(|w| row(w, [name(w), w.content.population.to_string()]));
-                csv(dst, file, &format!("{place},sirna,well_type"), rows)?;
+                let rows: Vec<_> = controls(dataset).map(|well| ControlRow::new(well, name(well))).collect();
+                csv(dst, file, &rows)?;
             }
             // Kaggle's sample gives every well the same class, whatever it is.
             let guess = &names[config.n_sirnas as usize / 2];
-            let rows = treated("test").map(|w| vec![w.id.to_string(), guess.clone()]);
-            csv(dst, "sample_submission.csv", "id_code,sirna", rows)?;
+            let sample = |well: &LabelledWell| SampleRow { id_code: well.id.clone(), sirna: guess.clone() };
+            csv(dst, "sample_submission.csv", &treated("test").map(sample).collect::<Vec<_>>())?;
         }
         Layout::RxrxAi => {
-            let header = "site_id,well_id,cell_type,dataset,experiment,plate,well,site,well_type,sirna,sirna_id";
             let sites = wells.iter().flat_map(|well| (1..=config.n_sites).map(move |site| (well, site)));
-            csv(dst, "metadata.csv", header, sites.map(|(well, site)| site_row(well, site, name(well))))?;
+            let rows = sites.map(|(well, site)| SiteRow::new(well, site, name(well)));
+            csv(dst, "metadata.csv", &rows.collect::<Vec<_>>())?;
         }
         Layout::Bare => {}
     }
-    let truth = wells.iter().map(|well| {
-        let content = well.content;
-        row(well, [content.class.to_string(), content.population.to_string()])
-    });
-    csv(dst, "truth.csv", "id_code,experiment,plate,well,sirna,well_type", truth)
-}
-
-fn row<const N: usize>(well: &LabelledWell, rest: [String; N]) -> Vec<String> {
-    let plate = &well.id.plate;
-    let place = [well.id.to_string(), plate.experiment.to_string(), plate.plate.to_string(), well.id.well.to_string()];
-    place.into_iter().chain(rest).collect()
-}
-
-fn site_row(well: &LabelledWell, site: u16, name: String) -> Vec<String> {
-    let plate = &well.id.plate;
-    vec![
-        format!("{}_{site}", well.id),
-        well.id.to_string(),
-        plate.experiment.cell_type().to_owned(),
-        well.dataset.to_owned(),
-        plate.experiment.to_string(),
-        plate.plate.to_string(),
-        well.id.well.to_string(),
-        site.to_string(),
-        well.content.population.to_string(),
-        name,
-        well.content.class.to_string(),
-    ]
+    let truth = wells.iter().map(|well| ControlRow::new(well, well.content.class.to_string()));
+    csv(dst, "truth.csv", &truth.collect::<Vec<_>>())
 }
 
 /// What the layout calls each class. The numbers in names are a permutation, so that whoever takes `sirna_250` for
@@ -97,14 +168,6 @@ fn names(config: &Config) -> Vec<String> {
     }
 }
 
-fn csv(dst: &Path, file: &str, header: &str, rows: impl Iterator<Item = Vec<String>>) -> Result<()> {
-    let mut text = String::from(header);
-    text.push('\n');
-    for row in rows {
-        // No field can hold a comma or a quote: names, numbers and wells are all made here.
-        text += &row.join(",");
-        text.push('\n');
-    }
-    let path = dst.join(file);
-    files::write(&path, text.as_bytes())
+fn csv<'r, R: Serialize + Deserialize<'r>>(dst: &Path, file: &str, rows: &[R]) -> Result<()> {
+    files::write(&dst.join(file), to_csv(rows).as_bytes())
 }

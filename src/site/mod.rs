@@ -3,6 +3,7 @@
 
 mod id;
 mod label;
+mod serialise;
 mod text;
 
 pub use id::{Experiment, PlateId, SiteId, Well, WellId};

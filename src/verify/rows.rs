@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use crate::csv_table::from_csv;
 use crate::files;
 use crate::site::PlateId;
 use crate::store::format::names::{METADATA, PIXELS, SITES, ZARR_JSON, array_document_path, listing_file};
-use crate::store::format::rows::{SiteRow, from_csv};
+use crate::store::format::rows::SiteRow;
 use crate::store::read::listing::{listed_plates, read_rows};
 use crate::store::{StoreSpec, read_spec};
 

@@ -1,12 +1,16 @@
 //! Faults of a source, summed up by kind with a few examples, so that a broken upload of 125,000 images does not scroll
 //! the reason off the screen.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::cli::table::{count, plural};
+use crate::csv_table::to_csv;
 use crate::fault::{Fault, FaultKind};
+use crate::site::{PlateId, Well};
 
 /// Examples that are shown of each kind of fault.
 const EXAMPLES: usize = 3;
@@ -76,15 +80,27 @@ pub(super) fn faults_json(faults: &[Fault]) -> Value {
     faults.iter().map(fault).collect()
 }
 
+/// A fault as a row of CSV.
+#[derive(Serialize, Deserialize)]
+struct FaultRow<'a> {
+    plate: Cow<'a, PlateId>,
+    well: Option<Well>,
+    site: Option<u16>,
+    kind: &'a str,
+    file: &'a str,
+    detail: &'a str,
+}
+
 /// Every fault as CSV.
 #[must_use]
 pub fn faults_csv(faults: &[Fault]) -> String {
-    let mut out = "plate,well,site,kind,file,detail\n".to_owned();
-    for Fault { plate, well, site, kind, file, detail } in faults {
-        let well = well.map(|well| well.to_string()).unwrap_or_default();
-        let site = site.map(|site| site.to_string()).unwrap_or_default();
-        let (file, detail) = (crate::classes::csv_field(file), crate::classes::csv_field(detail));
-        out += &format!("{plate},{well},{site},{},{file},{detail}\n", kind.name());
-    }
-    out
+    let rows = faults.iter().map(|Fault { plate, well, site, kind, file, detail }| FaultRow {
+        plate: Cow::Borrowed(plate),
+        well: *well,
+        site: *site,
+        kind: kind.name(),
+        file,
+        detail,
+    });
+    to_csv(&rows.collect::<Vec<_>>())
 }

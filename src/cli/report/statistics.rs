@@ -2,8 +2,12 @@
 
 use std::io::{self, Write};
 
+use serde::{Deserialize, Serialize};
+
 use crate::cli::table::{Align, Table, count};
-use crate::stats::{ChannelSummary, PERCENTILES, Summary};
+use crate::csv_table::{Figure, to_csv, to_lines};
+use crate::site::{Experiment, PlateId, Well, WellId};
+use crate::stats::{ChannelSummary, Summary};
 use crate::store::Store;
 use crate::store::format::rows::PixelStats;
 use crate::store::format::spec::Channel;
@@ -48,32 +52,97 @@ pub fn table(out: &mut impl Write, summaries: &[Summary], channels: &[Channel]) 
     Ok(())
 }
 
+/// A row of `stats --csv`: the figures of a group, a population and a channel. Its percentiles are those of
+/// [`crate::stats::PERCENTILES`].
+#[derive(Serialize, Deserialize)]
+struct FiguresRow<'a> {
+    group: &'a str,
+    population: &'a str,
+    sites: u64,
+    channel: usize,
+    pixels: u64,
+    mean: Figure,
+    std_pixels: Figure,
+    std_pixels_ddof1: Figure,
+    std_mean_over_images: Figure,
+    median: Figure,
+    mad: Figure,
+    p1: Figure,
+    p5: Figure,
+    p25: Figure,
+    p75: Figure,
+    p95: Figure,
+    p99: Figure,
+    min: u8,
+    max: u8,
+    zero_share: Figure,
+    saturated_share: Figure,
+}
+
+impl<'a> FiguresRow<'a> {
+    fn new(summary: &'a Summary, figures: &ChannelSummary) -> Self {
+        let [p1, p5, p25, p75, p95, p99] = figures.percentiles.map(Figure);
+        Self {
+            group: &summary.group,
+            population: summary.population.name(),
+            sites: summary.n_sites,
+            channel: figures.channel,
+            pixels: figures.n_pixels,
+            mean: Figure(figures.mean),
+            std_pixels: Figure(figures.std_pixels),
+            std_pixels_ddof1: Figure(figures.std_pixels_ddof1),
+            std_mean_over_images: Figure(figures.std_mean_over_images),
+            median: Figure(figures.median),
+            mad: Figure(figures.mad),
+            p1,
+            p5,
+            p25,
+            p75,
+            p95,
+            p99,
+            min: figures.min,
+            max: figures.max,
+            zero_share: Figure(figures.zero_share),
+            saturated_share: Figure(figures.saturated_share),
+        }
+    }
+}
+
 /// Writes every figure as CSV.
 ///
 /// # Errors
 /// If the writer fails.
 pub fn csv(out: &mut impl Write, summaries: &[Summary]) -> io::Result<()> {
-    let percentiles = PERCENTILES.map(|q| format!("p{q}")).join(",");
-    writeln!(
-        out,
-        "group,population,sites,channel,pixels,mean,std_pixels,std_pixels_ddof1,std_mean_over_images,median,mad,\
-         {percentiles},min,max,zero_share,saturated_share"
-    )?;
-    for Summary { group, population, n_sites, channels } in summaries {
-        for figures in channels {
-            let ChannelSummary { channel, n_pixels, mean, std_pixels, std_pixels_ddof1, .. } = figures;
-            let ChannelSummary { std_mean_over_images, median, mad, min, max, zero_share, .. } = figures;
-            let percentiles = figures.percentiles.map(|p| p.to_string()).join(",");
-            writeln!(
-                out,
-                "{group},{},{n_sites},{channel},{n_pixels},{mean},{std_pixels},{std_pixels_ddof1},\
-                 {std_mean_over_images},{median},{mad},{percentiles},{min},{max},{zero_share},{}",
-                population.name(),
-                figures.saturated_share,
-            )?;
-        }
+    let rows = summaries
+        .iter()
+        .flat_map(|summary| summary.channels.iter().map(move |figures| FiguresRow::new(summary, figures)));
+    out.write_all(to_csv(&rows.collect::<Vec<_>>()).as_bytes())
+}
+
+/// A row in the columns of Kaggle's `pixel_stats.csv`.
+#[derive(Serialize, Deserialize)]
+struct KaggleRow {
+    experiment: Experiment,
+    plate: u16,
+    well: Well,
+    site: u16,
+    channel: usize,
+    mean: Figure,
+    std: Figure,
+    median: Figure,
+    min: u8,
+    max: u8,
+    id_code: WellId,
+}
+
+impl From<PixelStats> for KaggleRow {
+    fn from(row: PixelStats) -> Self {
+        let PixelStats { id, channel, mean, std, median, min, max, .. } = row;
+        let WellId { plate, well } = id.well.clone();
+        let [mean, std, median] = [mean, std, median].map(Figure);
+        let PlateId { experiment, plate } = plate;
+        Self { experiment, plate, well, site: id.site, channel, mean, std, median, min, max, id_code: id.well }
     }
-    Ok(())
 }
 
 /// Writes one line a site and channel, in the columns of Kaggle's `pixel_stats.csv`.
@@ -81,14 +150,24 @@ pub fn csv(out: &mut impl Write, summaries: &[Summary]) -> io::Result<()> {
 /// # Errors
 /// If a listing cannot be read or the writer fails.
 pub fn pixel_stats(out: &mut impl Write, store: &Store) -> anyhow::Result<()> {
-    writeln!(out, "experiment,plate,well,site,channel,mean,std,median,min,max,id_code")?;
+    out.write_all(to_csv::<KaggleRow>(&[]).as_bytes())?;
     for plate in store.plates().keys() {
-        for row in read_rows::<PixelStats>(store.root(), plate, "pixel_stats.csv")? {
-            let PixelStats { id, channel, mean, std, median, min, max, .. } = row;
-            let (well, experiment, number) = (id.well.well, &plate.experiment, plate.plate);
-            let figures = format!("{mean},{std},{median},{min},{max}");
-            writeln!(out, "{experiment},{number},{well},{},{channel},{figures},{}", id.site, id.well)?;
-        }
+        let rows = read_rows::<PixelStats>(store.root(), plate, "pixel_stats.csv")?;
+        let rows: Vec<KaggleRow> = rows.into_iter().map(KaggleRow::from).collect();
+        out.write_all(to_lines(&rows).as_bytes())?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::csv_table::columns;
+    use crate::stats::PERCENTILES;
+
+    #[test]
+    fn the_columns_of_percentiles_are_those_that_are_computed() {
+        let first = columns::<FiguresRow>().iter().position(|name| *name == "p1").unwrap();
+        assert_eq!(columns::<FiguresRow>()[first..first + PERCENTILES.len()], PERCENTILES.map(|q| format!("p{q}")));
+    }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use crate::classes::Classes;
+use crate::csv_table::from_csv;
 use crate::error::{Error, Result};
 use crate::fault::{Fault, FaultKind};
 use crate::files;
@@ -13,7 +14,7 @@ use crate::site::{PlateId, Well};
 use crate::store::format::listing::ListingFiles;
 use crate::store::format::manifest::{self, Entry};
 use crate::store::format::names::{CSVS, FILES, PIXELS, PLATES, SOURCES, ZARR_JSON, array_path, listing_path};
-use crate::store::format::rows::{Rejected, SiteRow, from_csv};
+use crate::store::format::rows::{Rejected, SiteRow};
 use crate::store::{CLASSES, SHA256SUMS, Shard, StoreSpec, is_store, shard_path};
 
 /// A finished store whose root's documents are proven.

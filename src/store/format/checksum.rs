@@ -85,6 +85,23 @@ pub fn parse_crc32c(text: &str) -> Option<u32> {
     plain.then(|| u32::from_str_radix(text, 16).ok()).flatten()
 }
 
+/// A crc32c as a cell of a CSV: 8 lower-case hex digits.
+pub(crate) mod crc32c_hex {
+    use serde::de::{Deserialize, Deserializer, Error, Unexpected};
+    use serde::ser::Serializer;
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands fields over by reference")]
+    pub(crate) fn serialize<S: Serializer>(crc32c: &u32, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{crc32c:08x}"))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+        let text = <&str>::deserialize(deserializer)?;
+        super::parse_crc32c(text)
+            .ok_or_else(|| Error::invalid_value(Unexpected::Str(text), &"a crc32c of 8 hex digits"))
+    }
+}
+
 /// A writer that hashes and counts what goes through it.
 pub struct HashingWriter<W> {
     inner: W,

@@ -3,12 +3,13 @@
 
 use std::collections::BTreeMap;
 
+use crate::csv_table::to_csv;
 use crate::error::{Error, Result};
 use crate::site::PlateId;
 
 use super::manifest::{self, Entry};
 use super::names::{COMOMENTS, HISTOGRAM, PIXEL_STATS, REJECTED, SITES, SOURCES};
-use super::rows::{ComomentRow, HistogramRow, PixelStats, Rejected, SiteRow, to_csv};
+use super::rows::{ComomentRow, HistogramRow, PixelStats, Rejected, SiteRow};
 
 /// All that a listing says.
 #[derive(Debug, Clone, PartialEq)]

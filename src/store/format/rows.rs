@@ -1,85 +1,19 @@
-//! The CSV files of the store, row by row: sites, pixel statistics, histograms, co-moments, rejections. Pure: text in,
-//! rows out, and back. Parsing is strict; what is derived in a row (ids, cell type, array) must agree with the rest.
+//! The CSV files of the store, row by row: sites, pixel statistics, histograms, co-moments, rejections. Pure. What is
+//! derived in a row (ids, cell type, array) must agree with the rest.
 
-use std::fmt::Write as _;
+use std::borrow::Cow;
 
-use crate::classes::{csv_field, population_field};
-use crate::error::{Error, Result};
-use crate::site::{Label, PlateId, Population, SiteId, Well, WellId, parse_number};
+use serde::{Deserialize, Serialize, Serializer};
 
-use super::checksum::parse_crc32c;
+use crate::classes::well_type;
+use crate::csv_table::Figure;
+use crate::site::{Experiment, Label, PlateId, Population, SiteId, Well, WellId};
 
-/// A kind of row: its header, how it is written, how it is parsed.
-pub trait Row: Sized {
-    /// The columns.
-    const HEADER: &'static str;
-    /// Appends the row as a line of CSV.
-    fn write(&self, out: &mut String);
-    /// Parses the cells, of which there are as many as columns; an error says what was expected.
-    ///
-    /// # Errors
-    /// A phrase that names the cell that is not well formed.
-    fn parse(cells: &csv::StringRecord) -> Result<Self, &'static str>;
-}
-
-/// Writes a file of rows, header first.
-#[must_use]
-pub fn to_csv<R: Row>(rows: &[R]) -> String {
-    let mut out = format!("{}\n", R::HEADER);
-    for row in rows {
-        row.write(&mut out);
-    }
-    out
-}
-
-/// Parses a file of rows; `place` names it in errors.
-///
-/// # Errors
-/// If the header or any row is not what [`to_csv`] would write.
-pub fn from_csv<R: Row>(text: &str, place: &str) -> Result<Vec<R>> {
-    let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(text.as_bytes());
-    let mut rows = Vec::new();
-    let mut has_header = false;
-    for record in reader.records() {
-        let record = record.map_err(|e| Error::malformed(place, "CSV", e))?;
-        let found = || record.iter().collect::<Vec<_>>().join(",").chars().take(160).collect::<String>();
-        if has_header {
-            let line = record.position().map_or(0, csv::Position::line);
-            let row = R::parse(&record);
-            rows.push(row.map_err(|expected| Error::malformed(format!("{place}:{line}"), expected, found()))?);
-        } else if found() == R::HEADER.chars().take(160).collect::<String>() {
-            has_header = true;
-        } else {
-            return Err(Error::malformed(format!("{place}:1"), R::HEADER, found()));
-        }
-    }
-    if !has_header {
-        return Err(Error::malformed(place, R::HEADER, "an empty file"));
-    }
-    Ok(rows)
-}
-
-fn cell<T: std::str::FromStr>(cells: &csv::StringRecord, i: usize, expected: &'static str) -> Result<T, &'static str> {
-    cells[i].parse().map_err(|_| expected)
-}
-
-fn number<T: std::str::FromStr>(
-    cells: &csv::StringRecord,
-    i: usize,
-    expected: &'static str,
-) -> Result<T, &'static str> {
-    parse_number(&cells[i]).filter(|_| !cells[i].is_empty()).ok_or(expected)
-}
-
-fn plate_of(cells: &csv::StringRecord, experiment: usize) -> Result<PlateId, &'static str> {
-    Ok(PlateId {
-        experiment: cell(cells, experiment, "an experiment")?,
-        plate: number(cells, experiment + 1, "a plate number")?,
-    })
-}
+use super::checksum::crc32c_hex;
 
 /// One site of the store: a row of `metadata.csv`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "SiteRecord<'_>")]
 pub struct SiteRow {
     /// The site.
     pub id: SiteId,
@@ -91,48 +25,82 @@ pub struct SiteRow {
     pub crc32c: u32,
 }
 
-impl Row for SiteRow {
-    const HEADER: &'static str =
-        "site_id,well_id,cell_type,dataset,experiment,plate,well,site,well_type,sirna,sirna_id,array,row,crc32c";
+/// The columns of a [`SiteRow`].
+#[derive(Serialize, Deserialize)]
+struct SiteRecord<'a> {
+    #[serde(borrow)]
+    site_id: Cow<'a, str>,
+    #[serde(borrow)]
+    well_id: Cow<'a, str>,
+    cell_type: &'a str,
+    dataset: &'a str,
+    experiment: Cow<'a, Experiment>,
+    plate: u16,
+    well: Well,
+    site: u16,
+    #[serde(with = "well_type")]
+    well_type: Population,
+    sirna: &'a str,
+    sirna_id: Option<u32>,
+    #[serde(borrow)]
+    array: Cow<'a, str>,
+    row: u32,
+    #[serde(with = "crc32c_hex")]
+    crc32c: u32,
+}
 
-    fn write(&self, out: &mut String) {
+impl Serialize for SiteRow {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self { id, label, row, crc32c } = self;
         let WellId { plate, well } = &id.well;
-        let _ = writeln!(
-            out,
-            "{id},{},{},{},{},{},{well},{},{},{},{},{plate},{row},{crc32c:08x}",
-            id.well,
-            plate.experiment.cell_type(),
-            csv_field(&label.dataset),
-            plate.experiment,
-            plate.plate,
-            id.site,
-            population_field(label.population),
-            csv_field(&label.sirna),
-            label.class.map(|class| class.to_string()).unwrap_or_default(),
-        );
+        let record = SiteRecord {
+            site_id: id.to_string().into(),
+            well_id: id.well.to_string().into(),
+            cell_type: plate.experiment.cell_type(),
+            dataset: &label.dataset,
+            experiment: Cow::Borrowed(&plate.experiment),
+            plate: plate.plate,
+            well: *well,
+            site: id.site,
+            well_type: label.population,
+            sirna: &label.sirna,
+            sirna_id: label.class,
+            array: plate.to_string().into(),
+            row: *row,
+            crc32c: *crc32c,
+        };
+        record.serialize(serializer)
     }
+}
 
-    fn parse(cells: &csv::StringRecord) -> Result<Self, &'static str> {
-        let well = WellId { plate: plate_of(cells, 4)?, well: cell(cells, 6, "a well")? };
-        let id = SiteId { well, site: number(cells, 7, "a site number")? };
-        let derived = [id.to_string(), id.well.to_string(), id.well.plate.experiment.cell_type().to_owned()];
-        if !cells.iter().zip(&derived).all(|(a, b)| a == b) || cells[11] != id.well.plate.to_string() {
+impl TryFrom<SiteRecord<'_>> for SiteRow {
+    type Error = &'static str;
+
+    fn try_from(record: SiteRecord<'_>) -> Result<Self, Self::Error> {
+        let SiteRecord { site_id, well_id, cell_type, dataset, experiment, plate, well, site, .. } = record;
+        let well = WellId { plate: PlateId { experiment: experiment.into_owned(), plate }, well };
+        let id = SiteId { well, site };
+        let plate = &id.well.plate;
+        if *site_id != id.to_string()
+            || *well_id != id.well.to_string()
+            || cell_type != plate.experiment.cell_type()
+            || record.array != plate.to_string()
+        {
             return Err("site_id, well_id, cell_type and array that agree with experiment, plate, well and site");
         }
-        let class = match &cells[10] {
-            "" => None,
-            _ => Some(number(cells, 10, "a sirna_id")?),
+        let label = Label {
+            dataset: dataset.to_owned(),
+            population: record.well_type,
+            sirna: record.sirna.to_owned(),
+            class: record.sirna_id,
         };
-        let population = cell(cells, 8, "a well_type")?;
-        let label = Label { dataset: cells[3].to_owned(), population, sirna: cells[9].to_owned(), class };
-        let crc32c = parse_crc32c(&cells[13]).ok_or("a crc32c of 8 hex digits")?;
-        Ok(Self { id, label, row: number(cells, 12, "a row number")?, crc32c })
+        Ok(Self { id, label, row: record.row, crc32c: record.crc32c })
     }
 }
 
 /// The statistics of one channel of one site: a row of `pixel_stats.csv`.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(from = "PixelStatsRecord<'_>")]
 pub struct PixelStats {
     /// The site.
     pub id: SiteId,
@@ -154,37 +122,57 @@ pub struct PixelStats {
     pub sum_of_squares: u64,
 }
 
-impl Row for PixelStats {
-    const HEADER: &'static str = "experiment,plate,well,site,channel,mean,std,median,min,max,sum,sum_of_squares";
+/// The columns of [`PixelStats`].
+#[derive(Serialize, Deserialize)]
+struct PixelStatsRecord<'a> {
+    experiment: Cow<'a, Experiment>,
+    plate: u16,
+    well: Well,
+    site: u16,
+    channel: usize,
+    mean: Figure,
+    std: Figure,
+    median: Figure,
+    min: u8,
+    max: u8,
+    sum: u64,
+    sum_of_squares: u64,
+}
 
-    fn write(&self, out: &mut String) {
+impl Serialize for PixelStats {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self { id, channel, mean, std, median, min, max, sum, sum_of_squares } = self;
         let WellId { plate, well } = &id.well;
-        let _ = writeln!(
-            out,
-            "{},{},{well},{},{channel},{mean},{std},{median},{min},{max},{sum},{sum_of_squares}",
-            plate.experiment, plate.plate, id.site,
-        );
+        let record = PixelStatsRecord {
+            experiment: Cow::Borrowed(&plate.experiment),
+            plate: plate.plate,
+            well: *well,
+            site: id.site,
+            channel: *channel,
+            mean: Figure(*mean),
+            std: Figure(*std),
+            median: Figure(*median),
+            min: *min,
+            max: *max,
+            sum: *sum,
+            sum_of_squares: *sum_of_squares,
+        };
+        record.serialize(serializer)
     }
+}
 
-    fn parse(cells: &csv::StringRecord) -> Result<Self, &'static str> {
-        let well = WellId { plate: plate_of(cells, 0)?, well: cell(cells, 2, "a well")? };
-        Ok(Self {
-            id: SiteId { well, site: number(cells, 3, "a site number")? },
-            channel: number(cells, 4, "a channel")?,
-            mean: cell(cells, 5, "a mean")?,
-            std: cell(cells, 6, "a standard deviation")?,
-            median: cell(cells, 7, "a median")?,
-            min: number(cells, 8, "a smallest level")?,
-            max: number(cells, 9, "a largest level")?,
-            sum: number(cells, 10, "a sum")?,
-            sum_of_squares: number(cells, 11, "a sum of squares")?,
-        })
+impl From<PixelStatsRecord<'_>> for PixelStats {
+    fn from(record: PixelStatsRecord<'_>) -> Self {
+        let PixelStatsRecord { experiment, plate, well, site, channel, .. } = record;
+        let well = WellId { plate: PlateId { experiment: experiment.into_owned(), plate }, well };
+        let PixelStatsRecord { mean, std, median, min, max, sum, sum_of_squares, .. } = record;
+        let [mean, std, median] = [mean, std, median].map(|figure| figure.0);
+        Self { id: SiteId { well, site }, channel, mean, std, median, min, max, sum, sum_of_squares }
     }
 }
 
 /// A row of `histogram.csv`: levels that no pixel has are left out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HistogramRow {
     /// The population.
     pub population: Population,
@@ -196,26 +184,8 @@ pub struct HistogramRow {
     pub count: u64,
 }
 
-impl Row for HistogramRow {
-    const HEADER: &'static str = "population,channel,level,count";
-
-    fn write(&self, out: &mut String) {
-        let Self { population, channel, level, count } = self;
-        let _ = writeln!(out, "{population},{channel},{level},{count}");
-    }
-
-    fn parse(cells: &csv::StringRecord) -> Result<Self, &'static str> {
-        Ok(Self {
-            population: population(cells)?,
-            channel: number(cells, 1, "a channel")?,
-            level: number(cells, 2, "a grey level")?,
-            count: number(cells, 3, "a count")?,
-        })
-    }
-}
-
 /// A row of `comoments.csv`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ComomentRow {
     /// The population.
     pub population: Population,
@@ -227,31 +197,9 @@ pub struct ComomentRow {
     pub sum_of_products: u64,
 }
 
-impl Row for ComomentRow {
-    const HEADER: &'static str = "population,channel_a,channel_b,sum_of_products";
-
-    fn write(&self, out: &mut String) {
-        let Self { population, channel_a, channel_b, sum_of_products } = self;
-        let _ = writeln!(out, "{population},{channel_a},{channel_b},{sum_of_products}");
-    }
-
-    fn parse(cells: &csv::StringRecord) -> Result<Self, &'static str> {
-        Ok(Self {
-            population: population(cells)?,
-            channel_a: number(cells, 1, "a channel")?,
-            channel_b: number(cells, 2, "a channel")?,
-            sum_of_products: number(cells, 3, "a sum of products")?,
-        })
-    }
-}
-
-fn population(cells: &csv::StringRecord) -> Result<Population, &'static str> {
-    let found = Population::ALL.into_iter().find(|p| p.name() == &cells[0]);
-    found.ok_or("a population")
-}
-
 /// Something that was left out: a row of `rejected.csv`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(from = "RejectedRecord<'_>")]
 pub struct Rejected {
     /// The plate.
     pub plate: PlateId,
@@ -267,30 +215,40 @@ pub struct Rejected {
     pub detail: String,
 }
 
-impl Row for Rejected {
-    const HEADER: &'static str = "experiment,plate,well,site,reason,file,detail";
+/// The columns of [`Rejected`].
+#[derive(Serialize, Deserialize)]
+struct RejectedRecord<'a> {
+    experiment: Cow<'a, Experiment>,
+    plate: u16,
+    well: Well,
+    site: Option<u16>,
+    reason: &'a str,
+    file: &'a str,
+    detail: &'a str,
+}
 
-    fn write(&self, out: &mut String) {
+impl Serialize for Rejected {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self { plate, well, site, reason, file, detail } = self;
-        let site = site.map(|site| site.to_string()).unwrap_or_default();
-        let (experiment, plate) = (&plate.experiment, plate.plate);
-        let (reason, file, detail) = (csv_field(reason), csv_field(file), csv_field(detail));
-        let _ = writeln!(out, "{experiment},{plate},{well},{site},{reason},{file},{detail}");
+        let experiment = Cow::Borrowed(&plate.experiment);
+        RejectedRecord { experiment, plate: plate.plate, well: *well, site: *site, reason, file, detail }
+            .serialize(serializer)
     }
+}
 
-    fn parse(cells: &csv::StringRecord) -> Result<Self, &'static str> {
-        let site = match &cells[3] {
-            "" => None,
-            _ => Some(number(cells, 3, "a site number")?),
-        };
-        let [reason, file, detail] = [4, 5, 6].map(|i| cells[i].to_owned());
-        Ok(Self { plate: plate_of(cells, 0)?, well: cell(cells, 2, "a well")?, site, reason, file, detail })
+impl From<RejectedRecord<'_>> for Rejected {
+    fn from(record: RejectedRecord<'_>) -> Self {
+        let RejectedRecord { experiment, plate, well, site, .. } = record;
+        let plate = PlateId { experiment: experiment.into_owned(), plate };
+        let [reason, file, detail] = [record.reason, record.file, record.detail].map(str::to_owned);
+        Self { plate, well, site, reason, file, detail }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::csv_table::{from_csv, to_csv};
     use proptest::prelude::*;
 
     fn site_row(label: Label, row: u32, crc32c: u32) -> SiteRow {
@@ -309,6 +267,48 @@ mod tests {
         let line = "HEPG2-08_1_B02_1,HEPG2-08_1_B02,HEPG2,test,HEPG2-08,1,B02,1,negative_control,1138,1138,\
                     HEPG2-08/Plate1,0,000000ab";
         assert_eq!(csv.lines().nth(1), Some(line));
+    }
+
+    #[test]
+    fn the_other_rows_are_written_in_the_columns_of_the_format() {
+        let SiteRow { id, .. } = site_row(Label::unknown(), 0, 0);
+        let WellId { plate, well } = id.well.clone();
+        let figures = |mean, std, median| PixelStats {
+            id: id.clone(),
+            channel: 6,
+            mean,
+            std,
+            median,
+            min: 0,
+            max: 255,
+            sum: u64::MAX,
+            sum_of_squares: 7,
+        };
+        let text = "experiment,plate,well,site,channel,mean,std,median,min,max,sum,sum_of_squares\n\
+                    HEPG2-08,1,B02,1,6,17,0.30000000000000004,0.5,0,255,18446744073709551615,7\n\
+                    HEPG2-08,1,B02,1,6,0,0.0000001,-0,0,255,18446744073709551615,7\n";
+        assert_eq!(to_csv(&[figures(17.0, 0.1 + 0.2, 0.5), figures(0.0, 1e-7, -0.0)]), text);
+        let row = |site, reason: &str, file: &str, detail: &str| {
+            let [reason, file, detail] = [reason, file, detail].map(str::to_owned);
+            Rejected { plate: plate.clone(), well, site, reason, file, detail }
+        };
+        let text = "experiment,plate,well,site,reason,file,detail\n\
+                    HEPG2-08,1,B02,,no-images,,\"expected an image, found \"\"none\"\"\"\n\
+                    HEPG2-08,1,B02,2,empty-file,a b'c,\" \n\"\n";
+        let rows = [
+            row(None, "no-images", "", "expected an image, found \"none\""),
+            row(Some(2), "empty-file", "a b'c", " \n"),
+        ];
+        assert_eq!(to_csv(&rows), text);
+        let counted = HistogramRow { population: Population::Unknown, channel: 1, level: 255, count: 9 };
+        assert_eq!(to_csv(&[counted]), "population,channel,level,count\nunknown,1,255,9\n");
+        let comoment =
+            ComomentRow { population: Population::Treatment, channel_a: 1, channel_b: 2, sum_of_products: 3 };
+        assert_eq!(to_csv(&[comoment]), "population,channel_a,channel_b,sum_of_products\ntreatment,1,2,3\n");
+        let unknown = to_csv(&[site_row(Label::unknown(), 1, u32::MAX)]);
+        let line = "HEPG2-08_1_B02_1,HEPG2-08_1_B02,HEPG2,,HEPG2-08,1,B02,1,,,,HEPG2-08/Plate1,1,ffffffff";
+        assert_eq!(unknown.lines().nth(1), Some(line));
+        assert_eq!(to_csv::<Rejected>(&[]), text.lines().next().unwrap().to_owned() + "\n");
     }
 
     #[test]

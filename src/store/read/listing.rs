@@ -2,18 +2,20 @@
 
 use std::path::Path;
 
+use serde::de::DeserializeOwned;
+
+use crate::csv_table::from_csv;
 use crate::error::Result;
 use crate::files;
 use crate::site::PlateId;
 use crate::store::format::manifest::{self, Entry};
 use crate::store::format::names::{FILES, PLATES, listing_file};
-use crate::store::format::rows::{Row, from_csv};
 
 /// Reads the rows of one of a listing's CSVs.
 ///
 /// # Errors
 /// If it cannot be read or is not well formed.
-pub fn read_rows<R: Row>(store: &Path, plate: &PlateId, name: &str) -> Result<Vec<R>> {
+pub fn read_rows<R: DeserializeOwned>(store: &Path, plate: &PlateId, name: &str) -> Result<Vec<R>> {
     let path = store.join(listing_file(plate, name));
     from_csv(&files::read_text(&path)?, &path.display().to_string())
 }

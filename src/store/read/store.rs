@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use crate::classes::Classes;
+use crate::csv_table::from_csv;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::site::{PlateId, SiteId};
 use crate::store::format::checksum::crc32c;
 use crate::store::format::names::{CLASSES, METADATA, PIXELS, SHA256SUMS, ZARR_JSON};
-use crate::store::format::rows::{SiteRow, from_csv};
+use crate::store::format::rows::SiteRow;
 use crate::store::format::spec::StoreSpec;
 
 use super::decode::Decoder;

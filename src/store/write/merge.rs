@@ -6,6 +6,7 @@ use std::sync::PoisonError;
 
 use serde_json::json;
 
+use crate::csv_table::{from_csv, to_csv};
 use crate::error::{Result, unless_damaged};
 use crate::files;
 use crate::site::{PlateId, Population};
@@ -16,7 +17,7 @@ use crate::store::format::names::{
     CLASSES, COMOMENTS, FILES, HISTOGRAM, METADATA, PIXELS, PLATES, REJECTED, SHA256SUMS, SITES, STATISTICS,
     STATISTICS_ARRAYS, STATISTICS_CHUNK, ZARR_JSON, group_path, listing_file,
 };
-use crate::store::format::rows::{ComomentRow, HistogramRow, Rejected, SiteRow, from_csv, to_csv};
+use crate::store::format::rows::{ComomentRow, HistogramRow, Rejected, SiteRow};
 use crate::store::format::spec::{Codec, StoreSpec, array_document, group_document};
 use crate::store::read::listing::{listed_plates, plate_folders, read_list, read_rows};
 use crate::store::read::proof::{Depth, are_whole};

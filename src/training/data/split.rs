@@ -1,9 +1,13 @@
 //! Which wells are trained on and which validate, and which outputs a network has. The split of a run is written into
 //! its folder once, and read from there by every later step. Pure, but for that.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
+
+use crate::csv_table::{Header, Rows, to_csv};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::site::{Experiment, WellId};
@@ -14,7 +18,13 @@ use crate::training::recipe::{Controls, Recipe, SplitBy};
 
 use super::hold_out::{held_out_of_cell_type, wells_at_random};
 
-const HEADER: &str = "well_id,part";
+/// A row of `split.csv`.
+#[derive(Serialize, Deserialize)]
+struct WellRow {
+    well_id: WellId,
+    /// `train`, `validation` or `control`.
+    part: Cow<'static, str>,
+}
 
 /// Sites by their part, as indices of [`Store::sites`], in the store's order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -87,17 +97,21 @@ impl Split {
     /// The content of `split.csv`, a line a well.
     #[must_use]
     pub fn to_csv(&self, store: &Store) -> String {
-        let mut lines: BTreeSet<(usize, String)> = BTreeSet::new();
+        let mut parts: BTreeSet<(usize, &str)> = BTreeSet::new();
         let mut first: BTreeMap<&WellId, usize> = BTreeMap::new();
         for (sites, part) in [(&self.train, "train"), (&self.validation, "validation")] {
             for &i in sites {
                 let row = &store.sites()[i];
                 let part = if row.label.population.is_control() { "control" } else { part };
                 let position = *first.entry(&row.id.well).or_insert(i);
-                lines.insert((position, format!("{},{part}\n", row.id.well)));
+                parts.insert((position, part));
             }
         }
-        lines.into_iter().fold(format!("{HEADER}\n"), |csv, (_, line)| csv + &line)
+        let row = |(position, part): (usize, &'static str)| {
+            let well_id = store.sites()[position].id.well.clone();
+            WellRow { well_id, part: part.into() }
+        };
+        to_csv(&parts.into_iter().map(row).collect::<Vec<_>>())
     }
 
     /// Reads the split of a run, its `split.csv`.
@@ -109,24 +123,20 @@ impl Split {
     }
 
     fn parse(text: &str, place: &str, store: &Store) -> Result<Self> {
-        let mut lines = (1..).zip(text.lines());
-        if lines.next().map(|(_, line)| line) != Some(HEADER) {
-            return Err(Error::malformed(format!("{place}:1"), HEADER, "another header"));
-        }
         let mut sites: BTreeMap<&WellId, Vec<usize>> = BTreeMap::new();
         for (i, row) in store.sites().iter().enumerate() {
             sites.entry(&row.id.well).or_default().push(i);
         }
         let mut split = Self::default();
-        for (number, line) in lines {
-            let malformed = |expected: &str| Error::malformed(format!("{place}:{number}"), expected, line);
-            let (well, part) = line.split_once(',').ok_or_else(|| malformed(HEADER))?;
-            let well: WellId = well.parse().map_err(|_| malformed("a well"))?;
+        for row in Rows::open(text, place, Header::Exact)? {
+            let (line, WellRow { well_id, part }) = row?;
+            let found = || format!("{well_id},{part}");
+            let malformed = |expected: &str| Error::malformed(format!("{place}:{line}"), expected, found());
             // Taken out, so that a well that comes twice is not there the second time.
-            let sites = sites.remove(&well).ok_or_else(|| malformed("a well of the store, once"))?;
+            let sites = sites.remove(&well_id).ok_or_else(|| malformed("a well of the store, once"))?;
             let label = &store.sites()[sites[0]].label;
             let may_train = label.dataset == "train" && label.class.is_some() && !label.population.is_control();
-            match part {
+            match part.as_ref() {
                 "train" if may_train => split.train.extend(sites),
                 "validation" if may_train => split.validation.extend(sites),
                 "control" if label.population.is_control() && label.class.is_some() && label.dataset == "train" => {
@@ -182,7 +192,6 @@ mod tests {
     /// A store's tables without its pixels: experiments by name with their dataset, plates, and wells; every plate has a
     /// negative and a positive control, and treatments of classes 0 to 4.
     fn store(dir: &Path, experiments: &[(&str, &str)], n_plates: u16, n_wells: u16) -> Store {
-        use crate::store::format::rows::to_csv;
         let mut rows = Vec::new();
         for (experiment, dataset) in experiments {
             for plate in 1..=n_plates {
@@ -298,6 +307,20 @@ mod tests {
         assert!(error.contains("nearest: HUVEC-03"), "{error}");
         let error = refused(Recipe { experiments: vec!["HUVEC-03".into()], ..Recipe::default() });
         assert!(error.contains("dataset train"), "{error}");
+    }
+
+    #[test]
+    fn a_split_is_written_a_line_a_well_in_the_order_of_the_store() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(dir.path(), &EXPERIMENTS[..1], 1, 4);
+        let split = Split { train: (0..4).chain(6..8).collect(), validation: vec![4, 5], warnings: Vec::new() };
+        let text = "well_id,part\nHEPG2-01_1_B02,control\nHEPG2-01_1_B03,control\nHEPG2-01_1_B04,validation\n\
+                    HEPG2-01_1_B05,train\n";
+        assert_eq!(split.to_csv(&store), text);
+        assert_eq!(Split::default().to_csv(&store), "well_id,part\n");
+        for text in [text.to_owned(), text.replace('\n', "\r\n")] {
+            assert_eq!(Split::parse(&text, "split.csv", &store).unwrap(), split);
+        }
     }
 
     #[test]

@@ -208,26 +208,6 @@ impl EpochMetrics {
         }
         line
     }
-
-    /// Names and values of the figures, for CSV and TensorBoard; `None` where there is no validation set.
-    #[must_use]
-    pub fn scalars(&self) -> [(&'static str, Option<f64>); 11] {
-        let validation = |figure: fn(&Validation) -> f64| self.validation.as_ref().map(figure);
-        let trained = |figure: f64| (self.epoch > 0).then_some(figure);
-        [
-            ("lr", trained(self.lr)),
-            ("train_loss", trained(self.train_loss)),
-            ("train_accuracy", trained(self.train_accuracy)),
-            ("val_loss", validation(|v| v.loss)),
-            ("val_accuracy_site", validation(|v| v.accuracy_site)),
-            ("val_accuracy_well", validation(|v| v.accuracy_well)),
-            ("val_top5_well", validation(|v| v.top5_well)),
-            ("chance", Some(self.chance)),
-            ("sites_per_second", trained(self.sites_per_second)),
-            ("wait_share", trained(self.wait_share)),
-            ("seconds", trained(self.seconds)),
-        ]
-    }
 }
 
 #[cfg(test)]

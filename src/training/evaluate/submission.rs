@@ -4,7 +4,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::classes::{Classes, csv_field};
+use serde::{Deserialize, Serialize};
+
+use crate::classes::Classes;
+use crate::csv_table::{self, Header, Rows};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::site::{WellId, parse_number};
@@ -27,6 +30,13 @@ impl Dialect {
     }
 }
 
+/// A row of such a table.
+#[derive(Serialize, Deserialize)]
+struct SubmissionRow {
+    id_code: WellId,
+    sirna: String,
+}
+
 /// A table of wells and classes, in the order of its rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WellTable {
@@ -46,28 +56,15 @@ impl WellTable {
     }
 
     fn parse(text: &str, place: &str, classes: &Classes) -> Result<Self> {
-        let mut reader = csv::ReaderBuilder::new().from_reader(text.as_bytes());
-        let header = reader.headers().map_err(|e| Error::malformed(place, "a CSV", e))?.clone();
-        let column = |name: &str| {
-            let found = || header.iter().collect::<Vec<_>>().join(",");
-            header
-                .iter()
-                .position(|cell| cell == name)
-                .ok_or_else(|| Error::malformed(format!("{place}:1"), format!("a column {name}"), found()))
-        };
-        let (id, sirna) = (column("id_code")?, column("sirna")?);
         let mut cells = Vec::new();
         let mut first: BTreeMap<WellId, u64> = BTreeMap::new();
-        for record in reader.records() {
-            let record = record.map_err(|e| Error::malformed(place, "a CSV", e))?;
-            let line = record.position().map_or(0, csv::Position::line);
-            let well: WellId =
-                record[id].parse().map_err(|e| Error::malformed(format!("{place}:{line}"), "a well", e))?;
+        for row in Rows::open(text, place, Header::AmongOthers)? {
+            let (line, SubmissionRow { id_code: well, sirna }) = row?;
             if let Some(before) = first.insert(well.clone(), line) {
                 let found = format!("{well} again (line {before} has it)");
                 return Err(Error::malformed(format!("{place}:{line}"), "each well once", found));
             }
-            cells.push((well, record[sirna].to_owned()));
+            cells.push((well, sirna));
         }
         // A siRNA may be named by a number, so what all cells are decides: names only where one is not a number.
         let is_number = |cell: &String| cell.is_empty() || parse_number::<u32>(cell).is_some();
@@ -87,15 +84,15 @@ impl WellTable {
 /// If a class is not one of `classes`.
 pub fn to_csv(rows: &[(WellId, u32)], dialect: Dialect, classes: &Classes) -> Result<String> {
     let names: BTreeMap<u32, &str> = classes.rows().iter().map(|row| (row.class, row.sirna.as_str())).collect();
-    let mut out = "id_code,sirna\n".to_owned();
-    for (well, class) in rows {
+    let row = |(well, class): &(WellId, u32)| {
         let name = names.get(class).ok_or_else(|| Error::refused("class", "one of the store's classes.csv", class))?;
-        match dialect {
-            Dialect::Number => out += &format!("{well},{class}\n"),
-            Dialect::Name => out += &format!("{well},{}\n", csv_field(name)),
-        }
-    }
-    Ok(out)
+        let sirna = match dialect {
+            Dialect::Number => class.to_string(),
+            Dialect::Name => (*name).to_owned(),
+        };
+        Ok(SubmissionRow { id_code: well.clone(), sirna })
+    };
+    Ok(csv_table::to_csv(&rows.iter().map(row).collect::<Result<Vec<_>>>()?))
 }
 
 #[cfg(test)]
@@ -138,6 +135,12 @@ mod tests {
             assert_eq!(table.dialect, dialect);
             assert!(table.rows.iter().map(|(well, class)| (well.clone(), class.unwrap())).eq(rows.clone()));
         }
+        let text = to_csv(&rows, Dialect::Number, &classes()).unwrap();
+        assert_eq!(text, "id_code,sirna\nRPE-01_1_B02,1\nRPE-01_1_AA02,0\n");
+        let odd = Classes::parse("class,sirna,well_type\n1,\"a,\"\"b\"\"\",\n", "classes.csv").unwrap();
+        let text = to_csv(&rows[..1], Dialect::Name, &odd).unwrap();
+        assert_eq!(text, "id_code,sirna\nRPE-01_1_B02,\"a,\"\"b\"\"\"\n");
+        assert_eq!(to_csv(&[], Dialect::Name, &odd).unwrap(), "id_code,sirna\n");
         assert!(to_csv(&[(rows[0].0.clone(), 5)], Dialect::Number, &classes()).is_err());
     }
 }

@@ -1,18 +1,52 @@
 //! The CSVs of a run folder: what is measured of each epoch, of its cell types and experiments, and the loss of each
 //! step. A resumed run drops what it measures again.
 
-use std::fmt::Write as _;
 use std::fs::File;
-use std::io::Write as _;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::csv_table::{self, Figure, to_csv, to_lines};
 use crate::error::{Error, Result};
 use crate::files::{self, write_whole};
-use crate::training::evaluate::metrics::{EpochMetrics, Score, Sums};
+use crate::training::evaluate::epoch_row::EpochRow;
+use crate::training::evaluate::metrics::{EpochMetrics, Score};
 
 const METRICS: &str = "metrics.csv";
 const GROUPS: &str = "metrics-groups.csv";
-const GROUPS_HEADER: &str = "epoch,kind,group,wells,sites,accuracy_site,accuracy_well,top5_well";
+const STEPS: &str = "steps.csv";
+
+/// A row of `metrics-groups.csv`: an epoch's figures of a cell type or an experiment.
+#[derive(Serialize, Deserialize)]
+struct GroupRow {
+    epoch: u32,
+    kind: String,
+    group: String,
+    wells: u64,
+    sites: u64,
+    accuracy_site: Figure,
+    accuracy_well: Figure,
+    top5_well: Figure,
+}
+
+impl GroupRow {
+    fn new(epoch: u32, kind: &str, group: &str, score: &Score) -> Self {
+        let Score { n_wells, n_sites, accuracy_site, accuracy_well, top5_well } = *score;
+        let [accuracy_site, accuracy_well, top5_well] = [accuracy_site, accuracy_well, top5_well].map(Figure);
+        let (kind, group) = (kind.to_owned(), group.to_owned());
+        Self { epoch, kind, group, wells: n_wells, sites: n_sites, accuracy_site, accuracy_well, top5_well }
+    }
+}
+
+/// A row of `steps.csv`.
+#[derive(Serialize, Deserialize)]
+struct StepRow {
+    step: u64,
+    lr: Figure,
+    loss: Figure,
+}
 
 /// `metrics.csv`, a line an epoch, and `metrics-groups.csv`, a line an epoch and cell type or experiment.
 pub struct MetricsFile {
@@ -26,11 +60,9 @@ impl MetricsFile {
     /// # Errors
     /// If they cannot be read.
     pub fn open(root: &Path, n_epochs: u32) -> Result<Self> {
-        let names = EpochMetrics::new(0, 0, 0.0, &Sums::default(), None, 0.0).scalars().map(|(name, _)| name);
-        let header = format!("epoch,step,{}", names.join(","));
         Ok(Self {
-            metrics: kept(root.join(METRICS), &header, u64::from(n_epochs))?,
-            groups: kept(root.join(GROUPS), GROUPS_HEADER, u64::from(n_epochs))?,
+            metrics: kept(root.join(METRICS), |row: &EpochRow| row.epoch <= n_epochs)?,
+            groups: kept(root.join(GROUPS), |row: &GroupRow| row.epoch <= n_epochs)?,
         })
     }
 
@@ -39,15 +71,11 @@ impl MetricsFile {
     /// # Errors
     /// If the files cannot be written.
     pub fn append(&mut self, row: &EpochMetrics) -> Result<()> {
-        let values = row.scalars().map(|(_, value)| value.map(|value| value.to_string()).unwrap_or_default());
-        let _ = writeln!(self.metrics.1, "{},{},{}", row.epoch, row.step, values.join(","));
+        self.metrics.1 += &to_lines(&[EpochRow::of(row)]);
         if let Some(validation) = &row.validation {
             for (kind, scores) in [("cell-type", &validation.by_cell_type), ("experiment", &validation.by_experiment)] {
-                for (group, score) in scores {
-                    let Score { n_wells, n_sites, accuracy_site, accuracy_well, top5_well } = score;
-                    let figures = format!("{n_wells},{n_sites},{accuracy_site},{accuracy_well},{top5_well}");
-                    let _ = writeln!(self.groups.1, "{},{kind},{group},{figures}", row.epoch);
-                }
+                let rows = scores.iter().map(|(group, score)| GroupRow::new(row.epoch, kind, group, score));
+                self.groups.1 += &to_lines(&rows.collect::<Vec<_>>());
             }
         }
         write_whole(&self.metrics.0, self.metrics.1.as_bytes())?;
@@ -67,7 +95,7 @@ impl StepsFile {
     /// # Errors
     /// If it cannot be read or written.
     pub fn open(root: &Path, n_steps: u64) -> Result<Self> {
-        let (path, text) = kept(root.join("steps.csv"), "step,lr,loss", n_steps)?;
+        let (path, text) = kept(root.join(STEPS), |row: &StepRow| row.step <= n_steps)?;
         write_whole(&path, text.as_bytes())?;
         let file = files::append(&path)?;
         Ok(Self { path, file })
@@ -78,26 +106,19 @@ impl StepsFile {
     /// # Errors
     /// If it cannot be written.
     pub fn append(&mut self, steps: impl IntoIterator<Item = (u64, f64, f64)>) -> Result<()> {
-        let lines: String = steps.into_iter().map(|(step, lr, loss)| format!("{step},{lr},{loss}\n")).collect();
+        let rows = steps.into_iter().map(|(step, lr, loss)| StepRow { step, lr: Figure(lr), loss: Figure(loss) });
+        let lines = to_lines(&rows.collect::<Vec<_>>());
         self.file.write_all(lines.as_bytes()).map_err(Error::io(&self.path, "write"))
     }
 }
 
-/// The lines of a file whose first cell, an epoch or a step, is at most `n`, under its header.
-fn kept(path: PathBuf, header: &str, n: u64) -> Result<(PathBuf, String)> {
-    let mut text = format!("{header}\n");
-    if files::exists(&path)? {
-        let found = files::read_text(&path)?;
-        let mut lines = found.lines();
-        if lines.next().is_some_and(|first| first != header) {
-            return Err(Error::malformed(format!("{}:1", path.display()), header, "another header"));
-        }
-        let number = |line: &str| line.split(',').next().and_then(|cell| cell.parse::<u64>().ok());
-        for line in lines.filter(|line| number(line).is_some_and(|number| number <= n)) {
-            text += line;
-            text.push('\n');
-        }
-    }
+/// What a file that is continued has of the rows to keep, under its header; the header alone where it is not there.
+fn kept<R: Serialize + DeserializeOwned>(path: PathBuf, keep: impl Fn(&R) -> bool) -> Result<(PathBuf, String)> {
+    let found = if files::exists(&path)? { files::read_text(&path)? } else { String::new() };
+    let text = match found.as_str() {
+        "" => to_csv::<R>(&[]),
+        found => csv_table::kept(found, &path.display().to_string(), keep)?,
+    };
     Ok((path, text))
 }
 
@@ -105,6 +126,50 @@ fn kept(path: PathBuf, header: &str, n: u64) -> Result<(PathBuf, String)> {
 mod tests {
     use super::*;
     use crate::training::evaluate::metrics::tests::epoch;
+
+    const METRICS_TEXT: &str = "\
+epoch,step,lr,train_loss,train_accuracy,val_loss,val_accuracy_site,val_accuracy_well,val_top5_well,chance,\
+sites_per_second,wait_share,seconds
+0,3,,,,2.5,0.5,0.25,1,0.25,,,
+1,3,0.1,0,0,1,0.5,0.5,1,0.25,0,0,0
+2,3,0.0000001,2,0,,,,,0.25,1000000000000000000000,0,0.30000000000000004
+12,3,0.0000001,2,0,NaN,0.5,1,1,0.25,1000000000000000000000,0,0.30000000000000004
+";
+    const GROUPS_TEXT: &str = "\
+epoch,kind,group,wells,sites,accuracy_site,accuracy_well,top5_well
+0,experiment,RPE-01,2,4,0.5,0.25,1
+1,cell-type,RPE,2,4,0.5,0.5,1
+1,experiment,RPE-01,2,4,0.5,0.5,1
+12,cell-type,RPE,2,4,0.5,1,1
+12,experiment,RPE-01,2,4,0.5,1,1
+";
+    const STEPS_TEXT: &str = "step,lr,loss\n1,0,3\n2,0.0000001,0.30000000000000004\n3,1,inf\n";
+
+    #[test]
+    fn the_files_of_a_run_folder_have_these_bytes() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap();
+        let mut file = MetricsFile::open(dir.path(), 0).unwrap();
+        let mut start = epoch(0, 2.5, 0.25);
+        start.validation.as_mut().unwrap().by_cell_type.clear();
+        let mut last = epoch(12, f64::NAN, 1.0);
+        (last.lr, last.train_loss, last.seconds, last.sites_per_second) = (1e-7, 2.0, 0.1 + 0.2, 1e21);
+        let trained = EpochMetrics { epoch: 2, validation: None, ..last.clone() };
+        for row in [start, epoch(1, 1.0, 0.5), trained, last] {
+            file.append(&row).unwrap();
+        }
+        assert_eq!(text(METRICS), METRICS_TEXT);
+        assert_eq!(text(GROUPS), GROUPS_TEXT);
+        let mut steps = StepsFile::open(dir.path(), 0).unwrap();
+        steps.append([(1, 0.0, 3.0), (2, 1e-7, 0.1 + 0.2), (3, 1.0, f64::INFINITY)]).unwrap();
+        steps.append([]).unwrap();
+        assert_eq!(text(STEPS), STEPS_TEXT);
+        // What is kept of them is kept as it stands.
+        MetricsFile::open(dir.path(), 12).unwrap().append(&epoch(13, 1.0, 0.5)).unwrap();
+        assert!(text(METRICS).starts_with(METRICS_TEXT) && text(GROUPS).starts_with(GROUPS_TEXT));
+        StepsFile::open(dir.path(), 3).unwrap();
+        assert_eq!(text(STEPS), STEPS_TEXT);
+    }
 
     #[test]
     fn a_resumed_run_drops_the_epochs_that_it_trains_again() {

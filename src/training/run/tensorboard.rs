@@ -9,6 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::store::format::checksum::crc32c;
+use crate::training::evaluate::epoch_row::EpochRow;
 use crate::training::evaluate::metrics::EpochMetrics;
 
 /// One event file, appended to.
@@ -46,13 +47,12 @@ impl EventWriter {
     /// # Errors
     /// If it cannot be written.
     pub fn append(&mut self, row: &EpochMetrics) -> Result<()> {
-        let scalars: Vec<(String, f64)> = row
-            .scalars()
-            .into_iter()
-            .filter_map(|(name, value)| {
+        let scalars: Vec<(String, f64)> = EpochRow::of(row)
+            .figures()
+            .map(|(name, value)| {
                 let tag = name.split_once('_').filter(|(kind, _)| ["train", "val"].contains(kind));
                 let tag = tag.map_or_else(|| format!("run/{name}"), |(kind, rest)| format!("{kind}/{rest}"));
-                value.map(|value| (tag, value))
+                (tag, value)
             })
             .collect();
         self.record(&scalar_event(seconds(), row.step, &scalars))

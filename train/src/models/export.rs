@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 use crate::models::weights;
+use cellshard::csv_table::to_csv;
 use cellshard::error::{Error, Result};
 use cellshard::files::write_whole;
 use cellshard::site::WellId;
@@ -33,6 +35,13 @@ impl MatrixFormat {
     }
 }
 
+/// A row of the CSV beside a matrix: a row of the matrix, from 0, and its well.
+#[derive(Serialize, Deserialize)]
+struct IndexRow {
+    row: u64,
+    id_code: WellId,
+}
+
 /// Writes `[wells][columns]` f32 as `name`, and `PATH.csv` with `row,id_code` beside it. Neither is ever half there.
 ///
 /// # Errors
@@ -43,8 +52,8 @@ impl MatrixFormat {
 pub fn write(path: &Path, name: &str, wells: &[WellId], rows: &[Vec<f32>]) -> Result<()> {
     let n_columns = rows.first().map_or(0, Vec::len);
     assert!(rows.len() == wells.len() && rows.iter().all(|row| row.len() == n_columns), "[wells][columns]");
-    let index = (0..).zip(wells).fold("row,id_code\n".to_owned(), |csv, (row, well)| csv + &format!("{row},{well}\n"));
-    write_whole(&index_path(path), index.as_bytes())?;
+    let index: Vec<IndexRow> = (0..).zip(wells).map(|(row, well)| IndexRow { row, id_code: well.clone() }).collect();
+    write_whole(&index_path(path), to_csv(&index).as_bytes())?;
     let values: Vec<f32> = rows.iter().flatten().copied().collect();
     match MatrixFormat::of(path)? {
         MatrixFormat::Npy => {

@@ -1,0 +1,171 @@
+//! Tables as CSV: a row is a struct that serde derives, and a column is named by its field and nowhere else. Pure: text
+//! in, rows out, and back. Knows no table; what a cell may hold is for the types of the fields to say.
+
+mod row;
+
+use std::marker::PhantomData;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+use row::{FieldNames, RowCells};
+
+/// The most characters of a row that an error shows.
+const MAX_SHOWN: usize = 160;
+
+/// A number with decimals, as short as it is read back exactly, and without them where it is whole: 1, not 1.0.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+pub struct Figure(pub f64);
+
+impl Serialize for Figure {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+/// The columns of a table: the names of its row's fields, as serde knows them.
+///
+/// # Panics
+/// If a row is not a struct with fields.
+#[must_use]
+pub fn columns<'r, R: Deserialize<'r>>() -> &'static [&'static str] {
+    let mut names = FieldNames(&[]);
+    // Asking for the names is all that this does: it ends in an error before any value is asked for.
+    let _ = R::deserialize(&mut names);
+    assert!(!names.0.is_empty(), "a row is a struct with fields");
+    names.0
+}
+
+/// A table as text: its header, and a line a row. A cell is quoted only where it must be (RFC 4180).
+///
+/// # Panics
+/// If a row is not a struct whose fields are single cells.
+#[must_use]
+pub fn to_csv<'r, R: Serialize + Deserialize<'r>>(rows: &[R]) -> String {
+    written(Some(columns::<R>()), |writer| rows.iter().try_for_each(|row| writer.serialize(row)))
+}
+
+/// Rows as the lines that they are in [`to_csv`], without a header: what a table grows by.
+///
+/// # Panics
+/// As [`to_csv`].
+#[must_use]
+pub fn to_lines<R: Serialize>(rows: &[R]) -> String {
+    written(None, |writer| rows.iter().try_for_each(|row| writer.serialize(row)))
+}
+
+fn written(header: Option<&[&str]>, write: impl FnOnce(&mut csv::Writer<Vec<u8>>) -> Result<(), csv::Error>) -> String {
+    let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
+    let header = header.map_or(Ok(()), |names| writer.write_record(names));
+    header.and_then(|()| write(&mut writer)).expect("a row is a struct whose fields are single cells");
+    let bytes = writer.into_inner().expect("writing to memory cannot fail");
+    String::from_utf8(bytes).expect("cells are texts")
+}
+
+/// Parses a table that has the columns of its rows and no others; `place` names it in errors.
+///
+/// # Errors
+/// If the header or a row is not what [`to_csv`] would write.
+pub fn from_csv<R: DeserializeOwned>(text: &str, place: &str) -> Result<Vec<R>> {
+    Rows::open(text, place, Header::Exact)?.map(|row| Ok(row?.1)).collect()
+}
+
+/// What a table keeps of its rows, as they stand, under its header. A line that is no row, as one that was cut short
+/// by a crash, is not kept.
+///
+/// # Errors
+/// If the header is another.
+pub fn kept<R: DeserializeOwned>(text: &str, place: &str, keep: impl Fn(&R) -> bool) -> Result<String> {
+    let mut rows = Rows::<R>::open(text, place, Header::Exact)?;
+    Ok(written(Some(rows.columns), |writer| {
+        while let Some(row) = rows.next() {
+            if row.is_ok_and(|(_, row)| keep(&row)) {
+                writer.write_record(&rows.cells)?;
+            }
+        }
+        Ok(())
+    }))
+}
+
+/// Which header a table must have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Header {
+    /// The columns of the rows, in order.
+    Exact,
+    /// The columns of the rows, among others and in any order.
+    AmongOthers,
+}
+
+/// The rows of a table, each with the line of the file that it starts at.
+pub struct Rows<'t, R> {
+    place: &'t str,
+    reader: csv::Reader<&'t [u8]>,
+    columns: &'static [&'static str],
+    /// Where each of the columns stands among the cells.
+    positions: Vec<usize>,
+    n_cells: usize,
+    /// The cells of the row read last.
+    cells: csv::StringRecord,
+    row: PhantomData<R>,
+}
+
+impl<'t, R: DeserializeOwned> Rows<'t, R> {
+    /// Reads a table's header; `place` names the table in errors.
+    ///
+    /// # Errors
+    /// If it is not what the rows need.
+    pub fn open(text: &'t str, place: &'t str, header: Header) -> Result<Self> {
+        let columns = columns::<R>();
+        // A row of another length is told below, with what it should have been.
+        let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text.as_bytes());
+        let mut cells = csv::StringRecord::new();
+        if !reader.read_record(&mut cells).map_err(|e| Error::malformed(place, "CSV", e))? {
+            return Err(Error::malformed(place, columns.join(","), "an empty file"));
+        }
+        let malformed = |expected: String| Error::malformed(format!("{place}:1"), expected, shown(&cells));
+        let positions = match header {
+            Header::Exact if cells == *columns => (0..columns.len()).collect(),
+            Header::Exact => return Err(malformed(columns.join(","))),
+            Header::AmongOthers => {
+                let position = |name: &&str| {
+                    cells.iter().position(|cell| cell == *name).ok_or_else(|| malformed(format!("a column {name:?}")))
+                };
+                columns.iter().map(position).collect::<Result<_>>()?
+            }
+        };
+        Ok(Self { place, reader, columns, positions, n_cells: cells.len(), cells, row: PhantomData })
+    }
+
+    fn parse(&self) -> Result<(u64, R)> {
+        let line = self.cells.position().map_or(0, csv::Position::line);
+        let malformed =
+            |expected: String| Error::malformed(format!("{}:{line}", self.place), expected, shown(&self.cells));
+        if self.cells.len() != self.n_cells {
+            return Err(malformed(format!("the {} cells of {}", self.n_cells, self.columns.join(","))));
+        }
+        let row = RowCells::new(&self.cells, self.columns, &self.positions);
+        let row = R::deserialize(row).map_err(|error| malformed(error.to_string()))?;
+        Ok((line, row))
+    }
+}
+
+impl<R: DeserializeOwned> Iterator for Rows<'_, R> {
+    type Item = Result<(u64, R)>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self.reader.read_record(&mut self.cells) {
+            Ok(true) => Some(self.parse()),
+            Ok(false) => None,
+            Err(e) => Some(Err(Error::malformed(self.place, "CSV", e))),
+        }
+    }
+}
+
+fn shown(cells: &csv::StringRecord) -> String {
+    cells.iter().collect::<Vec<_>>().join(",").chars().take(MAX_SHOWN).collect()
+}
+
+#[cfg(test)]
+mod tests;
