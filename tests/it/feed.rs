@@ -20,9 +20,9 @@ fn packed(codec: Codec) -> Fixture {
 }
 
 /// Every batch: its sites, its pixels, and what went wrong.
-type Seen = Vec<(Vec<usize>, Vec<u8>, Vec<(usize, String)>)>;
+pub(crate) type Seen = Vec<(Vec<usize>, Vec<u8>, Vec<(usize, String)>)>;
 
-fn feed(reader: Reader, batch: usize, threads: usize, start: usize, seed: u64) -> Seen {
+pub(crate) fn feed(reader: Reader, batch: usize, threads: usize, start: usize, seed: u64) -> Seen {
     let (n, bytes) = (reader.store().sites().len(), reader.site_bytes());
     let order = Permutation::new(n, seed, 0);
     let mut positions = start * batch..n;

@@ -15,5 +15,6 @@ mod pack;
 mod resume;
 mod simulate;
 mod store;
+mod store_of_0_1_0;
 mod transcode;
 mod verify;

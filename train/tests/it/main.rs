@@ -10,4 +10,5 @@ mod device;
 mod learning;
 mod pipeline;
 mod predict;
+mod runs_of_0_1_0;
 mod train;
