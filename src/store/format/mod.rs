@@ -8,3 +8,5 @@ pub mod manifest;
 pub mod names;
 pub mod rows;
 pub mod spec;
+pub mod statistics;
+pub mod zarr;
