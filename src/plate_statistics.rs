@@ -10,6 +10,7 @@ use crate::stats::{
     Grouping, Histogram, PlateStatistics, SiteDeviation, SiteStatistics, Summary, pair_index, pairs, summarise,
 };
 use crate::store::format::listing::channel_index;
+use crate::store::format::names::{COMOMENTS, HISTOGRAM, PIXEL_STATS, SITES};
 use crate::store::format::rows::{ComomentRow, HistogramRow, PixelStats, SiteRow};
 use crate::store::read::listing::read_rows;
 use crate::store::{Store, StoreSpec};
@@ -66,19 +67,19 @@ pub fn read(root: &Path, plate: &PlateId, spec: &StoreSpec) -> Result<PlateStati
     let n_channels = spec.channels.len();
     let check = |channel| channel_index(channel, n_channels, plate);
     let mut statistics = PlateStatistics::default();
-    for site in read_rows::<SiteRow>(root, plate, "sites.csv")? {
+    for site in read_rows::<SiteRow>(root, plate, SITES)? {
         let population = statistics.population_mut(site.label.population);
         population.n_sites += 1;
         population.histograms.resize(n_channels, Histogram::default());
         population.products.resize(n_channels * (n_channels + 1) / 2, 0);
     }
-    for row in read_rows::<HistogramRow>(root, plate, "histogram.csv")? {
+    for row in read_rows::<HistogramRow>(root, plate, HISTOGRAM)? {
         let channel = check(row.channel)?;
         let histograms = &mut statistics.population_mut(row.population).histograms;
         let histogram = histograms.get_mut(channel).ok_or_else(|| no_sites(plate, row.population))?;
         histogram.0[usize::from(row.level)] = row.count;
     }
-    for row in read_rows::<ComomentRow>(root, plate, "comoments.csv")? {
+    for row in read_rows::<ComomentRow>(root, plate, COMOMENTS)? {
         let (a, b) = (check(row.channel_a)?, check(row.channel_b)?);
         let index = pair_index(a.min(b), a.max(b), n_channels);
         let products = &mut statistics.population_mut(row.population).products;
@@ -116,8 +117,8 @@ fn check_totals(plate: &PlateId, statistics: &PlateStatistics, spec: &StoreSpec)
 /// # Errors
 /// If there is not one row for each site and channel, in the order of the sites.
 pub fn read_pixel_stats(root: &Path, plate: &PlateId, n_channels: usize) -> Result<Vec<(Population, PixelStats)>> {
-    let sites = read_rows::<SiteRow>(root, plate, "sites.csv")?;
-    let pixels = read_rows::<PixelStats>(root, plate, "pixel_stats.csv")?;
+    let sites = read_rows::<SiteRow>(root, plate, SITES)?;
+    let pixels = read_rows::<PixelStats>(root, plate, PIXEL_STATS)?;
     let expected = sites.iter().flat_map(|site| (1..=n_channels).map(move |channel| (site, channel)));
     let same = |((site, channel), row): ((&SiteRow, usize), &PixelStats)| site.id == row.id && channel == row.channel;
     if pixels.len() != sites.len() * n_channels || !expected.zip(&pixels).all(same) {

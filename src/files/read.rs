@@ -9,7 +9,7 @@ use rustix::fs::OFlags;
 
 use crate::error::{Error, Result};
 
-use super::look::{is_not_there, look_at};
+use super::look::is_not_there;
 
 /// The largest list or CSV that is read into memory: the metadata of two million sites.
 pub const LARGEST_TEXT: u64 = 256 << 20;
@@ -19,7 +19,7 @@ pub const LARGEST_TEXT: u64 = 256 << 20;
 /// # Errors
 /// If there is none, or it cannot be opened.
 pub fn open(path: &Path) -> Result<File> {
-    open_with(path, OFlags::empty()).map_err(Error::io(path, "open"))
+    Ok(open_with(path, OFlags::empty()).map_err(Error::io(path, "open"))?.0)
 }
 
 /// Opens a regular file for reading, with further flags of `open(2)`; `None` if nothing is there.
@@ -28,20 +28,22 @@ pub fn open(path: &Path) -> Result<File> {
 /// If something else is there, or it cannot be opened.
 pub fn open_if_there(path: &Path, flags: OFlags) -> Result<Option<File>> {
     match open_with(path, flags) {
-        Ok(file) => Ok(Some(file)),
+        Ok((file, _)) => Ok(Some(file)),
         Err(error) if is_not_there(&error) => Ok(None),
         Err(error) => Err(Error::io(path, "open")(error)),
     }
 }
 
-fn open_with(path: &Path, flags: OFlags) -> io::Result<File> {
+/// The file and its length.
+fn open_with(path: &Path, flags: OFlags) -> io::Result<(File, u64)> {
     // Looked at before it is opened, as opening a device may do something; and opened without waiting for someone at
     // the other end, should it have become a pipe since.
     check_regular(&std::fs::metadata(path)?)?;
     let flags = (flags | OFlags::NONBLOCK).bits().cast_signed();
     let file = File::options().read(true).custom_flags(flags).open(path)?;
-    check_regular(&file.metadata()?)?;
-    Ok(file)
+    let found = file.metadata()?;
+    check_regular(&found)?;
+    Ok((file, found.len()))
 }
 
 fn check_regular(found: &std::fs::Metadata) -> io::Result<()> {
@@ -64,10 +66,11 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
 /// # Errors
 /// If something else is there, it is larger, or cannot be read.
 pub fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>> {
-    if look_at(path)?.is_none() {
-        return Ok(None);
+    match read_at_most(path, LARGEST_TEXT) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if is_not_there(&error) => Ok(None),
+        Err(error) => Err(Error::io(path, "read")(error)),
     }
-    read(path).map(Some)
 }
 
 /// Reads a regular file of at most `limit` bytes.
@@ -75,8 +78,7 @@ pub fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>> {
 /// # Errors
 /// If there is none, it is larger, or cannot be read.
 pub fn read_at_most(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-    let file = open_with(path, OFlags::empty())?;
-    let length = file.metadata()?.len();
+    let (file, length) = open_with(path, OFlags::empty())?;
     if length > limit {
         return Err(io::Error::other(format!("expected at most {limit} bytes, found {length}")));
     }

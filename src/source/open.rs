@@ -47,7 +47,7 @@ impl Source {
         if !files::is_dir(root)? {
             return Err(Error::refused(root.display(), "a folder with images", "none"));
         }
-        if files::is_dir(&root.join("pixels.zarr"))? {
+        if files::is_dir(&root.join(tree::STORE))? {
             return Err(Error::refused(root.display(), "a tree of PNGs", "a store"));
         }
         let metadata = config.metadata.as_deref().unwrap_or(root);

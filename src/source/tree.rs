@@ -12,7 +12,7 @@ use crate::site::{PlateId, Well, parse_number};
 use super::layout::Layout;
 
 /// The folder by which a store is known.
-const PIXELS: &str = "pixels.zarr";
+pub(super) const STORE: &str = "pixels.zarr";
 /// How deep below the root of a bare tree plates are looked for.
 const MAX_DEPTH: usize = 6;
 
@@ -88,8 +88,10 @@ fn find_plates(
     let start = root.to_owned();
     let enter = move |folder: &files::Found| {
         let hidden = folder.name().is_none_or(|name| name.starts_with('.'));
+        // Entered where that cannot be told: then the walk names what it cannot look at.
+        let is_store = files::exists(&folder.path.join(STORE)).unwrap_or(false);
         let is_plate = folder.path.strip_prefix(&start).is_ok_and(|below| plate_of(below).is_some());
-        !hidden && !is_plate && !files::exists(&folder.path.join(PIXELS)).unwrap_or(true)
+        !hidden && !is_plate && !is_store
     };
     for folder in files::walk_into(&root.join(dir), 1..=depth, files::Links::Follow, enter) {
         let folder = folder?;

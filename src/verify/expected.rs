@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::files;
 use crate::store::StoreSpec;
 use crate::store::format::manifest::{self, Entry};
@@ -73,7 +73,7 @@ fn list_of_all(root: &Path, kept: Option<&Path>, findings: &mut Vec<Finding>) ->
     if let Some(path) = kept {
         let text = files::read_text(path)?;
         let entries = manifest::parse(&text, &path.display().to_string())?;
-        if !files::exists(&own)? {
+        if files::exists(&own).is_ok_and(|is_there| !is_there) {
             findings.push(Finding::new(Kind::Missing, SHA256SUMS, "not found"));
         } else if !files::read(&own).is_ok_and(|found| found == text.as_bytes()) {
             let detail = format!("expected the content of {}, found another", path.display());
@@ -81,7 +81,7 @@ fn list_of_all(root: &Path, kept: Option<&Path>, findings: &mut Vec<Finding>) ->
         }
         return Ok(Some(entries));
     }
-    if !files::exists(&own)? {
+    if files::exists(&own).is_ok_and(|is_there| !is_there) {
         let detail = "the store is not finished, or did not arrive whole";
         findings.push(Finding::new(Kind::Missing, SHA256SUMS, detail));
         return Ok(None);
@@ -96,18 +96,32 @@ fn list_of_all(root: &Path, kept: Option<&Path>, findings: &mut Vec<Finding>) ->
 }
 
 /// Without a list of all: the names that follow from the sites that are known, and those of files that every store has.
-pub(super) fn add_names(expected: &mut Expected, root: &Path, rows: &Rows, spec: Option<&StoreSpec>) -> Result<()> {
+/// A file of them that the system cannot read is a finding, unless it is one already.
+pub(super) fn add_names(
+    expected: &mut Expected,
+    root: &Path,
+    rows: &Rows,
+    spec: Option<&StoreSpec>,
+    findings: &mut Vec<Finding>,
+) -> Result<()> {
     let names = &mut expected.names;
     names.extend([METADATA, CLASSES].map(str::to_owned));
-    // It is there only where something was left out.
-    names.extend(files::exists(&root.join(REJECTED))?.then(|| REJECTED.to_owned()));
+    // It is there only where something was left out; where that cannot be told, it is found to be unreadable.
+    names.extend(files::exists(&root.join(REJECTED)).unwrap_or(true).then(|| REJECTED.to_owned()));
     names.insert(format!("{PIXELS}/{ZARR_JSON}"));
     let statistics = format!("{PIXELS}/{STATISTICS}");
     names.insert(format!("{statistics}/{ZARR_JSON}"));
     for array in STATISTICS_ARRAYS {
         names.extend([ZARR_JSON, STATISTICS_CHUNK].map(|name| format!("{statistics}/{array}/{name}")));
     }
-    let known = known_plates(root)?;
+    let known = known_plates(root, &mut |error| {
+        let Error::Io { path, .. } = &error else { return Err(error) };
+        let path = path.strip_prefix(root).unwrap_or(path).to_string_lossy().into_owned();
+        if findings.iter().all(|finding| finding.path != path) {
+            findings.push(Finding::new(Kind::Unreadable, &path, describe(&error)));
+        }
+        Ok(())
+    })?;
     for plate in known.iter().chain(rows.keys()) {
         names.extend(CSVS.into_iter().chain([FILES, SOURCES]).map(|name| listing_file(plate, name)));
     }

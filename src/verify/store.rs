@@ -47,11 +47,16 @@ pub fn verify_store(config: &StoreConfig, progress: &(dyn Fn(u64) + Sync)) -> Re
     let (mut expected, is_whole) = read_lists(root, config.manifest.as_deref(), findings)?;
     if is_whole == IsWhole::No {
         let rows = plate_rows(root, &[]);
-        add_names(&mut expected, root, &rows, find_spec(root, &rows, &[]).as_ref())?;
+        add_names(&mut expected, root, &rows, find_spec(root, &rows, &[]).as_ref(), findings)?;
     }
     let checked = check_files(root, expected.sums.values(), config.depth, &count);
     findings.extend(checked);
-    let known: BTreeSet<String> = findings.iter().map(|finding| finding.path.clone()).collect();
+    let mut known: BTreeSet<String> = findings.iter().map(|finding| finding.path.clone()).collect();
+    for (path, why) in all.unreadable {
+        if known.insert(path.clone()) {
+            findings.push(Finding::new(Kind::Unreadable, &path, why));
+        }
+    }
     let look = |path: &String| match files::exists(&root.join(path)) {
         Ok(true) => None,
         Ok(false) => Some(Finding::new(Kind::Missing, path, "part of every store, not found")),
@@ -60,8 +65,6 @@ pub fn verify_store(config: &StoreConfig, progress: &(dyn Fn(u64) + Sync)) -> Re
     findings.extend(expected.names.iter().filter(|path| !known.contains(*path)).filter_map(look));
     let extra = all.files.iter().filter(|path| *path != SHA256SUMS && !expected.has(path)).chain(&all.unlistable);
     findings.extend(extra.map(|path| Finding::new(Kind::Extra, path, "no list of this store names it")));
-
-    findings.extend(all.unreadable.iter().map(|(path, why)| Finding::new(Kind::Unreadable, path, why)));
 
     let rows = plate_rows(root, findings);
     report.sites = rows.values().map(|rows| rows.len() as u64).sum();

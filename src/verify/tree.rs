@@ -15,7 +15,7 @@ use crate::source::tree::all_files;
 use crate::source::{PlatePlan, SitePlan, Source, SourceConfig};
 use crate::store::format::checksum::Sha;
 use crate::store::format::manifest::{self, Entry};
-use crate::store::format::names::SOURCES;
+use crate::store::format::names::{REJECTED, SOURCES};
 use crate::store::format::rows::Rejected;
 use crate::store::is_store;
 use crate::store::read::listing::{listed_plates, read_list, read_rows};
@@ -197,7 +197,7 @@ fn sources_of(store: &Path) -> Result<(Vec<Entry>, Option<LeftOut>)> {
     for plate in listed_plates(store)? {
         let sources = read_list(store, &plate, SOURCES)?;
         if let Some((dir, _)) = sources.first().and_then(|entry| entry.path.rsplit_once('/')) {
-            for row in read_rows::<Rejected>(store, &plate, "rejected.csv")? {
+            for row in read_rows::<Rejected>(store, &plate, REJECTED)? {
                 left_out.wells.insert((dir.to_owned(), row.well.to_string()));
             }
             left_out.dirs.insert(dir.to_owned());

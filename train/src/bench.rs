@@ -211,17 +211,17 @@ impl Steps {
         })
     }
 
-    /// One step, and the look at losses that is due; tells how many sites it was trained on.
+    /// One step, and the sending of losses that is due; tells how many sites it was trained on.
     fn step(&mut self, source: &mut impl TimedSource, losses: &mut StepLosses) -> Result<u64> {
         let stepper = Stepper { network: &self.network, pipeline: &self.pipeline, recipe: &self.recipe };
         let step = self.n_done;
         let lr = learning_rate(&self.recipe, step, self.per_epoch);
         let plan = StepPlan { step, epoch: (step / self.per_epoch) as u32, lr };
         let mut sites = 0;
-        for learned in stepper.step(&mut self.optimizer, plan, source)? {
-            let n_sites = learned.sites.len();
+        for output in stepper.step(&mut self.optimizer, plan, source)? {
+            let n_sites = output.sites.len();
             sites += n_sites as u64;
-            losses.push(BatchInfo { step, lr, n_sites }, learned.loss, learned.n_correct);
+            losses.push(BatchInfo { step, lr, n_sites }, output.loss, output.n_correct);
         }
         self.n_done += 1;
         if losses.n_on_device() >= SEND_EVERY {

@@ -8,6 +8,7 @@ use serde_json::json;
 use crate::cli::table::{bytes, count, plural};
 use crate::fault::Fault;
 use crate::pack::{PackReport, Plan};
+use crate::store::format::names::REJECTED;
 
 use super::faults::{faults_json, write_faults_summary, write_notes};
 use super::json::print_json;
@@ -91,7 +92,7 @@ pub fn pack(report: &PackReport, dst: &Path, as_json: bool) -> anyhow::Result<()
     write_faults_summary(&mut out, &report.faults)?;
     if report.rejected_before > 0 {
         let n = count(report.rejected_before);
-        writeln!(out, "left out   {n} by earlier runs: {}", dst.join("rejected.csv").display())?;
+        writeln!(out, "left out   {n} by earlier runs: {}", dst.join(REJECTED).display())?;
     }
     let refused = report.plan.plates_to_pack - report.plates_packed;
     if refused > 0 {

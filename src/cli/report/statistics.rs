@@ -9,6 +9,7 @@ use crate::csv_table::{Figure, to_csv, to_lines};
 use crate::site::{Experiment, PlateId, Well, WellId};
 use crate::stats::{ChannelSummary, Summary};
 use crate::store::Store;
+use crate::store::format::names::PIXEL_STATS;
 use crate::store::format::rows::PixelStats;
 use crate::store::format::spec::Channel;
 use crate::store::read::listing::read_rows;
@@ -152,7 +153,7 @@ impl From<PixelStats> for KaggleRow {
 pub fn pixel_stats(out: &mut impl Write, store: &Store) -> anyhow::Result<()> {
     out.write_all(to_csv::<KaggleRow>(&[]).as_bytes())?;
     for plate in store.plates().keys() {
-        let rows = read_rows::<PixelStats>(store.root(), plate, "pixel_stats.csv")?;
+        let rows = read_rows::<PixelStats>(store.root(), plate, PIXEL_STATS)?;
         let rows: Vec<KaggleRow> = rows.into_iter().map(KaggleRow::from).collect();
         out.write_all(to_lines(&rows).as_bytes())?;
     }

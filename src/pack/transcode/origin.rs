@@ -13,7 +13,9 @@ use crate::files;
 use crate::site::{PlateId, Well};
 use crate::store::format::listing::ListingFiles;
 use crate::store::format::manifest::{self, Entry};
-use crate::store::format::names::{CSVS, FILES, PIXELS, PLATES, SOURCES, ZARR_JSON, array_path, listing_path};
+use crate::store::format::names::{
+    CSVS, FILES, PIXELS, PLATES, REJECTED, SITES, SOURCES, ZARR_JSON, array_document_path, listing_path,
+};
 use crate::store::format::rows::{Rejected, SiteRow};
 use crate::store::{CLASSES, SHA256SUMS, Shard, StoreSpec, is_store, shard_path};
 
@@ -102,10 +104,10 @@ impl Origin {
         if !damaged.is_empty() {
             return Err(damaged);
         }
-        let (sites_csv, rejected_csv, sources) = (path("sites.csv"), path("rejected.csv"), path(SOURCES));
-        let rows = from_csv::<SiteRow>(&contents["sites.csv"], &sites_csv);
+        let (sites_csv, rejected_csv, sources) = (path(SITES), path(REJECTED), path(SOURCES));
+        let rows = from_csv::<SiteRow>(&contents[SITES], &sites_csv);
         let sites = rows.and_then(|rows| self.sites(id, &rows, &sites_csv)).map_err(one(sites_csv.clone()))?;
-        let rejected = from_csv::<Rejected>(&contents["rejected.csv"], &rejected_csv);
+        let rejected = from_csv::<Rejected>(&contents[REJECTED], &rejected_csv);
         let rejected = rejected.map_err(one(rejected_csv))?;
         let full = self.root.join(&sources);
         let started = files::modified(&full);
@@ -194,7 +196,7 @@ impl Plate {
     fn check_names(&self, spec: &StoreSpec, own: &str) -> Result<()> {
         let n_sites = self.sites.len();
         let mut expected: BTreeSet<String> = (0..spec.n_shards(n_sites)).map(|i| shard_path(&self.id, i)).collect();
-        expected.extend((n_sites > 0).then(|| format!("{}/{ZARR_JSON}", array_path(&self.id))));
+        expected.extend((n_sites > 0).then(|| array_document_path(&self.id)));
         expected.extend(CSVS.into_iter().chain([SOURCES]).map(|name| format!("{}/{name}", listing_path(&self.id))));
         let found: BTreeSet<String> = self.files.iter().map(|file| file.path.clone()).collect();
         match expected.symmetric_difference(&found).next() {

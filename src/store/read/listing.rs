@@ -34,13 +34,10 @@ pub fn read_list(store: &Path, plate: &PlateId, name: &str) -> Result<Vec<Entry>
 /// # Errors
 /// If a folder cannot be read.
 pub fn listed_plates(store: &Path) -> Result<Vec<PlateId>> {
-    let mut listed = Vec::new();
-    for plate in plate_folders(&store.join(PLATES))? {
-        if files::is_file(&store.join(listing_file(&plate, FILES)))? {
-            listed.push(plate);
-        }
-    }
-    Ok(listed)
+    let mut plates = plate_folders(&store.join(PLATES))?;
+    // What cannot be looked at counts as there: whoever reads it is told why it cannot be.
+    plates.retain(|plate| files::is_file(&store.join(listing_file(plate, FILES))).unwrap_or(true));
+    Ok(plates)
 }
 
 /// The plates that have a folder `EXPERIMENT/PlateN` in `root`, in the order of the store.

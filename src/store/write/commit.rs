@@ -6,13 +6,14 @@ use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use crate::classes::Classes;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, unless_damaged};
 use crate::files::{self, Links};
 use crate::site::{PlateId, parse_number};
 use crate::store::format::listing::ListingFiles;
 use crate::store::format::manifest::{self, Entry};
 use crate::store::format::names::{
-    CLASSES, CSVS, FILES, PIXELS, SHA256SUMS, SOURCES, ZARR_JSON, array_path, listing_file, listing_path,
+    CLASSES, CSVS, FILES, PIXELS, SHA256SUMS, SOURCES, ZARR_JSON, array_document_path, array_path, group_path,
+    listing_file, listing_path,
 };
 use crate::store::format::spec::{StoreSpec, experiment_document};
 
@@ -71,7 +72,7 @@ impl StoreWriter {
         if listing.n_sites > 0 {
             let document = self.spec.plate_document(listing.n_sites);
             files::write_synced(&built_array.join(ZARR_JSON), &document)?;
-            shards.push(Entry::of(format!("{}/{ZARR_JSON}", array_path(plate)), &document));
+            shards.push(Entry::of(array_document_path(plate), &document));
         }
         write_listing(listing, &built_listing, shards)?;
         let sources = built_listing.join(SOURCES);
@@ -109,14 +110,14 @@ impl StoreWriter {
         // First, as it marks the folder as a store.
         self.write_root_file(&format!("{PIXELS}/{ZARR_JSON}"), &self.spec.root_document())?;
         self.write_root_file(CLASSES, self.classes.to_csv().as_bytes())?;
-        let group = format!("{PIXELS}/{}/{ZARR_JSON}", plate.experiment);
-        self.write_root_file(&group, &experiment_document())
+        self.write_root_file(&group_path(plate), &experiment_document())
     }
 
     /// Writes a file of the store, by way of the temporary folder, unless it is there with that very content.
     pub(super) fn write_root_file(&self, path: &str, bytes: &[u8]) -> Result<()> {
         let target = self.root.join(path);
-        if files::read_if_there(&target)?.is_some_and(|found| found == bytes) {
+        // What is no file of ours (a pipe, a giant) is another content, to be replaced.
+        if unless_damaged(files::read(&target))?.is_some_and(|found| found == bytes) {
             return Ok(());
         }
         let built = self.session.temporary().join("file");

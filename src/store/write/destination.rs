@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::classes::Classes;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, unless_damaged};
 use crate::files::{self, Links};
 use crate::store::format::names::{CLASSES, FILES, PIXELS, SHA256SUMS, TEMPORARY, ZARR_JSON};
 use crate::store::format::spec::StoreSpec;
@@ -16,12 +16,10 @@ use crate::store::read::listing::{listed_plates, read_list};
 /// If that cannot be told.
 pub fn is_store(path: &Path) -> Result<bool> {
     // The last line of our own lists; a damaged list is ours all the same.
-    let ours =
-        |text: &[u8]| text.rsplit(|&byte| byte == b'\n').nth(1).is_some_and(|line| line.starts_with(b"# sha256 "));
-    let sums = path.join(SHA256SUMS);
+    let ours = |text: String| text.lines().next_back().is_some_and(|line| line.starts_with("# sha256 "));
     Ok(files::is_dir(&path.join(PIXELS))?
         || !listed_plates(path)?.is_empty()
-        || (files::is_file(&sums)? && ours(&files::read(&sums)?)))
+        || unless_damaged(files::read_text(&path.join(SHA256SUMS)))?.is_some_and(ours))
 }
 
 /// Refuses a destination that holds something else than a store with these settings.
@@ -69,7 +67,12 @@ pub fn check_destination(root: &Path, spec: &StoreSpec, classes: &Classes) -> Re
 
 /// Whether some plate of a store is listed here: then the store has only lost its document, which can be made again.
 fn has_listing(root: &Path) -> Result<bool> {
-    Ok(listed_plates(root)?.iter().any(|plate| read_list(root, plate, FILES).is_ok()))
+    for plate in listed_plates(root)? {
+        if unless_damaged(read_list(root, &plate, FILES))?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The first thing in a folder that a store that was only just begun does not have.
@@ -86,4 +89,30 @@ fn foreign(root: &Path) -> Result<Option<String>> {
         }
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_of_ours_tells_a_store_also_where_its_last_line_is_cut_and_anothers_tells_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let check = |text: &[u8], expected: bool| {
+            std::fs::write(dir.path().join(SHA256SUMS), text).unwrap();
+            assert_eq!(is_store(dir.path()).unwrap(), expected, "{}", String::from_utf8_lossy(text));
+        };
+        check(b"00  a\n# sha256 12\n", true);
+        check(b"00  a\n# sha256 12", true);
+        check(b"# sha256 12\n00  a\n", false);
+        check(b"00  \xff\n", false);
+        check(b"", false);
+    }
+
+    #[test]
+    fn what_cannot_be_looked_at_is_neither_a_store_nor_none() {
+        let dir = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink(SHA256SUMS, dir.path().join(SHA256SUMS)).unwrap();
+        assert!(is_store(dir.path()).is_err());
+    }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::PoisonError;
 
 use crate::csv_table::{from_csv, to_csv};
-use crate::error::{Result, unless_damaged};
+use crate::error::{Error, Result, unless_damaged};
 use crate::files;
 use crate::site::{PlateId, Population};
 use crate::store::format::checksum::Sha;
@@ -55,7 +55,7 @@ impl StoreWriter {
         let _alone = self.one_at_a_time.lock().unwrap_or_else(PoisonError::into_inner);
         let _lock = Lock::take(&self.root)?;
         let plates = listed_plates(&self.root)?;
-        let known = known_plates(&self.root)?;
+        let known = known_plates(&self.root, &mut Err)?;
         let expected: BTreeSet<&PlateId> = planned.iter().chain(&plates).chain(&known).collect();
         let mut missing = Vec::new();
         for plate in expected {
@@ -95,11 +95,12 @@ impl StoreWriter {
 }
 
 /// The plates that a store has or had: those that its root's files name, and those that have a folder. A file that is
-/// damaged could name a plate that never was, so it counts only if it proves itself.
+/// damaged could name a plate that never was, so it counts only if it proves itself. `unreadable` decides what to do
+/// about one that the system cannot read.
 ///
 /// # Errors
-/// If a folder cannot be read.
-pub fn known_plates(store: &Path) -> Result<BTreeSet<PlateId>> {
+/// If a folder cannot be read, or `unreadable` says so.
+pub fn known_plates(store: &Path, unreadable: &mut dyn FnMut(Error) -> Result<()>) -> Result<BTreeSet<PlateId>> {
     let mut known = BTreeSet::new();
     let parse = |path: &str| {
         let (experiment, plate) = path.split_once('/')?;
@@ -107,17 +108,17 @@ pub fn known_plates(store: &Path) -> Result<BTreeSet<PlateId>> {
         id.parse().ok().filter(|plate: &PlateId| plate.to_string() == id)
     };
     let metadata = files::read_text(&store.join(METADATA)).and_then(|text| from_csv::<SiteRow>(&text, METADATA));
-    if let Some(rows) = unless_damaged(metadata)? {
+    if let Some(rows) = unless_damaged(metadata).or_else(|error| unreadable(error).map(|()| None))? {
         known.extend(rows.into_iter().map(|row| row.id.well.plate));
     }
     let sums = files::read_text(&store.join(SHA256SUMS)).and_then(|text| manifest::parse(&text, SHA256SUMS));
     let prefix = format!("{PLATES}/");
-    if let Some(entries) = unless_damaged(sums)? {
+    if let Some(entries) = unless_damaged(sums).or_else(|error| unreadable(error).map(|()| None))? {
         known.extend(entries.iter().filter_map(|entry| parse(entry.path.strip_prefix(&prefix)?)));
     }
     if known.is_empty() {
-        let attributes = unless_damaged(files::read(&store.join(PIXELS).join(STATISTICS).join(ZARR_JSON)))?;
-        let attributes = attributes.unwrap_or_default();
+        let attributes = unless_damaged(files::read(&store.join(PIXELS).join(STATISTICS).join(ZARR_JSON)));
+        let attributes = attributes.or_else(|error| unreadable(error).map(|()| None))?.unwrap_or_default();
         let document: serde_json::Value = serde_json::from_slice(&attributes).unwrap_or_default();
         let names = document["attributes"]["plates"].as_array().cloned().unwrap_or_default();
         known.extend(names.iter().filter_map(|name| parse(name.as_str()?)));

@@ -185,6 +185,7 @@ impl ShardWriter {
         self.write(&index)?;
         let (file, sha, size) = self.file.finish();
         file.sync_all().map_err(Error::io(&self.path, "sync"))?;
+        files::sync_dir(self.path.parent().unwrap_or(&self.path))?;
         let entry = Entry { path: self.name, sha, size: Some(size) };
         Ok(FinishedShard { entry, path: self.path, places: self.places, slots })
     }

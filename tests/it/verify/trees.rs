@@ -91,3 +91,26 @@ fn links_in_circles_and_pipes_do_not_hold_it_up() {
     let report = verify(&fixture.store(), Depth::Deep);
     assert!(report.findings.iter().any(|f| (f.kind, f.path.as_str()) == (Kind::Unreadable, "metadata.csv")));
 }
+
+#[test]
+fn a_file_that_cannot_be_looked_at_is_a_finding_named_once_and_the_report_goes_on() {
+    for with_list in [true, false] {
+        let fixture = packed(Codec::Zstd(3));
+        let store = fixture.store();
+        for name in ["metadata.csv", "plates/RPE-02/Plate1/files.sha256"] {
+            fs::remove_file(store.join(name)).unwrap();
+            std::os::unix::fs::symlink(store.join(name), store.join(name)).unwrap();
+        }
+        let lost = "plates/RPE-02/Plate2/sites.csv";
+        fs::remove_file(store.join(lost)).unwrap();
+        if !with_list {
+            fs::remove_file(store.join("SHA256SUMS")).unwrap();
+        }
+        let findings = verify(&store, Depth::Full).findings;
+        for name in ["metadata.csv", "plates/RPE-02/Plate1/files.sha256"] {
+            let of_it: Vec<Kind> = findings.iter().filter(|f| f.path == name).map(|f| f.kind).collect();
+            assert!(matches!(of_it[..], [Kind::Unreadable | Kind::Altered]), "{with_list} {name}: {of_it:?}");
+        }
+        assert!(findings.iter().any(|f| (f.kind, f.path.as_str()) == (Kind::Missing, lost)), "{with_list}");
+    }
+}

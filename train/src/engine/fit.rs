@@ -77,7 +77,7 @@ impl Pending {
     fn collect(&mut self, wait: Wait, sums: &mut Sums, what: &str) -> Result<()> {
         let mut steps: Vec<(u64, f64, f64, u32)> = Vec::new();
         for batch in self.losses.collect(wait)? {
-            let BatchInfo { step, lr, n_sites } = batch.batch;
+            let BatchInfo { step, lr, n_sites } = batch.info;
             if !batch.loss.is_finite() {
                 return Err(not_finite(what, step + 1, "loss", &batch.loss.to_string()));
             }
@@ -171,10 +171,10 @@ impl Stage<'_, '_> {
             let lr = learning_rate(recipe, global_step, steps);
             let plan = StepPlan { step: global_step, epoch: progress.epoch, lr };
             let step = optimizer.n_steps();
-            for learned in stepper.step(optimizer, plan, &mut batches)? {
-                self.log.fed(&learned.sites);
-                let trained = BatchInfo { step, lr, n_sites: learned.sites.len() };
-                pending.losses.push(trained, learned.loss, learned.n_correct);
+            for output in stepper.step(optimizer, plan, &mut batches)? {
+                self.log.fed(&output.sites);
+                let info = BatchInfo { step, lr, n_sites: output.sites.len() };
+                pending.losses.push(info, output.loss, output.n_correct);
             }
             self.note_skipped(&mut batches, progress)?;
             progress.step += 1;

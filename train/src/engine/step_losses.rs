@@ -22,7 +22,8 @@ pub(crate) struct BatchInfo {
 /// A batch with its figures.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct BatchLoss {
-    pub(crate) batch: BatchInfo,
+    /// The batch.
+    pub(crate) info: BatchInfo,
     /// Mean loss over its sites.
     pub(crate) loss: f32,
     /// Sites whose most probable class is theirs.
@@ -53,8 +54,8 @@ impl StepLosses {
     }
 
     /// Adds a batch with its loss and how many of its sites were recognised, scalars on the device.
-    pub(crate) fn push(&mut self, batch: BatchInfo, loss: Tensor, n_correct: Tensor) {
-        self.on_device.push((batch, [loss, n_correct]));
+    pub(crate) fn push(&mut self, info: BatchInfo, loss: Tensor, n_correct: Tensor) {
+        self.on_device.push((info, [loss, n_correct]));
     }
 
     /// Batches that were not sent.
@@ -73,7 +74,7 @@ impl StepLosses {
         let of =
             |which: usize| Tensor::stack(&self.on_device.iter().map(|(_, both)| &both[which]).collect::<Vec<_>>(), 0);
         let back = Readback::start(&[&of(0), &of(1)], self.device)?;
-        self.under_way.push_back((self.on_device.drain(..).map(|(batch, _)| batch).collect(), back));
+        self.under_way.push_back((self.on_device.drain(..).map(|(info, _)| info).collect(), back));
         Ok(())
     }
 
@@ -83,15 +84,15 @@ impl StepLosses {
     /// If the device reports that something failed.
     pub(crate) fn collect(&mut self, wait: Wait) -> Result<Vec<BatchLoss>> {
         let mut collected = Vec::new();
-        while let Some((batch, back)) = self.under_way.pop_front() {
+        while let Some((batches, back)) = self.under_way.pop_front() {
             if wait == Wait::Arrived && !back.has_come()? {
-                self.under_way.push_front((batch, back));
+                self.under_way.push_front((batches, back));
                 break;
             }
             let back = back.wait()?;
             let both = numbers(&back[0])?.into_iter().zip(numbers(&back[1])?);
-            collected.extend(batch.into_iter().zip(both).map(|(batch, (loss, n_correct))| BatchLoss {
-                batch,
+            collected.extend(batches.into_iter().zip(both).map(|(info, (loss, n_correct))| BatchLoss {
+                info,
                 loss,
                 n_correct,
             }));
@@ -112,8 +113,7 @@ mod tests {
         let push = |losses: &mut StepLosses, step: u64| {
             losses.push(batch(step), Tensor::from(step as f32 + 0.25), Tensor::from(step as f32));
         };
-        let steps =
-            |collected: &[BatchLoss]| collected.iter().map(|one| (one.batch.step, one.loss)).collect::<Vec<_>>();
+        let steps = |collected: &[BatchLoss]| collected.iter().map(|one| (one.info.step, one.loss)).collect::<Vec<_>>();
         (0..2).for_each(|step| push(&mut losses, step));
         assert_eq!((losses.n_on_device(), losses.collect(Wait::All).unwrap()), (2, vec![]));
         losses.send_to_host().unwrap();
@@ -122,7 +122,7 @@ mod tests {
         push(&mut losses, 3);
         let collected = losses.collect(Wait::Arrived).unwrap();
         assert_eq!(steps(&collected), [(0, 0.25), (1, 1.25), (2, 2.25)]);
-        assert_eq!(collected[1], BatchLoss { batch: batch(1), loss: 1.25, n_correct: 1.0 });
+        assert_eq!(collected[1], BatchLoss { info: batch(1), loss: 1.25, n_correct: 1.0 });
         assert_eq!(losses.n_on_device(), 1);
         losses.send_to_host().unwrap();
         losses.send_to_host().unwrap();
@@ -139,7 +139,7 @@ mod tests {
             losses.send_to_host().unwrap();
             assert!(losses.collect(Wait::Arrived).unwrap().is_empty());
         }
-        let steps: Vec<u64> = losses.collect(Wait::All).unwrap().iter().map(|one| one.batch.step).collect();
+        let steps: Vec<u64> = losses.collect(Wait::All).unwrap().iter().map(|one| one.info.step).collect();
         assert_eq!(steps, [0, 1, 2, 3]);
     }
 }
