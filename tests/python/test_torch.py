@@ -21,7 +21,8 @@ safetensors.torch.save_file(torchvision.models.resnet50(weights=None).state_dict
 
 
 def run_ours(folder):
-    command = [os.environ.get("CARGO", "cargo"), "test", "--quiet", "--features", "torch", "--test", "parity", "interop"]
+    package = ["--release", "--package", "cellshard-train", "--test", "parity"]
+    command = [os.environ.get("CARGO", "cargo"), "test", "--quiet", *package, "interop"]
     subprocess.run(command, cwd=ROOT, env=os.environ | {"CELLSHARD_INTEROP_DIR": str(folder)}, check=True)
 
 
