@@ -1,6 +1,6 @@
-//! `make bench-feed`: the feed beside what memory and zstd can give at most, and beside other readers of the same plate.
-//! Every figure is measured in this one run, in turns: batches of 64 sites at random, on as many threads as there are
-//! cores, from a warm page cache.
+//! `make bench-feed`: the feed beside what memory and zstd can give at most, and beside other readers of the same
+//! plate. Every figure is measured in this one run, in turns: batches of 64 sites at random, on as many threads as
+//! there are cores, from a warm page cache.
 //!
 //! usage: cargo bench --bench feed -- [--data DIR] [--work DIR] [--python PYTHON] [--json FILE] [--threads N]
 

@@ -175,7 +175,8 @@ def png_batches(args):
     loader = torch.utils.data.DataLoader(
         sites,
         batch_size=args.batch,
-        # Without end, as a DataLoader drains at the end of every epoch, which a plate of nine batches would show too often.
+        # Without end, as a DataLoader drains at the end of every epoch, which a plate of nine batches would show too
+        # often.
         sampler=torch.utils.data.RandomSampler(sites, replacement=True, num_samples=args.batch * 10**6),
         num_workers=args.workers,
         prefetch_factor=4 if args.workers else None,

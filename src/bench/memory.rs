@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use crate::files;
 
-/// Bytes of memory that are free or can be made so, in this machine and in the groups of processes that this one is limited
-/// with (a container or a job of a cluster); a plenty where the system does not say.
+/// Bytes of memory that are free or can be made so, in this machine and in the groups of processes that this one is
+/// limited with (a container or a job of a cluster); a plenty where the system does not say.
 pub(super) fn free() -> u64 {
     let text = files::read_text(Path::new("/proc/meminfo")).unwrap_or_default();
     let kib =
@@ -15,8 +15,8 @@ pub(super) fn free() -> u64 {
     free_in_groups(Path::new("/sys/fs/cgroup"), &groups).map_or(of_machine, |free| free.min(of_machine))
 }
 
-/// The least that a group has left, of those that `groups`, the content of `/proc/self/cgroup`, names, and of all that they
-/// lie in; none where none has a limit.
+/// The least that a group has left, of those that `groups`, the content of `/proc/self/cgroup`, names, and of all that
+/// they lie in; none where none has a limit.
 fn free_in_groups(root: &Path, groups: &str) -> Option<u64> {
     let left = groups.lines().filter_map(|line| {
         let (controllers, group) = line.split_once(':')?.1.split_once(':')?;

@@ -1,5 +1,5 @@
-//! The order of an epoch in which the sites of a batch belong together: all of one plate, or of one experiment, as batch
-//! norm by plate needs it. Pure.
+//! The order of an epoch in which the sites of a batch belong together: all of one plate, or of one experiment, as
+//! batch norm by plate needs it. Pure.
 
 use super::order::{Permutation, mix};
 

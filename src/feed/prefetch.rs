@@ -17,9 +17,9 @@ pub struct Feed<B: AsMut<[u8]>> {
 
 impl<B: AsMut<[u8]> + Send + 'static> Feed<B> {
     /// Starts reading. `next_batch` is called again and again with an empty list to put the next batch's sites into;
-    /// one that it leaves empty is the end, and one that waits for ever keeps the feed from being dropped. It is called a
-    /// few batches ahead of those that are filled, so that what is not in memory yet is on its way from the disk. Each
-    /// buffer takes one batch, the largest there is.
+    /// one that it leaves empty is the end, and one that waits for ever keeps the feed from being dropped. It is called
+    /// a few batches ahead of those that are filled, so that what is not in memory yet is on its way from the disk.
+    /// Each buffer takes one batch, the largest there is.
     ///
     /// # Errors
     /// If threads cannot be started, or there is no buffer.

@@ -17,9 +17,9 @@ use crate::store::{Codec, MappedShard, Shard, Store, shard_path};
 /// How shards are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Io {
-    /// Mapped into memory. A shard's length is looked at before every site; a file cut short in the moment between kills
-    /// the process (SIGBUS), which only an outside hand could do: nothing of ours shortens a shard. A disk that fails while
-    /// a page is read does the same.
+    /// Mapped into memory. A shard's length is looked at before every site; a file cut short in the moment between
+    /// kills the process (SIGBUS), which only an outside hand could do: nothing of ours shortens a shard. A disk that
+    /// fails while a page is read does the same.
     #[default]
     Mmap,
     /// By pread: a shard that is cut short at any time is an error. One file stays open a shard.
@@ -145,8 +145,8 @@ impl Reader {
         Ok(())
     }
 
-    /// Has the system begin to read the site at `index`, unless it is in memory; waits for nothing. What is wrong with its
-    /// shard shows when it is read.
+    /// Has the system begin to read the site at `index`, unless it is in memory; waits for nothing. What is wrong with
+    /// its shard shows when it is read.
     ///
     /// # Panics
     /// If there is no such site.

@@ -1,7 +1,7 @@
-//! The buffers of a feed, lent to threads in pieces of one site each. One of the places with `unsafe`:
-//! safe Rust cannot lend parts of a buffer to threads that outlive the loan, and threads that are started for each batch
-//! would cost more than the copying. What is offered here is safe: a slot counts the pieces that are out, and hands its
-//! buffer to nobody before all are back.
+//! The buffers of a feed, lent to threads in pieces of one site each. One of the places with `unsafe`: safe Rust cannot
+//! lend parts of a buffer to threads that outlive the loan, and threads that are started for each batch would cost more
+//! than the copying. What is offered here is safe: a slot counts the pieces that are out, and hands its buffer to
+//! nobody before all are back.
 #![allow(unsafe_code)]
 
 use std::cell::UnsafeCell;
@@ -28,8 +28,8 @@ struct Pieces {
 // SAFETY: `pieces.start` is only used for pieces, for which see below.
 unsafe impl Send for Pieces {}
 
-// SAFETY: `buffer` is touched only while `pieces` is locked and no piece is out, so by one thread at a time, and what is
-// in it may go from thread to thread.
+// SAFETY: `buffer` is touched only while `pieces` is locked and no piece is out, so by one thread at a time, and what
+// is in it may go from thread to thread.
 unsafe impl<B: Send> Sync for Slot<B> {}
 
 /// A part of a slot's buffer; nobody else has it.

@@ -1,8 +1,9 @@
-//! The only door to the file system's awkward side. A path is looked at, read, listed or written here and nowhere else, so
-//! that each of these holds everywhere:
+//! The only door to the file system's awkward side. A path is looked at, read, listed or written here and nowhere else,
+//! so that each of these holds everywhere:
 //!
 //! - an error is never "not there": whether something exists is a `Result<bool>`;
-//! - only regular files are opened for reading, and only up to a limit read: a pipe or a device is an error, never a wait;
+//! - only regular files are opened for reading, and only up to a limit read: a pipe or a device is an error, never a
+//!   wait;
 //! - what is written is there whole or not at all, and synced with all the folders that were made for it;
 //! - a walk names whatever it cannot enter, and follows links without going round in circles.
 //!

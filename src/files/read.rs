@@ -35,8 +35,8 @@ pub fn open_if_there(path: &Path, flags: OFlags) -> Result<Option<File>> {
 }
 
 fn open_with(path: &Path, flags: OFlags) -> io::Result<File> {
-    // Looked at before it is opened, as opening a device may do something; and opened without waiting for someone at the
-    // other end, should it have become a pipe since.
+    // Looked at before it is opened, as opening a device may do something; and opened without waiting for someone at
+    // the other end, should it have become a pipe since.
     check_regular(&std::fs::metadata(path)?)?;
     let flags = (flags | OFlags::NONBLOCK).bits().cast_signed();
     let file = File::options().read(true).custom_flags(flags).open(path)?;

@@ -66,8 +66,8 @@ impl Found {
     }
 }
 
-/// Everything below `root` from one depth to another (what lies in it has depth 1), sorted by name in each folder, and an
-/// error for each thing that cannot be looked at or entered; the walk goes on behind it.
+/// Everything below `root` from one depth to another (what lies in it has depth 1), sorted by name in each folder, and
+/// an error for each thing that cannot be looked at or entered; the walk goes on behind it.
 pub fn walk(root: &Path, depth: RangeInclusive<usize>, links: Links) -> impl Iterator<Item = Result<Found>> + use<> {
     walk_into(root, depth, links, |_| true)
 }

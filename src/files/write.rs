@@ -1,5 +1,5 @@
-//! Writing, so that what was written outlives a power cut: every file is synced, and so is every folder that was made for
-//! it.
+//! Writing, so that what was written outlives a power cut: every file is synced, and so is every folder that was made
+//! for it.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};

@@ -17,8 +17,8 @@ use crate::store::is_store;
 pub use config::{OnError, PackConfig, Partition, Progress};
 pub use report::{PackReport, Plan};
 
-/// Looks at source and destination and says what a run would do, with the faults that names (and the listings of a store)
-/// alone show.
+/// Looks at source and destination and says what a run would do, with the faults that names (and the listings of a
+/// store) alone show.
 ///
 /// # Errors
 /// If the source cannot be read, or the destination is of another kind.

@@ -1,7 +1,7 @@
-//! The threads that pack. Workers decode, count and encode sites, whichever comes next. Each lane has a thread that reads
-//! and hashes the PNGs of one shard after the other, and one that puts what the workers made of them back in order, and
-//! writes and hashes the shards. So what a shard holds depends on nothing but its sites, all workers are busy to the
-//! end, and memory is bounded: a lane reads a site only when one of its last few has been written.
+//! The threads that pack. Workers decode, count and encode sites, whichever comes next. Each lane has a thread that
+//! reads and hashes the PNGs of one shard after the other, and one that puts what the workers made of them back in
+//! order, and writes and hashes the shards. So what a shard holds depends on nothing but its sites, all workers are
+//! busy to the end, and memory is bounded: a lane reads a site only when one of its last few has been written.
 
 use std::collections::BTreeMap;
 use std::ops::Range;

@@ -1,4 +1,5 @@
-//! Threads that stop together: each has a name, the first error is kept for the caller, and a panic goes on in the caller.
+//! Threads that stop together: each has a name, the first error is kept for the caller, and a panic goes on in the
+//! caller.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,6 +1,6 @@
-//! From a store to a store of another codec or shard size, with no PNG. What a plate's listing says is carried over as it
-//! is, once its checksums prove it; pixels are decoded, proven site by site, and encoded anew. So the result is, byte by
-//! byte, the store that packing the PNGs would have made. Never writes into the source.
+//! From a store to a store of another codec or shard size, with no PNG. What a plate's listing says is carried over as
+//! it is, once its checksums prove it; pixels are decoded, proven site by site, and encoded anew. So the result is,
+//! byte by byte, the store that packing the PNGs would have made. Never writes into the source.
 
 mod origin;
 mod work;

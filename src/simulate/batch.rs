@@ -25,8 +25,8 @@ pub struct Batch {
 /// Spread of the logarithm of a channel's gain over experiments. The nucleus and mitochondria vary most in RxRx1.
 const GAIN_SIGMA: [f32; CHANNELS] = [0.76, 0.60, 0.66, 0.76, 0.80, 0.64];
 
-/// What makes up for the spread that is lost when what all channels of an experiment have in common is taken out of their
-/// gains. An experiment that is bright in every channel, or dim in every one, would be much harder, or easier, to
+/// What makes up for the spread that is lost when what all channels of an experiment have in common is taken out of
+/// their gains. An experiment that is bright in every channel, or dim in every one, would be much harder, or easier, to
 /// compress than RxRx1 is.
 const WIDER: f32 = 1.25;
 /// The logarithm of a factor on all gains, fitted to how well the real site compresses.

@@ -33,8 +33,8 @@ impl SourceConfig {
     /// Of the plates that are there, those that were asked for.
     ///
     /// # Errors
-    /// If an experiment or a plate that was asked for is not there: a filter that names nothing is a slip of the pen, and
-    /// would pack too little without a word.
+    /// If an experiment or a plate that was asked for is not there: a filter that names nothing is a slip of the pen,
+    /// and would pack too little without a word.
     pub fn select(&self, ids: &BTreeSet<&PlateId>) -> Result<Vec<PlateId>> {
         let unknown = |experiment: &&String| !ids.iter().any(|id| id.experiment.as_str() == experiment.as_str());
         if let Some(experiment) = self.experiments.iter().find(unknown) {

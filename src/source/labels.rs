@@ -4,10 +4,14 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use crate::classes::{Class, Classes};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::classes::{Class, Classes, well_type};
+use crate::csv_table::{Header, Rows};
 use crate::error::{Error, Result};
 use crate::files;
-use crate::site::{Label, PlateId, Population, SiteId, Well, WellId, parse_number};
+use crate::site::{Experiment, Label, PlateId, Population, SiteId, Well, WellId, parse_number};
 
 use super::layout::Layout;
 
@@ -39,12 +43,91 @@ struct Row {
     class: Option<u32>,
 }
 
-/// The CSVs that Kaggle's layout has: name, dataset, population where the file has no `well_type`.
-const KAGGLE: [(&str, &str, Option<Population>); 4] = [
-    ("train.csv", "train", Some(Population::Treatment)),
-    ("test.csv", "test", Some(Population::Treatment)),
-    ("train_controls.csv", "train", None),
-    ("test_controls.csv", "test", None),
+/// A row of `test.csv`.
+#[derive(Deserialize)]
+struct TestRow {
+    id_code: String,
+    experiment: Experiment,
+    plate: u16,
+    well: Well,
+}
+
+/// A row of `train.csv`.
+#[derive(Deserialize)]
+struct TrainRow {
+    id_code: String,
+    experiment: Experiment,
+    plate: u16,
+    well: Well,
+    sirna: String,
+}
+
+/// A row of `train_controls.csv` and `test_controls.csv`.
+#[derive(Deserialize)]
+struct ControlRow {
+    id_code: String,
+    experiment: Experiment,
+    plate: u16,
+    well: Well,
+    sirna: String,
+    #[serde(with = "well_type")]
+    well_type: Population,
+}
+
+/// What a row of any of them says; `sirna` is `None` where the file does not tell.
+struct KaggleRow {
+    id_code: String,
+    well: WellId,
+    sirna: Option<String>,
+    population: Population,
+}
+
+impl From<TestRow> for KaggleRow {
+    fn from(row: TestRow) -> Self {
+        let TestRow { id_code, experiment, plate, well } = row;
+        let well = WellId { plate: PlateId { experiment, plate }, well };
+        Self { id_code, well, sirna: None, population: Population::Treatment }
+    }
+}
+
+impl From<TrainRow> for KaggleRow {
+    fn from(row: TrainRow) -> Self {
+        let TrainRow { id_code, experiment, plate, well, sirna } = row;
+        Self { sirna: Some(sirna), ..TestRow { id_code, experiment, plate, well }.into() }
+    }
+}
+
+impl From<ControlRow> for KaggleRow {
+    fn from(row: ControlRow) -> Self {
+        let ControlRow { id_code, experiment, plate, well, sirna, well_type } = row;
+        Self { population: well_type, ..TrainRow { id_code, experiment, plate, well, sirna }.into() }
+    }
+}
+
+/// A row of rxrx.ai's `metadata.csv`.
+#[derive(Deserialize)]
+struct SiteRow {
+    site_id: String,
+    dataset: String,
+    experiment: Experiment,
+    plate: u16,
+    well: Well,
+    site: u16,
+    #[serde(with = "well_type")]
+    well_type: Population,
+    sirna: String,
+    sirna_id: Option<u32>,
+}
+
+/// Reads a CSV of one of Kaggle's kinds: file, dataset, rows before.
+type ReadKaggle = fn(&Path, &str, &mut Vec<Row>) -> Result<()>;
+
+/// The CSVs that Kaggle's layout has: name, dataset, how it is read.
+const KAGGLE: [(&str, &str, ReadKaggle); 4] = [
+    ("train.csv", "train", read_kaggle::<TrainRow>),
+    ("test.csv", "test", read_kaggle::<TestRow>),
+    ("train_controls.csv", "train", read_kaggle::<ControlRow>),
+    ("test_controls.csv", "test", read_kaggle::<ControlRow>),
 ];
 
 /// Whether `dir` holds a CSV of Kaggle's layout.
@@ -81,10 +164,10 @@ pub fn read(layout: Layout, dir: &Path, fixed: Option<Classes>) -> Result<Labels
                     return Err(Error::malformed(dir.join(&pair[lost]).display(), expected, "no file"));
                 }
             }
-            for (name, dataset, population) in KAGGLE {
+            for (name, dataset, read) in KAGGLE {
                 let path = dir.join(name);
                 if files::is_file(&path)? {
-                    read_kaggle(&path, dataset, population, &mut rows)?;
+                    read(&path, dataset, &mut rows)?;
                 }
             }
         }
@@ -144,105 +227,44 @@ fn add(labels: &mut Labels, row: Row, place: &str) -> Result<()> {
     Ok(())
 }
 
-/// One CSV with its columns looked up by name.
-struct Csv {
-    place: String,
-    columns: Vec<usize>,
-    records: csv::StringRecordsIntoIter<std::io::Cursor<Vec<u8>>>,
-}
-
-impl Csv {
-    fn open(path: &Path, columns: &[&str]) -> Result<Self> {
-        let text = files::read_text(path)?;
-        // Spreadsheets put a byte order mark first.
-        let text = text.strip_prefix('\u{feff}').unwrap_or(&text).as_bytes().to_vec();
-        let place = path.display().to_string();
-        let mut reader = csv::Reader::from_reader(std::io::Cursor::new(text));
-        let header = reader.headers().map_err(|e| Error::malformed(&place, "a CSV", e))?.clone();
-        let find = |name: &&str| {
-            header.iter().position(|column| column == *name).ok_or_else(|| {
-                let found = header.iter().collect::<Vec<_>>().join(",");
-                Error::malformed(format!("{place}:1"), format!("a column {name:?}"), format!("{found:?}"))
-            })
-        };
-        let columns = columns.iter().map(find).collect::<Result<_>>()?;
-        Ok(Self { place, columns, records: reader.into_records() })
-    }
-
-    /// The next row: its place, and the columns asked for.
-    fn next_row(&mut self) -> Result<Option<(String, Vec<String>)>> {
-        let Some(record) = self.records.next() else {
-            return Ok(None);
-        };
-        let record = record.map_err(|e| Error::malformed(&self.place, "rows like the header", e))?;
-        let line = record.position().map_or(0, csv::Position::line);
-        let cells = self.columns.iter().map(|&column| record[column].to_owned()).collect();
-        Ok(Some((format!("{}:{line}", self.place), cells)))
-    }
-}
-
-fn parse<T: std::str::FromStr<Err = crate::site::ParseError>>(text: &str, at: &str) -> Result<T> {
-    text.parse().map_err(|e: crate::site::ParseError| Error::malformed(at, e.expected, format!("{:?}", e.found)))
-}
-
-fn number<T: std::str::FromStr>(text: &str, what: &str, at: &str) -> Result<T> {
-    parse_number(text).ok_or_else(|| Error::malformed(at, what, format!("{text:?}")))
-}
-
-fn read_kaggle(path: &Path, dataset: &str, population: Option<Population>, rows: &mut Vec<Row>) -> Result<()> {
-    let is_control = population.is_none();
-    let mut columns = vec!["id_code", "experiment", "plate", "well"];
-    if is_control || dataset == "train" {
-        columns.push("sirna");
-    }
-    if is_control {
-        columns.push("well_type");
-    }
-    let mut csv = Csv::open(path, &columns)?;
+fn read_kaggle<R: DeserializeOwned + Into<KaggleRow>>(path: &Path, dataset: &str, rows: &mut Vec<Row>) -> Result<()> {
+    let (text, place) = (files::read_text(path)?, path.display().to_string());
     let mut seen = BTreeSet::new();
-    while let Some((at, cells)) = csv.next_row()? {
-        let plate = PlateId { experiment: parse(&cells[1], &at)?, plate: number(&cells[2], "a plate number", &at)? };
-        let well = WellId { plate, well: parse(&cells[3], &at)? };
-        if cells[0] != well.to_string() {
-            return Err(Error::malformed(at, format!("id_code {well}"), format!("{:?}", cells[0])));
+    for row in Rows::<R>::open(&text, &place, Header::AmongOthers)? {
+        let (line, row) = row?;
+        let malformed = |expected: &str, found: String| Error::malformed(format!("{place}:{line}"), expected, found);
+        let KaggleRow { id_code, well, sirna, population } = row.into();
+        if id_code != well.to_string() {
+            return Err(malformed(&format!("id_code {well}"), format!("{id_code:?}")));
         }
         if !seen.insert(well.clone()) {
-            return Err(Error::malformed(at, "each well once", format!("{well} again")));
+            return Err(malformed("each well once", format!("{well} again")));
         }
-        let sirna = cells.get(4).cloned().unwrap_or_default();
-        if sirna.is_empty() && columns.len() > 4 {
-            return Err(Error::malformed(at, "a siRNA", "an empty cell"));
+        if sirna.as_ref().is_some_and(String::is_empty) {
+            return Err(malformed("a siRNA", "an empty cell".to_owned()));
         }
-        let population = match population {
-            Some(population) => population,
-            None => parse(&cells[5], &at)?,
-        };
-        rows.push(Row { well, site: None, dataset: dataset.to_owned(), population, sirna, class: None });
+        let (dataset, sirna) = (dataset.to_owned(), sirna.unwrap_or_default());
+        rows.push(Row { well, site: None, dataset, population, sirna, class: None });
     }
     Ok(())
 }
 
 fn read_rxrx_ai(path: &Path, rows: &mut Vec<Row>) -> Result<()> {
-    let columns = ["site_id", "dataset", "experiment", "plate", "well", "site", "well_type", "sirna", "sirna_id"];
-    let mut csv = Csv::open(path, &columns)?;
+    let (text, place) = (files::read_text(path)?, path.display().to_string());
     let mut seen = BTreeSet::new();
-    while let Some((at, cells)) = csv.next_row()? {
-        let plate = PlateId { experiment: parse(&cells[2], &at)?, plate: number(&cells[3], "a plate number", &at)? };
-        let well = WellId { plate, well: parse(&cells[4], &at)? };
-        let site = number(&cells[5], "a site number", &at)?;
+    for row in Rows::open(&text, &place, Header::AmongOthers)? {
+        let (line, row) = row?;
+        let malformed = |expected: &str, found: String| Error::malformed(format!("{place}:{line}"), expected, found);
+        let SiteRow { site_id, dataset, experiment, plate, well, site, well_type, sirna, sirna_id } = row;
+        let well = WellId { plate: PlateId { experiment, plate }, well };
         let id = SiteId { well, site };
-        if cells[0] != id.to_string() {
-            return Err(Error::malformed(at, format!("site_id {id}"), format!("{:?}", cells[0])));
+        if site_id != id.to_string() {
+            return Err(malformed(&format!("site_id {id}"), format!("{site_id:?}")));
         }
         if !seen.insert(id.clone()) {
-            return Err(Error::malformed(at, "each site once", format!("{id} again")));
+            return Err(malformed("each site once", format!("{id} again")));
         }
-        let class = match cells[8].as_str() {
-            "" => None,
-            text => Some(number(text, "a siRNA's number", &at)?),
-        };
-        let [dataset, sirna] = [1, 7].map(|i| cells[i].clone());
-        rows.push(Row { well: id.well, site: Some(site), dataset, population: parse(&cells[6], &at)?, sirna, class });
+        rows.push(Row { well: id.well, site: Some(site), dataset, population: well_type, sirna, class: sirna_id });
     }
     Ok(())
 }

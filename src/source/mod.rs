@@ -1,5 +1,5 @@
-//! From a raw tree to a plan: which sites there should be, what is known of each, and where its images lie; and the images
-//! themselves, decoded under limits. Knows nothing of the store.
+//! From a raw tree to a plan: which sites there should be, what is known of each, and where its images lie; and the
+//! images themselves, decoded under limits. Knows nothing of the store.
 
 mod config;
 mod images;

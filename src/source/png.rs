@@ -1,5 +1,5 @@
-//! Decoding the PNGs of one site into one tensor, under limits: an 8-bit grey PNG of the expected size, every CRC
-//! and the Adler-32 checked, or a fault that says what is wrong. Never panics and never allocates by what a file claims.
+//! Decoding the PNGs of one site into one tensor, under limits: an 8-bit grey PNG of the expected size, every CRC and
+//! the Adler-32 checked, or a fault that says what is wrong. Never panics and never allocates by what a file claims.
 //!
 //! libdeflate does the inflating, `unfilter.rs` undoes the filters; what is rare (Adam7) goes to the `png` crate.
 

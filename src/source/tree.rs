@@ -138,7 +138,8 @@ pub struct AllFiles {
     pub unreadable: Vec<(String, String)>,
 }
 
-/// Finds every file below `root`. Links to folders are followed; one that leads back to a folder that it is in cannot be.
+/// Finds every file below `root`. Links to folders are followed; one that leads back to a folder that it is in cannot
+/// be.
 ///
 /// # Errors
 /// If `root` itself cannot be read. What cannot be below it is named.

@@ -1,8 +1,8 @@
 //! Undoing the row filters of PNGs (PNG specification, section 9). Pure.
 //!
-//! Why not a library: a row filtered with Paeth depends on each pixel before it, so a decoder waits most of its time. The
-//! channels of a site do not depend on each other; three rows of three channels undone side by side take less than half
-//! the time.
+//! Why not a library: a row filtered with Paeth depends on each pixel before it, so a decoder waits most of its time.
+//! The channels of a site do not depend on each other; three rows of three channels undone side by side take less than
+//! half the time.
 
 /// Undoes the filters of `N` channels side by side; returns `N`.
 pub(super) fn unfilter<'a, const N: usize>(

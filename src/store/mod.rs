@@ -1,5 +1,5 @@
-//! The store: its format as pure data, how it is read, how it is written. Knows nothing of PNGs, and nothing of statistics
-//! beyond their rows.
+//! The store: its format as pure data, how it is read, how it is written. Knows nothing of PNGs, and nothing of
+//! statistics beyond their rows.
 
 pub mod format;
 pub mod read;

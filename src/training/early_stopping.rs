@@ -36,8 +36,8 @@ pub struct NewBest {
 }
 
 impl EarlyStopping {
-    /// Takes note of an epoch (from 1) with its validation loss and its accuracy per well. Without a validation set every
-    /// epoch is the best.
+    /// Takes note of an epoch (from 1) with its validation loss and its accuracy per well. Without a validation set
+    /// every epoch is the best.
     pub fn observe(&mut self, epoch: u32, validation: Option<(f64, f64)>) -> NewBest {
         self.epochs = epoch;
         let Some((loss, accuracy)) = validation else { return NewBest { loss: true, accuracy: true } };

@@ -4,10 +4,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use rayon::prelude::*;
-use serde_json::json;
 
 use crate::store::format::names::{METADATA, PLATES, SHA256SUMS, SITES, array_document_path, group_path, listing_path};
-use crate::store::format::spec::group_document;
+use crate::store::format::spec::experiment_document;
 use crate::store::read::listing::listed_plates;
 use crate::store::write::merge::merged_files;
 use crate::store::{Store, StoreSpec};
@@ -37,7 +36,7 @@ pub(super) fn contradictions(root: &Path, spec: &StoreSpec, rows: &Rows, finding
     };
     for (plate, rows) in rows.iter().filter(|(_, rows)| !rows.is_empty()) {
         compare(&array_document_path(plate), &spec.plate_document(rows.len()), SITES);
-        compare(&group_path(plate), &group_document(&json!({})), "the format");
+        compare(&group_path(plate), &experiment_document(), "the format");
     }
     let unfinished = bad.contains(SHA256SUMS) && files::exists(&root.join(METADATA)).is_ok_and(|is_there| !is_there);
     let listings_are_whole = !bad.iter().any(|path| path.starts_with(&format!("{PLATES}/")));

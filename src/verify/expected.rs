@@ -1,4 +1,5 @@
-//! Which files a store must have: from its list of all, or, where that is missing or damaged, from whatever else is left.
+//! Which files a store must have: from its list of all, or, where that is missing or damaged, from whatever else is
+//! left.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

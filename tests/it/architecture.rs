@@ -1,6 +1,6 @@
 //! The house as ARCHITECTURE.md draws it, proven on every path that the code writes: no room imports one that stands on
-//! its own floor or above it, and no files import each other, in however wide a circle. Tests are left out: they may look
-//! at anything.
+//! its own floor or above it, and no files import each other, in however wide a circle. Tests are left out: they may
+//! look at anything.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -160,8 +160,8 @@ impl House {
         (1..=module.len()).any(|n| self.tests.contains(&module[..n]))
     }
 
-    /// The module that a path written in `from` leads to, and what is left of the path there; `None` for another crate's,
-    /// and for a test's.
+    /// The module that a path written in `from` leads to, and what is left of the path there; `None` for another
+    /// crate's, and for a test's.
     fn resolve(&self, from: &Module, path: &[String]) -> Option<(Module, Vec<String>)> {
         let below = [&from[..], &path[..1]].concat();
         let mut at = match path[0].as_str() {

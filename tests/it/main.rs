@@ -1,5 +1,5 @@
-//! The tests of the whole, in one program: it links once, and its tests keep all cores busy to the end. A file that counts
-//! on having its process to itself, as one with an allocator of its own does, is a program beside this one.
+//! The tests of the whole, in one program: it links once, and its tests keep all cores busy to the end. A file that
+//! counts on having its process to itself, as one with an allocator of its own does, is a program beside this one.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -19,3 +19,4 @@ mod store;
 mod store_of_0_1_0;
 mod transcode;
 mod verify;
+mod zarr_documents;

@@ -1,5 +1,5 @@
-//! The store that version 0.1.0 wrote, as `fixtures/README.md` describes it: later versions open it, find it whole, feed
-//! and transcode it, and count in it what was counted then.
+//! The store that version 0.1.0 wrote, as `fixtures/README.md` describes it: later versions open it, find it whole,
+//! feed and transcode it, and count in it what was counted then.
 
 use std::fs;
 use std::path::{Path, PathBuf};

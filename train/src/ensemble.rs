@@ -1,4 +1,5 @@
-//! Which networks of one or several runs answer for which sites of a store, and those networks, loaded. Predicts nothing.
+//! Which networks of one or several runs answer for which sites of a store, and those networks, loaded. Predicts
+//! nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,5 +1,5 @@
-//! What a run will be: store, recipe, split and classes joined and checked, the networks to train in order, and what each
-//! is made of. Trains nothing and writes nothing.
+//! What a run will be: store, recipe, split and classes joined and checked, the networks to train in order, and what
+//! each is made of. Trains nothing and writes nothing.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,6 @@
 //! What we do by hand beside the crate that would do it, in one run: a shard written chunk by chunk beside zarrs, which
-//! encodes it whole; the order of an epoch asked for position by position beside rand's shuffle. Prints ratios, and writes
-//! them as JSON where `--json FILE` says so.
+//! encodes it whole; the order of an epoch asked for position by position beside rand's shuffle. Prints ratios, and
+//! writes them as JSON where `--json FILE` says so.
 
 use std::fmt::Write as _;
 use std::hint::black_box;

@@ -9,8 +9,8 @@ use crate::bench::{Bench, BenchConfig, machine};
 use crate::cli::report::bench::{BenchReport, announce};
 use crate::cli::{self, Exit, IoFlag};
 
-/// Measure where the time of reading goes, from the disk to a batch in memory: disk, page cache, checksums, decoding, and
-/// the feed; train --bench goes on to the device
+/// Measure where the time of reading goes, from the disk to a batch in memory: disk, page cache, checksums, decoding,
+/// and the feed; train --bench goes on to the device
 ///
 /// The rates are raw pixels in 10^6 bytes a second, whatever the codec. The store's files are read, and once dropped
 /// from the page cache; nothing is written.

@@ -10,8 +10,8 @@ use crate::files::WholeFile;
 use crate::pack::{self, OnError, PackConfig, Partition};
 use crate::store::Codec;
 
-/// Turn a tree of microscopy PNGs, or a store of another codec, into checksummed tensor shards. Resumes by itself: run it
-/// again after any interruption, with new experiments, or with replaced images.
+/// Turn a tree of microscopy PNGs, or a store of another codec, into checksummed tensor shards. Resumes by itself: run
+/// it again after any interruption, with new experiments, or with replaced images.
 #[derive(Parser)]
 #[command(name = "pack", version)]
 struct Args {
@@ -37,7 +37,8 @@ struct Args {
     /// Pack part I of N of the plates; the last process to finish completes the store
     #[arg(long, value_name = "I/N")]
     partition: Option<Partition>,
-    /// Compare the content of every source, and of the store's own files, not only sizes and times; mends a damaged store
+    /// Compare the content of every source, and of the store's own files, not only sizes and times; mends a damaged
+    /// store
     #[arg(long)]
     rehash: bool,
     /// Say what would be packed and how large it will be, and stop

@@ -1,6 +1,6 @@
-//! The threads that transcode. Each takes one shard of the new store after the other, reads the sites that belong into it,
-//! proves them, encodes them and appends them; whoever is done with the last shard of a plate commits it. So what a shard
-//! holds depends on nothing but its sites, and a thread holds no more than one site.
+//! The threads that transcode. Each takes one shard of the new store after the other, reads the sites that belong into
+//! it, proves them, encodes them and appends them; whoever is done with the last shard of a plate commits it. So what a
+//! shard holds depends on nothing but its sites, and a thread holds no more than one site.
 
 use std::io::{self, ErrorKind};
 use std::ops::Range;
@@ -245,8 +245,8 @@ impl Shared<'_> {
         Ok(())
     }
 
-    /// The listing of a plate, read again, as those of all plates are too much to hold. What it counts has to agree with
-    /// itself, or the new store could not be finished.
+    /// The listing of a plate, read again, as those of all plates are too much to hold. What it counts has to agree
+    /// with itself, or the new store could not be finished.
     fn listing(&self, plate: &Plate) -> Result<ListingFiles, Vec<Fault>> {
         let (_, listing) = self.origin.plate(&plate.id)?;
         let (root, n_channels) = (&self.origin.root, self.origin.spec.channels.len());

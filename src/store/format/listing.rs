@@ -1,5 +1,5 @@
-//! A plate's listing: the seven text files in `plates/EXPERIMENT/PlateN/` that say what the plate's array holds, what it
-//! was made from, and what was left out. A plate without one is not done.
+//! A plate's listing: the seven text files in `plates/EXPERIMENT/PlateN/` that say what the plate's array holds, what
+//! it was made from, and what was left out. A plate without one is not done.
 
 use std::collections::BTreeMap;
 
@@ -46,7 +46,8 @@ impl Listing {
     }
 }
 
-/// A listing as its files, all but their list. A plate that is carried from one store to another keeps them byte by byte.
+/// A listing as its files, all but their list. A plate that is carried from one store to another keeps them byte by
+/// byte.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListingFiles {
     /// The plate.

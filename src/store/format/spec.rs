@@ -1,14 +1,16 @@
-//! Format 1 of the store as pure data: file names, Zarr documents, the shard index. No I/O; what is parsed here is
+//! What holds for a whole store of format 1, and the Zarr documents that follow from it. No I/O; what is parsed here is
 //! hostile until it has been checked.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::error::{Error, Result};
 use crate::site::{ImageSize, ParseError, parse_number};
+
+use super::zarr::{self, ArraySpec, NoAttributes, array_document, group_document};
 
 /// The version of the store's format.
 pub const FORMAT: u32 = 1;
@@ -56,10 +58,10 @@ impl fmt::Display for Codec {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Channel {
-    /// What is stained.
-    pub name: String,
     /// `RRGGBB`.
     pub colour: String,
+    /// What is stained.
+    pub name: String,
 }
 
 /// The channels of a data set with `n` of them: the stains of RxRx1 and RxRx2 where there are six (source: their
@@ -95,18 +97,24 @@ pub struct StoreSpec {
     pub sites_per_shard: u32,
 }
 
-/// The attributes as they stand in JSON.
+/// The attributes of the root group.
+#[derive(Serialize)]
+struct RootAttributes {
+    cellshard: Attributes,
+}
+
+/// What they say of the store, in the order of the bytes.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Attributes {
-    format: u32,
-    producer: String,
     channels: Vec<Channel>,
-    size: [u32; 2],
-    dtype: String,
-    levels: u32,
     codec: String,
+    dtype: String,
+    format: u32,
+    levels: u32,
+    producer: String,
     sites_per_shard: u32,
+    size: [u32; 2],
 }
 
 impl StoreSpec {
@@ -126,16 +134,16 @@ impl StoreSpec {
     #[must_use]
     pub fn root_document(&self) -> Vec<u8> {
         let attributes = Attributes {
-            format: FORMAT,
-            producer: concat!("cellshard ", env!("CARGO_PKG_VERSION")).to_owned(),
             channels: self.channels.clone(),
-            size: [self.size.height, self.size.width],
-            dtype: "uint8".to_owned(),
-            levels: 256,
             codec: self.codec.to_string(),
+            dtype: "uint8".to_owned(),
+            format: FORMAT,
+            levels: 256,
+            producer: concat!("cellshard ", env!("CARGO_PKG_VERSION")).to_owned(),
             sites_per_shard: self.sites_per_shard,
+            size: [self.size.height, self.size.width],
         };
-        group_document(&json!({ "cellshard": attributes }))
+        group_document(&RootAttributes { cellshard: attributes })
     }
 
     /// Parses the root group's `zarr.json`; `place` names it in errors.
@@ -203,73 +211,26 @@ impl StoreSpec {
     /// A plate's `zarr.json`: an array `[site, channel, y, x] uint8`, one shard of `sites_per_shard` chunks a file.
     #[must_use]
     pub fn plate_document(&self, n_sites: usize) -> Vec<u8> {
-        let image = [self.channels.len() as u64, self.size.height.into(), self.size.width.into()];
-        let shape = |sites: u64| [&[sites][..], &image].concat();
+        let shape = |sites| [sites, self.channels.len() as u64, self.size.height.into(), self.size.width.into()];
         let codecs = match self.codec {
-            Codec::Raw => json!([{ "name": "bytes" }]),
-            Codec::Zstd(level) => json!([
-                { "name": "bytes" },
-                { "name": "zstd", "configuration": { "level": level, "checksum": false } },
-                { "name": "crc32c" },
-            ]),
+            Codec::Raw => vec![zarr::Codec::bytes()],
+            Codec::Zstd(level) => vec![zarr::Codec::bytes(), zarr::Codec::zstd(level), zarr::Codec::crc32c()],
         };
-        let sharding = json!({
-            "name": "sharding_indexed",
-            "configuration": {
-                "chunk_shape": shape(1),
-                "codecs": codecs,
-                "index_codecs": [
-                    { "name": "bytes", "configuration": { "endian": "little" } },
-                    { "name": "crc32c" },
-                ],
-                "index_location": "end",
-            },
-        });
-        array_document(
-            &shape(n_sites as u64),
-            "uint8",
-            &shape(self.sites_per_shard.into()),
-            &json!([sharding]),
-            &["site", "channel", "y", "x"],
-            &json!({}),
-        )
+        let array = ArraySpec {
+            shape: shape(n_sites as u64),
+            chunk_shape: shape(self.sites_per_shard.into()),
+            data_type: "uint8",
+            dimension_names: ["site", "channel", "y", "x"],
+            codecs: vec![zarr::Codec::sharding(shape(1), codecs)],
+        };
+        array_document(&array, &NoAttributes {})
     }
 }
 
-/// A group's `zarr.json`.
+/// The `zarr.json` of an experiment's group.
 #[must_use]
-pub fn group_document(attributes: &Value) -> Vec<u8> {
-    to_bytes(&json!({ "zarr_format": 3, "node_type": "group", "attributes": attributes }))
-}
-
-/// An array's `zarr.json`, with a regular grid, the default keys and fill value 0.
-#[must_use]
-pub fn array_document(
-    shape: &[u64],
-    data_type: &str,
-    chunk_shape: &[u64],
-    codecs: &Value,
-    dimension_names: &[&str],
-    attributes: &Value,
-) -> Vec<u8> {
-    to_bytes(&json!({
-        "zarr_format": 3,
-        "node_type": "array",
-        "shape": shape,
-        "data_type": data_type,
-        "chunk_grid": { "name": "regular", "configuration": { "chunk_shape": chunk_shape } },
-        "chunk_key_encoding": { "name": "default", "configuration": { "separator": "/" } },
-        "fill_value": 0,
-        "codecs": codecs,
-        "dimension_names": dimension_names,
-        "attributes": attributes,
-    }))
-}
-
-fn to_bytes(document: &Value) -> Vec<u8> {
-    let mut bytes = serde_json::to_vec_pretty(document).expect("a document of strings and numbers");
-    bytes.push(b'\n');
-    bytes
+pub fn experiment_document() -> Vec<u8> {
+    group_document(&NoAttributes {})
 }
 
 fn parse_json(bytes: &[u8], place: &str) -> Result<Value> {

@@ -10,11 +10,12 @@ use rustix::io::{ReadWriteFlags, preadv2};
 
 use crate::store::format::index::ChunkPlace;
 
-/// Bytes asked for at a time. Linux reads no more than a device's read-ahead for one request, and 128 KiB is the usual one.
+/// Bytes asked for at a time. Linux reads no more than a device's read-ahead for one request, and 128 KiB is the usual
+/// one.
 const STEP: u64 = 128 << 10;
 
-/// Begins to read a chunk, unless it is in memory. What the system refuses it does not do, and the chunk is read when it
-/// is needed.
+/// Begins to read a chunk, unless it is in memory. What the system refuses it does not do, and the chunk is read when
+/// it is needed.
 pub(super) fn read_ahead(file: &File, ChunkPlace { offset, length }: ChunkPlace) {
     if is_in_memory(file, ChunkPlace { offset, length }) {
         return;

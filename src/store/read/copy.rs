@@ -1,6 +1,6 @@
-//! Copying sites past the processor's caches. What is copied here is read next by a GPU, or long after it would have left
-//! the caches, so that storing it there first only costs: a usual store reads each line of the destination before it
-//! overwrites it. One of the places with `unsafe`: only intrinsics store past the caches.
+//! Copying sites past the processor's caches. What is copied here is read next by a GPU, or long after it would have
+//! left the caches, so that storing it there first only costs: a usual store reads each line of the destination before
+//! it overwrites it. One of the places with `unsafe`: only intrinsics store past the caches.
 #![allow(unsafe_code)]
 
 use crate::store::format::checksum::Crc32c;
@@ -9,8 +9,8 @@ use crate::store::format::checksum::Crc32c;
 #[cfg(any(target_arch = "x86_64", test))]
 const LEAST: usize = 256 << 10;
 
-/// Bytes that are copied and summed up at a time where the processor cannot do both at once: few enough to be in the first
-/// cache from one to the other.
+/// Bytes that are copied and summed up at a time where the processor cannot do both at once: few enough to be in the
+/// first cache from one to the other.
 const BLOCK: usize = 16 << 10;
 
 /// Copies `from` to `to`.
@@ -137,8 +137,8 @@ mod x86 {
             && std::arch::is_x86_feature_detected!("pclmulqdq")
     }
 
-    /// x^n modulo the polynomial of crc32c, the lowest power in bit 32: the bits of this CRC are mirrored, and the product
-    /// of two mirrored numbers comes out one bit too low.
+    /// x^n modulo the polynomial of crc32c, the lowest power in bit 32: the bits of this CRC are mirrored, and the
+    /// product of two mirrored numbers comes out one bit too low.
     const fn power(n: usize) -> i64 {
         const POLYNOMIAL: i64 = 0x82f6_3b78;
         let mut power = 1 << 31;

@@ -18,8 +18,8 @@ impl Sha {
     pub fn of_file(path: &Path, progress: &dyn Fn(u64)) -> Result<(Self, u64)> {
         let mut file = files::open(path)?;
         let length = file.metadata().map_err(Error::io(path, "look at"))?.len();
-        // Small enough to stay in a core's own cache, so that reading costs little beside hashing; no larger than a small
-        // file needs, as there are many of those.
+        // Small enough to stay in a core's own cache, so that reading costs little beside hashing; no larger than a
+        // small file needs, as there are many of those.
         let mut buffer = vec![0; length.clamp(4 << 10, 256 << 10) as usize];
         let mut hash = Sha256::new();
         let mut size = 0;

@@ -49,8 +49,8 @@ impl Shard {
         Ok(Self { path, file, spec: spec.clone(), places })
     }
 
-    /// Reads chunk `slot` into `pixels`, `[C, H, W] u8`. `scratch` holds the stored bytes where they are not the pixels; it
-    /// and `decoder` may be kept from one call to the next.
+    /// Reads chunk `slot` into `pixels`, `[C, H, W] u8`. `scratch` holds the stored bytes where they are not the
+    /// pixels; it and `decoder` may be kept from one call to the next.
     ///
     /// # Errors
     /// If the file cannot be read that far, or the chunk is damaged. The site's own crc32c is the caller's to compare.
@@ -134,8 +134,8 @@ impl Shard {
     }
 }
 
-/// Opens the file of a shard, with further flags of `open(2)`. One that is not there is a fault of the data, where one that
-/// cannot be read is the machine's.
+/// Opens the file of a shard, with further flags of `open(2)`. One that is not there is a fault of the data, where one
+/// that cannot be read is the machine's.
 ///
 /// # Errors
 /// If there is no such file, it is none, or it cannot be opened.

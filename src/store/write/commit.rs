@@ -5,8 +5,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
-use serde_json::json;
-
 use crate::classes::Classes;
 use crate::error::{Error, Result};
 use crate::files::{self, Links};
@@ -16,7 +14,7 @@ use crate::store::format::manifest::{self, Entry};
 use crate::store::format::names::{
     CLASSES, CSVS, FILES, PIXELS, SHA256SUMS, SOURCES, ZARR_JSON, array_path, listing_file, listing_path,
 };
-use crate::store::format::spec::{StoreSpec, group_document};
+use crate::store::format::spec::{StoreSpec, experiment_document};
 
 use super::destination::check_destination;
 use super::lock::Lock;
@@ -112,7 +110,7 @@ impl StoreWriter {
         self.write_root_file(&format!("{PIXELS}/{ZARR_JSON}"), &self.spec.root_document())?;
         self.write_root_file(CLASSES, self.classes.to_csv().as_bytes())?;
         let group = format!("{PIXELS}/{}/{ZARR_JSON}", plate.experiment);
-        self.write_root_file(&group, &group_document(&json!({})))
+        self.write_root_file(&group, &experiment_document())
     }
 
     /// Writes a file of the store, by way of the temporary folder, unless it is there with that very content.
@@ -142,8 +140,8 @@ impl StoreWriter {
     }
 }
 
-/// Writes a listing's seven files into `dir`, an empty folder. `array_files` are the files of the plate's array, relative to
-/// the store's root.
+/// Writes a listing's seven files into `dir`, an empty folder. `array_files` are the files of the plate's array,
+/// relative to the store's root.
 ///
 /// # Errors
 /// If a file cannot be written.

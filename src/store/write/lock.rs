@@ -1,5 +1,5 @@
-//! The lock of a store: a file, not the folder, as network file systems know locks of files only, and only of those that
-//! are open for writing. It is there while a process works, and the last one takes it away.
+//! The lock of a store: a file, not the folder, as network file systems know locks of files only, and only of those
+//! that are open for writing. It is there while a process works, and the last one takes it away.
 
 use std::fs::{File, Metadata};
 use std::io;

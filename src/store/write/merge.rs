@@ -4,8 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::PoisonError;
 
-use serde_json::json;
-
 use crate::csv_table::{from_csv, to_csv};
 use crate::error::{Result, unless_damaged};
 use crate::files;
@@ -18,7 +16,8 @@ use crate::store::format::names::{
     STATISTICS_ARRAYS, STATISTICS_CHUNK, ZARR_JSON, group_path, listing_file,
 };
 use crate::store::format::rows::{ComomentRow, HistogramRow, Rejected, SiteRow};
-use crate::store::format::spec::{Codec, StoreSpec, array_document, group_document};
+use crate::store::format::spec::{Codec, StoreSpec};
+use crate::store::format::statistics::{STATISTICS_LEVEL, StatisticsAttributes};
 use crate::store::read::listing::{listed_plates, plate_folders, read_list, read_rows};
 use crate::store::read::proof::{Depth, are_whole};
 
@@ -47,8 +46,8 @@ pub enum Merge {
 impl StoreWriter {
     /// Finishes the store if every plate in `planned`, and every one that the store ever had, has its listing and the
     /// files that it names: merges all listings into the root's files and writes `SHA256SUMS` last. So a plate that was
-    /// lost is never forgotten: until it is packed or sent again, the files that tell of it stay as they are. A store that is finished is left alone unless
-    /// `rewrite` says otherwise.
+    /// lost is never forgotten: until it is packed or sent again, the files that tell of it stay as they are. A store
+    /// that is finished is left alone unless `rewrite` says otherwise.
     ///
     /// # Errors
     /// If a listing is not well formed or a file cannot be written.
@@ -179,24 +178,18 @@ fn root_files(
             *comoments.at(i, row.population, b, a) = row.sum_of_products;
         }
     }
-    let names: Vec<String> = plates.iter().map(ToString::to_string).collect();
-    let attributes = json!({
-        "plates": names,
-        "populations": Population::ALL.map(Population::name),
-        "channels": spec.channels.iter().map(|channel| &channel.name).collect::<Vec<_>>(),
-    });
+    let attributes = StatisticsAttributes::new(plates, &spec.channels);
     let statistics = format!("{PIXELS}/{STATISTICS}");
     let mut files = BTreeMap::new();
     files.insert(METADATA.to_owned(), to_csv(&sites).into_bytes());
     if !rejected.is_empty() {
         files.insert(REJECTED.to_owned(), to_csv(rejected).into_bytes());
     }
-    files.insert(format!("{statistics}/{ZARR_JSON}"), group_document(&attributes));
+    files.insert(format!("{statistics}/{ZARR_JSON}"), attributes.group_document());
     let arrays = [(histogram, "level"), (comoments, "other channel")];
     for (name, (array, last)) in STATISTICS_ARRAYS.into_iter().zip(arrays) {
-        let names = ["plate", "population", "channel", last];
         let path = format!("{statistics}/{name}");
-        files.insert(format!("{path}/{ZARR_JSON}"), array.document(&names, &attributes));
+        files.insert(format!("{path}/{ZARR_JSON}"), attributes.array_document(array.shape.map(|n| n as u64), last));
         files.insert(format!("{path}/{STATISTICS_CHUNK}"), array.chunk()?);
     }
     Ok(files)
@@ -233,20 +226,10 @@ impl CountArray {
         &mut self.values[((plate * populations + population.index()) * channels + channel) * width + last]
     }
 
-    fn document(&self, names: &[&str], attributes: &serde_json::Value) -> Vec<u8> {
-        let shape = self.shape.map(|n| n as u64);
-        let codecs = json!([
-            { "name": "bytes", "configuration": { "endian": "little" } },
-            { "name": "zstd", "configuration": { "level": 3, "checksum": false } },
-            { "name": "crc32c" },
-        ]);
-        array_document(&shape, "uint64", &shape, &codecs, names, attributes)
-    }
-
     fn chunk(&self) -> Result<Vec<u8>> {
         let mut bytes: Vec<u8> = self.values.iter().flat_map(|value| value.to_le_bytes()).collect();
         let mut chunk = Vec::new();
-        Encoder::new(Codec::Zstd(3))?.encode(&mut bytes, &mut chunk)?;
+        Encoder::new(Codec::Zstd(STATISTICS_LEVEL))?.encode(&mut bytes, &mut chunk)?;
         Ok(chunk)
     }
 }

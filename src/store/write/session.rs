@@ -39,8 +39,8 @@ impl Session {
         }
     }
 
-    /// Takes the lock of a store, whose folder may not be there yet, or be taken away by a process that put nothing into it
-    /// just before the lock is in it.
+    /// Takes the lock of a store, whose folder may not be there yet, or be taken away by a process that put nothing
+    /// into it just before the lock is in it.
     fn enter(root: &Path) -> Result<Lock> {
         let mut tries = 0;
         loop {
@@ -105,8 +105,9 @@ fn remove_temporary(folder: &Path) -> Result<()> {
 }
 
 /// Removes the temporary folders of processes that are no more. The caller holds the store's lock, under which such a
-/// folder and the file in it are made. Only who gets the lock of that file knows that nobody else has it: any error means
-/// that its process may live. A folder without that file is ours only if it is empty. What cannot be removed is left.
+/// folder and the file in it are made. Only who gets the lock of that file knows that nobody else has it: any error
+/// means that its process may live. A folder without that file is ours only if it is empty. What cannot be removed is
+/// left.
 fn remove_leftovers(root: &Path) -> Result<()> {
     for folder in temporaries(root)? {
         match files::open_for_lock(&folder.join(ALIVE), false) {

@@ -1,5 +1,5 @@
-//! Which sites an epoch trains on, in which order: whole steps only, a pure function of seed and epoch that can be asked
-//! from any step on. Pure.
+//! Which sites an epoch trains on, in which order: whole steps only, a pure function of seed and epoch that can be
+//! asked from any step on. Pure.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -189,8 +189,8 @@ mod tests {
     use crate::training::recipe::Fold;
     use proptest::prelude::*;
 
-    /// A store's tables without its pixels: experiments by name with their dataset, plates, and wells; every plate has a
-    /// negative and a positive control, and treatments of classes 0 to 4.
+    /// A store's tables without its pixels: experiments by name with their dataset, plates, and wells; every plate has
+    /// a negative and a positive control, and treatments of classes 0 to 4.
     fn store(dir: &Path, experiments: &[(&str, &str)], n_plates: u16, n_wells: u16) -> Store {
         let mut rows = Vec::new();
         for (experiment, dataset) in experiments {

@@ -1,5 +1,5 @@
-//! A recipe read from TOML, changed by flags, and written back resolved: every key that is not known, and every value that
-//! cannot be, is refused with the nearest that can.
+//! A recipe read from TOML, changed by flags, and written back resolved: every key that is not known, and every value
+//! that cannot be, is refused with the nearest that can.
 
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,5 @@
-//! What a training run is to do, as a table of keys. Each is named here and nowhere else: its type, its value where nothing
-//! is said, what stands for the value in help, the numbers that it can be, and what it means.
+//! What a training run is to do, as a table of keys. Each is named here and nowhere else: its type, its value where
+//! nothing is said, what stands for the value in help, the numbers that it can be, and what it means.
 
 use serde::{Deserialize, Serialize};
 

@@ -27,9 +27,9 @@ pub(super) fn name_of(field: &str) -> String {
     field.replace('_', "-")
 }
 
-/// Makes of a table of keys, by their headings, the type that holds a value of each, its values where nothing is said, and
-/// [`Key`]s in the order of the table. A line is `name: type = value, "what stands for it"`, and the least and the most
-/// that it can be where it is a number; its comment is the help of its flag.
+/// Makes of a table of keys, by their headings, the type that holds a value of each, its values where nothing is said,
+/// and [`Key`]s in the order of the table. A line is `name: type = value, "what stands for it"`, and the least and the
+/// most that it can be where it is a number; its comment is the help of its flag.
 macro_rules! recipe {
     (
         $(#[$of_all:meta])*

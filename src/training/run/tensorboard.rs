@@ -19,8 +19,8 @@ pub struct EventWriter {
 }
 
 impl EventWriter {
-    /// Starts an event file in a folder. TensorBoard reads all of a folder's files together, and drops what earlier ones
-    /// say of `step` and later: a resumed run says it again.
+    /// Starts an event file in a folder. TensorBoard reads all of a folder's files together, and drops what earlier
+    /// ones say of `step` and later: a resumed run says it again.
     ///
     /// # Errors
     /// If it cannot be written.

@@ -67,8 +67,8 @@ struct Flags {
     /// Report as JSON
     #[arg(long)]
     json: bool,
-    /// Train nothing: measure where time goes from the disk to the step, in raw pixels a second, and what holds the rest up;
-    /// no run folder is made
+    /// Train nothing: measure where time goes from the disk to the step, in raw pixels a second, and what holds the
+    /// rest up; no run folder is made
     #[arg(long, conflicts_with_all = ["run", "resume", "time_limit", "max_steps", "checkpoint_every", "skip_damaged"])]
     bench: bool,
     #[command(flatten, next_help_heading = "Bench")]

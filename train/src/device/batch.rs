@@ -4,8 +4,8 @@ use tch::Tensor;
 
 use cellshard::error::Result;
 
-/// One batch on the device. Its tensors are views of the staging ring's memory: what is to be computed from them must be asked
-/// for before the next batch is.
+/// One batch on the device. Its tensors are views of the staging ring's memory: what is to be computed from them must
+/// be asked for before the next batch is.
 pub struct DeviceBatch {
     /// `[N, C, H, W] u8`.
     pub raw: Tensor,

@@ -121,8 +121,8 @@ impl Batches<'_> {
         Ok(Some(DeviceBatch { raw, plates, labels, sites }))
     }
 
-    /// Takes the memory of the last batch back before the next is asked for. All that is to be computed from it must have
-    /// been asked for.
+    /// Takes the memory of the last batch back before the next is asked for. All that is to be computed from it must
+    /// have been asked for.
     ///
     /// # Errors
     /// If the device fails.

@@ -1,5 +1,5 @@
-//! The way to the device and back: which one, its streams and events, and batches that are copied while the one before is
-//! computed with. Knows neither networks nor recipes.
+//! The way to the device and back: which one, its streams and events, and batches that are copied while the one before
+//! is computed with. Knows neither networks nor recipes.
 
 pub mod batch;
 mod choice;

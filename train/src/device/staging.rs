@@ -93,7 +93,8 @@ pub(crate) struct SlotBatch {
 }
 
 impl Ring {
-    /// Memory for batches of `[N, C, H, W] u8`, N at most that of `shape`. Buffers of the host come with the first feed.
+    /// Memory for batches of `[N, C, H, W] u8`, N at most that of `shape`. Buffers of the host come with the first
+    /// feed.
     ///
     /// # Errors
     /// If the device has not that much memory.

@@ -1,5 +1,6 @@
 //! Where training goes on: `resume.safetensors` holds network, optimiser and progress in one file, so that it is whole
-//! or not there. The networks for use (`best-*`, `last`) are files of their own, with nothing but torchvision's tensors.
+//! or not there. The networks for use (`best-*`, `last`) are files of their own, with nothing but torchvision's
+//! tensors.
 
 use std::collections::BTreeMap;
 

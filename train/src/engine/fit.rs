@@ -255,7 +255,8 @@ impl Stage<'_, '_> {
         let mut evaluation = Evaluation::new(store.sites(), &self.sites.targets, n_treatments);
         let order = self.split.validation.clone().into_iter();
         let mut predictions = PredictionStream::new(classifier, self.sites.start(order, ring)?);
-        // A process that has not trained yet has resumed to evaluate: a time limit shorter than that would never pass it.
+        // A process that has not trained yet has resumed to evaluate: a time limit shorter than that would never pass
+        // it.
         let stop = |n_steps: u64| if n_steps == 0 { self.stop.signal() } else { self.stop.reason(n_steps) };
         while let Some(prediction) = predictions.next_prediction()? {
             for ((&site, p), &loss) in prediction.sites.iter().zip(&prediction.probabilities).zip(&prediction.losses) {

@@ -95,7 +95,8 @@ impl<'a, 'r> PredictionStream<'a, 'r> {
 }
 
 impl Classifier<'_> {
-    /// The prediction for one batch on its way to the host: probabilities, losses, and embeddings where they are wanted.
+    /// The prediction for one batch on its way to the host: probabilities, losses, and embeddings where they are
+    /// wanted.
     fn predict(&self, batch: &DeviceBatch) -> Result<Readback> {
         let DeviceBatch { raw, plates, labels, .. } = batch;
         let _no_grad = tch::no_grad_guard();

@@ -1,5 +1,5 @@
-//! One training step: augmentation, forward, backward, optimiser. On a GPU it is only asked for: nothing in it waits for
-//! the device. Knows neither epochs nor files; where batches come from is the caller's.
+//! One training step: augmentation, forward, backward, optimiser. On a GPU it is only asked for: nothing in it waits
+//! for the device. Knows neither epochs nor files; where batches come from is the caller's.
 
 use tch::{Kind, Reduction, Tensor};
 
@@ -77,8 +77,8 @@ impl Stepper<'_> {
         let augmented = tch::no_grad(|| self.pipeline.augment(&raw, &plates, &sites, seed));
         let labels = labels.copy();
         drop((raw, plates));
-        // Here and not at the end of the step: so the copy of a later batch goes on during this one's forward and backward
-        // pass, and is not in the way of what the next step sends to the device first.
+        // Here and not at the end of the step: so the copy of a later batch goes on during this one's forward and
+        // backward pass, and is not in the way of what the next step sends to the device first.
         source.release()?;
         let logits =
             forward(recipe.precision, network, &augmented.images, |images| network.forward(images, Mode::Train))?;

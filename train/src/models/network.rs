@@ -71,8 +71,9 @@ impl Network {
         })
     }
 
-    /// Images `[N, C, H, W]` of any floating-point kind as this network computes with them fastest: in the memory format
-    /// of its weights, and of its kind or, under autocast, of the kind that autocast would cast them to; in one pass.
+    /// Images `[N, C, H, W]` of any floating-point kind as this network computes with them fastest: in the memory
+    /// format of its weights, and of its kind or, under autocast, of the kind that autocast would cast them to; in one
+    /// pass.
     ///
     /// # Errors
     /// If they have another number of sides, or memory runs out.

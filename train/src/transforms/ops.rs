@@ -1,5 +1,5 @@
-//! Augmentation of a batch on the device: noise on raw values, then, on normalised ones, intensity, geometry and CutMix. All
-//! parameters come from outside; nothing is read back from the device.
+//! Augmentation of a batch on the device: noise on raw values, then, on normalised ones, intensity, geometry and
+//! CutMix. All parameters come from outside; nothing is read back from the device.
 
 use tch::{Device, Kind, Tensor};
 
@@ -16,8 +16,8 @@ pub struct Mixed {
     pub own: Tensor,
 }
 
-/// Sets a share of pixels to 0 or 255, in equal parts, of `[N, C, H, W]` grey levels in float32. Which ones follows from
-/// the site's seed and the pixel's place: a hash of both, computed on the device.
+/// Sets a share of pixels to 0 or 255, in equal parts, of `[N, C, H, W]` grey levels in float32. Which ones follows
+/// from the site's seed and the pixel's place: a hash of both, computed on the device.
 pub fn salt_and_pepper(images: &Tensor, params: &[AugmentParams], share: f64) -> Tensor {
     let device = images.device();
     let shape = images.size();
@@ -77,8 +77,8 @@ pub fn warp(images: &Tensor, params: &[AugmentParams], window: [u32; 2], samplin
     // Middles of the result's pixels, from its own middle.
     let x = (Tensor::arange(w, options) - (w - 1) as f64 / 2.0).view([1, 1, w, 1]);
     let y = (Tensor::arange(h, options) - (h - 1) as f64 / 2.0).view([1, h, 1, 1]);
-    // Value by value: a matrix product may be rounded to TF32 on CUDA, which is a tenth of a pixel at 512. What hangs on x
-    // and what hangs on y are small; only their sum is as large as the result.
+    // Value by value: a matrix product may be rounded to TF32 on CUDA, which is a tenth of a pixel at 512. What hangs
+    // on x and what hangs on y are small; only their sum is as large as the result.
     let rows = |first: i64, n: i64| {
         let factor = |k: i64| matrices.narrow(3, first, n).select(4, k);
         factor(0) * &x + (factor(1) * &y + factor(2)) // [N, h, w, n]

@@ -1,6 +1,6 @@
 //! From raw pixels to what a network gets, all on the device, in this order: grey levels in float32, salt and pepper,
-//! normalisation with its clip, light, geometry in one resampling, resizing, CutMix. What the network computes with comes
-//! last, and is the network's part: its kind of number and its memory format.
+//! normalisation with its clip, light, geometry in one resampling, resizing, CutMix. What the network computes with
+//! comes last, and is the network's part: its kind of number and its memory format.
 
 use std::collections::BTreeSet;
 
@@ -49,8 +49,8 @@ pub struct Augmented {
 }
 
 impl Pipeline {
-    /// The pipeline for some plates of a store. `trained` are centre and spread of each channel over what the network is
-    /// trained on, for [`Normalize::Global`].
+    /// The pipeline for some plates of a store. `trained` are centre and spread of each channel over what the network
+    /// is trained on, for [`Normalize::Global`].
     ///
     /// # Errors
     /// If the statistics cannot be read, controls that are needed are missing, or the window does not fit.
@@ -98,7 +98,8 @@ impl Pipeline {
         Ok(if recipe.resize > 0 { [recipe.resize; 2] } else { window(recipe, store_size)? })
     }
 
-    /// Centre and spread of each channel over all wells of the plates that some sites lie on: those that are trained on.
+    /// Centre and spread of each channel over all wells of the plates that some sites lie on: those that are trained
+    /// on.
     ///
     /// # Errors
     /// If the statistics cannot be read.

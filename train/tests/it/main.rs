@@ -1,5 +1,5 @@
-//! The trainer's tests, in one program: it links once, and its tests keep all cores busy to the end. A file that counts on
-//! having its process to itself, as one that sets libtorch's number of threads does, is a program beside this one.
+//! The trainer's tests, in one program: it links once, and its tests keep all cores busy to the end. A file that counts
+//! on having its process to itself, as one that sets libtorch's number of threads does, is a program beside this one.
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,6 +1,6 @@
-//! Runs that version 0.1.0 trained, as `fixtures/README.md` describes them: later versions predict with the finished one
-//! what it predicted, and take the stopped one to where the finished one came. Floating-point sums depend on the processor
-//! in their last bits, and so are compared with a little room.
+//! Runs that version 0.1.0 trained, as `fixtures/README.md` describes them: later versions predict with the finished
+//! one what it predicted, and take the stopped one to where the finished one came. Floating-point sums depend on the
+//! processor in their last bits, and so are compared with a little room.
 
 use std::fs;
 use std::path::{Path, PathBuf};

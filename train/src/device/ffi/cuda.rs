@@ -51,7 +51,8 @@ pub(crate) fn with_bf16<T>(body: impl FnOnce() -> T) -> Result<T> {
     Ok(body())
 }
 
-/// Whether cuDNN tries its algorithms the first time that it meets a shape, and keeps the fastest; for the whole process.
+/// Whether cuDNN tries its algorithms the first time that it meets a shape, and keeps the fastest; for the whole
+/// process.
 pub(crate) fn benchmark_cudnn(enabled: bool) {
     // SAFETY: sets a flag of libtorch's global context.
     unsafe { cs_benchmark_cudnn(c_int::from(enabled)) };

@@ -1,4 +1,4 @@
-// What tch 0.24 lacks of libtorch 2.11, as C functions that src/train/shim.rs calls. CPU-side headers only: no CUDA is
+// What tch 0.24 lacks of libtorch 2.11, as C functions that its Rust neighbours call. CPU-side headers only: no CUDA is
 // needed to build. A function returns nullptr, or the message of the exception, which the caller frees with cs_free.
 
 #include <ATen/ATen.h>

@@ -111,6 +111,9 @@ fn write_header(
 /// header that contradicts itself, or with a kind of number that libtorch does not compute with.
 pub fn read(path: &Path) -> Result<Weights> {
     let malformed = |expected: &str, found: String| Error::malformed(path.display(), expected, found);
+    if files::look_at(path)?.is_some_and(|found| !found.is_file()) {
+        return Err(malformed("a regular file", "something else".into()));
+    }
     let mut file = files::open(path)?;
     let length = file.metadata().map_err(Error::io(path, "read"))?.len();
     let header = read_header(path, &mut file, length)?;
