@@ -75,11 +75,11 @@ demo: build
 test: check-no-torch test-rust test-zarrs test-python check-install
 
 test-rust: libtorch
-	cargo test --quiet --release --workspace --exclude zarrs-check
+	tests/in_memory.sh cargo test --quiet --release --workspace --exclude zarrs-check
 
 # By itself, so that what zarrs has other crates built with gets into no program and into no other test.
 test-zarrs:
-	cargo test --quiet --profile unoptimised --package zarrs-check
+	tests/in_memory.sh cargo test --quiet --profile unoptimised --package zarrs-check
 
 # What must not be depended on: cargo itself says what is.
 check-no-torch:
@@ -89,7 +89,8 @@ check-no-torch:
 		echo 'the library depends on what only programs need'; exit 1; fi
 
 test-python: build .venv/tests
-	CELLSHARD_BIN=$(BIN) CELLSHARD_REAL=$(REAL) .venv/bin/pytest --quiet tests/python --ignore tests/python/test_torch.py
+	CELLSHARD_BIN=$(BIN) CELLSHARD_REAL=$(REAL) tests/in_memory.sh \
+		.venv/bin/pytest --quiet tests/python --ignore tests/python/test_torch.py
 
 # Apart from the others, and not a part of `test`: torch comes with CUDA libraries and does not import without them.
 test-torch-python: libtorch .venv-torch/tests

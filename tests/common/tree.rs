@@ -42,7 +42,16 @@ pub struct Fixture {
 impl Fixture {
     /// Writes a tree in Kaggle's layout of 2019.
     pub fn kaggle(spec: TreeSpec) -> Self {
-        let fixture = Self { dir: tempfile::tempdir().unwrap(), spec };
+        Self::kaggle_in(tempfile::tempdir().unwrap(), spec)
+    }
+
+    /// The same beside what cargo builds, where other temporary folders may lie in memory: for what asks a disk.
+    pub fn kaggle_on_disk(spec: TreeSpec) -> Self {
+        Self::kaggle_in(tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap(), spec)
+    }
+
+    fn kaggle_in(dir: TempDir, spec: TreeSpec) -> Self {
+        let fixture = Self { dir, spec };
         fixture.write_images(|experiment, dataset| format!("{dataset}/{experiment}"));
         fixture.write_kaggle_csvs(|class| class.to_string());
         fixture

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::common::{Fixture, small, tool};
 
 fn packed(codec: Codec) -> Fixture {
-    let fixture = Fixture::kaggle(small());
+    let fixture = Fixture::kaggle_on_disk(small());
     pack(&PackConfig { codec, ..fixture.config() }, &|_| {}).unwrap();
     fixture
 }

@@ -10,6 +10,7 @@ mod cli;
 mod faults;
 mod feed;
 mod interruption;
+mod one_name;
 mod order;
 mod pack;
 mod resume;

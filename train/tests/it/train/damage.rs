@@ -30,7 +30,7 @@ fn damage_planted_after_verify_stops_training_and_names_the_site() {
     file.read_exact_at(&mut byte, 100).unwrap();
     file.write_all_at(&[byte[0] ^ 1], 100).unwrap();
     let mut train = tool("train");
-    train.args(["--recipe", "demo", "--controls", "all", "--batch", "4", "--epochs", "1", "--model", "resnet18"]);
+    train.args(["--recipe", "demo", "--controls", "all", "--batch", "4", "--epochs", "1", "--model", "base-cnn"]);
     train.args(["--device", "cpu", "--crop", "0", "--resize", "0", "--split", "none", "--early-stopping", "none"]);
     let output = train.arg("--shards").arg(&copy).arg("--run").arg(dir.path().join("run")).output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{}{}", stdout(&output), stderr(&output));
@@ -40,7 +40,8 @@ fn damage_planted_after_verify_stops_training_and_names_the_site() {
         stderr(&output)
     );
     // Told to, it leaves the site out and counts it.
-    let changes = [("split", "none"), ("batch", "4"), ("epochs", "1"), ("controls", "all"), ("cutmix", "0")];
+    let split = [("split", "none"), ("controls", "all"), ("cutmix", "0")];
+    let changes = [&[("model", "base-cnn"), ("batch", "4"), ("epochs", "1")][..], &split].concat();
     let skipping =
         TrainConfig { shards: copy, skip_damaged: true, ..config(&dir.path().join("skipped"), recipe(&changes)) };
     assert_eq!(run(&skipping).n_skipped, 1);

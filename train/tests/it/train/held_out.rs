@@ -28,7 +28,8 @@ fn no_well_of_the_validation_split_is_fed_to_any_step_of_two_step() {
     for split in ["experiment", "well"] {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().join("run");
-        let recipe = recipe(&[("two-step", "true"), ("epochs", "1"), ("split", split), ("controls", "all")]);
+        let two_step = [("model", "base-cnn"), ("two-step", "true"), ("epochs", "1")];
+        let recipe = recipe(&[&two_step[..], &[("split", split), ("controls", "all")]].concat());
         let mut fed = Fed::default();
         let report = train(&config(&root, recipe), &mut fed).unwrap();
         assert_eq!(report.stages.len(), 3, "all cell types, then HUVEC and RPE");

@@ -1,7 +1,5 @@
 //! `cellshard NAME`: the program beside it is run as if it had been called itself.
 
-mod common;
-
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -9,8 +7,9 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use common::{Fixture, small, stderr, stdout, tool};
 use tempfile::TempDir;
+
+use crate::common::{Fixture, small, stderr, stdout, tool};
 
 fn run<S: AsRef<OsStr>>(args: &[S]) -> Output {
     tool("cellshard").args(args).output().unwrap()
