@@ -55,10 +55,25 @@ impl Classes {
     }
 
     /// Numbers siRNAs that have only names: treatments in natural order, then positive controls, then untreated.
+    ///
+    /// # Panics
+    /// If there are more than 2^32 of them.
     #[must_use]
     pub fn in_natural_order(sirnas: impl IntoIterator<Item = (String, Population)>) -> Self {
+        Self::default().and_named(sirnas).expect("as many numbers as siRNAs")
+    }
+
+    /// These classes, and siRNAs that have only names and are none of them, numbered behind the last: treatments in
+    /// natural order, then positive controls, then untreated.
+    ///
+    /// # Errors
+    /// If no number is left for them.
+    pub fn and_named(mut self, sirnas: impl IntoIterator<Item = (String, Population)>) -> Result<Self> {
         let mut populations: HashMap<String, Population> = HashMap::new();
         for (sirna, population) in sirnas {
+            if self.by_sirna.contains_key(&sirna) {
+                continue;
+            }
             let known = populations.entry(sirna).or_insert(population);
             if rank(population) < rank(*known) {
                 *known = population;
@@ -66,10 +81,14 @@ impl Classes {
         }
         let mut ordered: Vec<(String, Population)> = populations.into_iter().collect();
         ordered.sort_by(|(a, p), (b, q)| rank(*p).cmp(&rank(*q)).then_with(|| natural_cmp(a, b)));
-        let rows: Vec<Class> =
-            (0_u32..).zip(ordered).map(|(class, (sirna, population))| Class { class, sirna, population }).collect();
-        let by_sirna = rows.iter().map(|row| (row.sirna.clone(), row.class)).collect();
-        Self { rows, by_sirna }
+        let mut next = self.rows.last().map_or(Some(0), |last| last.class.checked_add(1));
+        for (sirna, population) in ordered {
+            let class = next.ok_or_else(|| Error::malformed("classes", "numbers below 2^32", "more"))?;
+            next = class.checked_add(1);
+            self.by_sirna.insert(sirna.clone(), class);
+            self.rows.push(Class { class, sirna, population });
+        }
+        Ok(self)
     }
 
     /// Parses a `classes.csv`; `place` names the file in errors.
@@ -96,6 +115,12 @@ impl Classes {
     #[must_use]
     pub fn rows(&self) -> &[Class] {
         &self.rows
+    }
+
+    /// The classes by number.
+    #[must_use]
+    pub fn into_rows(self) -> Vec<Class> {
+        self.rows
     }
 
     /// The number of a siRNA.

@@ -9,7 +9,7 @@ use crate::site::{PlateId, Well};
 pub enum FaultKind {
     /// A row of the CSVs whose well or site has no image at all.
     NoImages,
-    /// A well with fewer sites than most wells of its plate.
+    /// A well that lacks a site which other wells of its plate have.
     MissingSite,
     /// A site that lacks one of the channels.
     MissingChannel,
@@ -29,8 +29,12 @@ pub enum FaultKind {
     NotGrey8,
     /// A file that the operating system could not read.
     Unreadable,
-    /// Images of which the CSVs know nothing. A warning: they are listed and left out.
+    /// Images of which the CSVs know nothing.
     NoRow,
+    /// An image that no plate takes: its folder is none, or its name is not that of an image of a plate.
+    NoPlate,
+    /// A site beyond those that `--sites` says wells have.
+    ExtraSite,
     /// A file of a source store's listings that is not what its list says.
     DamagedListing,
     /// A site of a source store that cannot be read as it was packed.
@@ -39,7 +43,7 @@ pub enum FaultKind {
 
 impl FaultKind {
     /// All kinds, in order of report.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::NoImages,
         Self::MissingSite,
         Self::MissingChannel,
@@ -52,6 +56,8 @@ impl FaultKind {
         Self::NotGrey8,
         Self::Unreadable,
         Self::NoRow,
+        Self::NoPlate,
+        Self::ExtraSite,
         Self::DamagedListing,
         Self::DamagedSite,
     ];
@@ -72,6 +78,8 @@ impl FaultKind {
             Self::NotGrey8 => "not-8-bit-grey",
             Self::Unreadable => "unreadable",
             Self::NoRow => "no-row",
+            Self::NoPlate => "no-plate",
+            Self::ExtraSite => "extra-site",
             Self::DamagedListing => "damaged-listing",
             Self::DamagedSite => "damaged-site",
         }
@@ -82,7 +90,7 @@ impl FaultKind {
     pub fn meaning(self) -> &'static str {
         match self {
             Self::NoImages => "named by the CSVs, but there is no image",
-            Self::MissingSite => "fewer sites than most wells of the plate",
+            Self::MissingSite => "a well lacks a site that others of its plate have",
             Self::MissingChannel => "a channel's file is missing",
             Self::ExtraChannel => "a channel that other sites do not have",
             Self::Empty => "a file of zero bytes",
@@ -92,24 +100,20 @@ impl FaultKind {
             Self::WrongSize => "another size than the other images",
             Self::NotGrey8 => "not 8-bit grey",
             Self::Unreadable => "the file cannot be read",
-            Self::NoRow => "images without a row in the CSVs, left out",
+            Self::NoRow => "images without a row in the CSVs",
+            Self::NoPlate => "images that no plate takes",
+            Self::ExtraSite => "a site beyond those that --sites says wells have",
             Self::DamagedListing => "not what the lists of the source store say",
             Self::DamagedSite => "not what was packed into the source store",
         }
-    }
-
-    /// Whether it stops `pack --on-error fail`.
-    #[must_use]
-    pub fn is_warning(self) -> bool {
-        self == Self::NoRow
     }
 }
 
 /// One fault of a source, and where it is.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Fault {
-    /// The plate.
-    pub plate: PlateId,
+    /// The plate; `None` where no plate takes the file.
+    pub plate: Option<PlateId>,
     /// The well; `None` where the whole plate is meant.
     pub well: Option<Well>,
     /// The site; `None` where the whole well is meant.
@@ -125,7 +129,9 @@ pub struct Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.file.is_empty() {
-            write!(f, "{}", self.plate)?;
+            if let Some(plate) = &self.plate {
+                write!(f, "{plate}")?;
+            }
             if let Some(well) = self.well {
                 write!(f, "/{well}")?;
             }

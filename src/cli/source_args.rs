@@ -19,12 +19,15 @@ pub struct SourceArgs {
     /// A classes.csv that fixes which class each siRNA is
     #[arg(long, value_name = "FILE")]
     classes: Option<PathBuf>,
-    /// A file of wells (HUVEC-06_1_B18, one a line) that really have fewer sites; RxRx1's four are known
+    /// A file of wells (HUVEC-06_1_B18, one a line) that really have fewer sites than others; RxRx1's four are known
     #[arg(long, value_name = "FILE")]
     known_partial: Option<PathBuf>,
     /// Channels of a site [default: as many as most sites have]
     #[arg(long, value_name = "COUNT")]
     channels: Option<usize>,
+    /// Sites of every well, numbered from 1 [default: those that any well of its plate has]
+    #[arg(long, value_name = "COUNT")]
+    sites: Option<u16>,
     /// Only these experiments, such as HEPG2-01,HEPG2-02 [default: all]
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     experiments: Vec<String>,
@@ -57,6 +60,8 @@ impl SourceArgs {
             classes: self.classes.clone(),
             known_partial: self.known_partial.clone(),
             channels: self.channels,
+            sites: self.sites,
+            add_classes: false,
             experiments: self.experiments.clone(),
             plates: self.plates.clone(),
         }
@@ -68,6 +73,7 @@ impl SourceArgs {
         let paths = [&self.metadata, &self.classes, &self.known_partial];
         self.layout.is_some()
             || self.channels.is_some()
+            || self.sites.is_some()
             || paths.iter().any(|path| path.is_some())
             || !self.experiments.is_empty()
             || !self.plates.is_empty()

@@ -62,6 +62,10 @@ pub struct PackConfig {
     pub on_error: OnError,
     /// The part of the plates.
     pub partition: Partition,
+    /// Names of the channels; where empty, RxRx1's stains in its own layouts with six, else `w1`, `w2` as in file names.
+    pub channel_names: Vec<String>,
+    /// Whether siRNAs that the store does not know become new classes of it.
+    pub add_classes: bool,
     /// Whether to compare the content of all sources, and of the store's own files, not only sizes and times.
     pub rehash: bool,
 }

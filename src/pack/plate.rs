@@ -59,8 +59,8 @@ pub(super) struct PlateWork<'a> {
 impl<'a> PlateWork<'a> {
     pub(super) fn new(plan: &'a PlatePlan, spec: &StoreSpec, on_error: OnError) -> Self {
         let n_channels = spec.channels.len();
-        let known = plan.faults.iter().any(|fault| !fault.kind.is_warning())
-            || plan.sites.iter().any(|site| plan.missing_channel(site, n_channels).is_some());
+        let known =
+            !plan.faults.is_empty() || plan.sites.iter().any(|site| plan.missing_channel(site, n_channels).is_some());
         Self {
             plan,
             on_error,
@@ -137,7 +137,7 @@ impl<'a> PlateWork<'a> {
             outcome.faults.extend(shard.faults);
         }
         let builder = self.builder(writer)?;
-        if self.on_error == OnError::Fail && outcome.faults.iter().any(|fault| !fault.kind.is_warning()) {
+        if self.on_error == OnError::Fail && !outcome.faults.is_empty() {
             builder.discard();
             return Ok(outcome);
         }
@@ -174,7 +174,7 @@ impl<'a> PlateWork<'a> {
 /// A fault as a row of `rejected.csv`; `None` for one of a whole plate, of which a tree has none.
 pub(super) fn to_rejected(fault: &Fault) -> Option<Rejected> {
     let Fault { plate, well, site, kind, file, detail } = fault.clone();
-    Some(Rejected { plate, well: well?, site, reason: kind.name().to_owned(), file, detail })
+    Some(Rejected { plate: plate?, well: well?, site, reason: kind.name().to_owned(), file, detail })
 }
 
 /// One row a site or well, with its first fault, sorted.

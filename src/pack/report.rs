@@ -8,7 +8,7 @@ use crate::site::PlateId;
 use crate::store::StoreWriter;
 use crate::store::write::merge::{Merge, Rewrite};
 
-use super::config::PackConfig;
+use super::config::{OnError, PackConfig};
 
 /// What a run is going to do, before it does it.
 #[derive(Debug, Clone, Serialize)]
@@ -23,6 +23,8 @@ pub struct Plan {
     pub size: [u32; 2],
     /// Classes of the data set.
     pub classes: usize,
+    /// Wells that the CSVs of a tree name; 0 for a tree without any.
+    pub labelled_wells: Option<u64>,
     /// Plates that were asked for, all partitions together.
     pub plates: usize,
     /// Of this partition's plates those that are in the store already, unchanged.
@@ -53,7 +55,7 @@ pub struct PackReport {
     pub sites_packed: u64,
     /// Bytes of their shards.
     pub stored_bytes: u64,
-    /// Every fault and warning, in the order of the tree.
+    /// Every fault, in the order of the tree.
     pub faults: Vec<Fault>,
     /// Sites and wells that plates packed by earlier runs left out.
     pub rejected_before: u64,
@@ -91,7 +93,9 @@ impl PackReport {
         planned: &[PlateId],
         was_finished: bool,
     ) -> Result<()> {
-        let mut is_complete = self.plates_packed == self.plan.plates_to_pack;
+        // An image that no plate takes is lost to the store, unless it may be skipped.
+        let is_lost = config.on_error == OnError::Fail && self.faults.iter().any(|fault| fault.plate.is_none());
+        let mut is_complete = self.plates_packed == self.plan.plates_to_pack && !is_lost;
         if is_complete {
             let rewrite = if config.rehash { Rewrite::Always } else { Rewrite::IfNeeded };
             if let Merge::Waiting(plates) = writer.merge(planned, rewrite)? {
@@ -104,10 +108,10 @@ impl PackReport {
         Ok(())
     }
 
-    /// Whether there are faults other than warnings.
+    /// Whether there are faults.
     #[must_use]
     pub fn has_faults(&self) -> bool {
-        self.faults.iter().any(|fault| !fault.kind.is_warning())
+        !self.faults.is_empty()
     }
 }
 

@@ -58,7 +58,7 @@ pub(super) fn look_at(config: &PackConfig, source: &Source, spec: &StoreSpec, pl
     };
     let tolerable = match config.on_error {
         OnError::Skip => true,
-        OnError::Fail => rejected.iter().all(|row| row.reason == FaultKind::NoRow.name()),
+        OnError::Fail => rejected.is_empty(),
     };
     let has_document = || {
         let found = unless_damaged(files::read(&config.dst.join(array_document_path(&plate.id))))?;

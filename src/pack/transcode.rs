@@ -66,7 +66,7 @@ pub(super) fn transcode(config: &PackConfig, progress: &(dyn Fn(Progress) + Sync
     let was_finished = files::exists(&config.dst.join(METADATA))?;
     let writer = StoreWriter::open(&config.dst, spec.clone(), origin.classes.clone())?;
     let mut packed = work::run(config.threads, &origin, &spec, &writer, &to_pack, progress)?;
-    let damaged: HashSet<&PlateId> = packed.faults.iter().map(|fault| &fault.plate).collect();
+    let damaged: HashSet<&PlateId> = packed.faults.iter().filter_map(|fault| fault.plate.as_ref()).collect();
     let carried = to_pack.iter().filter(|plate| !damaged.contains(&plate.id));
     let n_rejected = rejected_before + carried.map(|plate| plate.n_rejected).sum::<u64>();
     packed.faults.extend(faults);
@@ -117,6 +117,7 @@ fn prepare(config: &PackConfig) -> Result<Prepared> {
         sites_to_pack,
         source_bytes,
         estimated_bytes: estimate(&origin.spec, &spec, sites_to_pack, source_bytes),
+        labelled_wells: None,
         other_files: Vec::new(),
         unusual: Vec::new(),
     };
@@ -132,6 +133,9 @@ fn refuse_flags_of_trees(config: &PackConfig) -> Result<()> {
         ("--classes", source.classes.is_some()),
         ("--known-partial", source.known_partial.is_some()),
         ("--channels", source.channels.is_some()),
+        ("--sites", source.sites.is_some()),
+        ("--channel-names", !config.channel_names.is_empty()),
+        ("--add-classes", config.add_classes),
         ("--on-error skip", config.on_error == OnError::Skip),
     ];
     match given.into_iter().find(|&(_, given)| given) {

@@ -1,5 +1,6 @@
 //! From a raw tree to a store: joins source, statistics and store.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Instant;
 
@@ -9,9 +10,9 @@ use crate::error::{Error, Result};
 use crate::fault::Fault;
 use crate::files;
 use crate::site::{ImageSize, PlateId};
-use crate::source::{PlatePlan, Source};
+use crate::source::{Layout, PlatePlan, Source};
 use crate::store::format::names::METADATA;
-use crate::store::format::spec::{ALIGNMENT, DEFAULT_SITES_PER_SHARD, MAX_SITES_PER_SHARD, channels};
+use crate::store::format::spec::{ALIGNMENT, Channel, DEFAULT_SITES_PER_SHARD, MAX_SITES_PER_SHARD, rxrx1_channels};
 use crate::store::{Codec, StoreSpec, StoreWriter, check_destination};
 
 use super::config::{PackConfig, Progress};
@@ -36,10 +37,11 @@ struct Prepared {
 /// See [`super::plan`].
 pub(super) fn plan(config: &PackConfig) -> Result<(Plan, Vec<Fault>)> {
     let Prepared { source, plan, to_pack, .. } = in_pool(config.threads, || prepare(config))??;
-    let mut faults = Vec::new();
+    let mut faults = source.unplaced.clone();
     for plate in to_pack.into_iter().map(|i| &source.plates[i]) {
         faults.extend(plate.faults.iter().cloned());
         faults.extend(plate.sites.iter().filter_map(|site| plate.missing_channel(site, source.n_channels)));
+        faults.extend(source.sample_headers(plate));
     }
     faults.sort();
     Ok((plan, faults))
@@ -55,7 +57,8 @@ pub(super) fn pack(config: &PackConfig, progress: &(dyn Fn(Progress) + Sync)) ->
     let was_finished = files::exists(&config.dst.join(METADATA))?;
     let writer = StoreWriter::open(&config.dst, spec.clone(), source.classes.clone())?;
     let plates: Vec<&PlatePlan> = to_pack.iter().map(|&i| &source.plates[i]).collect();
-    let packed = pipeline::run(config, &source, &spec, &writer, &plates, progress)?;
+    let mut packed = pipeline::run(config, &source, &spec, &writer, &plates, progress)?;
+    packed.faults.extend(source.unplaced.iter().cloned());
     let mut report = PackReport::of(plan, packed, rejected_before);
     let planned: Vec<PlateId> = source.plates.iter().map(|plate| plate.id.clone()).collect();
     report.finish(config, &writer, &planned, was_finished)?;
@@ -66,7 +69,7 @@ pub(super) fn pack(config: &PackConfig, progress: &(dyn Fn(Progress) + Sync)) ->
 fn prepare(config: &PackConfig) -> Result<Prepared> {
     let source = Source::open(&config.source)?;
     let spec = StoreSpec {
-        channels: channels(source.n_channels),
+        channels: channel_names(config, &source)?,
         size: source.size,
         codec: config.codec,
         sites_per_shard: sites_per_shard(config, source.n_channels * source.size.pixels())?,
@@ -104,10 +107,32 @@ fn prepare(config: &PackConfig) -> Result<Prepared> {
         sites_to_pack,
         source_bytes,
         estimated_bytes: estimate(&spec, sites_to_pack, source_bytes),
+        labelled_wells: Some(source.labelled_wells),
         other_files: source.other_files.clone(),
         unusual: source.unusual.clone(),
     };
     Ok(Prepared { source, spec, plan, to_pack, rejected_before })
+}
+
+/// What the channels show: what the user says, or what the layout does; else their numbers in file names.
+fn channel_names(config: &PackConfig, source: &Source) -> Result<Vec<Channel>> {
+    let stains = rxrx1_channels();
+    let names = &config.channel_names;
+    if names.is_empty() {
+        let are_stains = source.layout != Layout::Bare && source.n_channels == stains.len();
+        let numbers = source.channel_numbers.iter().map(|number| Channel::plain(&format!("w{number}")));
+        return Ok(if are_stains { stains } else { numbers.collect() });
+    }
+    let distinct: BTreeSet<&String> = names.iter().collect();
+    if names.len() != source.n_channels || distinct.len() != names.len() || names.iter().any(String::is_empty) {
+        let expected = format!("{} different names, one a channel", source.n_channels);
+        return Err(Error::refused("--channel-names", expected, names.join(",")));
+    }
+    let named = |name: &String| {
+        let stain = stains.iter().find(|stain| stain.name == *name);
+        stain.cloned().unwrap_or_else(|| Channel::plain(name))
+    };
+    Ok(names.iter().map(named).collect())
 }
 
 fn sites_per_shard(config: &PackConfig, site_bytes: usize) -> Result<u32> {

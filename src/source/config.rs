@@ -19,10 +19,14 @@ pub struct SourceConfig {
     pub metadata: Option<PathBuf>,
     /// A `classes.csv` that fixes the classes.
     pub classes: Option<PathBuf>,
+    /// Whether siRNAs that it does not have become classes behind its last.
+    pub add_classes: bool,
     /// A file with further wells that are known to have fewer sites than others.
     pub known_partial: Option<PathBuf>,
     /// Channels of a site, 1 to 64; as many as most sites have where `None`.
     pub channels: Option<usize>,
+    /// Sites of every well, 1 to this; those that any well of its plate has where `None`.
+    pub sites: Option<u16>,
     /// Only these experiments; all where empty.
     pub experiments: Vec<String>,
     /// Only these plates; all where empty.
@@ -30,6 +34,13 @@ pub struct SourceConfig {
 }
 
 impl SourceConfig {
+    /// Whether an image that no plate takes may belong to what was asked for: if only some is, its path tells.
+    pub(super) fn is_of_interest(&self, path: &str) -> bool {
+        let of_plates = self.plates.iter().map(|plate| plate.experiment.as_str());
+        let mut wanted = self.experiments.iter().map(String::as_str).chain(of_plates).peekable();
+        wanted.peek().is_none() || wanted.any(|experiment| path.split('/').any(|part| part == experiment))
+    }
+
     /// Of the plates that are there, those that were asked for.
     ///
     /// # Errors

@@ -53,7 +53,7 @@ impl Source {
     ) -> Vec<Fault> {
         let mut faults: Vec<Fault> = plate.missing_channel(site, self.n_channels).into_iter().collect();
         let fault = |kind, file: &str, detail| Fault {
-            plate: plate.id.clone(),
+            plate: Some(plate.id.clone()),
             well: Some(site.well),
             site: Some(site.site),
             kind,

@@ -3,6 +3,7 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::rc::Rc;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -13,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::site::{Experiment, Label, PlateId, Population, SiteId, Well, WellId, parse_number};
 
-use super::layout::Layout;
+use super::layout::{KAGGLE_CSVS, Layout, RXRX_AI_CSV};
 
 /// What the CSVs say of one well.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,10 +38,26 @@ pub struct Labels {
 struct Row {
     well: WellId,
     site: Option<u16>,
-    dataset: String,
+    dataset: &'static str,
     population: Population,
+    /// Empty where the file does not tell, as it does not of a test set.
     sirna: String,
+    /// The class, where the file gives its number beside the siRNA (rxrx.ai).
     class: Option<u32>,
+    at: At,
+}
+
+/// Where a row stands: its file and its line.
+#[derive(Clone)]
+struct At {
+    file: Rc<str>,
+    line: u64,
+}
+
+impl At {
+    fn malformed(&self, expected: impl ToString, found: impl ToString) -> Error {
+        Error::malformed(format!("{}:{}", self.file, self.line), expected, found)
+    }
 }
 
 /// A row of `test.csv`.
@@ -120,19 +137,19 @@ struct SiteRow {
 }
 
 /// Reads a CSV of one of Kaggle's kinds: file, dataset, rows before.
-type ReadKaggle = fn(&Path, &str, &mut Vec<Row>) -> Result<()>;
+type ReadKaggle = fn(&Path, &'static str, &mut Vec<Row>) -> Result<()>;
 
-/// The CSVs that Kaggle's layout has: name, dataset, how it is read.
+/// The CSVs of Kaggle's layout, each with its dataset and how it is read.
 const KAGGLE: [(&str, &str, ReadKaggle); 4] = [
-    ("train.csv", "train", read_kaggle::<TrainRow>),
-    ("test.csv", "test", read_kaggle::<TestRow>),
-    ("train_controls.csv", "train", read_kaggle::<ControlRow>),
-    ("test_controls.csv", "test", read_kaggle::<ControlRow>),
+    (KAGGLE_CSVS[0], "train", read_kaggle::<TrainRow>),
+    (KAGGLE_CSVS[1], "test", read_kaggle::<TestRow>),
+    (KAGGLE_CSVS[2], "train", read_kaggle::<ControlRow>),
+    (KAGGLE_CSVS[3], "test", read_kaggle::<ControlRow>),
 ];
 
 /// Whether `dir` holds a CSV of Kaggle's layout.
-pub(super) fn has_kaggle_csv(dir: &Path) -> Result<bool> {
-    for (name, ..) in KAGGLE {
+fn has_kaggle_csv(dir: &Path) -> Result<bool> {
+    for name in KAGGLE_CSVS {
         if files::is_file(&dir.join(name))? {
             return Ok(true);
         }
@@ -140,15 +157,31 @@ pub(super) fn has_kaggle_csv(dir: &Path) -> Result<bool> {
     Ok(false)
 }
 
-/// Reads the CSVs of `layout` in `dir`; `fixed` classes replace those that the CSVs imply.
+/// What is known of the classes before the CSVs are read.
+#[derive(Debug, Clone, Default)]
+pub enum Fixed {
+    /// Nothing: the CSVs imply them.
+    #[default]
+    Nothing,
+    /// These are all.
+    Classes(Classes),
+    /// These, and behind them what else the CSVs imply.
+    AndMore(Classes),
+}
+
+/// Reads the CSVs of `layout` in `dir`; `fixed` classes come before those that the CSVs imply.
 ///
 /// # Errors
 /// If a CSV is missing, is malformed, names a well twice, or a siRNA has no class.
-pub fn read(layout: Layout, dir: &Path, fixed: Option<Classes>) -> Result<Labels> {
+pub fn read(layout: Layout, dir: &Path, fixed: Fixed) -> Result<Labels> {
     let mut rows = Vec::new();
     match layout {
         Layout::Bare => {
-            return Ok(Labels { classes: fixed.unwrap_or_default(), ..Labels::default() });
+            let classes = match fixed {
+                Fixed::Nothing => Classes::default(),
+                Fixed::Classes(classes) | Fixed::AndMore(classes) => classes,
+            };
+            return Ok(Labels { classes, ..Labels::default() });
         }
         Layout::Kaggle => {
             if !has_kaggle_csv(dir)? {
@@ -171,42 +204,115 @@ pub fn read(layout: Layout, dir: &Path, fixed: Option<Classes>) -> Result<Labels
                 }
             }
         }
-        Layout::RxrxAi => read_rxrx_ai(&dir.join("metadata.csv"), &mut rows)?,
+        Layout::RxrxAi => read_rxrx_ai(&dir.join(RXRX_AI_CSV), &mut rows)?,
     }
     let place = dir.display().to_string();
     let classes = match fixed {
-        Some(classes) => classes,
-        None => imply_classes(&rows, &place)?,
+        Fixed::Nothing => implied(&rows)?.into_classes(Classes::default(), &place)?,
+        Fixed::Classes(classes) => classes,
+        Fixed::AndMore(classes) => implied(&rows)?.into_classes(classes, &place)?,
     };
     let mut labels = Labels { classes, ..Labels::default() };
     for row in rows {
-        add(&mut labels, row, &place)?;
+        add(&mut labels, row)?;
     }
     Ok(labels)
 }
 
-fn imply_classes(rows: &[Row], place: &str) -> Result<Classes> {
-    let labelled = || rows.iter().filter(|row| !row.sirna.is_empty());
-    let number = |row: &Row| row.class.or_else(|| parse_number(&row.sirna));
-    if labelled().all(|row| number(row).is_some()) {
-        let class = |row: &Row| {
-            let class = number(row).expect("checked for all rows");
-            Class { class, sirna: row.sirna.clone(), population: row.population }
-        };
-        Classes::numbered(labelled().map(class), place)
-    } else {
-        Ok(Classes::in_natural_order(labelled().map(|row| (row.sirna.clone(), row.population))))
+/// The classes that rows imply.
+#[derive(Default)]
+struct Implied {
+    /// Those whose numbers the files give: they stay as they are, gaps and all.
+    numbered: Vec<Class>,
+    /// Those that have only names.
+    named: Vec<(String, Population)>,
+}
+
+impl Implied {
+    /// These behind those that are known.
+    fn into_classes(self, known: Classes, place: &str) -> Result<Classes> {
+        Classes::numbered(known.into_rows().into_iter().chain(self.numbered), place)?.and_named(self.named)
     }
 }
 
-fn add(labels: &mut Labels, row: Row, place: &str) -> Result<()> {
+fn implied(rows: &[Row]) -> Result<Implied> {
+    let labelled = || rows.iter().filter(|row| !row.sirna.is_empty());
+    let named = |row: &Row| (row.sirna.clone(), row.population);
+    if labelled().any(|row| row.class.is_some()) {
+        let number = |row: &Row| row.class.ok_or_else(|| row.at.malformed("a sirna_id, as other rows have", "none"));
+        let class = |row: &Row| Ok(Class { class: number(row)?, sirna: row.sirna.clone(), population: row.population });
+        return Ok(Implied { numbered: labelled().map(class).collect::<Result<_>>()?, named: Vec::new() });
+    }
+    // Treatments may be numbered where controls have names; one kind in which most are numbers has numbers only.
+    let [treatments, controls] = [false, true]
+        .map(|of_controls| labelled().filter(|row| row.population.is_control() == of_controls).collect::<Vec<&Row>>());
+    Ok(match (numbers(&treatments)?, numbers(&controls)?) {
+        (Some(mut numbered), Some(controls)) => {
+            numbered.extend(controls);
+            Implied { numbered, named: Vec::new() }
+        }
+        (Some(numbered), None) if !numbered.is_empty() => {
+            Implied { numbered, named: controls.into_iter().map(named).collect() }
+        }
+        _ => Implied { numbered: Vec::new(), named: labelled().map(named).collect() },
+    })
+}
+
+/// The classes of labels that are numbers; `None` where they are names.
+///
+/// # Errors
+/// If most are numbers and one is not: it would make names of all, and number every class anew.
+fn numbers(rows: &[&Row]) -> Result<Option<Vec<Class>>> {
+    let number = |row: &&Row| parse_number::<u32>(&row.sirna);
+    let n_numbers = rows.iter().filter(|row| number(row).is_some()).count();
+    if let Some(odd) = rows.iter().find(|row| number(row).is_none()) {
+        if 2 * n_numbers > rows.len() {
+            return Err(odd.at.malformed("a number as siRNA, as most rows have", format!("{:?}", odd.sirna)));
+        }
+        return Ok(None);
+    }
+    let class = |row: &&Row| Class {
+        class: number(row).expect("checked for all rows"),
+        sirna: row.sirna.clone(),
+        population: row.population,
+    };
+    Ok(Some(rows.iter().map(class).collect()))
+}
+
+/// Refuses a text that stands where a siRNA should and means that there is none, or that a program has mangled: it would
+/// be a class of its own.
+fn check_sirna(sirna: &str, at: &At) -> Result<()> {
+    const NONE: [&str; 9] = ["nan", "none", "null", "na", "n/a", "<na>", "#n/a", "-nan", "nil"];
+    let is_float = || {
+        let (whole, rest) = sirna.split_once('.')?;
+        (!whole.is_empty() && parse_number::<u64>(whole).is_some() && rest.bytes().all(|b| b == b'0')).then_some(())
+    };
+    if NONE.contains(&sirna.to_lowercase().as_str()) {
+        return Err(at.malformed("a siRNA", format!("{sirna:?}, which says that there is none")));
+    }
+    if sirna.trim() != sirna {
+        return Err(at.malformed("a siRNA without white space around it", format!("{sirna:?}")));
+    }
+    if is_float().is_some() {
+        return Err(at.malformed("a siRNA as a name or a whole number", format!("{sirna:?}")));
+    }
+    Ok(())
+}
+
+/// `train` or `test`.
+fn parse_dataset(dataset: &str, at: &At) -> Result<&'static str> {
+    let known = ["train", "test"].into_iter().find(|known| *known == dataset);
+    known.ok_or_else(|| at.malformed("dataset train or test", format!("{dataset:?}")))
+}
+
+fn add(labels: &mut Labels, row: Row) -> Result<()> {
     let class = labels.classes.class_of(&row.sirna);
     if class.is_none() && !row.sirna.is_empty() {
-        let expected = format!("a class for siRNA {:?} of well {}", row.sirna, row.well);
-        return Err(Error::malformed(place, expected, "none (see --classes)"));
+        let expected = format!("a class for siRNA {:?}", row.sirna);
+        return Err(row.at.malformed(expected, "none (see --classes, --add-classes)"));
     }
-    let Row { well, site, dataset, population, sirna, .. } = row;
-    let label = Label { dataset, population, sirna, class };
+    let Row { well, site, dataset, population, sirna, at, .. } = row;
+    let label = Label { dataset: dataset.to_owned(), population, sirna, class };
     match labels.plates.entry(well.plate.clone()).or_default().entry(well.well) {
         Entry::Vacant(entry) => {
             let sites = site.map(|site| BTreeSet::from([site]));
@@ -216,55 +322,67 @@ fn add(labels: &mut Labels, row: Row, place: &str) -> Result<()> {
             (Some(sites), Some(site)) => {
                 sites.insert(site);
                 if entry.get().label != label {
-                    return Err(Error::malformed(place, format!("one label for well {well}"), "two that differ"));
+                    return Err(at.malformed(format!("one label for well {well}"), "two that differ"));
                 }
             }
             _ => {
-                return Err(Error::malformed(place, format!("well {well} in one of the CSVs"), "it in two"));
+                return Err(at.malformed(format!("well {well} in one of the CSVs"), "it in two"));
             }
         },
     }
     Ok(())
 }
 
-fn read_kaggle<R: DeserializeOwned + Into<KaggleRow>>(path: &Path, dataset: &str, rows: &mut Vec<Row>) -> Result<()> {
+fn read_kaggle<R: DeserializeOwned + Into<KaggleRow>>(
+    path: &Path,
+    dataset: &'static str,
+    rows: &mut Vec<Row>,
+) -> Result<()> {
     let (text, place) = (files::read_text(path)?, path.display().to_string());
+    let file: Rc<str> = place.as_str().into();
     let mut seen = BTreeSet::new();
     for row in Rows::<R>::open(&text, &place, Header::AmongOthers)? {
         let (line, row) = row?;
-        let malformed = |expected: &str, found: String| Error::malformed(format!("{place}:{line}"), expected, found);
+        let at = At { file: Rc::clone(&file), line };
         let KaggleRow { id_code, well, sirna, population } = row.into();
         if id_code != well.to_string() {
-            return Err(malformed(&format!("id_code {well}"), format!("{id_code:?}")));
+            return Err(at.malformed(format!("id_code {well}"), format!("{id_code:?}")));
         }
         if !seen.insert(well.clone()) {
-            return Err(malformed("each well once", format!("{well} again")));
+            return Err(at.malformed("each well once", format!("{well} again")));
         }
-        if sirna.as_ref().is_some_and(String::is_empty) {
-            return Err(malformed("a siRNA", "an empty cell".to_owned()));
+        match &sirna {
+            Some(sirna) if sirna.is_empty() => return Err(at.malformed("a siRNA", "an empty cell")),
+            Some(sirna) => check_sirna(sirna, &at)?,
+            None => {}
         }
-        let (dataset, sirna) = (dataset.to_owned(), sirna.unwrap_or_default());
-        rows.push(Row { well, site: None, dataset, population, sirna, class: None });
+        rows.push(Row { well, site: None, dataset, population, sirna: sirna.unwrap_or_default(), class: None, at });
     }
     Ok(())
 }
 
 fn read_rxrx_ai(path: &Path, rows: &mut Vec<Row>) -> Result<()> {
     let (text, place) = (files::read_text(path)?, path.display().to_string());
+    let file: Rc<str> = place.as_str().into();
     let mut seen = BTreeSet::new();
     for row in Rows::open(&text, &place, Header::AmongOthers)? {
         let (line, row) = row?;
-        let malformed = |expected: &str, found: String| Error::malformed(format!("{place}:{line}"), expected, found);
+        let at = At { file: Rc::clone(&file), line };
         let SiteRow { site_id, dataset, experiment, plate, well, site, well_type, sirna, sirna_id } = row;
         let well = WellId { plate: PlateId { experiment, plate }, well };
         let id = SiteId { well, site };
         if site_id != id.to_string() {
-            return Err(malformed(&format!("site_id {id}"), format!("{site_id:?}")));
+            return Err(at.malformed(format!("site_id {id}"), format!("{site_id:?}")));
         }
         if !seen.insert(id.clone()) {
-            return Err(malformed("each site once", format!("{id} again")));
+            return Err(at.malformed("each site once", format!("{id} again")));
         }
-        rows.push(Row { well: id.well, site: Some(site), dataset, population: well_type, sirna, class: sirna_id });
+        let dataset = parse_dataset(&dataset, &at)?;
+        check_sirna(&sirna, &at)?;
+        if sirna.is_empty() && (dataset == "train" || sirna_id.is_some()) {
+            return Err(at.malformed("a siRNA", "an empty cell"));
+        }
+        rows.push(Row { well: id.well, site: Some(site), dataset, population: well_type, sirna, class: sirna_id, at });
     }
     Ok(())
 }

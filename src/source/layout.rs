@@ -1,5 +1,14 @@
 //! How data sets are laid out on disk.
 
+/// The CSVs of Kaggle's layout.
+pub(super) const KAGGLE_CSVS: [&str; 4] = ["train.csv", "test.csv", "train_controls.csv", "test_controls.csv"];
+/// The folders of images of Kaggle's layout.
+pub(super) const KAGGLE_FOLDERS: [&str; 2] = ["train", "test"];
+/// The CSV of rxrx.ai's layout.
+pub(super) const RXRX_AI_CSV: &str = "metadata.csv";
+/// The folder of images of rxrx.ai's layout.
+pub(super) const RXRX_AI_FOLDER: &str = "images";
+
 /// The ways in which RxRx data sets are laid out on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Layout {

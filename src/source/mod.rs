@@ -8,6 +8,7 @@ mod layout;
 mod open;
 mod plan;
 pub mod png;
+mod recognise;
 pub mod tree;
 mod unfilter;
 

@@ -3,17 +3,20 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::classes::Classes;
 use crate::error::{Error, Result};
+use crate::fault::{Fault, FaultKind};
 use crate::files;
 use crate::site::{ImageSize, PlateId, WellId};
 
 use super::config::SourceConfig;
+use super::labels::{self, Fixed};
 use super::layout::Layout;
-use super::plan::{Planner, PlatePlan};
-use super::tree::{self, PlateFiles};
-use super::{labels, png};
+use super::plan::{Planner, PlatePlan, SitePlan};
+use super::tree::{self, PlateFiles, Scan, Unplaced};
+use super::{png, recognise};
 
 /// A raw tree as it is planned to be packed.
 #[derive(Debug, Clone)]
@@ -24,13 +27,19 @@ pub struct Source {
     pub layout: Layout,
     /// Channels of a site.
     pub n_channels: usize,
+    /// The number of each channel in file names: 1, 2, 4 where no image is of a third.
+    pub channel_numbers: Arc<[usize]>,
     /// Size of every image.
     pub size: ImageSize,
     /// The classes.
     pub classes: Classes,
     /// The plates, by experiment (numbers in names count) and plate.
     pub plates: Vec<PlatePlan>,
-    /// Files in plate folders that are not images of the layout, relative to the root.
+    /// Wells that the CSVs name; 0 where there are none.
+    pub labelled_wells: u64,
+    /// Images that no plate takes.
+    pub unplaced: Vec<Fault>,
+    /// Files in plate folders that are no images, relative to the root.
     pub other_files: Vec<String>,
     /// What is no fault but worth a look, each as a phrase: plates whose wells have other sites than those of most
     /// plates, or fewer channels than RxRx1 has. An upload may have lost them.
@@ -51,30 +60,35 @@ impl Source {
             return Err(Error::refused(root.display(), "a tree of PNGs", "a store"));
         }
         let metadata = config.metadata.as_deref().unwrap_or(root);
-        let layout = match config.layout {
-            Some(layout) => layout,
-            None => recognise(root, metadata)?,
+        let layout = recognise::layout(config)?;
+        let fixed = match &config.classes {
+            None => Fixed::Nothing,
+            Some(path) if config.add_classes => Fixed::AndMore(read_classes(path)?),
+            Some(path) => Fixed::Classes(read_classes(path)?),
         };
-        let fixed = config.classes.as_deref().map(read_classes).transpose()?;
         let labels = labels::read(layout, metadata, fixed)?;
         let mut known_partial = parse_wells(include_str!("known_partial.txt"), "known_partial.txt")?;
         if let Some(path) = &config.known_partial {
             known_partial.extend(parse_wells(&files::read_text(path)?, &path.display().to_string())?);
         }
-        let found = tree::scan(root, layout)?;
+        let Scan { plates: found, unplaced } = tree::scan(root, layout)?;
         let ids: BTreeSet<&PlateId> = found.keys().chain(labels.plates.keys()).collect();
+        if ids.is_empty()
+            && let Some(Unplaced { path, expected }) = unplaced.first()
+        {
+            return Err(Error::malformed(root.join(path).display(), expected, "another"));
+        }
         let ids = config.select(&ids)?;
-        let found_channels = common_channels(ids.iter().filter_map(|id| found.get(id)));
-        if found_channels == 0 {
-            let expected = format!("images named WELL_sS_wC.png in folders of the {} layout", layout.name());
-            return Err(Error::refused(root.display(), expected, "none"));
-        }
-        let n_channels = config.channels.unwrap_or(found_channels);
-        if !(1..=64).contains(&n_channels) {
-            return Err(Error::refused("--channels", "1 to 64", n_channels));
-        }
+        let numbers = channel_numbers(config, layout, ids.iter().filter_map(|id| found.get(id)))?;
+        let n_channels = numbers.len();
         let no_files = PlateFiles::default();
-        let planner = Planner { labels: &labels, known_partial: &known_partial, n_channels, layout };
+        let planner = Planner {
+            labels: &labels,
+            known_partial: &known_partial,
+            numbers: Arc::clone(&numbers),
+            n_sites: config.sites,
+            layout,
+        };
         let plan = |id: &PlateId| planner.plate(id, found.get(id).unwrap_or(&no_files));
         let plates: Vec<PlatePlan> = ids.iter().map(plan).collect();
         let size = common_size(root, &plates)?;
@@ -83,26 +97,67 @@ impl Source {
             plate.other_files.iter().map(|name| format!("{}/{name}", plate.dir)).collect::<Vec<_>>()
         };
         let other_files = ids.iter().flat_map(others).collect();
-        let mut unusual = uneven_plates(&plates);
-        if layout == Layout::Kaggle && n_channels != 6 {
-            let lost =
-                format!("sites have {n_channels} channels, those of RxRx1 have 6 (--channels 6 finds what is lost)");
-            unusual.insert(0, lost);
-        }
-        let root = root.clone();
-        Ok(Self { root, layout, n_channels, size, classes: labels.classes, plates, other_files, unusual })
+        let mut unusual: Vec<String> = unusual_channels(layout, &numbers).into_iter().collect();
+        unusual.extend(uneven_plates(&plates));
+        Ok(Self {
+            root: root.clone(),
+            layout,
+            n_channels,
+            channel_numbers: numbers,
+            size,
+            labelled_wells: labels.plates.values().map(|wells| wells.len() as u64).sum(),
+            classes: labels.classes,
+            plates,
+            unplaced: unplaced
+                .into_iter()
+                .filter(|image| config.is_of_interest(&image.path))
+                .map(Fault::from)
+                .collect(),
+            other_files,
+            unusual,
+        })
+    }
+
+    /// The faults that the headers of a few images show: of one image of each channel of a plate.
+    #[must_use]
+    pub fn sample_headers(&self, plate: &PlatePlan) -> Vec<Fault> {
+        let of_channel = |channel: usize| plate.sites.iter().find(|site| site.channels & (1 << channel) != 0);
+        let sampled = (0..self.n_channels).filter_map(|channel| Some((channel, of_channel(channel)?)));
+        let fault = |(channel, site): (usize, &SitePlan)| {
+            let file = plate.file(site, channel);
+            let (kind, detail) = match read_head(&self.root.join(&file)) {
+                Err(error) => (FaultKind::Unreadable, error.to_string()),
+                Ok(head) => match png::read_header(&head).and_then(|header| header.check(self.size)) {
+                    Ok(()) => return None,
+                    Err(found) => (found.kind, found.detail),
+                },
+            };
+            Some(Fault {
+                plate: Some(plate.id.clone()),
+                well: Some(site.well),
+                site: Some(site.site),
+                kind,
+                file,
+                detail,
+            })
+        };
+        sampled.filter_map(fault).collect()
     }
 }
 
-/// Recognises the layout of the tree at `root`, whose CSVs lie in `metadata`.
-fn recognise(root: &Path, metadata: &Path) -> Result<Layout> {
-    Ok(if files::is_dir(&root.join("images"))? && files::is_file(&metadata.join("metadata.csv"))? {
-        Layout::RxrxAi
-    } else if labels::has_kaggle_csv(metadata)? {
-        Layout::Kaggle
-    } else {
-        Layout::Bare
-    })
+impl From<Unplaced> for Fault {
+    fn from(Unplaced { path, expected }: Unplaced) -> Self {
+        let detail = format!("expected {expected}, found another");
+        Self { plate: None, well: None, site: None, kind: FaultKind::NoPlate, file: path, detail }
+    }
+}
+
+/// The first bytes of a file, enough for the header of a PNG.
+fn read_head(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut head = Vec::new();
+    let file = files::open(path).map_err(std::io::Error::other)?;
+    file.take(64).read_to_end(&mut head)?;
+    Ok(head)
 }
 
 fn read_classes(path: &Path) -> Result<Classes> {
@@ -119,13 +174,46 @@ fn parse_wells(text: &str, place: &str) -> Result<BTreeSet<WellId>> {
     wells.map(parse).collect()
 }
 
-/// The number of channels that most sites have (by their highest channel); the larger one of two equals.
-fn common_channels<'a>(plates: impl Iterator<Item = &'a PlateFiles>) -> usize {
+/// The number of each channel in file names: as many as most sites have (by their highest one; the larger one of two
+/// equals). RxRx1's are numbered without a gap, so that one that is missing everywhere was lost; of other trees, the
+/// numbers that no image has are none of theirs.
+fn channel_numbers<'a>(
+    config: &SourceConfig,
+    layout: Layout,
+    plates: impl Iterator<Item = &'a PlateFiles>,
+) -> Result<Arc<[usize]>> {
     let mut votes = [0_u64; 65];
+    let mut present = 0;
     for channels in plates.flat_map(|plate| plate.sites.values()) {
         votes[64 - channels.leading_zeros() as usize] += 1;
+        present |= channels;
     }
-    (0..votes.len()).max_by_key(|&n| (votes[n], n)).filter(|&n| votes[n] > 0).unwrap_or(0)
+    let most = (0..votes.len()).max_by_key(|&n| (votes[n], n)).filter(|&n| votes[n] > 0).unwrap_or(0);
+    if most == 0 {
+        let expected = format!("images named WELL_sS_wC.png in folders of the {} layout", layout.name());
+        return Err(Error::refused(config.root.display(), expected, "none"));
+    }
+    let numbered =
+        |numbers: &mut dyn Iterator<Item = usize>| numbers.filter(|n| present & (1 << (n - 1)) != 0).collect();
+    Ok(match config.channels {
+        None if layout == Layout::Bare => numbered(&mut (1..=most)),
+        None => (1..=most).collect(),
+        Some(n) if !(1..=64).contains(&n) => return Err(Error::refused("--channels", "1 to 64", n)),
+        Some(n) if layout == Layout::Bare && present.count_ones() as usize == n => numbered(&mut (1..=64)),
+        Some(n) => (1..=n).collect(),
+    })
+}
+
+/// Says which channels may have been lost everywhere.
+fn unusual_channels(layout: Layout, numbers: &[usize]) -> Option<String> {
+    let n = numbers.len();
+    if layout == Layout::Kaggle && n != 6 {
+        return Some(format!("sites have {n} channels, those of RxRx1 have 6 (--channels 6 finds what is lost)"));
+    }
+    let last = *numbers.last()?;
+    let names: Vec<String> = numbers.iter().map(|number| format!("w{number}")).collect();
+    let gap = || format!("channels are {} (--channels {last} finds what is lost)", names.join(", "));
+    (last != n).then(gap)
 }
 
 /// The size that most of a sample of the images have.
@@ -137,13 +225,9 @@ fn common_size(root: &Path, plates: &[PlatePlan]) -> Result<ImageSize> {
     let mut votes: HashMap<ImageSize, usize> = HashMap::new();
     for (plate, site) in sites.step_by(step) {
         let channel = site.channels.trailing_zeros() as usize;
-        let mut head = Vec::new();
-        let path = root.join(plate.file(site, channel));
         // A file that cannot be read or is no PNG does not vote; packing it reports what is wrong with it.
-        let Ok(file) = files::open(&path) else { continue };
-        if file.take(64).read_to_end(&mut head).is_ok()
-            && let Ok(header) = png::read_header(&head)
-        {
+        let Ok(head) = read_head(&root.join(plate.file(site, channel))) else { continue };
+        if let Ok(header) = png::read_header(&head) {
             *votes.entry(header.size).or_default() += 1;
         }
     }
@@ -163,7 +247,7 @@ fn uneven_plates(plates: &[PlatePlan]) -> Vec<String> {
     let list = |sites: &BTreeSet<u16>| sites.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
     let uneven = plates.iter().filter(|plate| !plate.usual_sites.is_empty() && plate.usual_sites != *most);
     let say = |plate: &PlatePlan| {
-        format!("{}: most wells have sites {}, on most plates {}", plate.id, list(&plate.usual_sites), list(most))
+        format!("{}: wells have sites {}, on most plates {}", plate.id, list(&plate.usual_sites), list(most))
     };
     uneven.map(say).collect()
 }

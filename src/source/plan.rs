@@ -1,6 +1,7 @@
 //! Which sites a plate should have, what is known of each, and what names and CSVs alone show to be wrong. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::fault::{Fault, FaultKind};
 use crate::site::{Label, PlateId, Well, WellId};
@@ -18,7 +19,7 @@ pub struct SitePlan {
     pub site: u16,
     /// What the CSVs say.
     pub label: Label,
-    /// Which channels have a file: bit 0 for channel 1.
+    /// Which channels have a file: bit 0 for the first.
     pub channels: u64,
 }
 
@@ -33,15 +34,24 @@ pub struct PlatePlan {
     pub sites: Vec<SitePlan>,
     /// Faults of whole sites and wells; a missing channel is found with the site.
     pub faults: Vec<Fault>,
-    /// The sites that most of its wells have.
+    /// The sites that every well should have.
     pub usual_sites: BTreeSet<u16>,
+    /// The wells that file names spell in another way than we do.
+    spelled: BTreeMap<Well, String>,
+    /// The number of each channel in file names.
+    numbers: Arc<[usize]>,
 }
 
 impl PlatePlan {
-    /// The file of one channel of a site, relative to the root.
+    /// The file of one channel of a site, relative to the root; `channel` counts from 0.
     #[must_use]
     pub fn file(&self, site: &SitePlan, channel: usize) -> String {
-        format!("{}/{}", self.dir, tree::image_name(site.well, site.site, channel))
+        self.file_of(site.well, site.site, self.numbers[channel])
+    }
+
+    fn file_of(&self, well: Well, site: u16, number: usize) -> String {
+        let spelled = self.spelled.get(&well).cloned().unwrap_or_else(|| well.to_string());
+        format!("{}/{}", self.dir, tree::image_name(&spelled, site, number))
     }
 
     /// The fault of `site` if it lacks channels.
@@ -49,9 +59,9 @@ impl PlatePlan {
     pub fn missing_channel(&self, site: &SitePlan, n_channels: usize) -> Option<Fault> {
         let missing: Vec<usize> = (0..n_channels).filter(|c| site.channels & (1 << c) == 0).collect();
         let first = *missing.first()?;
-        let names: Vec<String> = missing.iter().map(|c| format!("w{}", c + 1)).collect();
+        let names: Vec<String> = missing.iter().map(|&c| format!("w{}", self.numbers[c])).collect();
         Some(Fault {
-            plate: self.id.clone(),
+            plate: Some(self.id.clone()),
             well: Some(site.well),
             site: Some(site.site),
             kind: FaultKind::MissingChannel,
@@ -65,7 +75,10 @@ impl PlatePlan {
 pub(super) struct Planner<'a> {
     pub(super) labels: &'a Labels,
     pub(super) known_partial: &'a BTreeSet<WellId>,
-    pub(super) n_channels: usize,
+    /// The number of each channel in file names.
+    pub(super) numbers: Arc<[usize]>,
+    /// Sites of every well, where that is known.
+    pub(super) n_sites: Option<u16>,
     pub(super) layout: Layout,
 }
 
@@ -77,6 +90,8 @@ impl Planner<'_> {
             sites: Vec::new(),
             faults: Vec::new(),
             usual_sites: BTreeSet::new(),
+            spelled: files.spelled.clone(),
+            numbers: Arc::clone(&self.numbers),
         };
         let mut by_well: BTreeMap<Well, BTreeMap<u16, u64>> = BTreeMap::new();
         for (&(well, site), &channels) in &files.sites {
@@ -89,7 +104,11 @@ impl Planner<'_> {
             has_row && !self.known_partial.contains(&WellId { plate: id.clone(), well })
         };
         let counted = by_well.iter().filter(|(well, _)| counts(**well));
-        let usual = usual_sites(counted.map(|(_, sites)| sites));
+        // No majority decides: what one well has and another lacks was lost, or is too much.
+        let usual: BTreeSet<u16> = match self.n_sites {
+            Some(n) => (1..=n).collect(),
+            None => counted.flat_map(|(_, sites)| sites.keys().copied()).collect(),
+        };
         plan.usual_sites.clone_from(&usual);
         let wells: BTreeSet<Well> = by_well.keys().chain(labelled.keys()).copied().collect();
         for well in wells {
@@ -142,10 +161,16 @@ impl Planner<'_> {
                 plan.faults.push(fault(&id, well, Some(site), FaultKind::NoRow, detail));
                 continue;
             }
-            let extra = channels & u64::MAX.checked_shl(self.n_channels as u32).unwrap_or(0);
-            if extra != 0 {
-                let file = format!("{}/{}", plan.dir, tree::image_name(well, site, extra.trailing_zeros() as usize));
-                let detail = format!("expected channels up to w{}, found another", self.n_channels);
+            if self.n_sites.is_some_and(|n| !(1..=n).contains(&site)) {
+                let detail = format!("expected sites 1 to {}, found site {site}", expected.len());
+                plan.faults.push(fault(&id, well, Some(site), FaultKind::ExtraSite, detail));
+                continue;
+            }
+            let (channels, extra) = self.by_position(channels);
+            if let Some(extra) = extra {
+                let file = plan.file_of(well, site, extra);
+                let numbers: Vec<String> = self.numbers.iter().map(|number| format!("w{number}")).collect();
+                let detail = format!("expected channels {}, found w{extra}", numbers.join(", "));
                 plan.faults.push(Fault { file, ..fault(&id, well, Some(site), FaultKind::ExtraChannel, detail) });
                 continue;
             }
@@ -154,19 +179,20 @@ impl Planner<'_> {
     }
 }
 
-fn fault(plate: &PlateId, well: Well, site: Option<u16>, kind: FaultKind, detail: String) -> Fault {
-    Fault { plate: plate.clone(), well: Some(well), site, kind, file: String::new(), detail }
+impl Planner<'_> {
+    /// Channels by their number in file names as channels by position, and the first number that is none of them.
+    fn by_position(&self, channels: u64) -> (u64, Option<usize>) {
+        let (mut by_position, mut extra) = (0, None);
+        for number in (1..=64).filter(|number| channels & (1 << (number - 1)) != 0) {
+            match self.numbers.iter().position(|&known| known == number) {
+                Some(position) => by_position |= 1 << position,
+                None => extra = extra.or(Some(number)),
+            }
+        }
+        (by_position, extra)
+    }
 }
 
-/// The sites that more than half of the wells with images have.
-fn usual_sites<'a>(wells: impl Iterator<Item = &'a BTreeMap<u16, u64>>) -> BTreeSet<u16> {
-    let mut votes: BTreeMap<u16, usize> = BTreeMap::new();
-    let mut n_wells = 0;
-    for sites in wells {
-        n_wells += 1;
-        for &site in sites.keys() {
-            *votes.entry(site).or_default() += 1;
-        }
-    }
-    votes.into_iter().filter(|&(_, n)| 2 * n > n_wells).map(|(site, _)| site).collect()
+fn fault(plate: &PlateId, well: Well, site: Option<u16>, kind: FaultKind, detail: String) -> Fault {
+    Fault { plate: Some(plate.clone()), well: Some(well), site, kind, file: String::new(), detail }
 }

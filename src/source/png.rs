@@ -41,6 +41,25 @@ pub struct Header {
     interlaced: bool,
 }
 
+impl Header {
+    /// Checks that it is the header of an 8-bit grey image of a size.
+    ///
+    /// # Errors
+    /// A fault if it is another.
+    pub(super) fn check(self, size: ImageSize) -> Result<(), PngFault> {
+        if self.bit_depth != 8 || self.colour_type != 0 {
+            let detail = format!("expected 8-bit grey, found {}", describe(self.bit_depth, self.colour_type));
+            return Err(PngFault::new(FaultKind::NotGrey8, detail));
+        }
+        if self.size != size {
+            let (ImageSize { height, width }, found) = (size, self.size);
+            let detail = format!("expected {width} x {height}, found {} x {}", found.width, found.height);
+            return Err(PngFault::new(FaultKind::WrongSize, detail));
+        }
+        Ok(())
+    }
+}
+
 /// Reads signature and IHDR of a PNG: what is needed to learn the size of the images of a tree.
 ///
 /// # Errors
@@ -132,15 +151,7 @@ impl SiteDecoder {
     /// Checks and inflates one PNG into its filtered rows, each row led by its filter type.
     fn inflate_rows(&mut self, png: &[u8], rows: &mut [u8]) -> Result<(), PngFault> {
         let header = read_header(png)?;
-        if header.bit_depth != 8 || header.colour_type != 0 {
-            let detail = format!("expected 8-bit grey, found {}", describe(header.bit_depth, header.colour_type));
-            return Err(PngFault::new(FaultKind::NotGrey8, detail));
-        }
-        if header.size != self.size {
-            let (ImageSize { height, width }, found) = (self.size, header.size);
-            let detail = format!("expected {width} x {height}, found {} x {}", found.width, found.height);
-            return Err(PngFault::new(FaultKind::WrongSize, detail));
-        }
+        header.check(self.size)?;
         let zlib = collect_idat(png, &mut self.deflated)?;
         if header.interlaced {
             return decode_interlaced(png, rows, self.size);

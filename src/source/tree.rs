@@ -9,12 +9,30 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::site::{PlateId, Well, parse_number};
 
-use super::layout::Layout;
+use super::layout::{KAGGLE_FOLDERS, Layout, RXRX_AI_FOLDER};
 
 /// The folder by which a store is known.
 pub(super) const STORE: &str = "pixels.zarr";
-/// How deep below the root of a bare tree plates are looked for.
-const MAX_DEPTH: usize = 6;
+/// What names of images end in, of whatever kind.
+const IMAGES: [&str; 9] = ["png", "tif", "tiff", "jpg", "jpeg", "jp2", "bmp", "gif", "webp"];
+
+/// What is in a tree.
+#[derive(Debug, Default)]
+pub struct Scan {
+    /// The images of each plate.
+    pub plates: BTreeMap<PlateId, PlateFiles>,
+    /// Images that no plate takes.
+    pub unplaced: Vec<Unplaced>,
+}
+
+/// An image that no plate takes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Unplaced {
+    /// Its path, relative to the root, with `/`, as well as it can be shown.
+    pub path: String,
+    /// What a plate would take.
+    pub expected: String,
+}
 
 /// The images of one plate.
 #[derive(Debug, Clone, Default)]
@@ -25,107 +43,197 @@ pub struct PlateFiles {
     pub dataset: Option<&'static str>,
     /// The channels of each site: bit `c - 1` for channel `c`.
     pub sites: BTreeMap<(Well, u16), u64>,
-    /// Names in the folder that are not those of images of this layout.
+    /// The wells that file names spell in another way than we do: `A1` for A01.
+    pub spelled: BTreeMap<Well, String>,
+    /// Names in the folder that are not those of images.
     pub other_files: Vec<String>,
 }
 
-/// The name of one channel's image, such as `B02_s1_w3.png`; `channel` counts from 0.
+/// The name of one channel's image, such as `B02_s1_w3.png`; `channel` counts from 1.
 #[must_use]
-pub fn image_name(well: Well, site: u16, channel: usize) -> String {
-    format!("{well}_s{site}_w{}.png", channel + 1)
+pub fn image_name(well: &str, site: u16, channel: usize) -> String {
+    format!("{well}_s{site}_w{channel}.png")
 }
 
-/// Parses [`image_name`]; only names that it would write are recognised.
-fn parse_image_name(name: &str) -> Option<(Well, u16, usize)> {
-    let (well, rest) = name.strip_suffix(".png")?.split_once("_s")?;
+/// Parses [`image_name`]: the well as it is spelled, the site, and the channel from 1. A number is written without
+/// zeros before it; a well's column may be (`A1` is A01).
+fn parse_image_name(name: &str) -> Option<(&str, Well, u16, usize)> {
+    let (spelled, rest) = name.strip_suffix(".png")?.split_once("_s")?;
     let (site, channel) = rest.split_once("_w")?;
-    let (well, site, channel) = (well.parse().ok()?, parse_number(site)?, parse_number::<usize>(channel)?);
-    let known = (1..=64).contains(&channel) && image_name(well, site, channel - 1) == name;
-    known.then(|| (well, site, channel - 1))
+    let well = parse_well(spelled)?;
+    let (site, channel) = (parse_number(site)?, parse_number::<usize>(channel)?);
+    let known = (1..=64).contains(&channel) && image_name(spelled, site, channel) == name;
+    known.then_some((spelled, well, site, channel))
 }
 
-/// Finds the plates of a tree.
+/// A well as file names may spell it: `A01`, `A1`.
+fn parse_well(text: &str) -> Option<Well> {
+    text.parse().ok().or_else(|| {
+        let digit = text.char_indices().last().filter(|(_, last)| last.is_ascii_digit())?.0;
+        let (row, column) = text.split_at(digit);
+        format!("{row}0{column}").parse().ok()
+    })
+}
+
+/// Finds the plates of a tree, and what images there are beside them.
 ///
 /// # Errors
 /// If a folder cannot be read, or a plate is there twice.
-pub fn scan(root: &Path, layout: Layout) -> Result<BTreeMap<PlateId, PlateFiles>> {
+pub fn scan(root: &Path, layout: Layout) -> Result<Scan> {
+    let mut scan = Scan::default();
     let mut found = Vec::new();
     match layout {
         Layout::Kaggle => {
-            for dataset in ["train", "test"] {
+            for dataset in KAGGLE_FOLDERS {
                 if files::is_dir(&root.join(dataset))? {
-                    find_plates(root, dataset, 2, Some(dataset), &mut found)?;
+                    find_plates(root, dataset, 2, Some(dataset), &mut found, &mut scan.unplaced)?;
                 }
             }
         }
-        Layout::RxrxAi => find_plates(root, "images", 2, None, &mut found)?,
-        Layout::Bare => find_plates(root, "", MAX_DEPTH, None, &mut found)?,
+        Layout::RxrxAi => find_plates(root, RXRX_AI_FOLDER, 2, None, &mut found, &mut scan.unplaced)?,
+        Layout::Bare => find_plates(root, "", usize::MAX, None, &mut found, &mut scan.unplaced)?,
     }
-    let listed: Vec<PlateFiles> =
+    let listed: Vec<(PlateFiles, Vec<Unplaced>)> =
         found.par_iter().map(|(_, dir, dataset)| list_images(root, dir, *dataset)).collect::<Result<_>>()?;
-    let mut plates: BTreeMap<PlateId, PlateFiles> = BTreeMap::new();
-    for ((id, ..), files) in found.into_iter().zip(listed) {
-        if let Some(first) = plates.get(&id) {
+    for ((id, ..), (files, unplaced)) in found.into_iter().zip(listed) {
+        if let Some(first) = scan.plates.get(&id) {
             let both = format!("{} and {}", first.dir, files.dir);
             return Err(Error::malformed(root.display(), format!("one folder for plate {id}"), both));
         }
-        plates.insert(id, files);
+        scan.plates.insert(id, files);
+        scan.unplaced.extend(unplaced);
     }
-    Ok(plates)
+    scan.unplaced.sort_unstable();
+    Ok(scan)
+}
+
+/// Whether there is a plate in or below a folder.
+///
+/// # Errors
+/// If a folder cannot be read.
+pub(super) fn has_plates(dir: &Path) -> Result<bool> {
+    let start = dir.to_owned();
+    for found in files::walk_into(dir, 1..=usize::MAX, files::Links::Follow, move |dir| is_entered(&start, dir)) {
+        if found.as_ref().is_ok_and(|found| found.is_dir() && plate_of(&found.path).is_some()) {
+            return Ok(true);
+        }
+        found.map(drop).or_else(unless_circle)?;
+    }
+    Ok(false)
+}
+
+/// A link that leads back leads to nothing that is not found on another way.
+fn unless_circle(error: Error) -> Result<()> {
+    if error.is_of_the_system() { Err(error) } else { Ok(()) }
+}
+
+/// Whether plates are looked for in a folder of a tree that begins at `root`: below a plate there is none, a store in
+/// the tree has folders named like plates, and hidden folders are nobody's.
+pub(super) fn is_entered(root: &Path, dir: &files::Found) -> bool {
+    // Entered where it cannot be told whether it is a store: then the walk names what it cannot look at.
+    let is_store = || files::exists(&dir.path.join(STORE)).unwrap_or(false);
+    let is_plate = dir.path.strip_prefix(root).is_ok_and(|below| plate_of(below).is_some());
+    !is_hidden(dir) && !is_plate && !is_store()
+}
+
+fn is_hidden(found: &files::Found) -> bool {
+    found.path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
+}
+
+/// Whether a name is that of an image, of whatever kind and for whatever plate.
+fn is_image(found: &files::Found) -> bool {
+    let extension = found.path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
+    !found.is_dir() && !is_hidden(found) && extension.is_some_and(|extension| IMAGES.contains(&extension.as_str()))
+}
+
+fn unplaced(root: &Path, found: &files::Found, expected: &str) -> Unplaced {
+    let path = found.path.strip_prefix(root).unwrap_or(&found.path);
+    Unplaced { path: path.to_string_lossy().into_owned(), expected: expected.to_owned() }
 }
 
 type Found = (PlateId, String, Option<&'static str>);
 
-/// Collects folders `EXPERIMENT/PlateN` at most `depth` levels below `dir`.
+/// Collects folders `EXPERIMENT/PlateN` at most `depth` levels below `dir`, and the images beside them.
 fn find_plates(
     root: &Path,
     dir: &str,
     depth: usize,
     dataset: Option<&'static str>,
-    found: &mut Vec<Found>,
+    plates: &mut Vec<Found>,
+    beside: &mut Vec<Unplaced>,
 ) -> Result<()> {
-    // Below a plate there is none, a store in the tree has folders named like plates, and hidden folders are nobody's.
-    let start = root.to_owned();
-    let enter = move |folder: &files::Found| {
-        let hidden = folder.name().is_none_or(|name| name.starts_with('.'));
-        // Entered where that cannot be told: then the walk names what it cannot look at.
-        let is_store = files::exists(&folder.path.join(STORE)).unwrap_or(false);
-        let is_plate = folder.path.strip_prefix(&start).is_ok_and(|below| plate_of(below).is_some());
-        !hidden && !is_plate && !is_store
-    };
-    for folder in files::walk_into(&root.join(dir), 1..=depth, files::Links::Follow, enter) {
-        let folder = folder?;
-        let below = folder.path.strip_prefix(root).unwrap_or(&folder.path);
-        if let Some(plate) = plate_of(below).filter(|_| folder.is_dir())
-            && let Some(path) = below.to_str()
-        {
-            found.push((plate, path.to_owned(), dataset));
+    let (start, top) = (root.to_owned(), root.join(dir));
+    let depth_of = |path: &Path| path.strip_prefix(&top).map_or(0, |below| below.components().count());
+    for found in files::walk_into(&top, 1..=usize::MAX, files::Links::Follow, move |dir| is_entered(&start, dir)) {
+        let found = found?;
+        let below = found.path.strip_prefix(root).unwrap_or(&found.path);
+        let plate = plate_of(below).filter(|_| found.is_dir() && !is_hidden(&found));
+        match (plate, below.to_str()) {
+            (Some(plate), Some(path)) if depth_of(&found.path) <= depth => {
+                plates.push((plate, path.to_owned(), dataset));
+            }
+            (Some(_), path) => {
+                let why = if path.is_some() { "a plate less deep in the tree" } else { "a path in UTF-8" };
+                let images = files::walk(&found.path, 1..=usize::MAX, files::Links::Follow);
+                for image in images {
+                    let image = image?;
+                    if is_image(&image) {
+                        beside.push(unplaced(root, &image, why));
+                    }
+                }
+            }
+            (None, _) if is_image(&found) => {
+                let expected = "a folder EXPERIMENT/PlateN (letters, digits, '-', '_', '.'; at most 64)";
+                beside.push(unplaced(root, &found, expected));
+            }
+            (None, _) => {}
         }
     }
     Ok(())
 }
 
-/// The plate of a folder `EXPERIMENT/PlateN`.
+/// The plate of a folder `EXPERIMENT/PlateN`; `plate_2`, `Plate 2` and `PLATE-02` are plate 2, too.
 fn plate_of(folder: &Path) -> Option<PlateId> {
-    let plate = folder.file_name()?.to_str()?.strip_prefix("Plate").and_then(parse_number)?;
+    let name = folder.file_name()?.to_str()?;
+    let (word, number) = (name.get(..5)?, name.get(5..)?);
+    let number = number.strip_prefix(['_', '-', ' ']).unwrap_or(number);
+    let plate = parse_number(number).filter(|_| word.eq_ignore_ascii_case("plate") && !number.is_empty())?;
     let experiment = folder.parent()?.file_name()?.to_str()?.parse().ok()?;
     Some(PlateId { experiment, plate })
 }
 
-fn list_images(root: &Path, dir: &str, dataset: Option<&'static str>) -> Result<PlateFiles> {
+fn list_images(root: &Path, dir: &str, dataset: Option<&'static str>) -> Result<(PlateFiles, Vec<Unplaced>)> {
     let mut plate = PlateFiles { dir: dir.to_owned(), dataset, ..PlateFiles::default() };
-    for found in files::list(&root.join(dir))? {
-        let image = found.name().filter(|_| !found.is_dir()).and_then(parse_image_name);
-        match image {
-            Some((well, site, channel)) => *plate.sites.entry((well, site)).or_default() |= 1 << channel,
-            None => {
+    let mut beside = Vec::new();
+    let mut spellings: BTreeMap<Well, String> = BTreeMap::new();
+    let top = root.join(dir);
+    for found in files::walk_into(&top, 1..=usize::MAX, files::Links::Follow, |dir| !is_hidden(dir)) {
+        let found = found?;
+        let is_direct = found.path.parent() == Some(top.as_path());
+        match found.name().filter(|_| is_direct && !found.is_dir()).and_then(parse_image_name) {
+            Some((spelled, well, site, channel)) => {
+                let known = spellings.entry(well).or_insert_with(|| spelled.to_owned());
+                if known == spelled {
+                    *plate.sites.entry((well, site)).or_default() |= 1 << (channel - 1);
+                } else {
+                    let expected = format!("one way to write well {well}: {known}");
+                    beside.push(unplaced(root, &found, &expected));
+                }
+            }
+            None if is_image(&found) => {
+                beside.push(unplaced(root, &found, "WELL_sSITE_wCHANNEL.png in the plate's folder"));
+            }
+            None if is_direct => {
                 let name = found.path.file_name().unwrap_or_default();
                 plate.other_files.push(name.to_string_lossy().into_owned());
             }
+            None => {}
         }
     }
+    spellings.retain(|well, spelled| well.to_string() != *spelled);
+    plate.spelled = spellings;
     plate.other_files.sort_unstable();
-    Ok(plate)
+    Ok((plate, beside))
 }
 
 /// Every file below a folder, as paths relative to it, with `/`, sorted.
@@ -175,13 +283,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_names_that_would_be_written_are_images() {
+    fn an_image_is_known_by_well_site_and_channel_and_a_column_may_lack_its_zero() {
         let b02 = "B02".parse().unwrap();
-        assert_eq!(parse_image_name("B02_s1_w6.png"), Some((b02, 1, 5)));
+        assert_eq!(parse_image_name("B02_s1_w6.png"), Some(("B02", b02, 1, 6)));
+        assert_eq!(parse_image_name("B2_s1_w64.png"), Some(("B2", b02, 1, 64)));
+        assert_eq!(parse_image_name("AA2_s1_w1.png"), Some(("AA2", "AA02".parse().unwrap(), 1, 1)));
         for name in [
             "B02_s1_w0.png",
             "B02_s01_w1.png",
-            "B2_s1_w1.png",
+            "B0_s1_w1.png",
+            "B002_s1_w1.png",
+            "b2_s1_w1.png",
+            "2_s1_w1.png",
+            "_s1_w1.png",
             "B02_s1_w1.PNG",
             "B02_s1.png",
             "B02_s1_w65.png",
@@ -190,6 +304,18 @@ mod tests {
             ".B02_s1_w1.png",
         ] {
             assert_eq!(parse_image_name(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_plates_folder_is_read_as_people_write_it() {
+        for name in ["Plate2", "plate2", "Plate_2", "Plate 2", "PLATE-02"] {
+            let plate = plate_of(&Path::new("HUVEC-01").join(name)).unwrap();
+            assert_eq!(plate.to_string(), "HUVEC-01/Plate2", "{name}");
+        }
+        let long = format!("{}/Plate1", "x".repeat(65));
+        for path in ["Plate2", "a b/Plate2", "a/Plate", "a/Plate_", "a/Plate2b", "a/Plates2", &long, "a/plàte2"] {
+            assert_eq!(plate_of(Path::new(path)), None, "{path}");
         }
     }
 }

@@ -26,6 +26,12 @@ use super::report::{Depth, Finding, Kind, Report};
 /// What a raw tree holds, and what is wrong with it.
 #[derive(Debug, Clone)]
 pub struct TreeReport {
+    /// The layout.
+    pub layout: &'static str,
+    /// Classes that the CSVs imply.
+    pub classes: usize,
+    /// Wells that the CSVs name.
+    pub labelled_wells: u64,
     /// Channels of a site.
     pub channels: usize,
     /// Height and width of the images, in pixels.
@@ -36,7 +42,7 @@ pub struct TreeReport {
     pub sites: u64,
     /// Bytes of PNGs read.
     pub bytes: u64,
-    /// All faults and warnings.
+    /// All faults.
     pub faults: Vec<Fault>,
     /// Files in plate folders that are no images of the layout.
     pub other_files: Vec<String>,
@@ -81,7 +87,8 @@ pub fn verify_tree(
             (entries, faults)
         })
         .collect();
-    let mut faults: Vec<Fault> = source.plates.iter().flat_map(|plate| plate.faults.iter().cloned()).collect();
+    let mut faults = source.unplaced.clone();
+    faults.extend(source.plates.iter().flat_map(|plate| plate.faults.iter().cloned()));
     let mut known: BTreeMap<String, Entry> = BTreeMap::new();
     for (entries, found) in examined {
         faults.extend(found);
@@ -93,6 +100,9 @@ pub fn verify_tree(
         None => Vec::new(),
     };
     Ok(TreeReport {
+        layout: source.layout.name(),
+        classes: source.classes.rows().len(),
+        labelled_wells: source.labelled_wells,
         channels: source.n_channels,
         size: [source.size.height, source.size.width],
         plates: source.plates.len() as u64,

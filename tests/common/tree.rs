@@ -108,6 +108,8 @@ impl Fixture {
             threads: 2,
             on_error: OnError::Fail,
             partition: Partition::WHOLE,
+            channel_names: Vec::new(),
+            add_classes: false,
             rehash: false,
         }
     }

@@ -108,7 +108,7 @@ fn faults_are_summed_up_on_the_terminal_and_whole_in_files() {
     let output = run("pack", &["--src", &data, "--dst", &store, "--json"]);
     let json: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
     assert_eq!(json["faults"].as_array().unwrap().len(), 6);
-    check(&run("pack", &["--src", &data, "--dst", &store, "--dry-run"]), 0, &["to pack"]);
+    check(&run("pack", &["--src", &data, "--dst", &store, "--dry-run"]), 1, &["to pack", "empty-file: 1 file"]);
     check(
         &run("pack", &["--src", &data, "--dst", &store, "--on-error", "skip"]),
         0,

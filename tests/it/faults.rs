@@ -134,12 +134,40 @@ fn a_plate_that_lost_one_site_of_every_well_is_pointed_at() {
     }
     let report = fixture.pack();
     assert!(report.finished, "by itself the plate is even");
-    let expected = "RPE-02/Plate1: most wells have sites 1, on most plates 1, 2";
+    let expected = "RPE-02/Plate1: wells have sites 1, on most plates 1, 2";
     assert_eq!(report.plan.unusual.last().map(String::as_str), Some(expected));
+
+    let mut config = PackConfig { dst: fixture.path().join("asked"), ..fixture.config() };
+    config.source.sites = Some(2);
+    let report = pack(&config, &|_| {}).unwrap();
+    assert!(!report.finished);
+    let found: Vec<FaultKind> = report.faults.iter().map(|fault| fault.kind).collect();
+    assert_eq!(found, [FaultKind::MissingSite; 6]);
+    config.source.sites = Some(1);
+    let report = pack(&config, &|_| {}).unwrap();
+    assert!(!report.finished && report.faults.iter().all(|fault| fault.kind == FaultKind::ExtraSite));
+    assert_eq!(report.faults.len(), 18, "of three plates");
 }
 
 #[test]
-fn images_without_a_row_are_listed_and_left_out() {
+fn no_majority_decides_which_sites_a_plate_lost() {
+    // Half of the wells, and then nearly all of them: each time the others tell what is gone.
+    for n_lost in [3, 5] {
+        let fixture = Fixture::kaggle(small());
+        for well in &fixture.spec.wells[..n_lost] {
+            for channel in [1, 2] {
+                fs::remove_file(fixture.image(&format!("test/RPE-02/Plate1/{well}_s2_w{channel}.png"))).unwrap();
+            }
+        }
+        let report = fixture.pack();
+        assert!(!report.finished);
+        let found: Vec<_> = report.faults.iter().map(|fault| (fault.kind, fault.site)).collect();
+        assert_eq!(found, vec![(FaultKind::MissingSite, Some(2)); n_lost]);
+    }
+}
+
+#[test]
+fn images_whose_row_vanished_are_faults_and_left_out_only_where_that_is_asked_for() {
     let fixture = Fixture::kaggle(small());
     let csv = fixture.data().join("train.csv");
     let text = fs::read_to_string(&csv).unwrap();
@@ -152,12 +180,15 @@ fn images_without_a_row_are_listed_and_left_out() {
     )
     .unwrap();
     let report = fixture.pack();
-    assert!(report.finished && !report.has_faults());
+    assert!(!report.finished && report.has_faults());
+    let skip = PackConfig { on_error: OnError::Skip, ..fixture.config() };
+    let report = pack(&skip, &|_| {}).unwrap();
+    assert!(report.finished);
     let ids: Vec<_> =
         report.faults.iter().map(|fault| (fault.kind, fault.well.unwrap().to_string(), fault.site)).collect();
     assert_eq!(ids, [(FaultKind::NoRow, "B04".into(), Some(1)), (FaultKind::NoRow, "B04".into(), Some(2))]);
     assert_eq!(Store::open(&fixture.store()).unwrap().sites().len(), 46);
-    assert_eq!(fixture.pack().plates_packed, 0, "a warning does not make a plate unfinished");
+    assert_eq!(pack(&skip, &|_| {}).unwrap().plates_packed, 0);
 }
 
 #[test]

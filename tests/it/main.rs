@@ -13,6 +13,7 @@ mod interruption;
 mod one_name;
 mod order;
 mod pack;
+mod recognise;
 mod resume;
 mod simulate;
 mod store;

@@ -37,6 +37,12 @@ struct Args {
     /// Pack part I of N of the plates; the last process to finish completes the store
     #[arg(long, value_name = "I/N")]
     partition: Option<Partition>,
+    /// Names of the channels, in order [default: RxRx1's stains in its own layouts with six; else as in file names]
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    channel_names: Vec<String>,
+    /// Make siRNAs that the store does not know yet new classes of it, behind its last
+    #[arg(long)]
+    add_classes: bool,
     /// Compare the content of every source, and of the store's own files, not only sizes and times; mends a damaged
     /// store
     #[arg(long)]
@@ -94,7 +100,7 @@ fn body() -> anyhow::Result<Exit> {
         file.finish_with(report::faults_csv(&faults).as_bytes())?;
     }
     cli::show(shown)?;
-    let refused = config.on_error == OnError::Fail && faults.iter().any(|fault| !fault.kind.is_warning());
+    let refused = config.on_error == OnError::Fail && !faults.is_empty();
     Ok(if refused { Exit::Faults } else { Exit::Success })
 }
 
@@ -110,6 +116,8 @@ fn config(args: &Args) -> anyhow::Result<PackConfig> {
             OnErrorArg::Skip => OnError::Skip,
         },
         partition: args.partition.unwrap_or(Partition::WHOLE),
+        channel_names: args.channel_names.clone(),
+        add_classes: args.add_classes,
         rehash: args.rehash,
     })
 }

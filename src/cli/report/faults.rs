@@ -43,16 +43,26 @@ pub(super) fn write_faults_summary(out: &mut impl Write, faults: &[Fault]) -> io
     for kind in FaultKind::ALL {
         let of_kind: Vec<&Fault> = faults.iter().filter(|fault| fault.kind == kind).collect();
         let Some(first) = of_kind.first() else { continue };
-        let mut plates: Vec<_> = of_kind.iter().map(|fault| &fault.plate).collect();
+        let mut plates: Vec<_> = of_kind.iter().filter_map(|fault| fault.plate.as_ref()).collect();
         plates.dedup();
         let what = match (kind, first.site) {
             (FaultKind::NoImages, None) => "well",
-            (FaultKind::NoImages | FaultKind::MissingSite | FaultKind::NoRow | FaultKind::DamagedSite, _) => "site",
+            (
+                FaultKind::NoImages
+                | FaultKind::MissingSite
+                | FaultKind::ExtraSite
+                | FaultKind::NoRow
+                | FaultKind::DamagedSite,
+                _,
+            ) => "site",
             _ => "file",
         };
-        let word = if kind.is_warning() { "warning" } else { "fault" };
-        let (n, on) = (plural(of_kind.len() as u64, what), plural(plates.len() as u64, "plate"));
-        writeln!(out, "{word:<10} {}: {n} on {on}: {}", kind.name(), kind.meaning())?;
+        let n = plural(of_kind.len() as u64, what);
+        let on = match plates.len() as u64 {
+            0 => String::new(),
+            n => format!(" on {}", plural(n, "plate")),
+        };
+        writeln!(out, "fault      {}: {n}{on}: {}", kind.name(), kind.meaning())?;
         for fault in of_kind.iter().take(EXAMPLES) {
             writeln!(out, "           {fault}")?;
         }
@@ -68,11 +78,10 @@ pub(super) fn write_faults_summary(out: &mut impl Write, faults: &[Fault]) -> io
 pub(super) fn faults_json(faults: &[Fault]) -> Value {
     let fault = |fault: &Fault| {
         json!({
-            "plate": fault.plate.to_string(),
+            "plate": fault.plate.as_ref().map(ToString::to_string),
             "well": fault.well.map(|well| well.to_string()),
             "site": fault.site,
             "kind": fault.kind.name(),
-            "warning": fault.kind.is_warning(),
             "file": fault.file,
             "detail": fault.detail,
         })
@@ -83,7 +92,7 @@ pub(super) fn faults_json(faults: &[Fault]) -> Value {
 /// A fault as a row of CSV.
 #[derive(Serialize, Deserialize)]
 struct FaultRow<'a> {
-    plate: Cow<'a, PlateId>,
+    plate: Option<Cow<'a, PlateId>>,
     well: Option<Well>,
     site: Option<u16>,
     kind: &'a str,
@@ -95,7 +104,7 @@ struct FaultRow<'a> {
 #[must_use]
 pub fn faults_csv(faults: &[Fault]) -> String {
     let rows = faults.iter().map(|Fault { plate, well, site, kind, file, detail }| FaultRow {
-        plate: Cow::Borrowed(plate),
+        plate: plate.as_ref().map(Cow::Borrowed),
         well: *well,
         site: *site,
         kind: kind.name(),

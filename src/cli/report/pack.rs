@@ -39,12 +39,20 @@ pub fn plan(plan: &Plan, faults: &[Fault], as_json: bool) -> anyhow::Result<()> 
     Ok(())
 }
 
+/// The layout of a tree, and how many wells have a label.
+pub(super) fn layout(name: &str, labelled_wells: u64) -> String {
+    match labelled_wells {
+        0 => format!("{name} layout without labels"),
+        n => format!("{name} layout, {}", plural(n, "labelled well")),
+    }
+}
+
 fn write_plan(out: &mut impl Write, plan: &Plan) -> io::Result<()> {
     let [height, width] = plan.size;
     let classes = plural(plan.classes as u64, "class");
     let source = match &plan.source_codec {
         Some(codec) => format!("store of {codec}"),
-        None => format!("{} layout", plan.layout),
+        None => layout(plan.layout, plan.labelled_wells.unwrap_or(0)),
     };
     writeln!(out, "source     {source}, {} x {height} x {width} pixels a site, {classes}", plan.channels)?;
     let done = if plan.plates_done > 0 { format!(", {} done before", plan.plates_done) } else { String::new() };
@@ -107,6 +115,9 @@ pub fn pack(report: &PackReport, dst: &Path, as_json: bool) -> anyhow::Result<()
             None => "mend the source and run again, or pack what is whole with --on-error skip",
         };
         writeln!(out, "           {remedy}")?;
+    } else if report.waiting_for.is_empty() && !report.finished {
+        writeln!(out, "store      {} is not finished: there are images that no plate takes", dst.display())?;
+        writeln!(out, "           rename or remove them and run again, or leave them out with --on-error skip")?;
     } else if report.waiting_for.is_empty() {
         writeln!(out, "store      {} is finished", dst.display())?;
     } else {

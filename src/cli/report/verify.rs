@@ -10,6 +10,7 @@ use crate::verify::{Finding, Kind, Report, TreeReport};
 
 use super::faults::{faults_json, files, write_faults_summary, write_notes};
 use super::json::print_json;
+use super::pack::layout;
 
 /// Files that are shown of each kind of finding.
 const FINDINGS: usize = 20;
@@ -91,7 +92,10 @@ pub fn tree(path: &Path, report: &TreeReport, list: Option<&Path>, as_json: bool
     if as_json {
         return print_json(&json!({
             "path": path.display().to_string(),
-            "whole": report.faults.iter().all(|fault| fault.kind.is_warning()),
+            "whole": report.faults.is_empty(),
+            "layout": report.layout,
+            "classes": report.classes,
+            "labelled_wells": report.labelled_wells,
             "plates": report.plates,
             "sites": report.sites,
             "bytes_read": report.bytes,
@@ -105,13 +109,15 @@ pub fn tree(path: &Path, report: &TreeReport, list: Option<&Path>, as_json: bool
     let [height, width] = report.size;
     let (plates, sites) = (plural(report.plates, "plate"), plural(report.sites, "site"));
     writeln!(out, "tree       {}: {plates}, {sites} of {} x {height} x {width}", path.display(), report.channels)?;
+    let classes = plural(report.classes as u64, "class");
+    writeln!(out, "labels     {}, {classes}", layout(report.layout, report.labelled_wells))?;
     writeln!(out, "decoded    {} of PNGs in {:.2} s", bytes(report.bytes), report.seconds)?;
     write_notes(&mut out, &report.other_files, &report.unusual)?;
     write_faults_summary(&mut out, &report.faults)?;
     if let Some(list) = list {
         writeln!(out, "written    {}: {}", list.display(), files(report.list.len()))?;
     }
-    let whole = report.faults.iter().all(|fault| fault.kind.is_warning());
+    let whole = report.faults.is_empty();
     writeln!(out, "result     {}", if whole { "whole" } else { "not whole" })?;
     Ok(())
 }

@@ -176,7 +176,7 @@ impl Plate {
     pub(super) fn fault_of_site(&self, row: usize, shard: usize, detail: &str) -> Fault {
         let Site { well, number, .. } = self.sites[row];
         Fault {
-            plate: self.id.clone(),
+            plate: Some(self.id.clone()),
             well: Some(well),
             site: Some(number),
             kind: FaultKind::DamagedSite,
@@ -213,7 +213,7 @@ fn read(root: &Path, file: &Entry) -> Result<Vec<u8>> {
 }
 
 fn fault_of_listing(plate: &PlateId, file: String, detail: String) -> Fault {
-    Fault { plate: plate.clone(), well: None, site: None, kind: FaultKind::DamagedListing, file, detail }
+    Fault { plate: Some(plate.clone()), well: None, site: None, kind: FaultKind::DamagedListing, file, detail }
 }
 
 /// What was expected and found, for a fault that names the place itself.

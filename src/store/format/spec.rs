@@ -64,10 +64,17 @@ pub struct Channel {
     pub name: String,
 }
 
-/// The channels of a data set with `n` of them: the stains of RxRx1 and RxRx2 where there are six (source: their
-/// descriptions by Recursion), else only numbers.
+impl Channel {
+    /// A channel of which no usual colour is known.
+    #[must_use]
+    pub fn plain(name: &str) -> Self {
+        Self { name: name.to_owned(), colour: "FFFFFF".to_owned() }
+    }
+}
+
+/// The six channels of RxRx1 and RxRx2 (source: their descriptions by Recursion).
 #[must_use]
-pub fn channels(n: usize) -> Vec<Channel> {
+pub fn rxrx1_channels() -> Vec<Channel> {
     const STAINS: [(&str, &str); 6] = [
         ("nucleus", "0000FF"),
         ("endoplasmic reticulum", "00FF00"),
@@ -77,11 +84,14 @@ pub fn channels(n: usize) -> Vec<Channel> {
         ("golgi", "FFFF00"),
     ];
     let channel = |name: &str, colour: &str| Channel { name: name.to_owned(), colour: colour.to_owned() };
-    if n == STAINS.len() {
-        STAINS.map(|(name, colour)| channel(name, colour)).to_vec()
-    } else {
-        (1..=n).map(|c| channel(&format!("w{c}"), "FFFFFF")).collect()
-    }
+    STAINS.map(|(name, colour)| channel(name, colour)).to_vec()
+}
+
+/// Channels of which nothing is told: RxRx1's where there are six, else only numbers.
+#[must_use]
+pub fn channels(n: usize) -> Vec<Channel> {
+    let stains = rxrx1_channels();
+    if n == stains.len() { stains } else { (1..=n).map(|c| Channel::plain(&format!("w{c}"))).collect() }
 }
 
 /// What holds for the whole store: `attributes.cellshard` of its root group.

@@ -1,0 +1,159 @@
+//! Which layout a tree has. What tells of labels (the CSVs that such data sets come with, the folders of their images)
+//! is either used or a reason to refuse: a tree with labels is never taken for one without.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+use crate::files::{self, Found, Links};
+
+use super::config::SourceConfig;
+use super::layout::{KAGGLE_CSVS, KAGGLE_FOLDERS, Layout, RXRX_AI_CSV, RXRX_AI_FOLDER};
+use super::tree;
+
+/// How such tables arrive when nobody unpacked them.
+const PACKED: [&str; 8] = ["gz", "zip", "bz2", "xz", "zst", "7z", "tgz", "tar"];
+/// What is shown of what is in sight.
+const EXAMPLES: usize = 4;
+
+/// Something in sight that tells of labels.
+#[derive(Debug, PartialEq, Eq)]
+struct Sign {
+    path: PathBuf,
+    kind: SignKind,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum SignKind {
+    /// A table, by the name that it has unpacked.
+    Table { name: &'static str, is_packed: bool },
+    /// A folder of images.
+    Folder,
+}
+
+/// The layout of a tree: what the user says it is, or what all that is in sight agrees on.
+///
+/// # Errors
+/// If there is something in sight that the layout would not use.
+pub(super) fn layout(config: &SourceConfig) -> Result<Layout> {
+    if let Some(layout) = config.layout {
+        return Ok(layout);
+    }
+    let root = config.root.as_path();
+    let metadata = config.metadata.as_deref().unwrap_or(root);
+    let has_folder = |name: &str| files::is_dir(&root.join(name));
+    let mut has_kaggle_csv = false;
+    for name in KAGGLE_CSVS {
+        has_kaggle_csv |= files::is_file(&metadata.join(name))?;
+    }
+    let is_kaggle = has_kaggle_csv && (has_folder(KAGGLE_FOLDERS[0])? || has_folder(KAGGLE_FOLDERS[1])?);
+    let is_rxrx_ai = files::is_file(&metadata.join(RXRX_AI_CSV))? && has_folder(RXRX_AI_FOLDER)?;
+    let layout = match (is_kaggle, is_rxrx_ai) {
+        (true, _) => Layout::Kaggle,
+        (false, true) => Layout::RxrxAi,
+        (false, false) => Layout::Bare,
+    };
+    let mut unused = Vec::new();
+    for sign in in_sight(root, metadata, layout)? {
+        let counts = sign.kind != SignKind::Folder || tree::has_plates(&sign.path)?;
+        if counts && !is_used(&sign, root, metadata, layout) {
+            unused.push(sign);
+        }
+    }
+    if !unused.is_empty() {
+        return Err(refusal(root, layout, &unused));
+    }
+    if layout == Layout::Bare && config.metadata.is_some() {
+        return Err(Error::refused("--metadata", "a folder with CSVs of a known layout", metadata.display()));
+    }
+    Ok(layout)
+}
+
+/// All that tells of labels: below the root, in the folder of the CSVs, and, for a tree without any, one folder up.
+fn in_sight(root: &Path, metadata: &Path, layout: Layout) -> Result<Vec<Sign>> {
+    let mut signs = Vec::new();
+    let start = root.to_owned();
+    for found in files::walk_into(root, 1..=usize::MAX, Links::Follow, move |dir| tree::is_entered(&start, dir)) {
+        match found {
+            Ok(found) => signs.extend(Sign::of(&found)),
+            // A link that leads back leads to nothing that is not found on another way.
+            Err(error) if !error.is_of_the_system() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let mut beside = Vec::new();
+    if metadata != root {
+        beside.push(metadata.to_owned());
+    }
+    if layout == Layout::Bare {
+        let real = files::resolve(root)?;
+        beside.extend(real.as_deref().and_then(Path::parent).map(Path::to_owned));
+    }
+    for dir in beside {
+        // What another folder holds that cannot be looked at is not in sight; this one alone is asked for.
+        let found = files::walk(&dir, 1..=1, Links::Follow).flatten();
+        signs.extend(found.filter_map(|found| Sign::of(&found)).filter(|sign| sign.kind != SignKind::Folder));
+    }
+    Ok(signs)
+}
+
+impl Sign {
+    fn of(found: &Found) -> Option<Self> {
+        let name = found.name()?.to_ascii_lowercase();
+        let kind = if found.is_dir() {
+            let is_known = KAGGLE_FOLDERS.contains(&name.as_str()) || name == RXRX_AI_FOLDER;
+            is_known.then_some(SignKind::Folder)
+        } else {
+            let known = |name: &str| KAGGLE_CSVS.into_iter().chain([RXRX_AI_CSV]).find(|known| *known == name);
+            let packed = || {
+                let (stem, kind) = name.rsplit_once('.')?;
+                PACKED.contains(&kind).then(|| known(stem).or_else(|| known(&format!("{stem}.csv"))))?
+            };
+            let plain = known(&name).map(|name| (name, false));
+            let (name, is_packed) = plain.or_else(|| packed().map(|name| (name, true)))?;
+            // `train.zip` is what Kaggle calls the images; their folder tells whether they were unpacked.
+            let is_images = is_packed && !found.name()?.to_ascii_lowercase().contains(".csv") && name != RXRX_AI_CSV;
+            (!is_images).then_some(SignKind::Table { name, is_packed })
+        };
+        Some(Self { path: found.path.clone(), kind: kind? })
+    }
+}
+
+/// Whether a layout makes use of it, or of the same unpacked.
+fn is_used(sign: &Sign, root: &Path, metadata: &Path, layout: Layout) -> bool {
+    let (tables, folders): (&[&str], &[&str]) = match layout {
+        Layout::Kaggle => (&KAGGLE_CSVS, &KAGGLE_FOLDERS),
+        Layout::RxrxAi => (&[RXRX_AI_CSV], &[RXRX_AI_FOLDER]),
+        Layout::Bare => (&[], &[]),
+    };
+    match sign.kind {
+        SignKind::Folder => folders.iter().any(|folder| sign.path.starts_with(root.join(folder))),
+        SignKind::Table { name, is_packed } => {
+            let used = metadata.join(name);
+            tables.contains(&name) && (sign.path == used || (is_packed && files::is_file(&used).unwrap_or(false)))
+        }
+    }
+}
+
+fn refusal(root: &Path, layout: Layout, unused: &[Sign]) -> Error {
+    let tables: Vec<&Sign> = unused.iter().filter(|sign| sign.kind != SignKind::Folder).collect();
+    let is_packed = |sign: &Sign| matches!(sign.kind, SignKind::Table { is_packed: true, .. });
+    let advice = if let Some(packed) = tables.iter().find(|sign| is_packed(sign)) {
+        format!("unpack {}", packed.path.display())
+    } else if let Some(dir) = tables.first().and_then(|sign| sign.path.parent()).filter(|dir| *dir != root) {
+        format!("--src {}", dir.display())
+    } else if tables.is_empty() {
+        "the CSVs beside them (were they lost?)".to_owned()
+    } else {
+        "train/ or test/ beside Kaggle's four CSVs, or images/ beside metadata.csv".to_owned()
+    };
+    let expected = format!(
+        "a tree whose labels are all used: {advice}; --layout {} says that they are not wanted",
+        if layout == Layout::Bare { "bare" } else { layout.name() }
+    );
+    let mut names: Vec<String> = unused.iter().map(|sign| sign.path.display().to_string()).collect();
+    let more = names.len().saturating_sub(EXAMPLES);
+    names.truncate(EXAMPLES);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let as_what = if layout == Layout::Bare { String::new() } else { format!(" beside the {} layout", layout.name()) };
+    Error::refused(root.display(), expected, format!("{}{more}{as_what}, unused", names.join(", ")))
+}

@@ -1,0 +1,275 @@
+//! What is recognised is never recognised in silence as less: labels, plates, channels.
+
+use std::fs;
+use std::path::Path;
+
+use cellshard::fault::FaultKind;
+use cellshard::pack::{OnError, PackConfig, PackReport, pack, plan};
+use cellshard::source::{Layout, SourceConfig};
+use cellshard::store::Store;
+use cellshard::verify::verify_tree;
+
+use crate::common::{Fixture, TreeSpec, encode_png, small};
+
+const CSVS: [&str; 4] = ["train.csv", "test.csv", "train_controls.csv", "test_controls.csv"];
+
+/// Checks that a tree is refused by `pack` (planned or not) and by `verify`, with a message that says all of `says`, and
+/// that it is packed without labels where that is asked for.
+fn check_refused(fixture: &Fixture, root: &Path, says: &[&str]) {
+    let source = SourceConfig { root: root.to_owned(), ..SourceConfig::default() };
+    let config = PackConfig { source: source.clone(), ..fixture.config() };
+    let nothing: &(dyn Fn(u64) + Sync) = &|_| {};
+    let errors = [
+        pack(&config, &|_| {}).unwrap_err(),
+        plan(&config).unwrap_err(),
+        verify_tree(&source, None, nothing, nothing).unwrap_err(),
+    ];
+    for error in errors.map(|error| error.to_string()) {
+        for text in says {
+            assert!(error.contains(text), "{text:?} in {error:?}");
+        }
+    }
+    assert!(!fixture.store().exists(), "nothing was written");
+    let mut bare = config;
+    bare.source.layout = Some(Layout::Bare);
+    assert!(pack(&bare, &|_| {}).unwrap().finished);
+    fs::remove_dir_all(fixture.store()).unwrap();
+}
+
+#[test]
+fn a_tree_one_folder_too_deep_is_not_packed_without_its_labels() {
+    let fixture = Fixture::kaggle(small());
+    check_refused(&fixture, fixture.path(), &["data/test.csv", "--src", "--layout bare"]);
+    let fixture = Fixture::rxrx_ai(small());
+    check_refused(&fixture, fixture.path(), &["data/metadata.csv", "data/images"]);
+}
+
+#[test]
+fn a_folder_too_far_down_is_not_packed_without_the_labels_beside_it() {
+    let fixture = Fixture::kaggle(small());
+    check_refused(&fixture, &fixture.data().join("train"), &["data/train.csv", "--src"]);
+    let fixture = Fixture::rxrx_ai(small());
+    check_refused(&fixture, &fixture.data().join("images"), &["data/metadata.csv"]);
+}
+
+#[test]
+fn csvs_that_are_still_packed_are_to_be_unpacked_first() {
+    for (from, to) in [(".csv", ".csv.gz"), (".csv", ".csv.zip")] {
+        let fixture = Fixture::kaggle(small());
+        for name in CSVS {
+            fs::rename(fixture.image(name), fixture.image(&name.replace(from, to))).unwrap();
+        }
+        check_refused(&fixture, &fixture.data(), &["unpack", to]);
+    }
+    // Beside the unpacked one it is no reason to refuse.
+    let fixture = Fixture::kaggle(small());
+    fs::write(fixture.image("train.csv.zip"), "").unwrap();
+    fs::write(fixture.image("train.zip"), "").unwrap();
+    assert!(fixture.pack().finished);
+}
+
+#[test]
+fn a_tree_that_lost_all_its_csvs_is_not_taken_for_one_that_never_had_any() {
+    let fixture = Fixture::kaggle(small());
+    CSVS.map(|name| fs::remove_file(fixture.image(name)).unwrap());
+    check_refused(&fixture, &fixture.data(), &["data/test", "data/train", "were they lost"]);
+    let fixture = Fixture::rxrx_ai(small());
+    fs::remove_file(fixture.image("metadata.csv")).unwrap();
+    check_refused(&fixture, &fixture.data(), &["data/images"]);
+}
+
+#[test]
+fn csvs_of_another_layout_than_the_folders_are_named() {
+    let (kaggle, other) = (Fixture::kaggle(small()), Fixture::rxrx_ai(small()));
+    CSVS.map(|name| fs::remove_file(kaggle.image(name)).unwrap());
+    fs::copy(other.image("metadata.csv"), kaggle.image("metadata.csv")).unwrap();
+    check_refused(&kaggle, &kaggle.data(), &["data/metadata.csv", "images/ beside metadata.csv"]);
+    // A second table is as good as a lost one: nobody knows which is meant.
+    let kaggle = Fixture::kaggle(small());
+    fs::copy(other.image("metadata.csv"), kaggle.image("metadata.csv")).unwrap();
+    let error = pack(&kaggle.config(), &|_| {}).unwrap_err().to_string();
+    assert!(error.contains("metadata.csv") && error.contains("beside the kaggle layout"), "{error}");
+}
+
+#[test]
+fn a_folder_of_csvs_that_is_named_is_used_or_refused() {
+    let (bare, other) = (Fixture::bare(small()), Fixture::rxrx_ai(small()));
+    let mut config = bare.config();
+    for metadata in [other.data(), bare.path().to_owned()] {
+        config.source.metadata = Some(metadata);
+        assert!(pack(&config, &|_| {}).is_err());
+    }
+    let elsewhere = Fixture::kaggle(small());
+    let csvs = elsewhere.path().join("csvs");
+    fs::create_dir(&csvs).unwrap();
+    CSVS.map(|name| fs::rename(elsewhere.image(name), csvs.join(name)).unwrap());
+    let mut config = elsewhere.config();
+    config.source.metadata = Some(csvs);
+    assert_eq!(pack(&config, &|_| {}).unwrap().plan.labelled_wells, Some(24));
+}
+
+#[test]
+fn a_bare_tree_says_on_its_first_line_that_it_has_no_labels() {
+    let fixture = Fixture::bare(small());
+    let (data, store) = (fixture.data().display().to_string(), fixture.store().display().to_string());
+    let run = |name: &str, args: &[&str]| {
+        crate::common::stdout(&crate::common::tool(name).args(args).output().unwrap())
+            .lines()
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    assert!(run("pack", &["--src", &data, "--dst", &store])[0].contains("bare layout without labels"));
+    assert!(run("verify", &[&data]).iter().any(|line| line.contains("bare layout without labels, 0 classes")));
+    let labelled = Fixture::kaggle(small());
+    let lines = run("verify", &[&labelled.data().display().to_string()]);
+    assert!(lines.iter().any(|line| line.contains("kaggle layout, 24 labelled wells, 6 classes")), "{lines:?}");
+}
+
+fn renamed(spec: TreeSpec, from: &str, to: &str) -> (Fixture, PackReport) {
+    let fixture = Fixture::bare(spec);
+    fs::create_dir_all(fixture.image(to).parent().unwrap()).unwrap();
+    fs::rename(fixture.image(from), fixture.image(to)).unwrap();
+    let report = fixture.pack();
+    (fixture, report)
+}
+
+#[test]
+fn a_plates_folder_is_read_however_people_write_plate() {
+    for name in ["Plate_2", "plate2", "Plate 2", "PLATE-02", "a/b/c/d/e/f/g/RPE-02/Plate2"] {
+        let to = if name.contains('/') { name.to_owned() } else { format!("RPE-02/{name}") };
+        let (fixture, report) = renamed(small(), "RPE-02/Plate2", &to);
+        assert!(report.finished && report.faults.is_empty(), "{name}: {:?}", report.faults);
+        assert_eq!(Store::open(&fixture.store()).unwrap().plates().len(), 4, "{name}");
+    }
+}
+
+#[test]
+fn every_image_that_no_plate_takes_is_a_fault_with_its_path() {
+    let long = format!("{}/Plate2", "x".repeat(65));
+    for to in ["HUVEC 01/Plate2", "RPE-02/Plate2b", "RPE-02/second", &long, "RPE-02/Plate1/more"] {
+        let (fixture, report) = renamed(small(), "RPE-02/Plate2", to);
+        assert!(!report.finished, "{to}");
+        assert_eq!(report.faults.len(), 24, "{to}");
+        for fault in &report.faults {
+            assert!(fault.kind == FaultKind::NoPlate && fault.file.starts_with(to), "{fault}");
+        }
+        let skip = PackConfig { on_error: OnError::Skip, ..fixture.config() };
+        let report = pack(&skip, &|_| {}).unwrap();
+        assert!(report.finished && report.faults.len() == 24, "named again, and left out as asked");
+    }
+}
+
+#[test]
+fn a_folder_whose_name_is_not_utf8_is_named_as_well_as_can_be() {
+    use std::os::unix::ffi::OsStrExt;
+    let fixture = Fixture::bare(small());
+    let name = std::ffi::OsStr::from_bytes(b"RPE\xff02");
+    fs::rename(fixture.image("RPE-02"), fixture.data().join(name)).unwrap();
+    let report = fixture.pack();
+    assert!(!report.finished && report.faults.len() == 48, "{:?}", report.faults.first());
+}
+
+#[test]
+fn images_of_another_name_or_kind_beside_those_of_a_plate_are_faults() {
+    let fixture = Fixture::bare(small());
+    let names = ["b02_s3_w1.png", "B02_s1_w1 (copy).png", "B02_s3_w1.tif", "B02_s01_w3.PNG"];
+    names.map(|name| fs::write(fixture.image("RPE-02/Plate1").join(name), "").unwrap());
+    // What no microscope writes is only told.
+    ["Thumbs.db", "._B02_s1_w1.png", "notes.txt"]
+        .map(|name| fs::write(fixture.image("RPE-02/Plate1").join(name), "").unwrap());
+    let report = fixture.pack();
+    let mut found: Vec<&str> = report.faults.iter().map(|fault| fault.file.rsplit('/').next().unwrap()).collect();
+    let mut expected = names;
+    found.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(found, expected);
+    assert_eq!(report.plan.other_files.len(), 3);
+}
+
+#[test]
+fn wells_with_and_without_the_zero_are_wells_and_two_spellings_of_one_are_a_fault() {
+    let spec = TreeSpec { wells: vec!["A1", "A9", "A10"], ..small() };
+    let fixture = Fixture::bare(spec);
+    let report = fixture.pack();
+    assert!(report.finished && report.faults.is_empty());
+    let store = Store::open(&fixture.store()).unwrap();
+    let wells: Vec<String> = store.sites()[..6].iter().map(|row| row.id.well.well.to_string()).collect();
+    assert_eq!(wells, ["A01", "A01", "A09", "A09", "A10", "A10"]);
+    assert_eq!(fixture.pack().plates_packed, 0, "resumed by the names that the files have");
+    for channel in [1, 2] {
+        let plate = fixture.image("RPE-02/Plate1");
+        fs::copy(plate.join(format!("A1_s2_w{channel}.png")), plate.join(format!("A01_s2_w{channel}.png"))).unwrap();
+    }
+    let report = fixture.pack();
+    let kinds: Vec<FaultKind> = report.faults.iter().map(|fault| fault.kind).collect();
+    assert_eq!(
+        kinds,
+        [[FaultKind::NoPlate; 4].as_slice(), &[FaultKind::MissingSite]].concat(),
+        "those of the second one"
+    );
+}
+
+#[test]
+fn channels_with_a_gap_are_read_by_their_names() {
+    let fixture = Fixture::bare(TreeSpec { channels: 4, ..small() });
+    for plate in ["HEPG2-01/Plate1", "HEPG2-01/Plate2", "RPE-02/Plate1", "RPE-02/Plate2"] {
+        for (well, site) in fixture.spec.wells.iter().flat_map(|well| [(well, 1), (well, 2)]) {
+            fs::remove_file(fixture.image(&format!("{plate}/{well}_s{site}_w3.png"))).unwrap();
+        }
+    }
+    let report = fixture.pack();
+    assert!(report.finished && report.faults.is_empty(), "{:?}", report.faults.first());
+    assert_eq!(report.plan.unusual, ["channels are w1, w2, w4 (--channels 4 finds what is lost)"]);
+    let store = Store::open(&fixture.store()).unwrap();
+    let names: Vec<&str> = store.spec().channels.iter().map(|channel| channel.name.as_str()).collect();
+    assert_eq!(names, ["w1", "w2", "w4"]);
+    let mut four = PackConfig { dst: fixture.path().join("four"), ..fixture.config() };
+    four.source.channels = Some(4);
+    assert_eq!(pack(&four, &|_| {}).unwrap().faults.len(), 48);
+    let lost = Fixture::kaggle(TreeSpec { channels: 4, ..small() });
+    fs::remove_file(lost.image("train/HEPG2-01/Plate1/B02_s1_w3.png")).unwrap();
+    assert_eq!(lost.pack().faults[0].kind, FaultKind::MissingChannel);
+}
+
+#[test]
+fn six_channels_are_rxrx1s_stains_only_where_the_layout_or_the_user_says_so() {
+    let six = TreeSpec { channels: 6, wells: vec!["B02", "B03"], sites: 1, plates: 1, ..small() };
+    let names = |store: &Path| {
+        let store = Store::open(store).unwrap();
+        store.spec().channels.iter().map(|channel| channel.name.clone()).collect::<Vec<_>>().join(",")
+    };
+    let bare = Fixture::bare(six.clone());
+    bare.pack();
+    assert_eq!(names(&bare.store()), "w1,w2,w3,w4,w5,w6");
+    let kaggle = Fixture::kaggle(six);
+    kaggle.pack();
+    let stains = names(&kaggle.store());
+    assert!(stains.starts_with("nucleus,endoplasmic reticulum,actin"), "{stains}");
+    let named = |names: &str, dst: &str| PackConfig {
+        channel_names: names.split(',').map(str::to_owned).collect(),
+        dst: bare.path().join(dst),
+        ..bare.config()
+    };
+    pack(&named(&stains, "named"), &|_| {}).unwrap();
+    assert_eq!(Store::open(&bare.path().join("named")).unwrap().spec(), Store::open(&kaggle.store()).unwrap().spec());
+    for wrong in ["a,b", "a,a,b,c,d,e", "a,b,c,d,e,"] {
+        assert!(pack(&named(wrong, "wrong"), &|_| {}).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn a_dry_run_reads_a_header_of_every_plate_and_channel_and_changes_nothing() {
+    let fixture = Fixture::kaggle(small());
+    let path = fixture.image("test/RPE-02/Plate2/B02_s1_w2.png");
+    let colour = |colour, depth, n: usize| encode_png(fixture.spec.size, &vec![7; 120 * n], colour, depth);
+    let rgb = colour(png::ColorType::Rgb, png::BitDepth::Eight, 3);
+    let deep = colour(png::ColorType::Grayscale, png::BitDepth::Sixteen, 2);
+    for (bytes, kind) in
+        [(rgb, FaultKind::NotGrey8), (deep, FaultKind::NotGrey8), (b"GIF89a".to_vec(), FaultKind::Undecodable)]
+    {
+        fs::write(&path, bytes).unwrap();
+        let (_, faults) = plan(&fixture.config()).unwrap();
+        let found: Vec<_> = faults.iter().map(|fault| (fault.kind, fault.file.as_str())).collect();
+        assert_eq!(found, [(kind, "test/RPE-02/Plate2/B02_s1_w2.png")]);
+    }
+}
