@@ -129,6 +129,12 @@ impl Classes {
         self.by_sirna.get(sirna).copied()
     }
 
+    /// Whether every class of `others` is one of these, with its number and siRNA.
+    #[must_use]
+    pub fn has_all_of(&self, others: &Self) -> bool {
+        others.rows.iter().all(|row| self.class_of(&row.sirna) == Some(row.class))
+    }
+
     /// Whether a number is that of a class.
     #[must_use]
     pub fn contains(&self, class: u32) -> bool {

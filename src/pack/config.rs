@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use crate::site::{ParseError, parse_number};
 use crate::source::SourceConfig;
-use crate::store::Codec;
+use crate::store::{Codec, Growth};
 
 /// What to do about faults of the source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +68,13 @@ pub struct PackConfig {
     pub add_classes: bool,
     /// Whether to compare the content of all sources, and of the store's own files, not only sizes and times.
     pub rehash: bool,
+}
+
+impl PackConfig {
+    /// Whether the store's classes may become more.
+    pub(super) fn growth(&self) -> Growth {
+        if self.add_classes { Growth::MoreClasses } else { Growth::SameClasses }
+    }
 }
 
 /// What is going on, for a progress bar.

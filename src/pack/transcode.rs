@@ -20,7 +20,7 @@ use crate::store::format::names::{FILES, METADATA, PIXELS, PLATES, array_documen
 use crate::store::format::spec::{ALIGNMENT, MAX_SITES_PER_SHARD};
 use crate::store::read::listing::read_list;
 use crate::store::read::proof::{Depth, are_whole};
-use crate::store::{Codec, StoreSpec, StoreWriter, check_destination, shard_path};
+use crate::store::{Codec, Growth, StoreSpec, StoreWriter, check_destination, shard_path};
 
 use super::config::{OnError, PackConfig, Progress};
 use super::place::{check_free_space, resolve};
@@ -64,7 +64,7 @@ pub(super) fn transcode(config: &PackConfig, progress: &(dyn Fn(Progress) + Sync
     check_free_space(&config.dst, plan.estimated_bytes)?;
     progress(Progress::Planned(plan.sites_to_pack));
     let was_finished = files::exists(&config.dst.join(METADATA))?;
-    let writer = StoreWriter::open(&config.dst, spec.clone(), origin.classes.clone())?;
+    let writer = StoreWriter::open(&config.dst, spec.clone(), origin.classes.clone(), Growth::SameClasses)?;
     let mut packed = work::run(config.threads, &origin, &spec, &writer, &to_pack, progress)?;
     let damaged: HashSet<&PlateId> = packed.faults.iter().filter_map(|fault| fault.plate.as_ref()).collect();
     let carried = to_pack.iter().filter(|plate| !damaged.contains(&plate.id));
@@ -85,7 +85,7 @@ fn prepare(config: &PackConfig) -> Result<Prepared> {
         return Err(Error::refused("--sites-per-shard", format!("1 to {MAX_SITES_PER_SHARD}"), sites_per_shard));
     }
     let spec = StoreSpec { codec: config.codec, sites_per_shard, ..origin.spec.clone() };
-    check_destination(&config.dst, &spec, &origin.classes)?;
+    check_destination(&config.dst, &spec, &origin.classes, Growth::SameClasses)?;
     let ids: BTreeSet<&PlateId> = origin.plates.keys().collect();
     let planned = config.source.select(&ids)?;
     let mine: Vec<&PlateId> = (0..).zip(&planned).filter(|&(i, _)| config.partition.has(i)).map(|(_, id)| id).collect();

@@ -10,8 +10,8 @@ use crate::error::{Error, Result};
 use crate::fault::Fault;
 use crate::files;
 use crate::site::{ImageSize, PlateId};
-use crate::source::{Layout, PlatePlan, Source};
-use crate::store::format::names::METADATA;
+use crate::source::{Layout, PlatePlan, Source, SourceConfig};
+use crate::store::format::names::{CLASSES, METADATA};
 use crate::store::format::spec::{ALIGNMENT, Channel, DEFAULT_SITES_PER_SHARD, MAX_SITES_PER_SHARD, rxrx1_channels};
 use crate::store::{Codec, StoreSpec, StoreWriter, check_destination};
 
@@ -55,7 +55,7 @@ pub(super) fn pack(config: &PackConfig, progress: &(dyn Fn(Progress) + Sync)) ->
     progress(Progress::Planned(plan.sites_to_pack));
     // Only a store that was finished once has it, and it stays while others change the store.
     let was_finished = files::exists(&config.dst.join(METADATA))?;
-    let writer = StoreWriter::open(&config.dst, spec.clone(), source.classes.clone())?;
+    let writer = StoreWriter::open(&config.dst, spec.clone(), source.classes.clone(), config.growth())?;
     let plates: Vec<&PlatePlan> = to_pack.iter().map(|&i| &source.plates[i]).collect();
     let mut packed = pipeline::run(config, &source, &spec, &writer, &plates, progress)?;
     packed.faults.extend(source.unplaced.iter().cloned());
@@ -67,14 +67,14 @@ pub(super) fn pack(config: &PackConfig, progress: &(dyn Fn(Progress) + Sync)) ->
 }
 
 fn prepare(config: &PackConfig) -> Result<Prepared> {
-    let source = Source::open(&config.source)?;
+    let source = Source::open(&with_classes_of_the_store(config)?)?;
     let spec = StoreSpec {
         channels: channel_names(config, &source)?,
         size: source.size,
         codec: config.codec,
         sites_per_shard: sites_per_shard(config, source.n_channels * source.size.pixels())?,
     };
-    check_destination(&config.dst, &spec, &source.classes)?;
+    check_destination(&config.dst, &spec, &source.classes, config.growth())?;
     check_apart(&config.source.root, &config.dst)?;
     let mine: Vec<usize> = (0..source.plates.len()).filter(|&i| config.partition.has(i)).collect();
     let states: Vec<resume::State> =
@@ -112,6 +112,19 @@ fn prepare(config: &PackConfig) -> Result<Prepared> {
         unusual: source.unusual.clone(),
     };
     Ok(Prepared { source, spec, plan, to_pack, rejected_before })
+}
+
+/// What is to be read where classes are to be added: by the classes that the store has, and then more.
+fn with_classes_of_the_store(config: &PackConfig) -> Result<SourceConfig> {
+    let mut source = config.source.clone();
+    if config.add_classes {
+        source.add_classes = true;
+        let of_store = config.dst.join(CLASSES);
+        if source.classes.is_none() && files::exists(&of_store)? {
+            source.classes = Some(of_store);
+        }
+    }
+    Ok(source)
 }
 
 /// What the channels show: what the user says, or what the layout does; else their numbers in file names.

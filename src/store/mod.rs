@@ -11,5 +11,5 @@ pub use read::map::MappedShard;
 pub use read::shard::Shard;
 pub use read::store::{Store, read_spec};
 pub use write::commit::StoreWriter;
-pub use write::destination::{check_destination, is_store};
+pub use write::destination::{Growth, check_destination, is_store};
 pub use write::plate::{FinishedShard, PlateBuilder, ShardWriter};

@@ -10,6 +10,7 @@ mod cli;
 mod faults;
 mod feed;
 mod interruption;
+mod labels;
 mod one_name;
 mod order;
 mod pack;

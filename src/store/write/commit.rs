@@ -17,7 +17,7 @@ use crate::store::format::names::{
 };
 use crate::store::format::spec::{StoreSpec, experiment_document};
 
-use super::destination::check_destination;
+use super::destination::{Growth, check_destination};
 use super::lock::Lock;
 use super::plate::PlateBuilder;
 use super::session::Session;
@@ -27,6 +27,7 @@ pub struct StoreWriter {
     pub(super) root: PathBuf,
     pub(super) spec: StoreSpec,
     classes: Classes,
+    growth: Growth,
     session: Session,
     /// Held with the store's lock, which on some file systems is none: threads of this process never meet there.
     pub(super) one_at_a_time: Mutex<()>,
@@ -38,10 +39,10 @@ impl StoreWriter {
     ///
     /// # Errors
     /// If the folder holds something else, or a store that was packed with other settings.
-    pub fn open(root: &Path, spec: StoreSpec, classes: Classes) -> Result<Self> {
-        check_destination(root, &spec, &classes)?;
+    pub fn open(root: &Path, spec: StoreSpec, classes: Classes, growth: Growth) -> Result<Self> {
+        check_destination(root, &spec, &classes, growth)?;
         let session = Session::open(root)?;
-        Ok(Self { root: root.to_owned(), spec, classes, session, one_at_a_time: Mutex::new(()) })
+        Ok(Self { root: root.to_owned(), spec, classes, growth, session, one_at_a_time: Mutex::new(()) })
     }
 
     /// A new empty folder in which to build a plate.
@@ -85,7 +86,7 @@ impl StoreWriter {
         let alone = self.one_at_a_time.lock().unwrap_or_else(PoisonError::into_inner);
         let lock = Lock::take(&self.root)?;
         // Another process may have begun the store with other settings since this one looked.
-        check_destination(&self.root, &self.spec, &self.classes)?;
+        check_destination(&self.root, &self.spec, &self.classes, self.growth)?;
         let sums = self.root.join(SHA256SUMS);
         let (array, listing) = (self.root.join(array_path(plate)), self.root.join(listing_path(plate)));
         check_ours(&listing, &|name| CSVS.contains(&name) || [FILES, SOURCES].contains(&name))?;

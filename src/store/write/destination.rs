@@ -22,11 +22,20 @@ pub fn is_store(path: &Path) -> Result<bool> {
         || unless_damaged(files::read_text(&path.join(SHA256SUMS)))?.is_some_and(ours))
 }
 
+/// Whether the classes of a store may become more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Growth {
+    /// They are to stay as they are.
+    SameClasses,
+    /// New ones may come to them.
+    MoreClasses,
+}
+
 /// Refuses a destination that holds something else than a store with these settings.
 ///
 /// # Errors
 /// If it does; the error names the setting.
-pub fn check_destination(root: &Path, spec: &StoreSpec, classes: &Classes) -> Result<()> {
+pub fn check_destination(root: &Path, spec: &StoreSpec, classes: &Classes, growth: Growth) -> Result<()> {
     let document = root.join(PIXELS).join(ZARR_JSON);
     if files::exists(&document)? {
         let place = document.display().to_string();
@@ -56,9 +65,15 @@ pub fn check_destination(root: &Path, spec: &StoreSpec, classes: &Classes) -> Re
     let path = root.join(CLASSES);
     if files::exists(&path)? {
         let found = Classes::parse(&files::read_text(&path)?, &path.display().to_string())?;
-        if found != *classes {
+        let grows = growth == Growth::MoreClasses && classes.has_all_of(&found);
+        if found != *classes && !grows {
             let what = format!("{}: classes of the source", root.display());
-            let expected = format!("those of the store (a tree is packed by them with --classes {})", path.display());
+            let file = path.display();
+            let expected = if classes.rows().iter().all(|class| found.class_of(&class.sirna).is_some()) {
+                format!("those of the store (--classes {file} holds a tree to them)")
+            } else {
+                format!("those of {file} (--add-classes appends what is new to them)")
+            };
             return Err(Error::refused(what, expected, "others"));
         }
     }

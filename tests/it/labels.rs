@@ -1,0 +1,140 @@
+//! Where classes and labels come from: one odd cell changes no other, and numbers stay what the source says they are.
+
+use std::fs;
+use std::path::Path;
+
+use cellshard::pack::{PackConfig, pack};
+use cellshard::store::Store;
+
+use crate::common::{Fixture, small};
+
+/// The classes of a store as `number:siRNA`.
+fn classes(store: &Path) -> String {
+    let store = Store::open(store).unwrap();
+    store.classes().rows().iter().map(|row| format!("{}:{}", row.class, row.sirna)).collect::<Vec<_>>().join(" ")
+}
+
+/// Replaces a text in one of the tree's CSVs, once.
+fn edit(fixture: &Fixture, csv: &str, from: &str, to: &str) {
+    let path = fixture.image(csv);
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(text.contains(from), "{from} in {text}");
+    fs::write(path, text.replacen(from, to, 1)).unwrap();
+}
+
+#[test]
+fn one_odd_label_among_numbers_is_an_error_at_its_line() {
+    for odd in ["", "nan", "2.0", "2x", "None", "NULL", "<NA>", " 3", "s3"] {
+        let fixture = Fixture::kaggle(small());
+        edit(
+            &fixture,
+            "train.csv",
+            "HEPG2-01_1_B04,HEPG2-01,1,B04,3\n",
+            &format!("HEPG2-01_1_B04,HEPG2-01,1,B04,{odd}\n"),
+        );
+        let error = pack(&fixture.config(), &|_| {}).unwrap_err();
+        assert!(error.is_data_fault() && error.to_string().contains("train.csv:3: expected a "), "{odd:?}: {error}");
+        assert!(!fixture.store().exists());
+    }
+}
+
+#[test]
+fn one_missing_number_of_rxrx_ai_is_an_error_at_its_line() {
+    for (from, to) in [(",s3,3\n", ",s3,\n"), (",s3,3\n", ",,3\n"), (",s3,3\n", ",nan,3\n"), (",s3,3\n", ",s3,3.0\n")] {
+        let fixture = Fixture::rxrx_ai(small());
+        edit(&fixture, "metadata.csv", from, to);
+        let error = pack(&fixture.config(), &|_| {}).unwrap_err();
+        assert!(error.is_data_fault() && error.to_string().contains("metadata.csv:6"), "{to:?}: {error}");
+    }
+}
+
+#[test]
+fn what_says_that_there_is_no_sirna_is_no_class_among_names_either() {
+    for none in ["nan", "NaN", "none", "null", "N/A", "1.0"] {
+        let fixture = Fixture::kaggle(small());
+        fixture.write_kaggle_csvs(|class| if class == 3 { none.to_owned() } else { format!("sirna_{class}") });
+        let error = pack(&fixture.config(), &|_| {}).unwrap_err().to_string();
+        assert!(error.contains("train.csv:3: expected a siRNA"), "{error}");
+    }
+}
+
+#[test]
+fn a_gap_in_the_numbers_stays_and_names_of_controls_come_behind_them() {
+    let fixture = Fixture::kaggle(small());
+    fixture.pack();
+    assert_eq!(classes(&fixture.store()), "3:3 7:7 9:9 1109:1109 1121:1121 1138:1138");
+    let named = Fixture::kaggle(small());
+    named.write_kaggle_csvs(|class| match class {
+        1138 => "DMSO".to_owned(),
+        1109 | 1121 => format!("control_{class}"),
+        class => class.to_string(),
+    });
+    named.pack();
+    assert_eq!(classes(&named.store()), "3:3 7:7 9:9 10:control_1109 11:control_1121 12:DMSO");
+}
+
+#[test]
+fn a_dataset_of_another_name_is_refused_at_its_line() {
+    for dataset in ["Train", "4rain", "", "validation"] {
+        let fixture = Fixture::rxrx_ai(small());
+        edit(&fixture, "metadata.csv", ",train,", &format!(",{dataset},"));
+        let error = pack(&fixture.config(), &|_| {}).unwrap_err().to_string();
+        assert!(error.contains("metadata.csv:2: expected dataset train or test"), "{error}");
+    }
+}
+
+/// A second tree for the same store: another experiment, with one siRNA and one control that the first does not have.
+fn another(name: impl Fn(u32) -> String) -> Fixture {
+    let mut spec = small();
+    spec.experiments = vec![("U2OS-03", "train")];
+    let fixture = Fixture::kaggle(spec);
+    fixture.write_kaggle_csvs(|class| match class {
+        3 => name(500),
+        1121 => name(1130),
+        class => name(class),
+    });
+    fs::write(fixture.image("test.csv"), "id_code,experiment,plate,well\n").unwrap();
+    fs::write(fixture.image("test_controls.csv"), "id_code,experiment,plate,well,sirna,well_type\n").unwrap();
+    fixture
+}
+
+#[test]
+fn a_store_grows_by_new_classes_only_where_that_is_asked_for_and_keeps_its_numbers() {
+    let names: [fn(u32) -> String; 2] = [|class| class.to_string(), |class| format!("sirna_{class}")];
+    let grown = [
+        "3:3 7:7 9:9 500:500 1109:1109 1121:1121 1130:1130 1138:1138",
+        "0:sirna_3 1:sirna_7 2:sirna_9 3:sirna_1109 4:sirna_1121 5:sirna_1138 6:sirna_500 7:sirna_1130",
+    ];
+    for (name, grown) in names.into_iter().zip(grown) {
+        let first = Fixture::kaggle(small());
+        first.write_kaggle_csvs(name);
+        first.pack();
+        let before = fs::read(first.store().join("classes.csv")).unwrap();
+        let second = another(name);
+        let config = PackConfig { dst: first.store(), ..second.config() };
+        let error = pack(&config, &|_| {}).unwrap_err().to_string();
+        assert!(error.contains("--add-classes"), "{error}");
+        assert_eq!(fs::read(first.store().join("classes.csv")).unwrap(), before);
+        let config = PackConfig { add_classes: true, ..config };
+        let report = pack(&config, &|_| {}).unwrap();
+        assert!(report.finished);
+        assert_eq!(classes(&first.store()), grown);
+        let store = Store::open(&first.store()).unwrap();
+        assert_eq!(store.plates().len(), 6);
+        let class_of = |sirna: &str| store.classes().class_of(sirna);
+        for row in store.sites().iter().filter(|row| !row.label.sirna.is_empty()) {
+            assert_eq!(row.label.class, class_of(&row.label.sirna), "{}", row.id);
+        }
+        let again = pack(&config, &|_| {}).unwrap();
+        assert_eq!((again.plates_packed, again.finished), (0, true));
+    }
+}
+
+#[test]
+fn a_number_that_stands_for_two_sirnas_is_refused_also_when_a_store_grows() {
+    let (first, second) = (Fixture::rxrx_ai(small()), Fixture::rxrx_ai(small()));
+    first.pack();
+    edit(&second, "metadata.csv", ",s9,9\n", ",s10,9\n");
+    let config = PackConfig { dst: first.store(), add_classes: true, ..second.config() };
+    assert!(pack(&config, &|_| {}).unwrap_err().to_string().contains("one siRNA for class 9"));
+}
