@@ -135,6 +135,13 @@ impl Classes {
         others.rows.iter().all(|row| self.class_of(&row.sirna) == Some(row.class))
     }
 
+    /// The siRNA of a number.
+    #[must_use]
+    pub fn sirna_of(&self, class: u32) -> Option<&str> {
+        let position = self.rows.binary_search_by_key(&class, |row| row.class).ok()?;
+        Some(&self.rows[position].sirna)
+    }
+
     /// Whether a number is that of a class.
     #[must_use]
     pub fn contains(&self, class: u32) -> bool {

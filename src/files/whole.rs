@@ -10,7 +10,7 @@ use tempfile::NamedTempFile;
 use crate::error::{Error, Result};
 
 use super::look::is_dir;
-use super::write::{folder, sync_dir};
+use super::write::{check_local, folder, sync_dir};
 
 /// A file under way. Dropped before it is complete, it leaves nothing.
 #[derive(Debug)]
@@ -26,6 +26,7 @@ impl WholeFile {
     /// # Errors
     /// If its folder cannot be written to, or `path` is a folder.
     pub fn create(path: &Path) -> Result<Self> {
+        check_local(path)?;
         if is_dir(path)? {
             return Err(Error::refused(path.display(), "a file", "a folder"));
         }

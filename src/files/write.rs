@@ -23,6 +23,18 @@ pub fn sync_dir(dir: &Path) -> Result<()> {
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(Error::io(dir, "sync"))
 }
 
+/// Refuses what is a place elsewhere, such as `s3://bucket`, and no path of this machine.
+pub(super) fn check_local(path: &Path) -> Result<()> {
+    let text = path.to_string_lossy();
+    if text.contains("://") { Err(not_local(&text)) } else { Ok(()) }
+}
+
+/// The error of a place elsewhere.
+#[must_use]
+pub fn not_local(url: &str) -> Error {
+    Error::refused(url, "a path of this machine", "a place elsewhere (copy it here, or mount it)")
+}
+
 /// Makes a folder, which must be new; its folder must be there.
 ///
 /// # Errors
@@ -36,6 +48,7 @@ pub fn create_dir(path: &Path) -> io::Result<()> {
 /// # Errors
 /// If one cannot be made or synced.
 pub fn create_dirs(path: &Path) -> Result<()> {
+    check_local(path)?;
     if is_dir(path)? {
         return Ok(());
     }

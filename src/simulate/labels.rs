@@ -1,4 +1,4 @@
-//! The CSVs of each layout, and truth.csv, which is the same in all. Owns their columns and the names of siRNAs;
+//! The CSVs of each layout, and truth.csv, which tells in its words what every well was given. Owns their columns and the names of siRNAs;
 //! knows no pixels.
 
 use std::path::Path;
@@ -44,7 +44,7 @@ struct TrainRow {
     sirna: String,
 }
 
-/// A row of `train_controls.csv` and `test_controls.csv`, and of `truth.csv`, where the siRNA is the class.
+/// A row of `train_controls.csv` and `test_controls.csv`, and of `truth.csv`.
 #[derive(Serialize, Deserialize)]
 struct ControlRow {
     id_code: WellId,
@@ -147,7 +147,7 @@ pub(super) fn write(config: &Config, dst: &Path, wells: &[LabelledWell]) -> Resu
         }
         Layout::Bare => {}
     }
-    let truth = wells.iter().map(|well| ControlRow::new(well, well.content.class.to_string()));
+    let truth = wells.iter().map(|well| ControlRow::new(well, name(well)));
     csv(dst, "truth.csv", &truth.collect::<Vec<_>>())
 }
 

@@ -15,5 +15,5 @@ mod unfilter;
 pub use config::SourceConfig;
 pub use images::Image;
 pub use layout::Layout;
-pub use open::Source;
+pub use open::{Source, read_labels};
 pub use plan::{PlatePlan, SitePlan};

@@ -12,7 +12,7 @@ use crate::files;
 use crate::site::{ImageSize, PlateId, WellId};
 
 use super::config::SourceConfig;
-use super::labels::{self, Fixed};
+use super::labels::{self, Fixed, Labels};
 use super::layout::Layout;
 use super::plan::{Planner, PlatePlan, SitePlan};
 use super::tree::{self, PlateFiles, Scan, Unplaced};
@@ -59,14 +59,8 @@ impl Source {
         if files::is_dir(&root.join(tree::STORE))? {
             return Err(Error::refused(root.display(), "a tree of PNGs", "a store"));
         }
-        let metadata = config.metadata.as_deref().unwrap_or(root);
         let layout = recognise::layout(config)?;
-        let fixed = match &config.classes {
-            None => Fixed::Nothing,
-            Some(path) if config.add_classes => Fixed::AndMore(read_classes(path)?),
-            Some(path) => Fixed::Classes(read_classes(path)?),
-        };
-        let labels = labels::read(layout, metadata, fixed)?;
+        let labels = labels_of(config, layout)?;
         let mut known_partial = parse_wells(include_str!("known_partial.txt"), "known_partial.txt")?;
         if let Some(path) = &config.known_partial {
             known_partial.extend(parse_wells(&files::read_text(path)?, &path.display().to_string())?);
@@ -158,6 +152,23 @@ fn read_head(path: &Path) -> std::io::Result<Vec<u8>> {
     let file = files::open(path).map_err(std::io::Error::other)?;
     file.take(64).read_to_end(&mut head)?;
     Ok(head)
+}
+
+/// Reads what the CSVs of a tree say, and looks at no image.
+///
+/// # Errors
+/// If the layout cannot be told, or the CSVs cannot be read.
+pub fn read_labels(config: &SourceConfig) -> Result<Labels> {
+    labels_of(config, recognise::layout(config)?)
+}
+
+fn labels_of(config: &SourceConfig, layout: Layout) -> Result<Labels> {
+    let fixed = match &config.classes {
+        None => Fixed::Nothing,
+        Some(path) if config.add_classes => Fixed::AndMore(read_classes(path)?),
+        Some(path) => Fixed::Classes(read_classes(path)?),
+    };
+    labels::read(layout, config.metadata.as_deref().unwrap_or(&config.root), fixed)
 }
 
 fn read_classes(path: &Path) -> Result<Classes> {

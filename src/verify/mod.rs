@@ -4,6 +4,7 @@
 mod consistency;
 mod expected;
 mod files;
+mod labels;
 mod report;
 mod rows;
 mod store;

@@ -21,6 +21,7 @@ use crate::store::is_store;
 use crate::store::read::listing::{listed_plates, read_list, read_rows};
 
 use super::files::check_files;
+use super::labels::changed_labels;
 use super::report::{Depth, Finding, Kind, Report};
 
 /// What a raw tree holds, and what is wrong with it.
@@ -146,13 +147,16 @@ fn list_files(root: &Path, except: &[&Path], known: BTreeMap<String, Entry>) -> 
 }
 
 /// Compares a tree with a list that was written earlier, or with the sources of a store. Files that a list does not
-/// name are extra; a store names only what it packed, so beside it only new images of its plates are.
+/// name are extra; a store names only what it packed, so beside it only new images of its plates are, but it knows what
+/// the CSVs said.
 ///
 /// # Errors
 /// If the list is not one, or the tree cannot be listed.
-pub fn compare_tree(root: &Path, against: &Path, progress: &(dyn Fn(u64) + Sync)) -> Result<Report> {
+pub fn compare_tree(source: &SourceConfig, against: &Path, progress: &(dyn Fn(u64) + Sync)) -> Result<Report> {
     let start = Instant::now();
-    let (expected, left_out) = if is_store(against)? {
+    let root = source.root.as_path();
+    let of_store = is_store(against)?;
+    let (expected, left_out) = if of_store {
         sources_of(against)?
     } else {
         (manifest::parse(&files::read_text(against)?, &against.display().to_string())?, None)
@@ -176,6 +180,9 @@ pub fn compare_tree(root: &Path, against: &Path, progress: &(dyn Fn(u64) + Sync)
         progress(n);
     };
     report.findings.extend(check_files(root, expected.iter(), Depth::Full, &count));
+    if of_store {
+        report.findings.extend(changed_labels(source, against)?);
+    }
     report.findings.sort();
     report.bytes = read.into_inner();
     report.seconds = start.elapsed().as_secs_f64();

@@ -94,6 +94,32 @@ fn what_keeps_a_program_from_running_is_exit_2() {
 }
 
 #[test]
+fn a_place_elsewhere_is_refused_and_no_folder_is_made_of_its_name() {
+    let (fixture, data, store) = packed();
+    let url = "s3://bucket/data";
+    for (name, args) in [
+        ("pack", vec!["--src", url, "--dst", &store]),
+        ("pack", vec!["--src", &data, "--dst", url]),
+        ("pack", vec!["--src", &data, "--dst", "https://example.org/x"]),
+        ("pack", vec!["--src", &data, "--dst", &store, "--faults", url]),
+        ("verify", vec![url]),
+        ("verify", vec![&data, "--write", url]),
+        ("verify", vec![&data, "--against", url]),
+        ("stats", vec!["--shards", url]),
+        ("bench", vec!["--shards", url]),
+        ("simulate", vec!["--dst", url]),
+    ] {
+        let output = tool(name).args(&args).current_dir(fixture.path()).output().unwrap();
+        check(&output, 2, &["://", "expected a path of this machine"]);
+    }
+    let mut config = fixture.config();
+    config.dst = fixture.path().join(url);
+    assert!(cellshard::pack::pack(&config, &|_| {}).is_err(), "the library refuses it, too");
+    let names: Vec<_> = fs::read_dir(fixture.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names.len(), 2, "{names:?}");
+}
+
+#[test]
 fn faults_are_summed_up_on_the_terminal_and_whole_in_files() {
     let fixture = Fixture::kaggle(small());
     let (data, store) = (fixture.data().display().to_string(), fixture.store().display().to_string());

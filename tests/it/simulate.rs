@@ -117,8 +117,9 @@ fn a_kaggle_tree_has_kaggles_folders_and_csvs() {
 fn the_later_kaggle_labels_are_not_the_class_in_disguise() {
     let config = Config { layout: Layout::Kaggle2023, ..small() };
     let (dir, _) = made(&config);
+    let (earlier, _) = made(&small());
     let truth: BTreeMap<String, String> =
-        lines(dir.path(), "truth.csv")[1..].iter().map(|line| (field(line, 0), field(line, 4))).collect();
+        lines(earlier.path(), "truth.csv")[1..].iter().map(|line| (field(line, 0), field(line, 4))).collect();
     let mut pairs = BTreeSet::new();
     for file in ["train.csv", "train_controls.csv", "test_controls.csv"] {
         let rows = lines(dir.path(), file);
@@ -128,7 +129,13 @@ fn the_later_kaggle_labels_are_not_the_class_in_disguise() {
     let names: BTreeSet<&String> = pairs.iter().map(|(_, name)| name).collect();
     assert_eq!((classes.len(), names.len()), (pairs.len(), pairs.len()), "one name a class");
     assert!(pairs.contains(&("50".to_owned(), "UNTREATED".to_owned())));
-    assert!(pairs.iter().any(|(class, name)| *name != format!("sirna_{class}") && name.starts_with("sirna_")));
+    let names: BTreeMap<String, String> = pairs.into_iter().collect();
+    let later = lines(dir.path(), "truth.csv");
+    assert!(
+        later[1..].iter().all(|line| names[&truth[&field(line, 0)]] == field(line, 4)),
+        "each tells in its own words"
+    );
+    assert!(names.iter().any(|(class, name)| *name != format!("sirna_{class}") && name.starts_with("sirna_")));
 }
 
 #[test]

@@ -53,7 +53,7 @@ pub fn main() -> ExitCode {
 }
 
 fn body() -> anyhow::Result<Exit> {
-    let flags = Flags::parse();
+    let flags: Flags = cli::parse()?;
     let config = BenchConfig {
         shards: flags.shards,
         n_threads: cli::threads(flags.threads)?,

@@ -79,7 +79,7 @@ pub fn main() -> ExitCode {
 }
 
 fn body() -> anyhow::Result<Exit> {
-    let args = Args::parse();
+    let args: Args = cli::parse()?;
     let config = config(&args)?;
     let faults_file = args.faults.as_deref().map(WholeFile::create).transpose()?;
     let (faults, shown) = if args.dry_run {

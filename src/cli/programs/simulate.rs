@@ -71,7 +71,7 @@ pub fn main() -> ExitCode {
 }
 
 fn body() -> anyhow::Result<Exit> {
-    let flags = Flags::parse();
+    let flags: Flags = cli::parse()?;
     let config = Config {
         cell_types: flags.experiments,
         n_test_experiments: flags.test_experiments,

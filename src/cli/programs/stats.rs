@@ -67,7 +67,7 @@ pub fn main() -> ExitCode {
 }
 
 fn body() -> anyhow::Result<Exit> {
-    let args = Args::parse();
+    let args: Args = cli::parse()?;
     let store = Store::open(&args.shards)?;
     let mut out = BufWriter::new(stdout().lock());
     if args.pixel_stats {

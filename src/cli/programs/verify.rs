@@ -59,7 +59,7 @@ pub fn main() -> ExitCode {
 }
 
 fn body() -> anyhow::Result<Exit> {
-    let args = Args::parse();
+    let args: Args = cli::parse()?;
     cli::limit_threads(args.threads)?;
     if !files::is_dir(&args.path)? {
         bail!("{}: expected a folder, found none", args.path.display());
@@ -79,7 +79,7 @@ fn body() -> anyhow::Result<Exit> {
         let config = StoreConfig { root: args.path.clone(), depth, manifest: args.manifest.clone() };
         verify::verify_store(&config, &|n| bar.add(n))?
     } else if let Some(against) = &args.against {
-        verify::compare_tree(&args.path, against, &|n| bar.add(n))?
+        verify::compare_tree(&args.source.config(&args.path), against, &|n| bar.add(n))?
     } else {
         drop(bar);
         return verify_tree(&args);
@@ -96,13 +96,14 @@ fn body() -> anyhow::Result<Exit> {
 /// A flag that would have no effect is refused: who gave it expects one.
 fn check_flags(args: &Args, is_store: bool) -> anyhow::Result<()> {
     let of_store = args.quick || args.deep || args.manifest.is_some();
+    let against_list = args.against.as_deref().map(verify::is_store).transpose()?.is_some_and(|is_store| !is_store);
     let of_tree = args.write.is_some() || args.against.is_some() || args.source.any();
     match is_store {
         true if of_tree => {
             bail!("--write, --against and what says how to read a raw tree: expected a raw tree, found a store")
         }
         false if of_store => bail!("--quick, --deep, --manifest: expected a store, found a raw tree"),
-        false if args.against.is_some() && args.source.any() => {
+        false if args.source.any() && against_list => {
             bail!("--against: expected no flag that says how to read the tree, found one: every file of a list counts")
         }
         false if args.damaged_list.is_some() && args.against.is_none() => {

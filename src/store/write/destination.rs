@@ -70,9 +70,9 @@ pub fn check_destination(root: &Path, spec: &StoreSpec, classes: &Classes, growt
             let what = format!("{}: classes of the source", root.display());
             let file = path.display();
             let expected = if classes.rows().iter().all(|class| found.class_of(&class.sirna).is_some()) {
-                format!("those of the store (--classes {file} holds a tree to them)")
+                format!("those of the store (a tree is held to them by --classes {file})")
             } else {
-                format!("those of {file} (--add-classes appends what is new to them)")
+                format!("those of the store (packing a tree, --add-classes appends what is new to {file})")
             };
             return Err(Error::refused(what, expected, "others"));
         }

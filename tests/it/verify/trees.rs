@@ -21,15 +21,19 @@ fn a_list_written_before_an_upload_shows_what_changed_in_it() {
     let report = verify_tree(&config, Some(&[&list]), &|_| {}, &|_| {}).unwrap();
     assert_eq!((report.faults, report.sites, report.list.len()), (vec![], 48, 100));
     fs::write(&list, manifest::format(&report.list)).unwrap();
-    assert_eq!(compare_tree(&fixture.data(), &list, &|_| {}).unwrap().findings, []);
+    assert_eq!(compare_tree(&source(fixture.data()), &list, &|_| {}).unwrap().findings, []);
     check_changes(&fixture, &list, true);
 }
 
 #[test]
 fn the_sources_of_a_store_show_what_changed_since() {
     let fixture = packed(Codec::Zstd(3));
-    assert_eq!(compare_tree(&fixture.data(), &fixture.store(), &|_| {}).unwrap().findings, []);
+    assert_eq!(compare_tree(&source(fixture.data()), &fixture.store(), &|_| {}).unwrap().findings, []);
     check_changes(&fixture, &fixture.store(), false);
+}
+
+fn source(root: std::path::PathBuf) -> SourceConfig {
+    SourceConfig { root, ..SourceConfig::default() }
 }
 
 fn check_changes(fixture: &Fixture, against: &Path, csvs_count: bool) {
@@ -41,16 +45,42 @@ fn check_changes(fixture: &Fixture, against: &Path, csvs_count: bool) {
     fs::remove_file(fixture.image(&image("B03_s2_w1"))).unwrap();
     fs::write(fixture.image(&image("B09_s1_w1")), &bytes).unwrap();
     fs::write(fixture.data().join("train.csv"), "").unwrap();
-    let report = compare_tree(&fixture.data(), against, &|_| {}).unwrap();
+    let report = compare_tree(&source(fixture.data()), against, &|_| {}).unwrap();
     let found: Vec<(Kind, &str)> = report.findings.iter().map(|f| (f.kind, f.path.as_str())).collect();
     let names = ["B03_s2_w1", "B03_s1_w2", "B03_s1_w1", "B09_s1_w1"].map(image);
     let kinds = [Kind::Missing, Kind::CutShort, Kind::Altered, Kind::Extra];
     let mut expected: Vec<(Kind, &str)> = kinds.into_iter().zip(names.iter().map(String::as_str)).collect();
-    if csvs_count {
-        expected.insert(1, (Kind::CutShort, "train.csv"));
-        expected.sort();
-    }
+    // A list names the CSV, a store what it said.
+    expected.push(if csvs_count { (Kind::CutShort, "train.csv") } else { (Kind::Contradiction, "labels") });
+    expected.sort();
     assert_eq!(found, expected);
+}
+
+#[test]
+fn a_store_knows_what_the_csvs_of_its_tree_said() {
+    let found = |fixture: &Fixture| {
+        let report = compare_tree(&source(fixture.data()), &fixture.store(), &|_| {}).unwrap();
+        report.findings.into_iter().map(|f| (f.kind, f.path, f.detail, f.sites.len())).collect::<Vec<_>>()
+    };
+    let fixture = packed(Codec::Zstd(3));
+    let csv = fixture.image("train.csv");
+    let text = fs::read_to_string(&csv).unwrap();
+    let changed = text.replacen("HEPG2-01_1_B03,HEPG2-01,1,B03,7", "HEPG2-01_1_B03,HEPG2-01,1,B03,9", 1);
+    fs::write(&csv, changed).unwrap();
+    let detail = "labels of 1 well differ, B03: expected train treatment \"7\", found train treatment \"9\"";
+    assert_eq!(found(&fixture), [(Kind::Contradiction, "HEPG2-01/Plate1".into(), detail.into(), 2)]);
+    fs::write(&csv, text.lines().next().unwrap()).unwrap();
+    let lost = found(&fixture);
+    assert_eq!(lost.len(), 2, "a CSV cut to its header: both plates of its experiment");
+    assert!(lost.iter().all(|(.., detail, n)| detail.contains("found no row") && *n == 6), "{lost:?}");
+    for name in ["train.csv", "test.csv", "train_controls.csv", "test_controls.csv"] {
+        fs::remove_file(fixture.image(name)).unwrap();
+    }
+    let lost = found(&fixture);
+    assert!(lost.len() == 1 && lost[0].2.contains("were they lost"), "{lost:?}");
+    let bare = Fixture::bare(small());
+    bare.pack();
+    assert_eq!(found(&bare), [], "a store without labels is held against none");
 }
 
 #[test]

@@ -9,9 +9,10 @@ use clap::{Command, CommandFactory, Parser, ValueEnum};
 use crate::device::DeviceChoice;
 use crate::models::export::{self, MatrixFormat};
 use crate::predict::{PredictConfig, Wells, predict};
+use cellshard::classes::Classes;
 use cellshard::cli::{self, Exit, Progress};
-use cellshard::files::{WholeFile, write_whole};
-use cellshard::training::evaluate::submission::{Dialect, WellTable, to_csv};
+use cellshard::files::{self, WholeFile, write_whole};
+use cellshard::training::evaluate::submission::{Dialect, Spelling, WellTable, to_csv};
 use cellshard::training::run::{BEST_ACCURACY, BEST_LOSS, INFO, LAST, RunFolder};
 
 use super::predictions;
@@ -49,6 +50,9 @@ struct Flags {
     /// Write embeddings, [wells, features] float32 of the first run, as .npy or .safetensors; FILE.csv names the rows
     #[arg(long, value_name = "FILE")]
     embeddings: Option<PathBuf>,
+    /// A classes.csv of what numbers in --like and --truth stand for; not needed where the source numbered its siRNAs
+    #[arg(long, value_name = "FILE")]
+    classes: Option<PathBuf>,
     /// Compare with the classes of this CSV (`id_code,sirna`) [default: with those that the store knows]
     #[arg(long, value_name = "FILE")]
     truth: Option<PathBuf>,
@@ -89,14 +93,17 @@ pub fn command() -> Command {
 /// Runs it.
 #[must_use]
 pub fn main() -> ExitCode {
-    cli::run(|| body(&Flags::parse()))
+    cli::run(|| body(&cli::parse()?))
 }
 
 fn body(flags: &Flags) -> anyhow::Result<Exit> {
     let run = RunFolder::open(&flags.run[0])?;
     let classes = run.info()?.classes(&run.file(INFO).display().to_string())?;
     // Files are read, and outputs tried, before the long work starts.
-    let table = |path: &PathBuf| WellTable::read(path, &classes);
+    let read = |path: &PathBuf| Classes::parse(&files::read_text(path)?, &path.display().to_string());
+    let numbers = flags.classes.as_ref().map(read).transpose()?;
+    let spelling = Spelling::new(&classes, numbers.as_ref());
+    let table = |path: &PathBuf| WellTable::read(path, spelling);
     let like = flags.like.as_ref().map(table).transpose()?;
     let truth = flags.truth.as_ref().map(table).transpose()?;
     for path in flags.probabilities.iter().chain(&flags.embeddings) {
@@ -136,7 +143,7 @@ fn body(flags: &Flags) -> anyhow::Result<Exit> {
     if let Some(path) = &flags.out {
         let rows: Vec<_> = found.wells.iter().cloned().zip((0..found.wells.len()).map(|i| found.best(i))).collect();
         let dialect = like.map_or_else(|| Dialect::of(&classes), |like| like.dialect);
-        write_whole(path, to_csv(&rows, dialect, &classes)?.as_bytes())?;
+        write_whole(path, to_csv(&rows, dialect, spelling)?.as_bytes())?;
     }
     if let Some(path) = &flags.probabilities {
         export::write(path, "probabilities", &found.wells, &found.probabilities)?;

@@ -90,6 +90,7 @@ pub fn main() -> ExitCode {
 fn body() -> anyhow::Result<Exit> {
     let started = Instant::now();
     let matches = command().get_matches();
+    cli::check_paths(&matches)?;
     let flags = Flags::from_arg_matches(&matches)?;
     let changes = recipe_args::given(&matches);
     if flags.resume && !changes.is_empty() {

@@ -9,7 +9,7 @@ use cellshard::pack::{PackConfig, pack};
 use cellshard::simulate::{CellType, Config, simulate};
 use cellshard::source::SourceConfig;
 use cellshard::store::Store;
-use cellshard::training::evaluate::submission::WellTable;
+use cellshard::training::evaluate::submission::{Spelling, WellTable};
 use cellshard::training::recipe::Recipe;
 use tempfile::TempDir;
 
@@ -60,7 +60,8 @@ fn accuracies(changes: &[(&str, &str)]) -> (f64, f64) {
     let config = PredictConfig { device: DeviceChoice::Cpu, ..PredictConfig::new(&store, run.path()) };
     let found = predict(&config, &|_| {}).unwrap();
     let classes = Store::open(&store).unwrap().classes().clone();
-    let truth = WellTable::read(Path::new(&PLATES.path().join("data/truth.csv")), &classes).unwrap();
+    let truth =
+        WellTable::read(Path::new(&PLATES.path().join("data/truth.csv")), Spelling::new(&classes, None)).unwrap();
     let truth: std::collections::HashMap<_, _> = truth.rows.into_iter().collect();
     let right = (0..found.wells.len()).filter(|&i| Some(found.best(i)) == truth[&found.wells[i]]).count();
     assert!(fs::read_to_string(run.path().join("metrics.csv")).unwrap().lines().count() == 6);

@@ -1,0 +1,67 @@
+//! The CSVs of a tree against the labels of a store that was packed from it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::error::Result;
+use crate::site::{Label, SiteId, WellId};
+use crate::source::labels::Labels;
+use crate::source::{SourceConfig, read_labels};
+use crate::store::format::names::SITES;
+use crate::store::format::rows::SiteRow;
+use crate::store::read::listing::{listed_plates, read_rows};
+
+use super::report::{Finding, Kind, describe};
+
+/// What the CSVs of a tree say of the sites of a store that it did not say when the store was packed. A store without
+/// labels is not held against any.
+///
+/// # Errors
+/// If the store's listings cannot be read.
+pub(super) fn changed_labels(source: &SourceConfig, store: &Path) -> Result<Vec<Finding>> {
+    let mut plates: Vec<Vec<SiteRow>> = Vec::new();
+    for plate in listed_plates(store)? {
+        plates.push(read_rows(store, &plate, SITES)?);
+    }
+    if plates.iter().flatten().all(|row| row.label == Label::unknown()) {
+        return Ok(Vec::new());
+    }
+    // Without its CSVs, or with such as contradict themselves, a tree tells nothing of what the store knows.
+    let labels = match read_labels(source) {
+        Ok(labels) => labels,
+        Err(error) if error.is_of_the_system() => return Err(error),
+        Err(error) => return Ok(vec![Finding::new(Kind::Contradiction, "labels", describe(&error))]),
+    };
+    Ok(plates.iter().filter_map(|rows| changed(rows, &labels)).collect())
+}
+
+/// The finding of a plate.
+fn changed(rows: &[SiteRow], labels: &Labels) -> Option<Finding> {
+    let mut wells: BTreeMap<&WellId, (&Label, Option<&Label>, Vec<SiteId>)> = BTreeMap::new();
+    for row in rows {
+        let well = &row.id.well;
+        let found = labels.plates.get(&well.plate).and_then(|wells| Some(&wells.get(&well.well)?.label));
+        if found.is_none_or(|found| told(found) != told(&row.label)) {
+            wells.entry(well).or_insert((&row.label, found, Vec::new())).2.push(row.id.clone());
+        }
+    }
+    let (first, (expected, found, _)) = wells.first_key_value()?;
+    let found = found.map_or_else(|| "no row".to_owned(), show);
+    let detail =
+        format!("labels of {} differ, {}: expected {}, found {found}", count(wells.len()), first.well, show(expected));
+    let finding = Finding::new(Kind::Contradiction, &first.plate.to_string(), detail);
+    Some(Finding { sites: wells.into_values().flat_map(|(.., sites)| sites).collect(), ..finding })
+}
+
+/// What CSVs tell of a well: all but the class, which is ours.
+fn told(label: &Label) -> (&str, crate::site::Population, &str) {
+    (&label.dataset, label.population, &label.sirna)
+}
+
+fn show(label: &Label) -> String {
+    format!("{} {} {:?}", label.dataset, label.population, label.sirna)
+}
+
+fn count(n: usize) -> String {
+    if n == 1 { "1 well".to_owned() } else { format!("{n} wells") }
+}
