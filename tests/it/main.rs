@@ -7,6 +7,7 @@ mod common;
 mod architecture;
 mod bench;
 mod cli;
+mod conservation;
 mod faults;
 mod feed;
 mod interruption;

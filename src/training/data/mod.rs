@@ -6,6 +6,7 @@ mod class_map;
 mod hold_out;
 mod sampler;
 mod split;
+mod unseen;
 
 pub use class_map::ClassMap;
 pub use sampler::EpochSampler;

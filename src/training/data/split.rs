@@ -17,6 +17,7 @@ use crate::suggest::unknown;
 use crate::training::recipe::{Controls, Recipe, SplitBy};
 
 use super::hold_out::{held_out_of_cell_type, wells_at_random};
+use super::unseen::unseen_classes;
 
 /// A row of `split.csv`.
 #[derive(Serialize, Deserialize)]
@@ -84,6 +85,7 @@ impl Split {
             train.extend((0..rows.len()).filter(|&i| joins(&rows[i])));
             train.sort_unstable();
         }
+        warnings.extend(unseen_classes(rows, &train, &validation));
         Ok(Self { train, validation, warnings })
     }
 

@@ -115,14 +115,17 @@ fn a_submission_follows_the_sample_in_rows_order_and_dialect() {
     let ids = |text: &str| text.lines().map(|line| line.split(',').next().unwrap().to_owned()).collect::<Vec<_>>();
     assert_eq!(ids(&written)[1..], ids(&lines[..7].join("\n")));
     assert!(written.lines().skip(1).all(|line| line.split(',').nth(1).unwrap().starts_with("sirna_")), "{written}");
-    // Numbers where the sample has numbers.
+    // Numbers where the sample has numbers, and somebody says what they stand for.
     let numbers: String = lines[..7].iter().map(|line| format!("{},1\n", line.split(',').next().unwrap())).collect();
     fs::write(&like, format!("id_code,sirna\n{numbers}")).unwrap();
-    assert!(run(&[]).status.success());
+    assert_eq!(run(&[]).status.code(), Some(2));
+    assert_eq!(fs::read_to_string(&out).unwrap(), written, "a refused run leaves the file as it is");
+    let numbered = run(&["--classes".as_ref(), &path("store/classes.csv")]);
+    assert!(numbered.status.success(), "{}", stderr(&numbered));
     let written = fs::read_to_string(&out).unwrap();
     assert!(written.lines().skip(1).all(|line| line.split(',').nth(1).unwrap().parse::<u32>().unwrap() < 6));
     // A well that the store does not have.
-    fs::write(&like, "id_code,sirna\nHUVEC-09_1_B02,1\n").unwrap();
+    fs::write(&like, "id_code,sirna\nHUVEC-09_1_B02,sirna_1\n").unwrap();
     let output = run(&[]);
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("HUVEC-09_1_B02"), "{}", stderr(&output));
@@ -144,13 +147,40 @@ fn accuracy_is_told_where_the_truth_is_known() {
     let truth = fs::read_to_string(path("data/truth.csv")).unwrap();
     let class = |well: &str| {
         let line = truth.lines().find(|line| line.starts_with(&format!("{well},"))).unwrap();
-        line.split(',').nth(4).unwrap().parse::<u32>().unwrap()
+        let name = line.split(',').nth(4).unwrap();
+        Store::open(&path("store")).unwrap().classes().class_of(name).unwrap()
     };
     let found = predicted(&PredictConfig { checkpoint: "best-accuracy.safetensors".into(), ..config("one") });
     let right = found.wells.iter().enumerate().filter(|(i, well)| found.best(*i) == class(&well.to_string())).count();
     let accuracy = report["all"]["accuracy"].as_f64().unwrap();
     assert!((accuracy - right as f64 / found.wells.len() as f64).abs() < 1e-12, "{accuracy} {right}");
     assert_eq!(report["chance"].as_f64().unwrap(), 1.0 / 6.0);
+
+    // The store was numbered by us, so that a number in a table means nothing until somebody says what it stands for.
+    let dir = tempfile::tempdir().unwrap();
+    let names = Store::open(&path("store")).unwrap().classes().rows().to_vec();
+    let number = |sirna: &str| 100 - names.iter().position(|class| class.sirna == sirna).unwrap();
+    let mut lines = truth.lines().map(|line| line.split(',').collect::<Vec<_>>());
+    let mut table = format!("{},{}\n", lines.next().unwrap()[0], "sirna");
+    lines.for_each(|cells| table += &format!("{},{}\n", cells[0], number(cells[4])));
+    let meaning: String = names.iter().map(|class| format!("{},{},\n", number(&class.sirna), class.sirna)).collect();
+    let [numbers, classes] = ["numbers.csv", "classes.csv"].map(|name| dir.path().join(name));
+    fs::write(&numbers, table).unwrap();
+    fs::write(&classes, format!("class,sirna,well_type\n{meaning}")).unwrap();
+    let run = |explained: bool| {
+        let mut predict = tool("predict");
+        predict.arg("--shards").arg(path("store")).arg("--run").arg(path("one"));
+        predict.args(["--device", "cpu", "--json", "--truth"]).arg(&numbers);
+        if explained {
+            predict.arg("--classes").arg(&classes);
+        }
+        predict.output().unwrap()
+    };
+    let refused = run(false);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(stderr(&refused).contains("--classes FILE"), "{}", stderr(&refused));
+    let again: serde_json::Value = serde_json::from_str(&stdout(&run(true))).unwrap();
+    assert_eq!(again["all"]["accuracy"], report["all"]["accuracy"]);
 }
 
 #[test]

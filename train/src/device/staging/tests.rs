@@ -31,6 +31,8 @@ fn sites(dir: &std::path::Path) -> Sites {
         threads: 1,
         on_error: OnError::Fail,
         partition: Partition::WHOLE,
+        channel_names: Vec::new(),
+        add_classes: false,
         rehash: false,
     };
     pack(&config, &|_| {}).unwrap();

@@ -45,6 +45,8 @@ static PLATES: LazyLock<TempDir> = LazyLock::new(|| {
         threads: 2,
         on_error: OnError::Fail,
         partition: Partition::WHOLE,
+        channel_names: Vec::new(),
+        add_classes: false,
         rehash: false,
     };
     pack(&config, &|_| {}).unwrap();
