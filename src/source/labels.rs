@@ -206,7 +206,7 @@ fn add(labels: &mut Labels, row: Row, place: &str) -> Result<()> {
         return Err(Error::malformed(place, expected, "none (see --classes)"));
     }
     let Row { well, site, dataset, population, sirna, .. } = row;
-    let label = Label { dataset, population, sirna, class };
+    let label = Label { dataset: dataset.into(), population, sirna: sirna.into(), class };
     match labels.plates.entry(well.plate.clone()).or_default().entry(well.well) {
         Entry::Vacant(entry) => {
             let sites = site.map(|site| BTreeSet::from([site]));
