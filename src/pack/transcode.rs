@@ -65,6 +65,7 @@ pub(super) fn transcode(config: &PackConfig, progress: &(dyn Fn(Progress) + Sync
     progress(Progress::Planned(plan.sites_to_pack));
     let was_finished = files::exists(&config.dst.join(METADATA))?;
     let writer = StoreWriter::open(&config.dst, spec.clone(), origin.classes.clone())?;
+    writer.refuse_foreign(&to_pack.iter().map(|plate| &plate.id).collect())?;
     let mut packed = work::run(config.threads, &origin, &spec, &writer, &to_pack, progress)?;
     let damaged: HashSet<&PlateId> = packed.faults.iter().map(|fault| &fault.plate).collect();
     let carried = to_pack.iter().filter(|plate| !damaged.contains(&plate.id));

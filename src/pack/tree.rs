@@ -55,6 +55,7 @@ pub(super) fn pack(config: &PackConfig, progress: &(dyn Fn(Progress) + Sync)) ->
     let was_finished = files::exists(&config.dst.join(METADATA))?;
     let writer = StoreWriter::open(&config.dst, spec.clone(), source.classes.clone())?;
     let plates: Vec<&PlatePlan> = to_pack.iter().map(|&i| &source.plates[i]).collect();
+    writer.refuse_foreign(&plates.iter().map(|plate| &plate.id).collect())?;
     let packed = pipeline::run(config, &source, &spec, &writer, &plates, progress)?;
     let mut report = PackReport::of(plan, packed, rejected_before);
     let planned: Vec<PlateId> = source.plates.iter().map(|plate| plate.id.clone()).collect();
