@@ -10,6 +10,7 @@ mod cli;
 mod faults;
 mod feed;
 mod interruption;
+mod limits;
 mod merge;
 mod one_name;
 mod order;
