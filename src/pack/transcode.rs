@@ -23,7 +23,7 @@ use crate::store::read::proof::{Depth, are_whole};
 use crate::store::{Codec, StoreSpec, StoreWriter, check_destination, shard_path};
 
 use super::config::{OnError, PackConfig, Progress};
-use super::place::{check_free_space, resolve};
+use super::place::{check_counts, check_free_space, resolve};
 use super::report::{PackReport, Plan};
 use super::thread_group::in_pool;
 
@@ -103,6 +103,7 @@ fn prepare(config: &PackConfig) -> Result<Prepared> {
             State::Damaged(found) => faults.extend(found),
         }
     }
+    check_counts(&spec, to_pack.iter().map(|plate| (&plate.id, plate.sites.len(), None)))?;
     let sites_to_pack = to_pack.iter().map(|plate| plate.sites.len() as u64).sum();
     let source_bytes = to_pack.iter().map(|plate| plate.shard_bytes(&origin.spec)).sum();
     let ImageSize { height, width } = spec.size;

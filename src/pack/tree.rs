@@ -15,7 +15,7 @@ use crate::store::format::spec::{ALIGNMENT, DEFAULT_SITES_PER_SHARD, MAX_SITES_P
 use crate::store::{Codec, StoreSpec, StoreWriter, check_destination};
 
 use super::config::{PackConfig, Progress};
-use super::place::{check_free_space, resolve};
+use super::place::{check_counts, check_free_space, resolve};
 use super::report::{PackReport, Plan};
 use super::thread_group::in_pool;
 use super::{pipeline, resume};
@@ -72,6 +72,7 @@ fn prepare(config: &PackConfig) -> Result<Prepared> {
         codec: config.codec,
         sites_per_shard: sites_per_shard(config, source.n_channels * source.size.pixels())?,
     };
+    check_counts(&spec, source.plates.iter().map(|plate| (&plate.id, plate.sites.len(), Some(plate.dir.as_str()))))?;
     check_destination(&config.dst, &spec, &source.classes)?;
     check_apart(&config.source.root, &config.dst)?;
     let mine: Vec<usize> = (0..source.plates.len()).filter(|&i| config.partition.has(i)).collect();

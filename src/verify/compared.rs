@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::Path;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::files;
 use crate::store::format::checksum::{HashingWriter, Sha};
 
@@ -17,7 +17,7 @@ pub(super) const LISTINGS: &str = "the listings of the plates";
 pub(super) struct Comparison<'a> {
     pub(super) root: &'a Path,
     /// Files of which something is known to be wrong: nothing more is said of them.
-    pub(super) bad: BTreeMap<String, ()>,
+    pub(super) bad: BTreeMap<String, Kind>,
     pub(super) new: Vec<Finding>,
 }
 
@@ -27,14 +27,15 @@ impl Comparison<'_> {
         &mut self,
         path: &str,
         source: &str,
-        expected: impl FnOnce(&mut dyn FnMut(&[u8])) -> Result<()>,
+        expected: impl FnOnce(&mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()>,
     ) {
         if self.bad.contains_key(path) {
             return;
         }
         let mut hashing = HashingWriter::new(io::sink());
         // A sink takes everything.
-        if let Err(e) = expected(&mut |bytes| drop(hashing.write_all(bytes))) {
+        let mut write = |bytes: &[u8]| hashing.write_all(bytes).map_err(Error::io(Path::new(path), "hash"));
+        if let Err(e) = expected(&mut write) {
             return self.new.push(Finding::new(Kind::Contradiction, path, describe(&e)));
         }
         let (_, expected, _) = hashing.finish();

@@ -19,12 +19,12 @@ use super::statistics;
 /// Files that are whole one by one but do not belong together: the root's files against the listings, the arrays'
 /// documents against the rows, the classes of the rows against `classes.csv`.
 pub(super) fn contradictions(root: &Path, spec: &StoreSpec, rows: &Rows, findings: &[Finding]) -> Vec<Finding> {
-    let bad = findings.iter().map(|finding| (finding.path.clone(), ())).collect();
+    let bad = findings.iter().map(|finding| (finding.path.clone(), finding.kind)).collect();
     let mut compared = Comparison { root, bad, new: Vec::new() };
     for (plate, rows) in rows.iter().filter(|(_, rows)| !rows.is_empty()) {
         let document = spec.plate_document(rows.len());
-        compared.content(&array_document_path(plate), SITES, |write| Ok(write(&document)));
-        compared.content(&group_path(plate), "the format", |write| Ok(write(&experiment_document())));
+        compared.content(&array_document_path(plate), SITES, |write| write(&document));
+        compared.content(&group_path(plate), "the format", |write| write(&experiment_document()));
     }
     let unfinished =
         compared.bad.contains_key(SHA256SUMS) && files::exists(&root.join(METADATA)).is_ok_and(|is_there| !is_there);
@@ -38,8 +38,7 @@ pub(super) fn contradictions(root: &Path, spec: &StoreSpec, rows: &Rows, finding
         match merged {
             Ok(merged) => {
                 for file in merged.tables() {
-                    compared
-                        .content(&file.path(), LISTINGS, |write| merged.content(file, &mut |bytes| Ok(write(bytes))));
+                    compared.content(&file.path(), LISTINGS, |write| merged.content(file, write));
                 }
                 statistics::compare(&mut compared, &merged, spec);
             }
