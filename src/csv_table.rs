@@ -3,7 +3,11 @@
 
 mod row;
 
+use std::cell::Cell;
+use std::io::{self, Read};
 use std::marker::PhantomData;
+use std::path::Path;
+use std::rc::Rc;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -14,6 +18,8 @@ use row::{FieldNames, RowCells};
 
 /// The most characters of a row that an error shows.
 const MAX_SHOWN: usize = 160;
+/// The most bytes of a row that is read piece by piece: a file that never ends one would fill the memory.
+const LARGEST_ROW: usize = 1 << 20;
 
 /// A number with decimals, as short as it is read back exactly, and without them where it is whole: 1, not 1.0.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
@@ -101,7 +107,9 @@ pub enum Header {
 /// The rows of a table, each with the line of the file that it starts at.
 pub struct Rows<'t, R> {
     place: &'t str,
-    reader: csv::Reader<&'t [u8]>,
+    reader: csv::Reader<Metered<'t>>,
+    /// Bytes read since the last row ended.
+    since_row: Rc<Cell<usize>>,
     columns: &'static [&'static str],
     /// Where each of the columns stands among the cells.
     positions: Vec<usize>,
@@ -117,11 +125,25 @@ impl<'t, R: DeserializeOwned> Rows<'t, R> {
     /// # Errors
     /// If it is not what the rows need.
     pub fn open(text: &'t str, place: &'t str, header: Header) -> Result<Self> {
+        Self::of(Box::new(text.as_bytes()), usize::MAX, place, header)
+    }
+
+    /// The same of a file that is read piece by piece, as one that is too large to be in memory whole.
+    ///
+    /// # Errors
+    /// As [`Rows::open`], or if it cannot be read.
+    pub fn read(source: impl Read + 't, place: &'t str, header: Header) -> Result<Self> {
+        Self::of(Box::new(source), LARGEST_ROW, place, header)
+    }
+
+    fn of(source: Box<dyn Read + 't>, largest_row: usize, place: &'t str, header: Header) -> Result<Self> {
         let columns = columns::<R>();
+        let since_row = Rc::new(Cell::new(0));
+        let source = Metered { source, largest_row, since_row: Rc::clone(&since_row) };
         // A row of another length is told below, with what it should have been.
-        let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text.as_bytes());
+        let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(source);
         let mut cells = csv::StringRecord::new();
-        if !reader.read_record(&mut cells).map_err(|e| Error::malformed(place, "CSV", e))? {
+        if !reader.read_record(&mut cells).map_err(|e| not_csv(place, e))? {
             return Err(Error::malformed(place, columns.join(","), "an empty file"));
         }
         let malformed = |expected: String| Error::malformed(format!("{place}:1"), expected, shown(&cells));
@@ -135,7 +157,7 @@ impl<'t, R: DeserializeOwned> Rows<'t, R> {
                 columns.iter().map(position).collect::<Result<_>>()?
             }
         };
-        Ok(Self { place, reader, columns, positions, n_cells: cells.len(), cells, row: PhantomData })
+        Ok(Self { place, reader, since_row, columns, positions, n_cells: cells.len(), cells, row: PhantomData })
     }
 
     fn parse(&self) -> Result<(u64, R)> {
@@ -155,11 +177,41 @@ impl<R: DeserializeOwned> Iterator for Rows<'_, R> {
     type Item = Result<(u64, R)>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        self.since_row.set(0);
         match self.reader.read_record(&mut self.cells) {
             Ok(true) => Some(self.parse()),
             Ok(false) => None,
-            Err(e) => Some(Err(Error::malformed(self.place, "CSV", e))),
+            Err(e) => Some(Err(not_csv(self.place, e))),
         }
+    }
+}
+
+/// A text on its way to the parser, with a limit to what may pass before a row ends.
+struct Metered<'t> {
+    source: Box<dyn Read + 't>,
+    largest_row: usize,
+    since_row: Rc<Cell<usize>>,
+}
+
+impl Read for Metered<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.source.read(buffer)?;
+        self.since_row.set(self.since_row.get().saturating_add(n));
+        if self.since_row.get() > self.largest_row {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "a row of more than 1 MiB"));
+        }
+        Ok(n)
+    }
+}
+
+/// That the system cannot read a table says nothing of the table.
+fn not_csv(place: &str, error: csv::Error) -> Error {
+    let is_of_the_system = matches!(error.kind(), csv::ErrorKind::Io(error) if error.raw_os_error().is_some());
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) if is_of_the_system => Error::io(Path::new(place), "read")(error),
+        csv::ErrorKind::Io(error) => Error::malformed(place, "CSV", error),
+        csv::ErrorKind::Utf8 { err, .. } => Error::malformed(place, "UTF-8 text", err),
+        kind => Error::malformed(place, "CSV", format!("{kind:?}")),
     }
 }
 

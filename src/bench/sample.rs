@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::error::{Error, Result};
-use crate::feed::{Io, Permutation, allow_open_files};
+use crate::feed::{Io, Permutation};
 use crate::store::Store;
 
 use super::memory;
@@ -52,9 +52,6 @@ impl Bench {
         if n == 0 {
             return Err(Error::refused(config.shards.display(), "a store with sites", "none"));
         }
-        let n_shards = store.plates().values().map(|&n| store.spec().n_shards(n)).sum::<usize>();
-        // Those of a limit, and those of the feed that was measured before it.
-        allow_open_files(2 * n_shards);
         let (free, site_bytes) = (memory::free(), store.spec().site_bytes() as u64);
         let largest = free / site_bytes / N_BUFFERS as u64;
         if config.batch as u64 > largest {

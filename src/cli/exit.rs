@@ -4,6 +4,7 @@ use std::io;
 use std::process::ExitCode;
 
 use crate::error::Error;
+use crate::files;
 
 /// How a program ends when nothing kept it from running.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +20,7 @@ pub enum Exit {
 /// Runs a program's body and turns what comes of it into an exit code. An error is printed once, with its causes,
 /// to stderr. A reader that closed our stdout early (`| head`) is no error.
 pub fn run(body: impl FnOnce() -> anyhow::Result<Exit>) -> ExitCode {
+    files::raise_open_files();
     match body() {
         Ok(Exit::Success) => ExitCode::SUCCESS,
         Ok(Exit::Faults) => ExitCode::from(1),

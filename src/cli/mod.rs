@@ -18,6 +18,9 @@ pub use reading::{IoFlag, VerifyFlag};
 pub use source_args::SourceArgs;
 pub use table::{Align, Table, bytes, count, plural};
 
+/// Files that a thread has open at most, and its share of those that the process has.
+const FILES_OF_A_THREAD: usize = 8;
+
 /// Parses the flags of a program; ends it where they are wrong.
 ///
 /// # Errors
@@ -39,13 +42,16 @@ pub fn check_paths(matches: &ArgMatches) -> crate::Result<()> {
     values.find(|value| value.contains("://")).map_or(Ok(()), |url| Err(files::not_local(&url)))
 }
 
-/// The number of threads asked for, or one a core.
+/// The number of threads asked for, or one a core, but no more than the limit of open files has room for.
 ///
 /// # Errors
 /// If it is 0 or beyond reason.
 pub fn threads(asked: Option<usize>) -> crate::Result<usize> {
     match asked {
-        None => Ok(std::thread::available_parallelism().map_or(1, std::num::NonZero::get)),
+        None => {
+            let n_cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+            Ok(n_cores.min(crate::files::most_open() / FILES_OF_A_THREAD).max(1))
+        }
         Some(n) if (1..=1024).contains(&n) => Ok(n),
         Some(n) => Err(crate::Error::refused("--threads", "1 to 1024", n)),
     }

@@ -27,11 +27,11 @@ mod order;
 mod prefetch;
 mod reader;
 mod ring;
+mod shards;
 mod slots;
 
 pub use batch::Batch;
 pub use grouped::Groups;
 pub use order::{Permutation, mix};
 pub use prefetch::Feed;
-pub(crate) use reader::allow_open_files;
 pub use reader::{Io, Reader, Verify};

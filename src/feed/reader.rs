@@ -2,17 +2,17 @@
 //! proven by its crc32c. Knows no order and no batches.
 
 use std::cell::RefCell;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-
 use crate::error::{Error, Result};
+use crate::files;
 use crate::site::{PlateId, SiteId};
 use crate::store::format::checksum::crc32c;
 use crate::store::read::copy::copy_summed;
 use crate::store::read::decode::Decoder;
 use crate::store::{Codec, MappedShard, Shard, Store, shard_path};
+
+use super::shards::Shards;
 
 /// How shards are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -22,7 +22,7 @@ pub enum Io {
     /// fails while a page is read does the same.
     #[default]
     Mmap,
-    /// By pread: a shard that is cut short at any time is an error. One file stays open a shard.
+    /// By pread: a shard that is cut short at any time is an error.
     Pread,
 }
 
@@ -43,16 +43,12 @@ pub struct Reader {
     store: Store,
     io: Io,
     verify: Verify,
-    /// Of each site: its shard's index in `shards`, and its slot in it.
+    /// Of each site: its shard's index in `names`, and its slot in it.
     places: Vec<(u32, u32)>,
-    shards: Vec<LazyShard>,
+    /// Plate and number of each shard.
+    names: Vec<(PlateId, usize)>,
+    shards: Shards<OpenShard>,
     verified: Vec<AtomicBool>,
-}
-
-struct LazyShard {
-    plate: PlateId,
-    shard: usize,
-    open: OnceLock<OpenShard>,
 }
 
 enum OpenShard {
@@ -71,23 +67,35 @@ thread_local! {
 }
 
 impl Reader {
-    /// A reader of all of a store's sites. Shards are opened when they are first needed.
+    /// A reader of all of a store's sites. Shards are opened when they are first needed and stay open, as far as the
+    /// system allows: it is asked to allow as many files as it may.
     #[must_use]
     pub fn new(store: Store, io: Io, verify: Verify) -> Self {
+        files::raise_open_files();
+        let most = match io {
+            Io::Mmap => files::most_kept_open().min(files::most_kept_mapped()),
+            Io::Pread => files::most_kept_open(),
+        };
+        Self::keeping_open(store, io, verify, most)
+    }
+
+    /// The same with at most so many shards open at a time.
+    #[must_use]
+    pub fn keeping_open(store: Store, io: Io, verify: Verify, most: usize) -> Self {
         let per_shard = store.spec().sites_per_shard as usize;
-        let mut shards: Vec<LazyShard> = Vec::new();
+        let mut names: Vec<(PlateId, usize)> = Vec::new();
         let mut places = Vec::with_capacity(store.sites().len());
         // Sites are in the order of the arrays, so a shard's sites stand together.
         for site in store.sites() {
             let (plate, shard) = (&site.id.well.plate, site.row as usize / per_shard);
-            if shards.last().is_none_or(|last| last.plate != *plate || last.shard != shard) {
-                shards.push(LazyShard { plate: plate.clone(), shard, open: OnceLock::new() });
+            if names.last().is_none_or(|(last, number)| last != plate || *number != shard) {
+                names.push((plate.clone(), shard));
             }
-            places.push((shards.len() as u32 - 1, (site.row as usize % per_shard) as u32));
+            places.push((names.len() as u32 - 1, (site.row as usize % per_shard) as u32));
         }
-        allow_open_files(shards.len());
+        let shards = Shards::new(names.len(), most);
         let verified = places.iter().map(|_| AtomicBool::new(false)).collect();
-        Self { store, io, verify, places, shards, verified }
+        Self { store, io, verify, places, names, shards, verified }
     }
 
     /// The store that is read.
@@ -112,9 +120,12 @@ impl Reader {
     pub fn read(&self, index: usize, pixels: &mut [u8]) -> Result<()> {
         assert_eq!(pixels.len(), self.site_bytes(), "[C, H, W] bytes");
         let (shard, slot) = self.places[index];
-        let (lazy, slot) = (&self.shards[shard as usize], slot as usize);
+        let (at, slot) = (shard as usize, slot as usize);
         let row = &self.store.sites()[index];
-        let shard = || self.store.root().join(shard_path(&lazy.plate, lazy.shard)).display().to_string();
+        let shard = || {
+            let (plate, shard) = &self.names[at];
+            self.store.root().join(shard_path(plate, *shard)).display().to_string()
+        };
         let verified = &self.verified[index];
         let check = match self.verify {
             Verify::First => !verified.load(Ordering::Relaxed),
@@ -122,7 +133,7 @@ impl Reader {
             Verify::Never => false,
         };
         let is_raw = self.store.spec().codec == Codec::Raw;
-        let read = SCRATCH.with_borrow_mut(|scratch| match self.open(lazy)? {
+        let mut read = |open: &OpenShard, scratch: &mut Scratch| match open {
             OpenShard::Mapped(map) => {
                 map.check_length()?;
                 let chunk = map.chunk(slot);
@@ -132,7 +143,9 @@ impl Reader {
                 scratch.decoder.decode(self.store.spec(), chunk, pixels, &shard).map(|()| None)
             }
             OpenShard::File(file) => file.read(slot, &mut scratch.decoder, &mut scratch.chunk, pixels).map(|()| None),
-        });
+        };
+        let read =
+            SCRATCH.with_borrow_mut(|scratch| self.shards.with(at, || self.open(at), |open| read(open, scratch)));
         let crc = read.map_err(|error| name_site(error, &row.id))?;
         if check {
             let found = crc.unwrap_or_else(|| crc32c(pixels));
@@ -151,36 +164,28 @@ impl Reader {
     /// # Panics
     /// If there is no such site.
     pub fn read_ahead(&self, index: usize) {
-        let (shard, slot) = self.places[index];
-        match self.open(&self.shards[shard as usize]) {
-            Ok(OpenShard::Mapped(map)) => map.read_ahead(slot as usize),
-            Ok(OpenShard::File(file)) => file.read_ahead(slot as usize),
-            Err(_) => {}
-        }
+        let (at, slot) = self.places[index];
+        let at = at as usize;
+        let _ = self.shards.with(
+            at,
+            || self.open(at),
+            |open| {
+                match open {
+                    OpenShard::Mapped(map) => map.read_ahead(slot as usize),
+                    OpenShard::File(file) => file.read_ahead(slot as usize),
+                }
+                Ok(())
+            },
+        );
     }
 
-    fn open<'a>(&self, lazy: &'a LazyShard) -> Result<&'a OpenShard> {
-        if let Some(open) = lazy.open.get() {
-            return Ok(open);
-        }
-        let shard = self.store.shard(&lazy.plate, lazy.shard)?;
-        let open = match self.io {
+    fn open(&self, at: usize) -> Result<OpenShard> {
+        let (plate, number) = &self.names[at];
+        let shard = self.store.shard(plate, *number)?;
+        Ok(match self.io {
             Io::Mmap => OpenShard::Mapped(shard.map()?),
             Io::Pread => OpenShard::File(shard),
-        };
-        Ok(lazy.open.get_or_init(|| open))
-    }
-}
-
-/// Files that a process has open beside shards, and more.
-const OTHER_FILES: u64 = 256;
-
-/// A file stays open a shard, of which RxRx1 has 1,632; many systems allow a process 1024 until it asks for more.
-pub(crate) fn allow_open_files(n_shards: usize) {
-    let limit = getrlimit(Resource::Nofile);
-    if limit.current.is_some_and(|current| current < n_shards as u64 + OTHER_FILES) {
-        // Where it is not granted, opening one too many fails, and says so.
-        let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+        })
     }
 }
 

@@ -10,12 +10,14 @@
 //! Clippy forbids the functions of the standard library that promise less. Knows no format.
 #![allow(clippy::disallowed_methods, reason = "this is the door")]
 
+mod limit;
 mod look;
 mod read;
 mod walk;
 mod whole;
 mod write;
 
+pub use limit::{most_kept_mapped, most_kept_open, most_open, raise_open_files};
 pub use look::{exists, is_dir, is_file, look_at, modified, resolve};
 pub use read::{LARGEST_TEXT, open, open_if_there, read, read_at_most, read_if_there, read_text};
 pub use walk::{Found, FoundKind, Links, is_empty_dir, list, walk, walk_into};

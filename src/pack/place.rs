@@ -1,9 +1,44 @@
-//! Where a store is to lie: apart from its source, and with room for it.
+//! Where a store is to lie: apart from its source, and with room for it; and that it is not too large to be read.
 
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::files;
+use crate::site::PlateId;
+use crate::store::StoreSpec;
+
+/// The most bytes of a line of a store's list of all files.
+const LINE_OF_FILE: usize = 180;
+/// The most bytes of a row of a plate's `pixel_stats.csv`, of which each image has one, and of a line of its list of
+/// sources beside the plate's folder.
+const ROW_OF_IMAGE: usize = 170;
+const LINE_OF_IMAGE: usize = 120;
+/// Files of a plate beside its shards: its listing, the documents of array and group, and its statistics.
+const FILES_BESIDE_SHARDS: usize = 11;
+
+/// Refuses plates that could be written and not be read again: a store's list of all files, and the lists and tables of
+/// a plate, are read into memory. `plates` gives of each its sites, and the folder in a tree that it is packed from.
+pub(super) fn check_counts<'a>(
+    spec: &StoreSpec,
+    plates: impl Iterator<Item = (&'a PlateId, usize, Option<&'a str>)>,
+) -> Result<()> {
+    let largest = files::LARGEST_TEXT as usize;
+    let mut n_files = 0;
+    for (plate, n_sites, folder) in plates {
+        let n_images = n_sites * spec.channels.len();
+        let line = folder.map_or(0, |folder| ROW_OF_IMAGE.max(LINE_OF_IMAGE + folder.len()));
+        if n_images * line > largest {
+            let expected = format!("at most {} images on a plate", largest / line);
+            return Err(Error::refused(plate, expected, n_images));
+        }
+        n_files += spec.n_shards(n_sites) + FILES_BESIDE_SHARDS;
+    }
+    let most = largest / LINE_OF_FILE;
+    if n_files > most {
+        return Err(Error::refused("--sites-per-shard", format!("at most {most} files in a store"), n_files));
+    }
+    Ok(())
+}
 
 /// Where a path really leads, links followed; what is not there yet will lie in the last folder of it that is.
 pub(super) fn resolve(path: &Path) -> Result<PathBuf> {
@@ -33,4 +68,31 @@ pub(super) fn check_free_space(dst: &Path, needed: u64) -> Result<()> {
         return Err(Error::refused(dst.display(), format!("{} of free space", mega(needed)), mega(free)));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::site::ImageSize;
+    use crate::store::Codec;
+    use crate::store::format::spec::channels;
+
+    #[test]
+    fn what_could_be_written_and_not_be_read_again_is_refused() {
+        let plate: PlateId = "HUVEC-01/Plate1".parse().unwrap();
+        let size = ImageSize { height: 8, width: 8 };
+        let spec = |sites_per_shard| StoreSpec { channels: channels(2), size, codec: Codec::Raw, sites_per_shard };
+        let check = |n_plates, n_sites, per_shard| {
+            let plates = vec![(&plate, n_sites, Some("train/HUVEC-01/Plate1")); n_plates];
+            check_counts(&spec(per_shard), plates.into_iter()).map_err(|error| error.to_string())
+        };
+        // Ten million sites in shards of the usual size, and a tenth of them in shards of one.
+        check(10_000, 1000, 77).unwrap();
+        check(1000, 1000, 1).unwrap();
+        let expected = "--sites-per-shard: expected at most 1491308 files in a store, found 2022000";
+        assert_eq!(check(2000, 1000, 1).unwrap_err(), expected);
+        check(1, 700_000, 77).unwrap();
+        let expected = "HUVEC-01/Plate1: expected at most 1579032 images on a plate, found 1600000";
+        assert_eq!(check(1, 800_000, 77).unwrap_err(), expected);
+    }
 }

@@ -23,7 +23,7 @@ use crate::store::read::proof::{Depth, are_whole};
 use crate::store::{Codec, Growth, StoreSpec, StoreWriter, check_destination, shard_path};
 
 use super::config::{OnError, PackConfig, Progress};
-use super::place::{check_free_space, resolve};
+use super::place::{check_counts, check_free_space, resolve};
 use super::report::{PackReport, Plan};
 use super::thread_group::in_pool;
 
@@ -65,6 +65,7 @@ pub(super) fn transcode(config: &PackConfig, progress: &(dyn Fn(Progress) + Sync
     progress(Progress::Planned(plan.sites_to_pack));
     let was_finished = files::exists(&config.dst.join(METADATA))?;
     let writer = StoreWriter::open(&config.dst, spec.clone(), origin.classes.clone(), Growth::SameClasses)?;
+    writer.refuse_foreign(&to_pack.iter().map(|plate| &plate.id).collect())?;
     let mut packed = work::run(config.threads, &origin, &spec, &writer, &to_pack, progress)?;
     let damaged: HashSet<&PlateId> = packed.faults.iter().filter_map(|fault| fault.plate.as_ref()).collect();
     let carried = to_pack.iter().filter(|plate| !damaged.contains(&plate.id));
@@ -102,6 +103,7 @@ fn prepare(config: &PackConfig) -> Result<Prepared> {
             State::Damaged(found) => faults.extend(found),
         }
     }
+    check_counts(&spec, to_pack.iter().map(|plate| (&plate.id, plate.sites.len(), None)))?;
     let sites_to_pack = to_pack.iter().map(|plate| plate.sites.len() as u64).sum();
     let source_bytes = to_pack.iter().map(|plate| plate.shard_bytes(&origin.spec)).sum();
     let ImageSize { height, width } = spec.size;

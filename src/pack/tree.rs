@@ -16,7 +16,7 @@ use crate::store::format::spec::{ALIGNMENT, Channel, DEFAULT_SITES_PER_SHARD, MA
 use crate::store::{Codec, StoreSpec, StoreWriter, check_destination};
 
 use super::config::{PackConfig, Progress};
-use super::place::{check_free_space, resolve};
+use super::place::{check_counts, check_free_space, resolve};
 use super::report::{PackReport, Plan};
 use super::thread_group::in_pool;
 use super::{pipeline, resume};
@@ -57,6 +57,7 @@ pub(super) fn pack(config: &PackConfig, progress: &(dyn Fn(Progress) + Sync)) ->
     let was_finished = files::exists(&config.dst.join(METADATA))?;
     let writer = StoreWriter::open(&config.dst, spec.clone(), source.classes.clone(), config.growth())?;
     let plates: Vec<&PlatePlan> = to_pack.iter().map(|&i| &source.plates[i]).collect();
+    writer.refuse_foreign(&plates.iter().map(|plate| &plate.id).collect())?;
     let mut packed = pipeline::run(config, &source, &spec, &writer, &plates, progress)?;
     packed.faults.extend(source.unplaced.iter().cloned());
     let mut report = PackReport::of(plan, packed, rejected_before);
@@ -74,6 +75,7 @@ fn prepare(config: &PackConfig) -> Result<Prepared> {
         codec: config.codec,
         sites_per_shard: sites_per_shard(config, source.n_channels * source.size.pixels())?,
     };
+    check_counts(&spec, source.plates.iter().map(|plate| (&plate.id, plate.sites.len(), Some(plate.dir.as_str()))))?;
     check_destination(&config.dst, &spec, &source.classes, config.growth())?;
     check_apart(&config.source.root, &config.dst)?;
     let mine: Vec<usize> = (0..source.plates.len()).filter(|&i| config.partition.has(i)).collect();

@@ -4,12 +4,12 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
-use super::text::{ParseError, natural_cmp, parse_number};
+use super::text::{Name, Names, ParseError, natural_cmp, parse_number};
 
 /// An experiment: one batch of one cell type, such as `HEPG2-08`. It becomes a folder name, so it is limited to
 /// letters, digits, `-`, `_` and `.` (not first), at most 64 bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Experiment(String);
+pub struct Experiment(Name);
 
 impl Experiment {
     /// The name as it is in paths.
@@ -23,6 +23,11 @@ impl Experiment {
     pub fn cell_type(&self) -> &str {
         self.0.rsplit_once('-').map_or(&self.0, |(cell_type, _)| cell_type)
     }
+
+    /// Shares the name with equal ones.
+    pub fn share(&mut self, names: &mut Names) {
+        names.share(&mut self.0);
+    }
 }
 
 impl FromStr for Experiment {
@@ -35,7 +40,7 @@ impl FromStr for Experiment {
         if text.is_empty() || text.len() > 64 || text.starts_with('.') || reserved || !text.bytes().all(plain) {
             return Err(ParseError::new(expected, text));
         }
-        Ok(Self(text.to_owned()))
+        Ok(Self(text.into()))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::text::ParseError;
+use super::text::{Name, Names, ParseError};
 
 /// What a well was given: the groups whose statistics are kept apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -70,11 +70,11 @@ impl fmt::Display for Population {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Label {
     /// `train`, `test`, or empty where unknown.
-    pub dataset: String,
+    pub dataset: Name,
     /// The population.
     pub population: Population,
     /// The siRNA as the source names it; empty where unknown.
-    pub sirna: String,
+    pub sirna: Name,
     /// The class (0..1107 treatments, 1108..1137 positive controls, 1138 untreated in RxRx1).
     pub class: Option<u32>,
 }
@@ -83,7 +83,13 @@ impl Label {
     /// The label of a site of which nothing is known.
     #[must_use]
     pub fn unknown() -> Self {
-        Self { dataset: String::new(), population: Population::Unknown, sirna: String::new(), class: None }
+        Self { dataset: Name::default(), population: Population::Unknown, sirna: Name::default(), class: None }
+    }
+
+    /// Shares its texts with equal ones.
+    pub fn share(&mut self, names: &mut Names) {
+        names.share(&mut self.dataset);
+        names.share(&mut self.sirna);
     }
 }
 

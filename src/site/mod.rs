@@ -8,4 +8,4 @@ mod text;
 
 pub use id::{Experiment, PlateId, SiteId, Well, WellId};
 pub use label::{ImageSize, Label, Population};
-pub use text::{ParseError, natural_cmp, parse_number};
+pub use text::{Name, Names, ParseError, natural_cmp, parse_number};

@@ -1,7 +1,87 @@
 //! Parsing and ordering of the texts that names are made of.
 
+use std::borrow::Borrow;
 use std::cmp::Ordering;
+use std::collections::HashSet;
+use std::fmt;
+use std::ops::Deref;
 use std::str::FromStr;
+use std::sync::Arc;
+
+/// A text that many sites have in common, as the name of an experiment or of a siRNA. A copy is the same text, not
+/// another one.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Name(Arc<str>);
+
+/// Names that are met again and again, each kept once: a million sites have a thousand names.
+#[derive(Debug, Default)]
+pub struct Names(HashSet<Name>);
+
+impl Names {
+    /// Makes `name` the same text as the equal one that was met before.
+    pub fn share(&mut self, name: &mut Name) {
+        match self.0.get(&**name) {
+            Some(known) => *name = known.clone(),
+            None => drop(self.0.insert(name.clone())),
+        }
+    }
+}
+
+impl Deref for Name {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Borrow<str> for Name {
+    fn borrow(&self) -> &str {
+        self
+    }
+}
+
+impl Default for Name {
+    fn default() -> Self {
+        Self(Arc::from(""))
+    }
+}
+
+impl From<&str> for Name {
+    fn from(text: &str) -> Self {
+        Self(text.into())
+    }
+}
+
+impl From<String> for Name {
+    fn from(text: String) -> Self {
+        Self(text.into())
+    }
+}
+
+impl PartialEq<str> for Name {
+    fn eq(&self, other: &str) -> bool {
+        **self == *other
+    }
+}
+
+impl PartialEq<&str> for Name {
+    fn eq(&self, other: &&str) -> bool {
+        **self == **other
+    }
+}
+
+impl fmt::Debug for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&**self, f)
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self)
+    }
+}
 
 /// A text that is not what its type demands; the caller adds the place.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -312,7 +312,7 @@ fn add(labels: &mut Labels, row: Row) -> Result<()> {
         return Err(row.at.malformed(expected, "none (see --classes, --add-classes)"));
     }
     let Row { well, site, dataset, population, sirna, at, .. } = row;
-    let label = Label { dataset: dataset.to_owned(), population, sirna, class };
+    let label = Label { dataset: dataset.into(), population, sirna: sirna.into(), class };
     match labels.plates.entry(well.plate.clone()).or_default().entry(well.well) {
         Entry::Vacant(entry) => {
             let sites = site.map(|site| BTreeSet::from([site]));

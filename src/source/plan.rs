@@ -122,7 +122,7 @@ impl Planner<'_> {
                     fault(id, well, Some(site), FaultKind::NoRow, detail)
                 })),
                 Some(WellLabel { label, sites }) => {
-                    if let Some(dataset) = files.dataset.filter(|&dataset| dataset != label.dataset) {
+                    if let Some(dataset) = files.dataset.filter(|&dataset| label.dataset != dataset) {
                         let detail = format!("expected images in {}/, found them in {dataset}/", label.dataset);
                         plan.faults.push(fault(id, well, None, FaultKind::NoImages, detail));
                     } else if found.is_empty() {

@@ -1,6 +1,5 @@
 //! Files that are whole one by one but do not belong together.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
 use rayon::prelude::*;
@@ -8,47 +7,48 @@ use rayon::prelude::*;
 use crate::store::format::names::{METADATA, PLATES, SHA256SUMS, SITES, array_document_path, group_path, listing_path};
 use crate::store::format::spec::experiment_document;
 use crate::store::read::listing::listed_plates;
-use crate::store::write::merge::merged_files;
+use crate::store::write::merged::Merged;
 use crate::store::{Store, StoreSpec};
 use crate::{files, plate_statistics};
 
-use super::report::{Finding, Kind, describe};
+use super::compared::{Comparison, LISTINGS};
+use super::report::{Finding, Kind, describe, first_below};
 use super::rows::Rows;
+use super::statistics;
 
 /// Files that are whole one by one but do not belong together: the root's files against the listings, the arrays'
 /// documents against the rows, the classes of the rows against `classes.csv`.
 pub(super) fn contradictions(root: &Path, spec: &StoreSpec, rows: &Rows, findings: &[Finding]) -> Vec<Finding> {
-    let bad: BTreeSet<&str> = findings.iter().map(|finding| finding.path.as_str()).collect();
-    let mut new = Vec::new();
-    let mut compare = |path: &str, expected: &[u8], source: &str| {
-        if bad.contains(path) {
-            return;
-        }
-        match files::read_if_there(&root.join(path)) {
-            Ok(Some(found)) if found == expected => {}
-            Ok(Some(_)) => {
-                let detail = format!("expected what follows from {source}, found another content");
-                new.push(Finding::new(Kind::Contradiction, path, detail));
-            }
-            Ok(None) => new.push(Finding::new(Kind::Missing, path, format!("follows from {source}, not found"))),
-            Err(e) => new.push(Finding::new(Kind::Unreadable, path, describe(&e))),
-        }
-    };
+    let bad = findings.iter().map(|finding| (finding.path.clone(), finding.kind)).collect();
+    let mut compared = Comparison { root, bad, new: Vec::new() };
     for (plate, rows) in rows.iter().filter(|(_, rows)| !rows.is_empty()) {
-        compare(&array_document_path(plate), &spec.plate_document(rows.len()), SITES);
-        compare(&group_path(plate), &experiment_document(), "the format");
+        let document = spec.plate_document(rows.len());
+        compared.content(&array_document_path(plate), SITES, |write| write(&document));
+        compared.content(&group_path(plate), "the format", |write| write(&experiment_document()));
     }
-    let unfinished = bad.contains(SHA256SUMS) && files::exists(&root.join(METADATA)).is_ok_and(|is_there| !is_there);
-    let listings_are_whole = !bad.iter().any(|path| path.starts_with(&format!("{PLATES}/")));
+    let unfinished =
+        compared.bad.contains_key(SHA256SUMS) && files::exists(&root.join(METADATA)).is_ok_and(|is_there| !is_there);
+    let listings_are_whole = first_below(&compared.bad, &format!("{PLATES}/")).is_none();
     if !unfinished && listings_are_whole {
-        match listed_plates(root).and_then(|plates| merged_files(root, spec, &plates)) {
-            Ok(files) => files.iter().for_each(|(path, bytes)| compare(path, bytes, "the listings of the plates")),
-            Err(e) => new.push(Finding::new(Kind::Contradiction, METADATA, describe(&e))),
+        let listed = listed_plates(root);
+        let merged = listed.as_ref().map_err(describe).and_then(|plates| {
+            let merged = Merged::new(root, spec, plates);
+            merged.map_err(|e| describe(&e))
+        });
+        match merged {
+            Ok(merged) => {
+                for file in merged.tables() {
+                    compared.content(&file.path(), LISTINGS, |write| merged.content(file, write));
+                }
+                statistics::compare(&mut compared, &merged, spec);
+            }
+            Err(detail) => compared.new.push(Finding::new(Kind::Contradiction, METADATA, detail)),
         }
     }
+    let Comparison { bad, mut new, .. } = compared;
     let counts: Vec<Finding> = rows
         .par_iter()
-        .filter(|(plate, _)| !bad.iter().any(|path| path.starts_with(&format!("{}/", listing_path(plate)))))
+        .filter(|(plate, _)| first_below(&bad, &format!("{}/", listing_path(plate))).is_none())
         .filter_map(|(plate, _)| {
             let counts = plate_statistics::read(root, plate, spec).map(drop);
             let rows = || plate_statistics::read_pixel_stats(root, plate, spec.channels.len()).map(drop);

@@ -9,9 +9,10 @@ use crate::files;
 use crate::store::StoreSpec;
 use crate::store::format::manifest::{self, Entry};
 use crate::store::format::names::{
-    CLASSES, CSVS, FILES, METADATA, PIXELS, REJECTED, SHA256SUMS, SOURCES, STATISTICS, STATISTICS_ARRAYS,
-    STATISTICS_CHUNK, ZARR_JSON, array_document_path, group_path, listing_file, shard_path,
+    CLASSES, CSVS, FILES, METADATA, PIXELS, REJECTED, SHA256SUMS, SOURCES, STATISTICS, ZARR_JSON, array_document_path,
+    group_path, listing_file, shard_path, statistics_chunk_path, statistics_path,
 };
+use crate::store::format::statistics::{Chunks, Counts};
 use crate::store::read::listing::{listed_plates, read_list};
 use crate::store::write::merge::known_plates;
 
@@ -111,9 +112,6 @@ pub(super) fn add_names(
     names.insert(format!("{PIXELS}/{ZARR_JSON}"));
     let statistics = format!("{PIXELS}/{STATISTICS}");
     names.insert(format!("{statistics}/{ZARR_JSON}"));
-    for array in STATISTICS_ARRAYS {
-        names.extend([ZARR_JSON, STATISTICS_CHUNK].map(|name| format!("{statistics}/{array}/{name}")));
-    }
     let known = known_plates(root, &mut |error| {
         let Error::Io { path, .. } = &error else { return Err(error) };
         let path = path.strip_prefix(root).unwrap_or(path).to_string_lossy().into_owned();
@@ -122,6 +120,16 @@ pub(super) fn add_names(
         }
         Ok(())
     })?;
+    for counts in Counts::ALL {
+        let document = format!("{}/{ZARR_JSON}", statistics_path(counts.name()));
+        let second = root.join(statistics_chunk_path(counts.name(), 1));
+        // Where the document is lost, too, a second chunk tells that there is one a plate.
+        let chunks = files::read(&root.join(&document)).ok().and_then(|document| Chunks::of(&document));
+        let guess = || if files::exists(&second).unwrap_or(false) { Chunks::OnePlate } else { Chunks::AllPlates };
+        let n_chunks = chunks.unwrap_or_else(guess).count(known.len().max(1));
+        names.extend((0..n_chunks).map(|chunk| statistics_chunk_path(counts.name(), chunk)));
+        names.insert(document);
+    }
     for plate in known.iter().chain(rows.keys()) {
         names.extend(CSVS.into_iter().chain([FILES, SOURCES]).map(|name| listing_file(plate, name)));
     }

@@ -1,12 +1,14 @@
 //! Proving, after an upload or whenever in doubt, what of a store or a raw tree is whole. Returns reports and prints
 //! nothing; changes nothing.
 
+mod compared;
 mod consistency;
 mod expected;
 mod files;
 mod labels;
 mod report;
 mod rows;
+mod statistics;
 mod store;
 mod trace;
 mod tree;

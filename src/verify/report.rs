@@ -1,5 +1,9 @@
 //! What was checked, how closely, and what was found.
 
+use std::borrow::Borrow;
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
 use crate::error::Error;
 use crate::site::SiteId;
 
@@ -103,11 +107,60 @@ impl Report {
     }
 }
 
+/// The first of many paths that begins with `prefix`, found without looking at the others: there may be many plates, and
+/// many findings.
+pub(super) fn first_below<'a, K, T>(paths: &'a BTreeMap<K, T>, prefix: &str) -> Option<(&'a K, &'a T)>
+where
+    K: Borrow<str> + Ord,
+{
+    let from = (Bound::Included(prefix), Bound::Unbounded);
+    paths.range::<str, _>(from).next().filter(|(path, _)| (*path).borrow().starts_with(prefix))
+}
+
 /// What was expected and found, or why it cannot be told, for a finding that names the file itself.
 pub(super) fn describe(error: &Error) -> String {
     match error {
         Error::Malformed { expected, found, .. } => format!("expected {expected}, found {found}"),
         Error::Io { source, .. } => source.to_string(),
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    thread_local! {
+        static LOOKS: Cell<usize> = const { Cell::new(0) };
+    }
+
+    /// A path that counts how often it is looked at.
+    #[derive(PartialEq, Eq, PartialOrd, Ord)]
+    struct Counted(String);
+
+    impl Borrow<str> for Counted {
+        fn borrow(&self) -> &str {
+            LOOKS.set(LOOKS.get() + 1);
+            &self.0
+        }
+    }
+
+    #[test]
+    fn each_plate_looks_at_a_few_of_many_findings() {
+        let path = |plate: usize| format!("plates/HUVEC-01/Plate{plate}");
+        let looks_a_plate = |n_plates: usize| {
+            let findings: BTreeMap<Counted, usize> =
+                (0..n_plates).map(|plate| (Counted(path(plate) + "/sites.csv"), plate)).collect();
+            LOOKS.set(0);
+            for plate in 0..n_plates {
+                assert_eq!(first_below(&findings, &(path(plate) + "/")).map(|(_, &found)| found), Some(plate));
+            }
+            assert!(first_below(&findings, "plates/HUVEC-02/Plate1/").is_none());
+            LOOKS.get() / n_plates
+        };
+        assert!(looks_a_plate(2000) < 60, "{} looks a plate", looks_a_plate(2000));
+        assert!(looks_a_plate(4000) < looks_a_plate(2000) + 10);
     }
 }

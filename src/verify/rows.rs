@@ -3,28 +3,51 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use crate::csv_table::from_csv;
 use crate::files;
-use crate::site::PlateId;
+use crate::site::{PlateId, SiteId, Well, WellId};
 use crate::store::format::names::{METADATA, PIXELS, SITES, ZARR_JSON, array_document_path, listing_file};
 use crate::store::format::rows::SiteRow;
-use crate::store::read::listing::{listed_plates, read_rows};
+use crate::store::read::listing::{each_site, listed_plates, read_rows};
 use crate::store::{StoreSpec, read_spec};
 
 use super::report::Finding;
 
+/// A site of a plate: what its row says that verifying needs. Small, as those of all plates are held at once.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Site {
+    well: Well,
+    number: u16,
+    /// Of its raw pixels.
+    pub(super) crc32c: u32,
+}
+
+impl Site {
+    fn of(row: &SiteRow) -> Self {
+        Self { well: row.id.well.well, number: row.id.site, crc32c: row.crc32c }
+    }
+
+    pub(super) fn id(self, plate: &PlateId) -> SiteId {
+        SiteId { well: WellId { plate: plate.clone(), well: self.well }, site: self.number }
+    }
+}
+
 /// The sites of each plate, as far as they are known.
-pub(super) type Rows = BTreeMap<PlateId, Vec<SiteRow>>;
+pub(super) type Rows = BTreeMap<PlateId, Vec<Site>>;
 
 /// The sites of each plate: from its own listing where that is whole, else from the root's metadata.
 pub(super) fn plate_rows(root: &Path, findings: &[Finding]) -> Rows {
     let bad: BTreeSet<&str> = findings.iter().map(|finding| finding.path.as_str()).collect();
     let mut rows = Rows::new();
-    if !bad.contains(METADATA)
-        && let Ok(all) = files::read_text(&root.join(METADATA)).and_then(|text| from_csv::<SiteRow>(&text, METADATA))
-    {
-        for row in all {
-            rows.entry(row.id.well.plate.clone()).or_default().push(row);
+    if !bad.contains(METADATA) {
+        let all = each_site(root, &mut |_, row| {
+            match rows.get_mut(&row.id.well.plate) {
+                Some(sites) => sites.push(Site::of(&row)),
+                None => drop(rows.insert(row.id.well.plate.clone(), vec![Site::of(&row)])),
+            }
+            Ok(())
+        });
+        if all.is_err() {
+            rows.clear();
         }
     }
     for plate in listed_plates(root).unwrap_or_default() {
@@ -32,7 +55,7 @@ pub(super) fn plate_rows(root: &Path, findings: &[Finding]) -> Rows {
         if !bad.contains(name.as_str())
             && let Ok(sites) = read_rows::<SiteRow>(root, &plate, SITES)
         {
-            rows.insert(plate, sites);
+            rows.insert(plate, sites.iter().map(Site::of).collect());
         }
     }
     rows

@@ -6,15 +6,14 @@ use std::path::Path;
 use rayon::prelude::*;
 
 use crate::files;
-use crate::site::SiteId;
+use crate::site::{PlateId, SiteId};
 use crate::store::format::checksum::crc32c;
 use crate::store::format::names::{array_path, shard_path};
-use crate::store::format::rows::SiteRow;
 use crate::store::read::decode::Decoder;
 use crate::store::{Shard, StoreSpec};
 
-use super::report::{Depth, Finding, Kind, describe};
-use super::rows::Rows;
+use super::report::{Depth, Finding, Kind, describe, first_below};
+use super::rows::{Rows, Site};
 
 /// Finds the sites behind every damaged or missing shard; with `Deep` reads the whole ones too.
 pub(super) fn trace(
@@ -38,7 +37,7 @@ pub(super) fn trace(
     let traced: Vec<Finding> = shards
         .into_par_iter()
         .map_init(Decoder::default, |decoder, (path, plate, n_sites, shard, sites)| {
-            let all = || sites.iter().map(|row| row.id.clone()).collect();
+            let all = || sites.iter().map(|site| site.id(plate)).collect();
             match Shard::open(root, spec, plate, shard, n_sites) {
                 // Only where it is known to be gone: what cannot be looked at may be there.
                 Err(_) if is_there(&path).is_ok_and(|is_there| !is_there) => {
@@ -48,7 +47,7 @@ pub(super) fn trace(
                 Err(e) => Finding { sites: all(), ..Finding::new(Kind::Altered, &path, describe(&e)) },
                 Ok(shard) => {
                     let count = if depth == Depth::Deep { Some(count) } else { None };
-                    let (sites, detail) = bad_sites(&shard, spec, sites, decoder, count);
+                    let (sites, detail) = bad_sites(&shard, spec, (plate, sites), decoder, count);
                     Finding { sites, ..Finding::new(Kind::Altered, &path, detail) }
                 }
             }
@@ -76,10 +75,13 @@ pub(super) fn trace(
 
 /// Where not even the size of a shard is known: every site of a plate that lost any.
 pub(super) fn trace_whole_plates(rows: &Rows, findings: &mut [Finding]) {
-    for (plate, rows) in rows {
+    let paths: BTreeMap<String, usize> =
+        findings.iter().enumerate().map(|(i, finding)| (finding.path.clone(), i)).collect();
+    for (plate, sites) in rows {
         let prefix = format!("{}/c/", array_path(plate));
-        if let Some(first) = findings.iter_mut().find(|finding| finding.path.starts_with(&prefix)) {
-            first.sites = rows.iter().map(|row| row.id.clone()).collect();
+        if let Some((_, &first)) = first_below(&paths, &prefix) {
+            let first = &mut findings[first];
+            first.sites = sites.iter().map(|site| site.id(plate)).collect();
             first.detail += "; without the arrays' documents no site of the plate can be found";
         }
     }
@@ -89,19 +91,19 @@ pub(super) fn trace_whole_plates(rows: &Rows, findings: &mut [Finding]) {
 fn bad_sites(
     shard: &Shard,
     spec: &StoreSpec,
-    sites: &[SiteRow],
+    (plate, sites): (&PlateId, &[Site]),
     decoder: &mut Decoder,
     count: Option<&(dyn Fn(u64) + Sync)>,
 ) -> (Vec<SiteId>, String) {
     let mut pixels = vec![0; spec.site_bytes()];
     let mut scratch = Vec::new();
     let (mut bad, mut detail) = (Vec::new(), String::new());
-    for (slot, row) in sites.iter().enumerate() {
+    for (slot, site) in sites.iter().enumerate() {
         let fault = match shard.read(slot, decoder, &mut scratch, &mut pixels) {
             Err(e) => Some(describe(&e)),
             Ok(()) => {
                 let found = crc32c(&pixels);
-                let expected = row.crc32c;
+                let expected = site.crc32c;
                 (found != expected).then(|| format!("expected site crc32c {expected:08x}, found {found:08x}"))
             }
         };
@@ -112,7 +114,7 @@ fn bad_sites(
             if bad.is_empty() {
                 detail = fault;
             }
-            bad.push(row.id.clone());
+            bad.push(site.id(plate));
         }
     }
     if bad.is_empty() {

@@ -12,6 +12,8 @@ mod faults;
 mod feed;
 mod interruption;
 mod labels;
+mod limits;
+mod merge;
 mod one_name;
 mod order;
 mod pack;

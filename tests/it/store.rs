@@ -127,3 +127,40 @@ fn a_shard_that_shrinks_while_it_is_open_ends_in_an_error() {
         assert!(error.to_string().contains("index"), "{error}");
     }
 }
+
+#[test]
+fn metadata_of_zeros_without_end_is_refused_before_it_fills_the_memory() {
+    let fixture = packed(Codec::Raw);
+    let path = fixture.store().join("metadata.csv");
+    let header = fs::read_to_string(&path).unwrap().lines().next().unwrap().to_owned() + "\n";
+    for start in [String::new(), header.clone(), header + "\""] {
+        fs::write(&path, &start).unwrap();
+        // More than any machine has.
+        fs::File::options().write(true).open(&path).unwrap().set_len(1 << 40).unwrap();
+        let error = Store::open(&fixture.store()).unwrap_err();
+        assert!(error.is_data_fault() && error.to_string().contains("a row of more than 1 MiB"), "{error}");
+    }
+}
+
+#[test]
+fn sites_are_found_whatever_their_order_and_one_that_is_there_twice_is_named() {
+    let fixture = packed(Codec::Zstd(3));
+    let path = fixture.store().join("metadata.csv");
+    let text = fs::read_to_string(&path).unwrap();
+    // The plates the other way round.
+    let (header, rows) = text.split_once('\n').unwrap();
+    let of_plate = |plate: &str| -> String {
+        rows.lines().filter(|row| row.contains(&format!(",{plate},"))).map(|row| format!("{row}\n")).collect()
+    };
+    let plates = ["RPE-02/Plate2", "HEPG2-01/Plate2", "RPE-02/Plate1", "HEPG2-01/Plate1"];
+    let turned = plates.map(of_plate).concat();
+    fs::write(&path, format!("{header}\n{turned}")).unwrap();
+    let store = Store::open(&fixture.store()).unwrap();
+    assert_eq!(store.site("HEPG2-01", 1, "B03", 2).unwrap(), site_pixels(&fixture.spec, "HEPG2-01", 1, "B03", 2));
+    assert_eq!(store.site("RPE-02", 2, "AA02", 1).unwrap(), site_pixels(&fixture.spec, "RPE-02", 2, "AA02", 1));
+    // Row 12 of its plate, which has 12, is its first site once more.
+    let again = rows.lines().next().unwrap().replace("Plate1,0,", "Plate1,12,");
+    fs::write(&path, format!("{header}\n{turned}{again}\n")).unwrap();
+    let error = Store::open(&fixture.store()).unwrap_err().to_string();
+    assert!(error.ends_with("metadata.csv:50: expected each site once, found HEPG2-01_1_B02_1 again"), "{error}");
+}

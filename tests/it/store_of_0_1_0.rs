@@ -10,7 +10,7 @@ use cellshard::source::SourceConfig;
 use cellshard::store::{Codec, Store};
 use cellshard::verify::{Depth, StoreConfig, verify_store};
 
-use crate::common::{Fixture, assert_same, small, stderr, stdout, tool};
+use crate::common::{Fixture, TreeSpec, assert_same, contents, copy_folder, small, stderr, stdout, tool};
 use crate::feed::feed;
 
 fn fixture(name: &str) -> PathBuf {
@@ -40,7 +40,7 @@ fn it_opens_with_all_that_its_tables_say() {
         store.sites().iter().map(cell).collect()
     };
     assert_eq!(found(|site| site.id.to_string()), column("site_id"));
-    assert_eq!(found(|site| site.label.dataset.clone()), column("dataset"));
+    assert_eq!(found(|site| site.label.dataset.to_string()), column("dataset"));
     let class =
         |site: &cellshard::store::format::rows::SiteRow| site.label.class.map_or(String::new(), |c| c.to_string());
     assert_eq!(found(class), column("sirna_id"));
@@ -74,7 +74,7 @@ fn every_site_is_fed_with_the_pixels_of_its_checksum() {
 }
 
 #[test]
-fn transcoded_to_raw_and_back_it_has_the_same_bytes() {
+fn transcoded_to_raw_and_back_it_has_the_same_bytes_but_statistics_in_one_chunk_a_plate() {
     let fixture = Fixture::bare(small());
     let transcode = |src: PathBuf, dst: &str, codec| {
         let source = SourceConfig { root: src, ..SourceConfig::default() };
@@ -84,8 +84,92 @@ fn transcoded_to_raw_and_back_it_has_the_same_bytes() {
         assert_eq!((report.sites_packed, report.finished, report.faults.len()), (60, true, 0));
         dst
     };
-    let raw = transcode(store(), "raw", Codec::Raw);
-    assert_same(&store(), &transcode(raw, "back", Codec::Zstd(3)));
+    let back = transcode(transcode(store(), "raw", Codec::Raw), "back", Codec::Zstd(3));
+    let is_of_arrays =
+        |path: &str| path.starts_with("pixels.zarr/statistics/") && path != "pixels.zarr/statistics/zarr.json";
+    let kept = |store: &Path| -> Vec<(String, Vec<u8>)> {
+        contents(store).into_iter().filter(|(path, _)| !is_of_arrays(path) && path != "SHA256SUMS").collect()
+    };
+    assert!(kept(&store()) == kept(&back));
+    is_whole(&back, 60);
+    assert_eq!(chunks(&store()), ["0"]);
+    assert_eq!(chunks(&back), ["0", "1", "2"]);
+}
+
+/// The numbers of the chunks of each array of statistics.
+fn chunks(store: &Path) -> Vec<String> {
+    let of_array = |name: &str| -> Vec<String> {
+        let prefix = format!("pixels.zarr/statistics/{name}/c/");
+        let chunks = contents(store).into_keys().filter_map(|path| Some(path.strip_prefix(&prefix)?.to_owned()));
+        chunks.map(|chunk| chunk.strip_suffix("/0/0/0").unwrap().to_owned()).collect()
+    };
+    assert_eq!(of_array("histogram"), of_array("comoments"));
+    of_array("histogram")
+}
+
+fn is_whole(store: &Path, n_sites: u64) {
+    for depth in [Depth::Quick, Depth::Full, Depth::Deep] {
+        let config = StoreConfig { root: store.to_owned(), depth, manifest: None };
+        let report = verify_store(&config, &|_| {}).unwrap();
+        assert_eq!((report.findings, report.sites), (vec![], n_sites), "{depth:?}");
+    }
+    assert_eq!(Store::open(store).unwrap().sites().len() as u64, n_sites);
+}
+
+/// More plates of the same kind and classes: 48 sites on four plates of two experiments.
+fn more_plates() -> Fixture {
+    let experiments = vec![("HUVEC-04", "train"), ("HUVEC-05", "train")];
+    let fixture = Fixture::kaggle(TreeSpec { experiments, channels: 3, size: (16, 16), ..small() });
+    // Our wells have other classes than that store: each gets the name of one of its.
+    let name = |class: u32| match class {
+        1138 => "34",
+        1109 => "5",
+        1121 => "7",
+        3 => "3",
+        7 => "1",
+        _ => "2",
+    };
+    fixture.write_kaggle_csvs(|class| name(class).to_owned());
+    copy_folder(&store(), &fixture.store());
+    fixture
+}
+
+fn growing(fixture: &Fixture, partition: &str) -> PackConfig {
+    let classes = Some(fixture.store().join("classes.csv"));
+    let config = fixture.config();
+    let source = SourceConfig { classes, ..config.source };
+    PackConfig { source, sites_per_shard: Some(8), partition: partition.parse().unwrap(), ..config }
+}
+
+#[test]
+fn it_is_left_as_it_is_where_nothing_is_to_be_done_and_grows_by_more_plates() {
+    let fixture = more_plates();
+    let before = contents(&fixture.store());
+    let nothing = SourceConfig { root: store(), ..SourceConfig::default() };
+    pack(&PackConfig { source: nothing, sites_per_shard: None, ..fixture.config() }, &|_| {}).unwrap();
+    assert!(contents(&fixture.store()) == before);
+
+    let report = pack(&growing(&fixture, "1/1"), &|_| {}).unwrap();
+    assert_eq!((report.sites_packed, report.finished, report.faults.len()), (48, true, 0));
+    is_whole(&fixture.store(), 108);
+    assert_eq!(chunks(&fixture.store()).len(), 7);
+    let after = contents(&fixture.store());
+    let is_plates = |path: &str| path.contains("HUVEC-0") || path == "classes.csv" || path == "pixels.zarr/zarr.json";
+    for (path, bytes) in before.iter().filter(|(path, _)| is_plates(path)) {
+        assert!(after[path] == *bytes, "{path} is what it was");
+    }
+}
+
+#[test]
+fn grown_by_partition_it_has_the_same_bytes_as_grown_at_once() {
+    let [whole, parts] = [more_plates(), more_plates()];
+    pack(&growing(&whole, "1/1"), &|_| {}).unwrap();
+    let first = pack(&growing(&parts, "2/2"), &|_| {}).unwrap();
+    // What is there is whole, and it is told that more will come.
+    assert_eq!((first.finished, first.waiting_for.len()), (true, 2));
+    is_whole(&parts.store(), 84);
+    assert!(pack(&growing(&parts, "1/2"), &|_| {}).unwrap().finished);
+    assert_same(&whole.store(), &parts.store());
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use cellshard::site::ImageSize;
 use cellshard::store::Codec;
 use cellshard::store::format::spec::{StoreSpec, channels, experiment_document};
-use cellshard::store::format::statistics::StatisticsAttributes;
+use cellshard::store::format::statistics::{Chunks, Counts, StatisticsAttributes};
 
 const GOLDEN: &str = include_str!("../../fixtures/zarr-documents.txt");
 
@@ -22,8 +22,8 @@ fn documents() -> String {
         ("raw: HEPG2-08/Plate1/zarr.json", raw.plate_document(616)),
         ("zstd:3: HEPG2-08/Plate1/zarr.json", zstd.plate_document(1)),
         ("statistics/zarr.json", statistics.group_document()),
-        ("statistics/histogram/zarr.json", statistics.array_document([2, 4, 2, 256], "level")),
-        ("statistics/comoments/zarr.json", statistics.array_document([2, 4, 2, 2], "other channel")),
+        ("statistics/histogram/zarr.json", statistics.array_document(Counts::Histogram, Chunks::AllPlates)),
+        ("statistics/comoments/zarr.json", statistics.array_document(Counts::Comoments, Chunks::AllPlates)),
     ];
     let shown = |(name, bytes)| format!("== {name}\n{}", String::from_utf8(bytes).unwrap());
     let version = concat!("cellshard ", env!("CARGO_PKG_VERSION"));

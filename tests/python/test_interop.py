@@ -148,6 +148,10 @@ def test_histograms_and_comoments_are_exact(packed):
     names = dict(statistics.attrs)
     histogram, comoments = statistics["histogram"][:], statistics["comoments"][:]
     assert names["populations"] == POPULATIONS
+    for name, counts in [("histogram", histogram), ("comoments", comoments)]:
+        assert statistics[name].chunks[0] == 1 and counts.shape[0] == len(names["plates"])
+        kvstore = {"driver": "file", "path": str(packed.store / "pixels.zarr/statistics" / name)}
+        np.testing.assert_array_equal(ts.open({"driver": "zarr3", "kvstore": kvstore}).result().read().result(), counts)
     with_sites = {plate for plate, _ in packed.plates()}
     assert with_sites <= set(names["plates"])
     for i, plate in enumerate(names["plates"]):

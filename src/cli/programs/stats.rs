@@ -68,6 +68,7 @@ pub fn main() -> ExitCode {
 
 fn body() -> anyhow::Result<Exit> {
     let args: Args = cli::parse()?;
+    cli::limit_threads(None)?;
     let store = Store::open(&args.shards)?;
     let mut out = BufWriter::new(stdout().lock());
     if args.pixel_stats {

@@ -34,8 +34,8 @@ pub const SOURCES: &str = "sources.sha256";
 pub const STATISTICS: &str = "statistics";
 /// The arrays of [`STATISTICS`]: histograms and sums of products.
 pub const STATISTICS_ARRAYS: [&str; 2] = ["histogram", "comoments"];
-/// The only chunk of an array of statistics.
-pub const STATISTICS_CHUNK: &str = "c/0/0/0/0";
+/// Folder of the chunks of an array.
+pub const CHUNKS: &str = "c";
 /// Whatever is temporary in a store begins like this.
 pub const TEMPORARY: &str = ".cellshard-";
 /// The lock of a store.
@@ -75,4 +75,16 @@ pub fn array_document_path(plate: &PlateId) -> String {
 #[must_use]
 pub fn group_path(plate: &PlateId) -> String {
     format!("{PIXELS}/{}/{ZARR_JSON}", plate.experiment)
+}
+
+/// Path of an array of statistics within the store: `pixels.zarr/statistics/histogram`.
+#[must_use]
+pub fn statistics_path(array: &str) -> String {
+    format!("{PIXELS}/{STATISTICS}/{array}")
+}
+
+/// Path of a chunk of an array of statistics within the store: `pixels.zarr/statistics/histogram/c/3/0/0/0`.
+#[must_use]
+pub fn statistics_chunk_path(array: &str, chunk: usize) -> String {
+    format!("{}/{CHUNKS}/{chunk}/0/0/0", statistics_path(array))
 }

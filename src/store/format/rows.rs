@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use crate::classes::well_type;
 use crate::csv_table::Figure;
-use crate::site::{Experiment, Label, PlateId, Population, SiteId, Well, WellId};
+use crate::site::{Experiment, Label, Names, PlateId, Population, SiteId, Well, WellId};
 
 use super::checksum::crc32c_hex;
 
@@ -23,6 +23,14 @@ pub struct SiteRow {
     pub row: u32,
     /// The crc32c of its raw pixels in C order, `[C, H, W] u8`.
     pub crc32c: u32,
+}
+
+impl SiteRow {
+    /// Shares its names with those of other rows.
+    pub fn share(&mut self, names: &mut Names) {
+        self.id.well.plate.experiment.share(names);
+        self.label.share(names);
+    }
 }
 
 /// The columns of a [`SiteRow`].
@@ -89,9 +97,9 @@ impl TryFrom<SiteRecord<'_>> for SiteRow {
             return Err("site_id, well_id, cell_type and array that agree with experiment, plate, well and site");
         }
         let label = Label {
-            dataset: dataset.to_owned(),
+            dataset: dataset.into(),
             population: record.well_type,
-            sirna: record.sirna.to_owned(),
+            sirna: record.sirna.into(),
             class: record.sirna_id,
         };
         Ok(Self { id, label, row: record.row, crc32c: record.crc32c })

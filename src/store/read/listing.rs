@@ -4,12 +4,27 @@ use std::path::Path;
 
 use serde::de::DeserializeOwned;
 
-use crate::csv_table::from_csv;
+use crate::csv_table::{Header, Rows, from_csv};
 use crate::error::Result;
 use crate::files;
 use crate::site::PlateId;
 use crate::store::format::manifest::{self, Entry};
-use crate::store::format::names::{FILES, PLATES, listing_file};
+use crate::store::format::names::{FILES, METADATA, PLATES, listing_file};
+use crate::store::format::rows::SiteRow;
+
+/// Reads a store's `metadata.csv`, row by row with their lines: it grows with the store and is never in memory whole.
+///
+/// # Errors
+/// If it cannot be read, is not well formed, or `each` says so.
+pub fn each_site(store: &Path, each: &mut dyn FnMut(u64, SiteRow) -> Result<()>) -> Result<()> {
+    let path = store.join(METADATA);
+    let (file, place) = (files::open(&path)?, path.display().to_string());
+    for row in Rows::read(file, &place, Header::Exact)? {
+        let (line, row) = row?;
+        each(line, row)?;
+    }
+    Ok(())
+}
 
 /// Reads the rows of one of a listing's CSVs.
 ///

@@ -1,19 +1,20 @@
 //! Reading a store: its sites and classes, and the pixels of a site. Needs no PNG and trusts no byte.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::classes::Classes;
-use crate::csv_table::from_csv;
 use crate::error::{Error, Result};
 use crate::files;
-use crate::site::{PlateId, SiteId};
+use crate::site::{Names, PlateId, SiteId};
 use crate::store::format::checksum::crc32c;
 use crate::store::format::names::{CLASSES, METADATA, PIXELS, SHA256SUMS, ZARR_JSON};
 use crate::store::format::rows::SiteRow;
 use crate::store::format::spec::StoreSpec;
 
 use super::decode::Decoder;
+use super::listing::each_site;
 use super::shard::Shard;
 
 /// A finished store, open for reading.
@@ -27,10 +28,11 @@ use super::shard::Shard;
 pub struct Store {
     root: PathBuf,
     spec: StoreSpec,
-    classes: Classes,
-    sites: Vec<SiteRow>,
-    by_id: HashMap<SiteId, usize>,
-    n_sites: BTreeMap<PlateId, usize>,
+    classes: Arc<Classes>,
+    sites: Arc<Vec<SiteRow>>,
+    /// Indices of the sites, ordered by their ids; `None` where the sites are.
+    by_id: Option<Arc<Vec<u32>>>,
+    n_sites: Arc<BTreeMap<PlateId, usize>>,
 }
 
 impl Store {
@@ -46,28 +48,47 @@ impl Store {
         if !files::is_file(&root.join(SHA256SUMS))? {
             return Err(Error::Unfinished { path: root.to_owned() });
         }
+        Self::read(root)
+    }
+
+    /// The same of a store that is not finished: its writer finds out whether it could be opened if it were.
+    pub(crate) fn read(root: &Path) -> Result<Self> {
         let spec = read_spec(root)?;
-        let metadata = root.join(METADATA);
-        let sites = from_csv::<SiteRow>(&files::read_text(&metadata)?, &metadata.display().to_string())?;
         let classes_path = root.join(CLASSES);
         let classes = Classes::parse(&files::read_text(&classes_path)?, &classes_path.display().to_string())?;
-        let mut by_id = HashMap::with_capacity(sites.len());
+        let metadata = root.join(METADATA);
+        let (mut sites, mut names) = (Vec::new(), Names::default());
         let mut n_sites: BTreeMap<PlateId, usize> = BTreeMap::new();
-        for (i, site) in sites.iter().enumerate() {
-            let place = || format!("{}:{}", metadata.display(), i + 2);
-            let next = n_sites.entry(site.id.well.plate.clone()).or_default();
+        each_site(root, &mut |line, mut site| {
+            let place = || format!("{}:{line}", metadata.display());
+            let next = match n_sites.get_mut(&site.id.well.plate) {
+                Some(next) => next,
+                None => n_sites.entry(site.id.well.plate.clone()).or_default(),
+            };
             if site.row as usize != *next {
                 return Err(Error::malformed(place(), format!("row {next} of its plate"), site.row));
             }
             *next += 1;
-            if by_id.insert(site.id.clone(), i).is_some() {
-                return Err(Error::malformed(place(), "each site once", format!("{} again", site.id)));
-            }
             if let Some(class) = site.label.class.filter(|&class| !classes.contains(class)) {
                 return Err(Error::malformed(place(), format!("a class of {CLASSES}"), class));
             }
-        }
-        Ok(Self { root: root.to_owned(), spec, classes, sites, by_id, n_sites })
+            if sites.len() == u32::MAX as usize {
+                return Err(Error::malformed(place(), "at most 4,294,967,295 sites", "more"));
+            }
+            site.share(&mut names);
+            sites.push(site);
+            Ok(())
+        })?;
+        sites.shrink_to_fit();
+        let by_id = order_by_id(&sites, &metadata)?;
+        Ok(Self {
+            root: root.to_owned(),
+            spec,
+            classes: Arc::new(classes),
+            sites: Arc::new(sites),
+            by_id: by_id.map(Arc::new),
+            n_sites: Arc::new(n_sites),
+        })
     }
 
     /// The folder of the store.
@@ -106,8 +127,7 @@ impl Store {
     /// If there is no such site, or its pixels are damaged.
     pub fn site(&self, experiment: &str, plate: u16, well: &str, site: u16) -> Result<Vec<u8>> {
         let id = SiteId::new(experiment, plate, well, site);
-        let found = id.ok().and_then(|id| self.by_id.get(&id));
-        let row = found.map(|&i| &self.sites[i]).ok_or_else(|| Error::NoSuchSite {
+        let row = id.ok().and_then(|id| self.find(&id)).ok_or_else(|| Error::NoSuchSite {
             path: self.root.clone(),
             site: format!("{experiment} {plate} {well} {site}"),
         })?;
@@ -123,6 +143,14 @@ impl Store {
         Ok(pixels)
     }
 
+    fn find(&self, id: &SiteId) -> Option<&SiteRow> {
+        let found = match &self.by_id {
+            None => self.sites.binary_search_by(|site| site.id.cmp(id)).ok()?,
+            Some(order) => order[order.binary_search_by(|&i| self.sites[i as usize].id.cmp(id)).ok()?] as usize,
+        };
+        Some(&self.sites[found])
+    }
+
     /// Opens one shard of a plate.
     ///
     /// # Errors
@@ -130,6 +158,24 @@ impl Store {
     pub fn shard(&self, plate: &PlateId, shard: usize) -> Result<Shard> {
         let n_sites = self.n_sites.get(plate).copied().unwrap_or(0);
         Shard::open(&self.root, &self.spec, plate, shard, n_sites)
+    }
+}
+
+/// The order of sites by their ids, unless they are in it, as a writer of ours leaves them. No site may be there twice.
+fn order_by_id(sites: &[SiteRow], metadata: &Path) -> Result<Option<Vec<u32>>> {
+    if sites.is_sorted_by(|a, b| a.id < b.id) {
+        return Ok(None);
+    }
+    let id = |&i: &u32| &sites[i as usize].id;
+    let mut order: Vec<u32> = (0..sites.len() as u32).collect();
+    // Equal ones stay in the order of their lines.
+    order.sort_by(|a, b| id(a).cmp(id(b)));
+    match order.array_windows().filter(|[a, b]| id(a) == id(b)).map(|[_, again]| again).min() {
+        None => Ok(Some(order)),
+        Some(again) => {
+            let place = format!("{}:{}", metadata.display(), again + 2);
+            Err(Error::malformed(place, "each site once", format!("{} again", id(again))))
+        }
     }
 }
 

@@ -26,9 +26,9 @@ use super::session::Session;
 pub struct StoreWriter {
     pub(super) root: PathBuf,
     pub(super) spec: StoreSpec,
-    classes: Classes,
+    pub(super) classes: Classes,
     growth: Growth,
-    session: Session,
+    pub(super) session: Session,
     /// Held with the store's lock, which on some file systems is none: threads of this process never meet there.
     pub(super) one_at_a_time: Mutex<()>,
 }
@@ -126,7 +126,7 @@ impl StoreWriter {
         self.install(&built, &target)
     }
 
-    fn install(&self, from: &Path, to: &Path) -> Result<()> {
+    pub(super) fn install(&self, from: &Path, to: &Path) -> Result<()> {
         let parent = to.parent().unwrap_or(&self.root);
         files::create_dirs(parent)?;
         files::rename(from, to)?;

@@ -1,29 +1,28 @@
 //! The files at the store's root: a pure merge of the plates' listings, written once every planned plate has one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::io::Write;
 use std::path::Path;
 use std::sync::PoisonError;
 
-use crate::csv_table::{from_csv, to_csv};
 use crate::error::{Error, Result, unless_damaged};
 use crate::files;
-use crate::site::{PlateId, Population};
-use crate::store::format::checksum::Sha;
-use crate::store::format::listing::channel_index;
+use crate::site::{PlateId, parse_number};
+use crate::store::format::checksum::HashingWriter;
 use crate::store::format::manifest::{self, Entry};
 use crate::store::format::names::{
-    CLASSES, COMOMENTS, FILES, HISTOGRAM, METADATA, PIXELS, PLATES, REJECTED, SHA256SUMS, SITES, STATISTICS,
-    STATISTICS_ARRAYS, STATISTICS_CHUNK, ZARR_JSON, group_path, listing_file,
+    CHUNKS, CLASSES, FILES, PIXELS, PLATES, REJECTED, SHA256SUMS, STATISTICS, ZARR_JSON, group_path, listing_file,
+    statistics_chunk_path, statistics_path,
 };
-use crate::store::format::rows::{ComomentRow, HistogramRow, Rejected, SiteRow};
-use crate::store::format::spec::{Codec, StoreSpec};
-use crate::store::format::statistics::{STATISTICS_LEVEL, StatisticsAttributes};
-use crate::store::read::listing::{listed_plates, plate_folders, read_list, read_rows};
+use crate::store::format::statistics::Counts;
+use crate::store::read::belongs::{check_plate, refuse_foreign};
+use crate::store::read::listing::{each_site, listed_plates, plate_folders, read_list};
 use crate::store::read::proof::{Depth, are_whole};
+use crate::store::read::store::Store;
 
 use super::commit::StoreWriter;
-use super::encode::Encoder;
 use super::lock::Lock;
+use super::merged::{Merged, MergedFile};
 
 /// Whether to merge a store that is finished.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,10 +46,11 @@ impl StoreWriter {
     /// Finishes the store if every plate in `planned`, and every one that the store ever had, has its listing and the
     /// files that it names: merges all listings into the root's files and writes `SHA256SUMS` last. So a plate that was
     /// lost is never forgotten: until it is packed or sent again, the files that tell of it stay as they are. A store
-    /// that is finished is left alone unless `rewrite` says otherwise.
+    /// that is finished is left alone unless `rewrite` says otherwise. Finished is what could be opened: every plate is
+    /// proven to be one of this store before anything is written, and all tables are read again before `SHA256SUMS` is.
     ///
     /// # Errors
-    /// If a listing is not well formed or a file cannot be written.
+    /// If a listing is not well formed or of another store, a file cannot be written, or the store could not be opened.
     pub fn merge(&self, planned: &[PlateId], rewrite: Rewrite) -> Result<Merge> {
         let _alone = self.one_at_a_time.lock().unwrap_or_else(PoisonError::into_inner);
         let _lock = Lock::take(&self.root)?;
@@ -67,30 +67,111 @@ impl StoreWriter {
         if !missing.is_empty() {
             return Ok(Merge::Waiting(missing));
         }
-        if rewrite == Rewrite::IfNeeded && is_whole(&self.root)? {
+        if rewrite == Rewrite::IfNeeded && self.is_finished(&plates)? {
             return Ok(Merge::Finished);
         }
         for plate in &plates {
+            check_plate(&self.root, &self.spec, &self.classes, plate)?;
+        }
+        let merged = Merged::new(&self.root, &self.spec, &plates)?;
+        for plate in &plates {
             self.write_headers(plate)?;
         }
-        let rejected = rejected(&self.root, &plates)?;
-        let mut root_files = root_files(&self.root, &self.spec, &plates, &rejected)?;
-        for (path, bytes) in &root_files {
-            self.write_root_file(path, bytes)?;
+        let mut entries = Vec::new();
+        for file in merged.tables().into_iter().chain(merged.statistics()) {
+            entries.push(self.write_merged(&merged, file)?);
         }
-        let stale = self.root.join(REJECTED);
-        if rejected.is_empty() {
-            files::remove_file(&stale)?;
-        }
+        self.remove_stale(&merged)?;
         for path in headers(&plates) {
-            let full = self.root.join(&path);
-            if let Some(bytes) = files::read_if_there(&full)? {
-                root_files.insert(path, bytes);
+            if let Some(bytes) = files::read_if_there(&self.root.join(&path))? {
+                entries.push(Entry { size: None, ..Entry::of(path, &bytes) });
             }
         }
-        let sums = sums(&self.root, &plates, &root_files)?;
+        let sums = sums(&self.root, &plates, entries)?;
+        if sums.len() as u64 > files::LARGEST_TEXT {
+            let expected = format!("a list of at most {} bytes (with more --sites-per-shard)", files::LARGEST_TEXT);
+            return Err(Error::refused(SHA256SUMS, expected, sums.len()));
+        }
+        Store::read(&self.root)?;
         self.write_root_file(SHA256SUMS, sums.as_bytes())?;
         Ok(Merge::Finished)
+    }
+
+    /// Refuses a store with a plate of another one in it: it could never be finished. Asked before anything is changed;
+    /// of the plates that are about to be packed anew, `to_pack`, and of those that the list of a finished store names,
+    /// which were asked then, it is not.
+    ///
+    /// # Errors
+    /// If there is one, or the system cannot tell.
+    pub fn refuse_foreign(&self, to_pack: &BTreeSet<&PlateId>) -> Result<()> {
+        let sums = files::read_text(&self.root.join(SHA256SUMS)).and_then(|text| manifest::parse(&text, SHA256SUMS));
+        let named: HashMap<String, Entry> =
+            unless_damaged(sums)?.unwrap_or_default().into_iter().map(|file| (file.path.clone(), file)).collect();
+        for plate in listed_plates(&self.root)?.iter().filter(|plate| !to_pack.contains(plate)) {
+            let own = named.get(&listing_file(plate, FILES));
+            if !own.map_or(Ok(false), |own| own.is_whole(&self.root, Depth::Content))? {
+                refuse_foreign(&self.root, &self.spec, &self.classes, plate)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the store is finished: no file of it is gone, none of its plates was added since, and it can be opened.
+    /// Whether each file is unharmed is for `verify` to say.
+    fn is_finished(&self, plates: &[PlateId]) -> Result<bool> {
+        let sums = files::read_text(&self.root.join(SHA256SUMS)).and_then(|text| manifest::parse(&text, SHA256SUMS));
+        let Some(files) = unless_damaged(sums)? else { return Ok(false) };
+        let names: HashSet<&str> = files.iter().map(|file| file.path.as_str()).collect();
+        Ok(plates.iter().all(|plate| names.contains(listing_file(plate, FILES).as_str()))
+            && are_whole(&self.root, &files, Depth::Size)?
+            && unless_damaged(Store::open(&self.root))?.is_some())
+    }
+
+    /// Writes a merged file by way of the temporary folder, unless it is there with that very content.
+    fn write_merged(&self, merged: &Merged<'_>, file: MergedFile) -> Result<Entry> {
+        let (path, built) = (file.path(), self.session.temporary().join("merged"));
+        files::remove_file(&built)?;
+        let fail = |e| Error::io(&built, "write")(e);
+        let mut written = HashingWriter::new(files::create_new(&built).map_err(Error::io(&built, "create"))?);
+        merged.content(file, &mut |bytes| written.write_all(bytes).map_err(fail))?;
+        let (written, sha, size) = written.finish();
+        let entry = Entry { path, sha, size: Some(size) };
+        // What cannot be read is another content, to be replaced.
+        if entry.is_whole(&self.root, Depth::Content)? {
+            files::remove_file(&built)?;
+        } else {
+            written.sync_all().map_err(Error::io(&built, "sync"))?;
+            // From here on the list of a store that was finished is not right any more.
+            if files::remove_file(&self.root.join(SHA256SUMS))? {
+                files::sync_dir(&self.root)?;
+            }
+            self.install(&built, &self.root.join(&entry.path))?;
+        }
+        Ok(Entry { size: None, ..entry })
+    }
+
+    /// Removes what an earlier merge wrote and this one did not: a list of rejections where there are none any more, and
+    /// chunks of statistics past those of the plates.
+    fn remove_stale(&self, merged: &Merged<'_>) -> Result<()> {
+        if !merged.tables().contains(&MergedFile::Rejected) {
+            files::remove_file(&self.root.join(REJECTED))?;
+        }
+        for counts in Counts::ALL {
+            let chunks = self.root.join(statistics_path(counts.name())).join(CHUNKS);
+            for found in files::list(&chunks)? {
+                let number = found.name().and_then(parse_number::<usize>);
+                let Some(number) = number.filter(|&number| number >= merged.n_plates()) else { continue };
+                let chunk = self.root.join(statistics_chunk_path(counts.name(), number));
+                files::remove_file(&chunk)?;
+                // Its folders go with it, unless somebody else put something there.
+                for folder in chunk.ancestors().skip(1).take_while(|folder| **folder != *chunks) {
+                    if files::is_empty_dir(folder)? {
+                        files::remove_dir(folder)?;
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 }
 
@@ -107,9 +188,15 @@ pub fn known_plates(store: &Path, unreadable: &mut dyn FnMut(Error) -> Result<()
         let id = format!("{experiment}/{}", plate.split('/').next()?);
         id.parse().ok().filter(|plate: &PlateId| plate.to_string() == id)
     };
-    let metadata = files::read_text(&store.join(METADATA)).and_then(|text| from_csv::<SiteRow>(&text, METADATA));
-    if let Some(rows) = unless_damaged(metadata).or_else(|error| unreadable(error).map(|()| None))? {
-        known.extend(rows.into_iter().map(|row| row.id.well.plate));
+    let mut with_sites = BTreeSet::new();
+    let metadata = each_site(store, &mut |_, row| {
+        if !with_sites.contains(&row.id.well.plate) {
+            with_sites.insert(row.id.well.plate);
+        }
+        Ok(())
+    });
+    if unless_damaged(metadata).or_else(|error| unreadable(error).map(|()| None))?.is_some() {
+        known.extend(with_sites);
     }
     let sums = files::read_text(&store.join(SHA256SUMS)).and_then(|text| manifest::parse(&text, SHA256SUMS));
     let prefix = format!("{PLATES}/");
@@ -129,108 +216,20 @@ pub fn known_plates(store: &Path, unreadable: &mut dyn FnMut(Error) -> Result<()
     Ok(known)
 }
 
-/// Whether the store is finished and no file of it is gone. Whether each is unharmed is for `verify` to say.
-fn is_whole(store: &Path) -> Result<bool> {
-    let sums = files::read_text(&store.join(SHA256SUMS)).and_then(|text| manifest::parse(&text, SHA256SUMS));
-    unless_damaged(sums)?.map_or(Ok(false), |files| are_whole(store, &files, Depth::Size))
-}
-
 /// The documents that are written with the first plate.
 fn headers(plates: &[PlateId]) -> BTreeSet<String> {
     let groups = plates.iter().map(group_path);
     groups.chain([CLASSES.to_owned(), format!("{PIXELS}/{ZARR_JSON}")]).collect()
 }
 
-fn rejected(store: &Path, plates: &[PlateId]) -> Result<Vec<Rejected>> {
-    let mut rows = Vec::new();
-    for plate in plates {
-        rows.extend(read_rows::<Rejected>(store, plate, REJECTED)?);
-    }
-    Ok(rows)
-}
-
-/// What a merge of the listings writes: path and content. `verify` compares it with what is there.
-///
-/// # Errors
-/// If a listing is not well formed.
-pub fn merged_files(store: &Path, spec: &StoreSpec, plates: &[PlateId]) -> Result<BTreeMap<String, Vec<u8>>> {
-    root_files(store, spec, plates, &rejected(store, plates)?)
-}
-
-fn root_files(
-    store: &Path,
-    spec: &StoreSpec,
-    plates: &[PlateId],
-    rejected: &[Rejected],
-) -> Result<BTreeMap<String, Vec<u8>>> {
-    let n_channels = spec.channels.len();
-    let mut sites: Vec<SiteRow> = Vec::new();
-    let mut histogram = CountArray::new(plates.len(), n_channels, 256);
-    let mut comoments = CountArray::new(plates.len(), n_channels, n_channels);
-    for (i, plate) in plates.iter().enumerate() {
-        sites.extend(read_rows::<SiteRow>(store, plate, SITES)?);
-        let check = |channel| channel_index(channel, n_channels, plate);
-        for row in read_rows::<HistogramRow>(store, plate, HISTOGRAM)? {
-            *histogram.at(i, row.population, check(row.channel)?, row.level.into()) = row.count;
-        }
-        for row in read_rows::<ComomentRow>(store, plate, COMOMENTS)? {
-            let (a, b) = (check(row.channel_a)?, check(row.channel_b)?);
-            *comoments.at(i, row.population, a, b) = row.sum_of_products;
-            *comoments.at(i, row.population, b, a) = row.sum_of_products;
-        }
-    }
-    let attributes = StatisticsAttributes::new(plates, &spec.channels);
-    let statistics = format!("{PIXELS}/{STATISTICS}");
-    let mut files = BTreeMap::new();
-    files.insert(METADATA.to_owned(), to_csv(&sites).into_bytes());
-    if !rejected.is_empty() {
-        files.insert(REJECTED.to_owned(), to_csv(rejected).into_bytes());
-    }
-    files.insert(format!("{statistics}/{ZARR_JSON}"), attributes.group_document());
-    let arrays = [(histogram, "level"), (comoments, "other channel")];
-    for (name, (array, last)) in STATISTICS_ARRAYS.into_iter().zip(arrays) {
-        let path = format!("{statistics}/{name}");
-        files.insert(format!("{path}/{ZARR_JSON}"), attributes.array_document(array.shape.map(|n| n as u64), last));
-        files.insert(format!("{path}/{STATISTICS_CHUNK}"), array.chunk()?);
-    }
-    Ok(files)
-}
-
-/// The content of `SHA256SUMS`.
-fn sums(store: &Path, plates: &[PlateId], root_files: &BTreeMap<String, Vec<u8>>) -> Result<String> {
-    let entry = |path: String, bytes: &[u8]| Entry { path, sha: Sha::of(bytes), size: None };
-    let mut entries: Vec<Entry> = root_files.iter().map(|(path, bytes)| entry(path.clone(), bytes)).collect();
+/// The content of `SHA256SUMS`: `entries`, and the files of all plates.
+fn sums(store: &Path, plates: &[PlateId], mut entries: Vec<Entry>) -> Result<String> {
     for plate in plates {
         let files = read_list(store, plate, FILES)?;
         entries.extend(files.into_iter().map(|file| Entry { size: None, ..file }));
         let own = listing_file(plate, FILES);
         let bytes = files::read(&store.join(&own))?;
-        entries.push(entry(own, &bytes));
+        entries.push(Entry { size: None, ..Entry::of(own, &bytes) });
     }
     Ok(manifest::format(&entries))
-}
-
-/// A small Zarr array `[plate, population, channel, last] u64`, one chunk.
-struct CountArray {
-    shape: [usize; 4],
-    values: Vec<u64>,
-}
-
-impl CountArray {
-    fn new(n_plates: usize, n_channels: usize, last: usize) -> Self {
-        let shape = [n_plates, Population::ALL.len(), n_channels, last];
-        Self { shape, values: vec![0; shape.iter().product()] }
-    }
-
-    fn at(&mut self, plate: usize, population: Population, channel: usize, last: usize) -> &mut u64 {
-        let [_, populations, channels, width] = self.shape;
-        &mut self.values[((plate * populations + population.index()) * channels + channel) * width + last]
-    }
-
-    fn chunk(&self) -> Result<Vec<u8>> {
-        let mut bytes: Vec<u8> = self.values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        let mut chunk = Vec::new();
-        Encoder::new(Codec::Zstd(STATISTICS_LEVEL))?.encode(&mut bytes, &mut chunk)?;
-        Ok(chunk)
-    }
 }

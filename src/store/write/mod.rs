@@ -5,5 +5,6 @@ pub mod destination;
 pub mod encode;
 mod lock;
 pub mod merge;
+pub mod merged;
 pub mod plate;
 mod session;

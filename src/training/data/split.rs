@@ -207,9 +207,9 @@ mod tests {
                     };
                     let known = *dataset == "train" || population != Population::Treatment;
                     let label = crate::site::Label {
-                        dataset: (*dataset).to_owned(),
+                        dataset: (*dataset).into(),
                         population,
-                        sirna: format!("s{class}"),
+                        sirna: format!("s{class}").into(),
                         class: known.then_some(class),
                     };
                     rows.push(SiteRow { id, label, row: u32::from(i), crc32c: 0 });

@@ -25,9 +25,9 @@ mod tests {
 
     fn row(well: &str, class: u32) -> SiteRow {
         let label = Label {
-            dataset: "train".to_owned(),
+            dataset: "train".into(),
             population: Population::Treatment,
-            sirna: format!("s{class}"),
+            sirna: format!("s{class}").into(),
             class: Some(class),
         };
         SiteRow { id: SiteId::new("RPE-01", 1, well, 1).unwrap(), label, row: 0, crc32c: 0 }

@@ -2,6 +2,7 @@
 
 mod damage;
 mod lists;
+mod statistics;
 mod trees;
 
 use std::collections::BTreeSet;

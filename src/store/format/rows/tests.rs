@@ -86,7 +86,7 @@ fn each_lie_in_a_site_is_refused() {
 proptest! {
     #[test]
     fn any_text_in_a_row_survives(sirna in "[ -~\n]{0,12}", detail in "\\PC{0,12}", crc: u32) {
-        let label = Label { sirna, class: Some(crc), ..Label::unknown() };
+        let label = Label { sirna: sirna.into(), class: Some(crc), ..Label::unknown() };
         let row = site_row(label, 0, crc);
         prop_assert_eq!(&from_csv::<SiteRow>(&to_csv(std::slice::from_ref(&row)), "x").unwrap()[0], &row);
         let WellId { plate, well } = row.id.well;
