@@ -141,8 +141,10 @@ fn common_size(root: &Path, plates: &[PlatePlan]) -> Result<ImageSize> {
         let path = root.join(plate.file(site, channel));
         // A file that cannot be read or is no PNG does not vote; packing it reports what is wrong with it.
         let Ok(file) = files::open(&path) else { continue };
+        let Ok(length) = file.metadata().map(|found| found.len()) else { continue };
         if file.take(64).read_to_end(&mut head).is_ok()
             && let Ok(header) = png::read_header(&head)
+            && header.can_be_true(length)
         {
             *votes.entry(header.size).or_default() += 1;
         }
