@@ -17,7 +17,10 @@ mod whole;
 mod write;
 
 pub use look::{exists, is_dir, is_file, look_at, modified, resolve};
-pub use read::{LARGEST_TEXT, open, open_if_there, read, read_at_most, read_if_there, read_text};
+pub use read::{
+    LARGEST_DOCUMENT, LARGEST_TEXT, open, open_if_there, read, read_at_most, read_document, read_document_if_there,
+    read_if_there, read_text,
+};
 pub use walk::{Found, FoundKind, Links, is_empty_dir, list, walk, walk_into};
 pub use whole::{WholeFile, write_whole};
 pub use write::{
