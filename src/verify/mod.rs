@@ -4,6 +4,7 @@
 mod consistency;
 mod expected;
 mod files;
+mod forged;
 mod report;
 mod rows;
 mod store;
@@ -11,6 +12,6 @@ mod trace;
 mod tree;
 
 pub use crate::store::is_store;
-pub use report::{Depth, Finding, Kind, Report};
+pub use report::{Compared, Depth, Finding, Kind, Report};
 pub use store::{StoreConfig, verify_store};
 pub use tree::{TreeReport, compare_tree, verify_tree};

@@ -5,13 +5,13 @@ use std::path::Path;
 
 use rayon::prelude::*;
 
-use crate::files;
 use crate::site::SiteId;
 use crate::store::format::checksum::crc32c;
 use crate::store::format::names::{array_path, shard_path};
 use crate::store::format::rows::SiteRow;
 use crate::store::read::decode::Decoder;
 use crate::store::{Shard, StoreSpec};
+use crate::{files, memory};
 
 use super::report::{Depth, Finding, Kind, describe};
 use super::rows::Rows;
@@ -45,7 +45,7 @@ pub(super) fn trace(
                     let detail = "named by the metadata, not found";
                     Finding { sites: all(), ..Finding::new(Kind::Missing, &path, detail) }
                 }
-                Err(e) => Finding { sites: all(), ..Finding::new(Kind::Altered, &path, describe(&e)) },
+                Err(e) => Finding { sites: all(), ..Finding::of_error(Kind::Altered, &path, &e) },
                 Ok(shard) => {
                     let count = if depth == Depth::Deep { Some(count) } else { None };
                     let (sites, detail) = bad_sites(&shard, spec, sites, decoder, count);
@@ -76,9 +76,13 @@ pub(super) fn trace(
 
 /// Where not even the size of a shard is known: every site of a plate that lost any.
 pub(super) fn trace_whole_plates(rows: &Rows, findings: &mut [Finding]) {
+    // By path, so that many plates with many findings are looked through once.
+    let by_path: BTreeMap<String, usize> =
+        findings.iter().enumerate().map(|(i, finding)| (finding.path.clone(), i)).collect();
     for (plate, rows) in rows {
         let prefix = format!("{}/c/", array_path(plate));
-        if let Some(first) = findings.iter_mut().find(|finding| finding.path.starts_with(&prefix)) {
+        let first = by_path.range(prefix.clone()..).next().filter(|(path, _)| path.starts_with(&prefix));
+        if let Some(first) = first.map(|(_, &i)| &mut findings[i]) {
             first.sites = rows.iter().map(|row| row.id.clone()).collect();
             first.detail += "; without the arrays' documents no site of the plate can be found";
         }
@@ -93,7 +97,10 @@ fn bad_sites(
     decoder: &mut Decoder,
     count: Option<&(dyn Fn(u64) + Sync)>,
 ) -> (Vec<SiteId>, String) {
-    let mut pixels = vec![0; spec.site_bytes()];
+    let mut pixels = match memory::zeroed(spec.site_bytes(), "a site") {
+        Ok(pixels) => pixels,
+        Err(e) => return (sites.iter().map(|row| row.id.clone()).collect(), describe(&e)),
+    };
     let mut scratch = Vec::new();
     let (mut bad, mut detail) = (Vec::new(), String::new());
     for (slot, row) in sites.iter().enumerate() {
