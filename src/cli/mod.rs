@@ -8,7 +8,7 @@ pub mod report;
 mod source_args;
 mod table;
 
-pub use exit::{Exit, run, show};
+pub use exit::{EXIT_CODES, EXIT_CODES_OF_TRAIN, Exit, parse, run, show};
 pub use progress::Progress;
 pub use reading::{IoFlag, VerifyFlag};
 pub use source_args::SourceArgs;
