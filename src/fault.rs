@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::error::shown;
 use crate::site::{PlateId, Well};
 
 /// The kinds of fault of a source.
@@ -139,8 +140,8 @@ impl fmt::Display for Fault {
                 write!(f, "_s{site}")?;
             }
         } else {
-            f.write_str(&self.file)?;
+            write!(f, "{}", shown(&self.file))?;
         }
-        write!(f, ": {}: {}", self.kind.name(), self.detail)
+        write!(f, ": {}: {}", self.kind.name(), shown(&self.detail))
     }
 }

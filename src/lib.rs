@@ -12,6 +12,7 @@ pub mod error;
 pub mod fault;
 pub mod feed;
 pub mod files;
+pub mod memory;
 pub mod pack;
 pub mod plate_statistics;
 pub mod simulate;

@@ -1,5 +1,6 @@
 //! Joins statistics and store: counts as the rows of a plate's listing, and back.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use rayon::prelude::*;
@@ -129,6 +130,67 @@ pub fn read_pixel_stats(root: &Path, plate: &PlateId, n_channels: usize) -> Resu
     Ok(pixels.into_iter().enumerate().map(with_population).collect())
 }
 
+/// Proves that the figures of `pixel_stats.csv` are those of the sums beside them, and that the sums and ends of all
+/// sites together are those of `histogram.csv`: whoever changes one has to change all.
+///
+/// # Errors
+/// If a file of the listing cannot be read or contradicts itself or another.
+pub fn check_pixel_stats(root: &Path, plate: &PlateId, spec: &StoreSpec) -> Result<()> {
+    let counts = read(root, plate, spec)?;
+    let n_channels = spec.channels.len();
+    let mut together: BTreeMap<(Population, usize), Together> = BTreeMap::new();
+    for (population, row) in read_pixel_stats(root, plate, n_channels)? {
+        let place = || format!("{plate}: pixel_stats.csv: {}, channel {}", row.id, row.channel);
+        let (mean, std) = figures_of(&row, spec.size.pixels() as u64)
+            .ok_or_else(|| Error::malformed(place(), "sums that an image can have", "others"))?;
+        if (mean - row.mean).abs() > ROUNDING || (std - row.std).abs() > ROUNDING {
+            let expected = format!("mean {mean} and std {std}, which follow from the sums");
+            return Err(Error::malformed(place(), expected, format!("{} and {}", row.mean, row.std)));
+        }
+        together.entry((population, row.channel)).or_default().add(&row);
+    }
+    for ((population, channel), found) in together {
+        let histogram = &counts.population(population).histograms[channel - 1];
+        let expected = Together {
+            sum: histogram.sum().into(),
+            sum_of_squares: histogram.sum_of_squares().into(),
+            ends: histogram.min().zip(histogram.max()),
+        };
+        if found != expected {
+            let place = format!("{plate}: pixel_stats.csv: {population}, channel {channel}");
+            return Err(Error::malformed(place, "sums and ends that are those of histogram.csv", "others"));
+        }
+    }
+    Ok(())
+}
+
+/// What a figure may differ by from the sums that it follows from.
+const ROUNDING: f64 = 1e-9;
+
+/// What the sites of a population have together.
+#[derive(Default, PartialEq, Eq)]
+struct Together {
+    sum: u128,
+    sum_of_squares: u128,
+    ends: Option<(u8, u8)>,
+}
+
+impl Together {
+    fn add(&mut self, row: &PixelStats) {
+        self.sum += u128::from(row.sum);
+        self.sum_of_squares += u128::from(row.sum_of_squares);
+        let (min, max) = self.ends.unwrap_or((row.min, row.max));
+        self.ends = Some((min.min(row.min), max.max(row.max)));
+    }
+}
+
+/// Mean and standard deviation of an image of `n` pixels, from its sums; `None` if no image has such sums.
+fn figures_of(row: &PixelStats, n: u64) -> Option<(f64, f64)> {
+    let (wide_n, sum, squares) = (u128::from(n), u128::from(row.sum), u128::from(row.sum_of_squares));
+    let spread = (wide_n * squares).checked_sub(sum * sum)?;
+    Some((row.sum as f64 / n as f64, (spread as f64 / (wide_n * wide_n) as f64).sqrt()))
+}
+
 /// Summarises the plates of a store by group and population; see [`summarise`].
 ///
 /// # Errors
@@ -168,6 +230,15 @@ mod tests {
     use crate::store::format::spec::channels;
     use crate::store::write::commit::write_listing;
 
+    /// The table with another cell in its first row.
+    fn with_cell(table: &str, column: usize, value: &str) -> String {
+        let mut lines: Vec<String> = table.lines().map(str::to_owned).collect();
+        let mut cells: Vec<&str> = lines[1].split(',').collect();
+        cells[column] = value;
+        lines[1] = cells.join(",");
+        lines.join("\n") + "\n"
+    }
+
     #[test]
     fn counts_survive_the_listing() {
         let store = tempfile::tempdir().unwrap();
@@ -201,6 +272,30 @@ mod tests {
         assert!(read(store.path(), &plate, &spec(3, 11)).is_err(), "too few pixels");
         assert_eq!(read_pixel_stats(store.path(), &plate, 3).unwrap().len(), 3);
         assert!(read_pixel_stats(store.path(), &plate, 2).is_err());
+        check_pixel_stats(store.path(), &plate, &spec(3, 10)).unwrap();
+        let file = dir.join("pixel_stats.csv");
+        let text = std::fs::read_to_string(&file).unwrap();
+        for (column, value) in [
+            (5, "NaN"),
+            (5, "inf"),
+            (5, "1e300"),
+            (5, "-1"),
+            (6, "-1"),
+            (6, "NaN"),
+            (6, "9000"),
+            (7, "256"),
+            (7, "inf"),
+        ] {
+            std::fs::write(&file, with_cell(&text, column, value)).unwrap();
+            let read = read_pixel_stats(store.path(), &plate, 3);
+            assert!(read.is_err(), "column {column}: {value} is no figure of an image");
+        }
+        for (column, value) in [(5, "100"), (6, "1"), (8, "1"), (9, "254"), (10, "7"), (11, "99999999999999")] {
+            std::fs::write(&file, with_cell(&text, column, value)).unwrap();
+            let checked = check_pixel_stats(store.path(), &plate, &spec(3, 10));
+            assert!(checked.is_err(), "column {column}: {value} contradicts the rest");
+        }
+        std::fs::write(&file, &text).unwrap();
         for (file, from, to) in [
             ("histogram.csv", "positive_control,1,", "positive_control,2,"),
             ("histogram.csv", ",1\n", ",18446744073709551615\n"),

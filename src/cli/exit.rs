@@ -3,8 +3,27 @@
 use std::io;
 use std::process::ExitCode;
 
-use crate::error::Error;
+use clap::{ArgMatches, Parser};
+
+use crate::error::{Error, shown};
 use crate::files;
+
+use super::report::print_error;
+
+/// What each exit code means, below the `--help` of every program but `train`.
+pub const EXIT_CODES: &str = "\
+Exit codes:
+  0  done, and what was looked at is whole
+  1  the data has faults: they are reported, and what is whole is kept
+  2  could not run: a flag, a folder, a disk, a device";
+
+/// The same below that of `train`.
+pub const EXIT_CODES_OF_TRAIN: &str = "\
+Exit codes:
+   0  done, and what was looked at is whole
+   1  the data has faults: they are reported, and what is whole is kept
+   2  could not run: a flag, a folder, a disk, a device
+  75  stopped in time, and saved where it goes on: run again with --resume --run DIR";
 
 /// How a program ends when nothing kept it from running.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,21 +36,60 @@ pub enum Exit {
     Stopped,
 }
 
-/// Runs a program's body and turns what comes of it into an exit code. An error is printed once, with its causes,
-/// to stderr. A reader that closed our stdout early (`| head`) is no error.
-pub fn run(body: impl FnOnce() -> anyhow::Result<Exit>) -> ExitCode {
+/// Parses a program's flags. What is wrong with them, and the text of `--help`, is for [`run`] to show.
+///
+/// # Errors
+/// If they are not the program's, ask for a text, or name a place that is no path of this machine.
+pub fn parse<P: Parser>() -> anyhow::Result<P> {
+    let matches = P::command().try_get_matches()?;
+    check_paths(&matches)?;
+    Ok(P::from_arg_matches(&matches)?)
+}
+
+/// Refuses `s3://bucket/data` and its like in any flag: nobody reads it here, and a folder `s3:` is not what is meant.
+///
+/// # Errors
+/// If there is one.
+pub fn check_paths(matches: &ArgMatches) -> crate::Result<()> {
+    let values = matches.ids().filter_map(|id| matches.try_get_raw(id.as_str()).ok().flatten()).flatten();
+    let mut values = values.map(|value| value.to_string_lossy());
+    values.find(|value| value.contains("://")).map_or(Ok(()), |url| Err(files::not_local(&url)))
+}
+
+/// Runs a program's body and turns what comes of it into an exit code. An error is printed once, with its causes, to
+/// stderr, and with `--json` as an object to stdout, too. A reader that closed our stdout early (`| head`) is no error.
+pub fn run(tool: &str, body: impl FnOnce() -> anyhow::Result<Exit>) -> ExitCode {
     files::raise_open_files();
-    match body() {
-        Ok(Exit::Success) => ExitCode::SUCCESS,
-        Ok(Exit::Faults) => ExitCode::from(1),
-        Ok(Exit::Stopped) => ExitCode::from(75),
-        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            let data_fault = error.downcast_ref::<Error>().is_some_and(Error::is_data_fault);
-            ExitCode::from(if data_fault { 1 } else { 2 })
+    let code = match body() {
+        Ok(Exit::Success) => 0,
+        Ok(Exit::Faults) => 1,
+        Ok(Exit::Stopped) => 75,
+        Err(error) if is_broken_pipe(&error) => 0,
+        Err(error) => tell(tool, &error),
+    };
+    ExitCode::from(code)
+}
+
+/// Tells an error, and which exit code it is.
+fn tell(tool: &str, error: &anyhow::Error) -> u8 {
+    if let Some(usage) = error.downcast_ref::<clap::Error>() {
+        // A reader that went away has read enough.
+        let _ = usage.print();
+        if !usage.use_stderr() {
+            return 0;
         }
+    } else {
+        // Line by line, as what was found in a recipe has several; an error of ours has escaped its names already.
+        let text = format!("{error:#}");
+        let lines: Vec<String> = text.lines().map(|line| shown(line).to_string()).collect();
+        eprintln!("error: {}", lines.join("\n"));
     }
+    let code = if error.downcast_ref::<Error>().is_some_and(Error::is_data_fault) { 1 } else { 2 };
+    // Asked for by the flag itself, as the flags may be what is wrong.
+    if std::env::args_os().any(|argument| argument == "--json") {
+        let _ = print_error(tool, error, code);
+    }
+    code
 }
 
 /// Takes the result of printing: that nobody reads on (`| head`) is no error, and does not change the exit code.

@@ -8,11 +8,7 @@ pub mod report;
 mod source_args;
 mod table;
 
-use clap::{ArgMatches, Parser};
-
-use crate::files;
-
-pub use exit::{Exit, run, show};
+pub use exit::{EXIT_CODES, EXIT_CODES_OF_TRAIN, Exit, check_paths, parse, run, show};
 pub use progress::Progress;
 pub use reading::{IoFlag, VerifyFlag};
 pub use source_args::SourceArgs;
@@ -20,27 +16,6 @@ pub use table::{Align, Table, bytes, count, plural};
 
 /// Files that a thread has open at most, and its share of those that the process has.
 const FILES_OF_A_THREAD: usize = 8;
-
-/// Parses the flags of a program; ends it where they are wrong.
-///
-/// # Errors
-/// If one names a place that is no path of this machine.
-#[expect(clippy::disallowed_methods, reason = "the door")]
-pub fn parse<F: Parser>() -> crate::Result<F> {
-    let matches = F::command().get_matches();
-    check_paths(&matches)?;
-    F::from_arg_matches(&matches).map_err(|error| error.exit())
-}
-
-/// Refuses `s3://bucket/data` and its like in any flag: nobody reads it here, and a folder `s3:` is not what is meant.
-///
-/// # Errors
-/// If there is one.
-pub fn check_paths(matches: &ArgMatches) -> crate::Result<()> {
-    let values = matches.ids().filter_map(|id| matches.try_get_raw(id.as_str()).ok().flatten()).flatten();
-    let mut values = values.map(|value| value.to_string_lossy());
-    values.find(|value| value.contains("://")).map_or(Ok(()), |url| Err(files::not_local(&url)))
-}
 
 /// The number of threads asked for, or one a core, but no more than the limit of open files has room for.
 ///

@@ -19,7 +19,10 @@ mod write;
 
 pub use limit::{most_kept_mapped, most_kept_open, most_open, raise_open_files};
 pub use look::{exists, is_dir, is_file, look_at, modified, resolve};
-pub use read::{LARGEST_TEXT, open, open_if_there, read, read_at_most, read_if_there, read_text};
+pub use read::{
+    LARGEST_DOCUMENT, LARGEST_TEXT, open, open_if_there, read, read_at_most, read_document, read_document_if_there,
+    read_if_there, read_text,
+};
 pub use walk::{Found, FoundKind, Links, is_empty_dir, list, walk, walk_into};
 pub use whole::{WholeFile, write_whole};
 pub use write::{

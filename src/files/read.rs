@@ -13,6 +13,8 @@ use super::look::is_not_there;
 
 /// The largest list or CSV that is read into memory: the metadata of two million sites.
 pub const LARGEST_TEXT: u64 = 256 << 20;
+/// The largest document (JSON) that is read: a document takes many times its size in memory once it is parsed.
+pub const LARGEST_DOCUMENT: u64 = 1 << 20;
 
 /// Opens a regular file for reading.
 ///
@@ -56,9 +58,9 @@ fn check_regular(found: &std::fs::Metadata) -> io::Result<()> {
 /// Reads a whole regular file of at most 256 MiB.
 ///
 /// # Errors
-/// If there is none, or it is larger.
+/// If there is none, or it is larger, which is a fault of the data.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
-    read_at_most(path, LARGEST_TEXT).map_err(Error::io(path, "read"))
+    read_at_most(path, LARGEST_TEXT).map_err(unread(path, LARGEST_TEXT))
 }
 
 /// The same; `None` if nothing is there.
@@ -66,25 +68,62 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
 /// # Errors
 /// If something else is there, it is larger, or cannot be read.
 pub fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>> {
-    match read_at_most(path, LARGEST_TEXT) {
+    if_there(path, LARGEST_TEXT)
+}
+
+/// Reads a whole document (JSON) of at most 1 MiB.
+///
+/// # Errors
+/// If there is none, or it is larger, which is a fault of the data.
+pub fn read_document(path: &Path) -> Result<Vec<u8>> {
+    read_at_most(path, LARGEST_DOCUMENT).map_err(unread(path, LARGEST_DOCUMENT))
+}
+
+/// The same; `None` if nothing is there.
+///
+/// # Errors
+/// If something else is there, it is larger, or cannot be read.
+pub fn read_document_if_there(path: &Path) -> Result<Option<Vec<u8>>> {
+    if_there(path, LARGEST_DOCUMENT)
+}
+
+fn if_there(path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
+    match read_at_most(path, limit) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if is_not_there(&error) => Ok(None),
-        Err(error) => Err(Error::io(path, "read")(error)),
+        Err(error) => Err(unread(path, limit)(error)),
+    }
+}
+
+/// Why a file was not read: one that is larger than any of its kind is damaged, not out of reach.
+fn unread(path: &Path, limit: u64) -> impl FnOnce(io::Error) -> Error {
+    move |error| match error.kind() {
+        io::ErrorKind::FileTooLarge => {
+            let found = super::look::look_at(path).ok().flatten().map_or(0, |found| found.len());
+            Error::malformed(path.display(), format!("at most {limit} bytes"), format!("{found} bytes"))
+        }
+        _ => Error::io(path, "read")(error),
     }
 }
 
 /// Reads a regular file of at most `limit` bytes.
 ///
 /// # Errors
-/// If there is none, it is larger, or cannot be read.
+/// If there is none, it is larger (of the kind `FileTooLarge`), or cannot be read.
 pub fn read_at_most(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let (file, length) = open_with(path, OFlags::empty())?;
+    let too_large =
+        |length| io::Error::new(io::ErrorKind::FileTooLarge, format!("expected at most {limit} bytes, found {length}"));
     if length > limit {
-        return Err(io::Error::other(format!("expected at most {limit} bytes, found {length}")));
+        return Err(too_large(length));
     }
-    let mut bytes = Vec::with_capacity(length as usize);
-    file.take(limit).read_to_end(&mut bytes)?;
-    Ok(bytes)
+    let mut bytes = Vec::new();
+    // The length of a file is no lie, but there may be no memory for it.
+    bytes.try_reserve_exact(length as usize).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
+    // One byte more than it may have tells a file that has grown since.
+    file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    let found = bytes.len() as u64;
+    if found > limit { Err(too_large(found)) } else { Ok(bytes) }
 }
 
 /// Reads a whole text file of at most 256 MiB.
@@ -141,6 +180,14 @@ mod tests {
         assert_eq!(read_at_most(&path, 5).unwrap(), b"12345");
         let error = read_at_most(&path, 4).unwrap_err().to_string();
         assert_eq!(error, "expected at most 4 bytes, found 5");
+        assert!(read_document(&path).is_ok() && read_document_if_there(&dir.path().join("none")).unwrap().is_none());
+        assert!(read_document(&dir.path().join("none")).is_err());
+        std::fs::File::create(&path).unwrap().set_len(LARGEST_DOCUMENT + 1).unwrap();
+        let error = read_document(&path).unwrap_err();
+        assert!(
+            error.is_data_fault() && error.to_string().ends_with("at most 1048576 bytes, found 1048577 bytes"),
+            "{error}"
+        );
         std::fs::write(&path, b"a\xff").unwrap();
         assert!(
             read_text(&path)

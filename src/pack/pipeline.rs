@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use crate::error::Result;
 use crate::fault::Fault;
+use crate::memory;
 use crate::plate_statistics::pixel_stats;
 use crate::source::png::SiteDecoder;
 use crate::source::{Image, PlatePlan, SitePlan, Source};
@@ -197,7 +198,7 @@ impl Shared<'_> {
                 Err(_) => return Ok(()),
             };
             let (plate, plan) = self.site(job, site);
-            pixels.resize(self.spec.site_bytes(), 0);
+            memory::resize(&mut pixels, self.spec.site_bytes(), "the pixels of a site")?;
             let faults = self.source.decode_images(plate.plan, plan, &files, &mut decoder, &mut pixels);
             let mut good = None;
             if !faults.is_empty() {

@@ -64,10 +64,16 @@ pub(super) fn check_free_space(dst: &Path, needed: u64) -> Result<()> {
     let stat = rustix::fs::statvfs(path).map_err(|e| Error::io(path, "ask for free space of")(e.into()))?;
     let free = stat.f_bavail * stat.f_frsize;
     if free < needed {
-        let mega = |bytes: u64| format!("{} MB", bytes.div_ceil(1_000_000));
-        return Err(Error::refused(dst.display(), format!("{} of free space", mega(needed)), mega(free)));
+        let (needed, free) = told_apart(needed, free);
+        return Err(Error::refused(dst.display(), format!("{needed} of free space"), free));
     }
     Ok(())
+}
+
+/// Two numbers of bytes that differ, in MB where that tells them apart.
+fn told_apart(a: u64, b: u64) -> (String, String) {
+    let mega = |bytes: u64| format!("{} MB", bytes.div_ceil(1_000_000));
+    if mega(a) == mega(b) { (format!("{a} bytes"), format!("{b} bytes")) } else { (mega(a), mega(b)) }
 }
 
 #[cfg(test)]
@@ -94,5 +100,11 @@ mod tests {
         check(1, 700_000, 77).unwrap();
         let expected = "HUVEC-01/Plate1: expected at most 1579032 images on a plate, found 1600000";
         assert_eq!(check(1, 800_000, 77).unwrap_err(), expected);
+    }
+
+    #[test]
+    fn two_sizes_that_differ_are_never_told_by_the_same_words() {
+        assert_eq!(told_apart(200_000_001, 7_000_000), ("201 MB".to_owned(), "7 MB".to_owned()));
+        assert_eq!(told_apart(983_040, 900_000), ("983040 bytes".to_owned(), "900000 bytes".to_owned()));
     }
 }

@@ -38,7 +38,6 @@ pub struct Plan {
     /// Bytes that the store will take for them: exact for `raw`, an estimate else.
     pub estimated_bytes: u64,
     /// Files in plate folders that are not images.
-    #[serde(rename = "strangers")]
     pub other_files: Vec<String>,
     /// What is no fault but worth a look.
     pub unusual: Vec<String>,

@@ -61,7 +61,7 @@ pub(super) fn look_at(config: &PackConfig, source: &Source, spec: &StoreSpec, pl
         OnError::Fail => rejected.is_empty(),
     };
     let has_document = || {
-        let found = unless_damaged(files::read(&config.dst.join(array_document_path(&plate.id))))?;
+        let found = unless_damaged(files::read_document(&config.dst.join(array_document_path(&plate.id))))?;
         Ok::<_, Error>(found.is_some_and(|found| found == spec.plate_document(sites.len())))
     };
     let depth = if config.rehash { Depth::Content } else { Depth::Size };

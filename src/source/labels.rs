@@ -150,7 +150,7 @@ const KAGGLE: [(&str, &str, ReadKaggle); 4] = [
 /// Whether `dir` holds a CSV of Kaggle's layout.
 fn has_kaggle_csv(dir: &Path) -> Result<bool> {
     for name in KAGGLE_CSVS {
-        if files::is_file(&dir.join(name))? {
+        if files::exists(&dir.join(name))? {
             return Ok(true);
         }
     }
@@ -190,7 +190,7 @@ pub fn read(layout: Layout, dir: &Path, fixed: Fixed) -> Result<Labels> {
             }
             for dataset in ["train", "test"] {
                 let pair = [format!("{dataset}.csv"), format!("{dataset}_controls.csv")];
-                let is_there = [files::is_file(&dir.join(&pair[0]))?, files::is_file(&dir.join(&pair[1]))?];
+                let is_there = [files::exists(&dir.join(&pair[0]))?, files::exists(&dir.join(&pair[1]))?];
                 if let [true, false] | [false, true] = is_there {
                     let [there, lost] = if is_there[0] { [0, 1] } else { [1, 0] };
                     let expected = format!("it beside {} (a header alone says that there are none)", pair[there]);
@@ -199,7 +199,7 @@ pub fn read(layout: Layout, dir: &Path, fixed: Fixed) -> Result<Labels> {
             }
             for (name, dataset, read) in KAGGLE {
                 let path = dir.join(name);
-                if files::is_file(&path)? {
+                if files::exists(&path)? {
                     read(&path, dataset, &mut rows)?;
                 }
             }

@@ -121,7 +121,7 @@ impl Source {
             let file = plate.file(site, channel);
             let (kind, detail) = match read_head(&self.root.join(&file)) {
                 Err(error) => (FaultKind::Unreadable, error.to_string()),
-                Ok(head) => match png::read_header(&head).and_then(|header| header.check(self.size)) {
+                Ok((head, _)) => match png::read_header(&head).and_then(|header| header.check(self.size)) {
                     Ok(()) => return None,
                     Err(found) => (found.kind, found.detail),
                 },
@@ -146,12 +146,13 @@ impl From<Unplaced> for Fault {
     }
 }
 
-/// The first bytes of a file, enough for the header of a PNG.
-fn read_head(path: &Path) -> std::io::Result<Vec<u8>> {
+/// The first bytes of a file, enough for the header of a PNG, and its length.
+fn read_head(path: &Path) -> std::io::Result<(Vec<u8>, u64)> {
     let mut head = Vec::new();
     let file = files::open(path).map_err(std::io::Error::other)?;
+    let length = file.metadata()?.len();
     file.take(64).read_to_end(&mut head)?;
-    Ok(head)
+    Ok((head, length))
 }
 
 /// Reads what the CSVs of a tree say, and looks at no image.
@@ -237,8 +238,10 @@ fn common_size(root: &Path, plates: &[PlatePlan]) -> Result<ImageSize> {
     for (plate, site) in sites.step_by(step) {
         let channel = site.channels.trailing_zeros() as usize;
         // A file that cannot be read or is no PNG does not vote; packing it reports what is wrong with it.
-        let Ok(head) = read_head(&root.join(plate.file(site, channel))) else { continue };
-        if let Ok(header) = png::read_header(&head) {
+        let Ok((head, length)) = read_head(&root.join(plate.file(site, channel))) else { continue };
+        if let Ok(header) = png::read_header(&head)
+            && header.can_be_true(length)
+        {
             *votes.entry(header.size).or_default() += 1;
         }
     }

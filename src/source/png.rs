@@ -1,7 +1,7 @@
 //! Decoding the PNGs of one site into one tensor, under limits: an 8-bit grey PNG of the expected size, every CRC and
 //! the Adler-32 checked, or a fault that says what is wrong. Never panics and never allocates by what a file claims.
 //!
-//! libdeflate does the inflating, `unfilter.rs` undoes the filters; what is rare (Adam7) goes to the `png` crate.
+//! libdeflate does the inflating and checks the Adler-32, `unfilter.rs` undoes the filters and Adam7.
 
 #[cfg(test)]
 mod tests;
@@ -11,9 +11,11 @@ use libdeflater::{DecompressionError, Decompressor};
 use crate::fault::FaultKind;
 use crate::site::ImageSize;
 
-use super::unfilter::unfilter;
+use super::unfilter::{adam7_bytes, undo_adam7, unfilter};
 
 const SIGNATURE: [u8; 8] = *b"\x89PNG\r\n\x1a\n";
+/// Deflate makes at most so many bytes of one: 258 of two bits.
+const MOST_INFLATED: u64 = 1032;
 
 /// What is wrong with one PNG.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +59,13 @@ impl Header {
             return Err(PngFault::new(FaultKind::WrongSize, detail));
         }
         Ok(())
+    }
+
+    /// Whether a file of so many bytes can hold the pixels that its header claims, so that no memory is asked for by
+    /// the word of a header alone.
+    #[must_use]
+    pub fn can_be_true(&self, file_bytes: u64) -> bool {
+        file_bytes.saturating_mul(MOST_INFLATED) >= self.size.pixels() as u64
     }
 }
 
@@ -123,11 +132,15 @@ impl SiteDecoder {
     pub fn decode(&mut self, pngs: &[&[u8]], pixels: &mut [u8]) -> Vec<(usize, PngFault)> {
         assert_eq!(pixels.len(), pngs.len() * self.size.pixels(), "[C, H, W] bytes");
         let plane = self.size.height as usize * (1 + self.size.width as usize);
+        let headers: Vec<Result<Header, PngFault>> = pngs.iter().map(|png| self.check_header(png)).collect();
+        if !pngs.is_empty() && headers.iter().all(Result::is_err) {
+            return headers.into_iter().map(Result::err).enumerate().filter_map(|(c, e)| Some((c, e?))).collect();
+        }
         self.filtered.resize(plane * pngs.len(), 0);
         let mut filtered = std::mem::take(&mut self.filtered);
         let mut faults = Vec::new();
-        for (channel, (png, rows)) in pngs.iter().zip(filtered.chunks_exact_mut(plane)).enumerate() {
-            if let Err(fault) = self.inflate_rows(png, rows) {
+        for (channel, (header, rows)) in headers.into_iter().zip(filtered.chunks_exact_mut(plane)).enumerate() {
+            if let Err(fault) = header.and_then(|header| self.inflate_rows(header, pngs[channel], rows)) {
                 faults.push((channel, fault));
             }
         }
@@ -148,33 +161,56 @@ impl SiteDecoder {
         faults
     }
 
-    /// Checks and inflates one PNG into its filtered rows, each row led by its filter type.
-    fn inflate_rows(&mut self, png: &[u8], rows: &mut [u8]) -> Result<(), PngFault> {
+    /// Whether a PNG is an image of the kind and size that is expected, by what its header says.
+    fn check_header(&self, png: &[u8]) -> Result<Header, PngFault> {
         let header = read_header(png)?;
         header.check(self.size)?;
-        let zlib = collect_idat(png, &mut self.deflated)?;
-        if header.interlaced {
-            return decode_interlaced(png, rows, self.size);
+        if !header.can_be_true(png.len() as u64) {
+            // Told as what it is, where it is cut short or altered; a short file is looked through in no time.
+            collect_idat(png, &mut Vec::new())?;
+            let ImageSize { height, width } = self.size;
+            let detail = format!("expected {width} x {height} pixels, found {} bytes, too few for them", png.len());
+            return Err(PngFault::new(FaultKind::Undecodable, detail));
         }
-        let n_bytes = rows.len();
-        let undecodable = |found: &str| {
-            let detail = format!("expected {n_bytes} bytes of rows, found {found}");
-            Err(PngFault::new(FaultKind::Undecodable, detail))
-        };
-        match self.inflate.zlib_decompress(zlib, rows) {
-            Ok(n) if n == rows.len() => {}
-            Ok(n) => return undecodable(&n.to_string()),
-            Err(DecompressionError::BadData) => return undecodable("zlib data that is damaged"),
-            Err(DecompressionError::InsufficientSpace) => return undecodable("more"),
-        }
-        for (y, row) in rows.chunks_exact(1 + self.size.width as usize).enumerate() {
-            if row[0] > 4 {
-                let detail = format!("expected a filter type of 0 to 4 in row {y}, found {}", row[0]);
-                return Err(PngFault::new(FaultKind::Undecodable, detail));
-            }
-        }
-        Ok(())
+        Ok(header)
     }
+
+    /// Checks and inflates one PNG into its filtered rows, each row led by its filter type.
+    fn inflate_rows(&mut self, header: Header, png: &[u8], rows: &mut [u8]) -> Result<(), PngFault> {
+        let zlib = collect_idat(png, &mut self.deflated)?;
+        if !header.interlaced {
+            inflate(&mut self.inflate, zlib, rows)?;
+            return check_filters(rows, self.size.width as usize);
+        }
+        let mut passes = vec![0; adam7_bytes(self.size)];
+        inflate(&mut self.inflate, zlib, &mut passes)?;
+        undo_adam7(&passes, self.size, rows).map_err(|filter| wrong_filter(&"an Adam7 pass", filter))
+    }
+}
+
+/// Inflates a zlib stream, which must be as long as `rows` and have the Adler-32 that it names.
+fn inflate(inflate: &mut Decompressor, zlib: &[u8], rows: &mut [u8]) -> Result<(), PngFault> {
+    let n_bytes = rows.len();
+    let undecodable = |found: &str| {
+        let detail = format!("expected {n_bytes} bytes of rows, found {found}");
+        Err(PngFault::new(FaultKind::Undecodable, detail))
+    };
+    match inflate.zlib_decompress(zlib, rows) {
+        Ok(n) if n == rows.len() => Ok(()),
+        Ok(n) => undecodable(&n.to_string()),
+        Err(DecompressionError::BadData) => undecodable("zlib data that is damaged"),
+        Err(DecompressionError::InsufficientSpace) => undecodable("more"),
+    }
+}
+
+fn check_filters(rows: &[u8], width: usize) -> Result<(), PngFault> {
+    let mut wrong = rows.chunks_exact(1 + width).enumerate().filter(|(_, row)| row[0] > 4);
+    wrong.next().map_or(Ok(()), |(y, row)| Err(wrong_filter(&format_args!("row {y}"), row[0])))
+}
+
+fn wrong_filter(place: &dyn std::fmt::Display, filter: u8) -> PngFault {
+    let detail = format!("expected a filter type of 0 to 4 in {place}, found {filter}");
+    PngFault::new(FaultKind::Undecodable, detail)
 }
 
 struct Chunk<'a> {
@@ -220,6 +256,7 @@ fn collect_idat<'a>(png: &'a [u8], buffer: &'a mut Vec<u8>) -> Result<&'a [u8], 
     buffer.clear();
     let mut n_idat = 0;
     loop {
+        let is_first = chunks.at == SIGNATURE.len();
         let chunk = chunks.next_chunk()?;
         match &chunk.kind {
             b"IDAT" => {
@@ -234,7 +271,7 @@ fn collect_idat<'a>(png: &'a [u8], buffer: &'a mut Vec<u8>) -> Result<&'a [u8], 
                 }
             }
             b"IEND" => break,
-            b"IHDR" if n_idat == 0 => {}
+            b"IHDR" if is_first => {}
             [first, ..] if first.is_ascii_lowercase() => {}
             kind => {
                 let detail = format!("expected chunks of a grey PNG, found {}", kind.escape_ascii());
@@ -247,20 +284,6 @@ fn collect_idat<'a>(png: &'a [u8], buffer: &'a mut Vec<u8>) -> Result<&'a [u8], 
         Some(data) if n_idat == 1 => Ok(data),
         Some(_) => Ok(buffer),
     }
-}
-
-/// Decodes an Adam7 PNG into rows of filter type none.
-fn decode_interlaced(png: &[u8], rows: &mut [u8], size: ImageSize) -> Result<(), PngFault> {
-    let fail = |e: png::DecodingError| PngFault::new(FaultKind::Undecodable, e.to_string());
-    let mut reader = png::Decoder::new(std::io::Cursor::new(png)).read_info().map_err(fail)?;
-    let mut pixels = vec![0; size.pixels()];
-    reader.next_frame(&mut pixels).map_err(fail)?;
-    let width = size.width as usize;
-    for (row, pixels) in rows.chunks_exact_mut(1 + width).zip(pixels.chunks_exact(width)) {
-        row[0] = 0;
-        row[1..].copy_from_slice(pixels);
-    }
-    Ok(())
 }
 
 fn describe(bit_depth: u8, colour_type: u8) -> String {

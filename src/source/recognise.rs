@@ -43,10 +43,10 @@ pub(super) fn layout(config: &SourceConfig) -> Result<Layout> {
     let has_folder = |name: &str| files::is_dir(&root.join(name));
     let mut has_kaggle_csv = false;
     for name in KAGGLE_CSVS {
-        has_kaggle_csv |= files::is_file(&metadata.join(name))?;
+        has_kaggle_csv |= files::exists(&metadata.join(name))?;
     }
     let is_kaggle = has_kaggle_csv && (has_folder(KAGGLE_FOLDERS[0])? || has_folder(KAGGLE_FOLDERS[1])?);
-    let is_rxrx_ai = files::is_file(&metadata.join(RXRX_AI_CSV))? && has_folder(RXRX_AI_FOLDER)?;
+    let is_rxrx_ai = files::exists(&metadata.join(RXRX_AI_CSV))? && has_folder(RXRX_AI_FOLDER)?;
     let layout = match (is_kaggle, is_rxrx_ai) {
         (true, _) => Layout::Kaggle,
         (false, true) => Layout::RxrxAi,

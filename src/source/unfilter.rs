@@ -4,6 +4,8 @@
 //! The channels of a site do not depend on each other; three rows of three channels undone side by side take less than
 //! half the time.
 
+use crate::site::ImageSize;
+
 /// Undoes the filters of `N` channels side by side; returns `N`.
 pub(super) fn unfilter<'a, const N: usize>(
     inputs: &mut impl Iterator<Item = &'a [u8]>,
@@ -84,6 +86,47 @@ fn unfilter_row(filter: u8, row: &[u8], above: &[u8], out: &mut [u8]) {
     }
 }
 
+/// The seven passes of Adam7 (PNG specification, section 8.2): first column and row, and the steps to the next.
+const ADAM7: [(usize, usize, usize, usize); 7] =
+    [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)];
+
+/// Width and height of each pass; those without pixels are not in the stream.
+fn passes(size: ImageSize) -> impl Iterator<Item = ((usize, usize, usize, usize), usize, usize)> {
+    let sides = move |(x, y, dx, dy): (usize, usize, usize, usize)| {
+        let width = (size.width as usize).saturating_sub(x).div_ceil(dx);
+        let height = (size.height as usize).saturating_sub(y).div_ceil(dy);
+        ((x, y, dx, dy), width, height)
+    };
+    ADAM7.into_iter().map(sides).filter(|&(_, width, height)| width > 0 && height > 0)
+}
+
+/// Bytes of the filtered rows of all passes of an interlaced image.
+pub(super) fn adam7_bytes(size: ImageSize) -> usize {
+    passes(size).map(|(_, width, height)| height * (1 + width)).sum()
+}
+
+/// Undoes the filters of all passes and puts their pixels where they belong, in rows of filter type none.
+///
+/// # Errors
+/// The first filter type that there is not.
+pub(super) fn undo_adam7(mut from: &[u8], size: ImageSize, rows: &mut [u8]) -> Result<(), u8> {
+    let stride = 1 + size.width as usize;
+    rows.chunks_exact_mut(stride).for_each(|row| row[0] = 0);
+    for ((x, y, dx, dy), width, height) in passes(size) {
+        let (pass, rest) = from.split_at(height * (1 + width));
+        from = rest;
+        if let Some(row) = pass.chunks_exact(1 + width).find(|row| row[0] > 4) {
+            return Err(row[0]);
+        }
+        let mut pixels = vec![0; width * height];
+        unfilter::<1>(&mut std::iter::once(pass), &mut std::iter::once(pixels.as_mut_slice()), width);
+        for (i, pixel) in pixels.into_iter().enumerate() {
+            rows[(y + i / width * dy) * stride + 1 + x + i % width * dx] = pixel;
+        }
+    }
+    Ok(())
+}
+
 /// The Paeth predictor without branches: of left, up and up-left the one nearest to left + up - (up-left). With
 /// `t = 3c - (a + b)`, t >= max(a, b) picks the smaller neighbour, t <= min(a, b) the larger, and between them up-left.
 #[inline(always)]
@@ -97,8 +140,21 @@ fn paeth(left: i16, up: i16, above_left: i16) -> u8 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+
+    /// The rows of all passes of an image, without filters.
+    pub(in crate::source) fn interlace(pixels: &[u8], size: ImageSize) -> Vec<u8> {
+        let mut rows = Vec::new();
+        for ((x, y, dx, dy), width, height) in passes(size) {
+            for row in 0..height {
+                let start = (y + row * dy) * size.width as usize + x;
+                rows.push(0);
+                rows.extend((0..width).map(|column| pixels[start + column * dx]));
+            }
+        }
+        rows
+    }
 
     #[test]
     fn the_paeth_predictor_is_that_of_the_specification() {

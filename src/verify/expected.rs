@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, shown_path};
 use crate::files;
 use crate::store::StoreSpec;
 use crate::store::format::manifest::{self, Entry};
@@ -13,10 +13,10 @@ use crate::store::format::names::{
     group_path, listing_file, shard_path, statistics_chunk_path, statistics_path,
 };
 use crate::store::format::statistics::{Chunks, Counts};
-use crate::store::read::listing::{listed_plates, read_list};
+use crate::store::read::listing::{listed_plates_or, read_list};
 use crate::store::write::merge::known_plates;
 
-use super::report::{Finding, Kind, describe};
+use super::report::{Finding, Kind};
 use super::rows::Rows;
 
 /// The files that a store must have.
@@ -40,12 +40,12 @@ pub(super) fn read_lists(root: &Path, kept: Option<&Path>, findings: &mut Vec<Fi
     let whole = list_of_all(root, kept, findings)?;
     let is_whole = whole.is_some();
     // The plates' lists know sizes, which tells a file cut short from one that was altered.
-    for plate in listed_plates(root)? {
+    for plate in listed_plates_or(root, &mut |error| note_unreadable(error, root, findings))? {
         match read_list(root, &plate, FILES) {
             Ok(files) => expected.sums.extend(files.into_iter().map(|file| (file.path.clone(), file))),
             Err(e) if !is_whole => {
                 let own = listing_file(&plate, FILES);
-                findings.push(Finding::new(Kind::Altered, &own, describe(&e)));
+                findings.push(Finding::of_error(Kind::Altered, &own, &e));
             }
             Err(_) => {}
         }
@@ -60,6 +60,17 @@ pub(super) fn read_lists(root: &Path, kept: Option<&Path>, findings: &mut Vec<Fi
         expected.sums = entries.into_iter().map(with_size).collect();
     }
     Ok((expected, if is_whole { IsWhole::Yes } else { IsWhole::No }))
+}
+
+/// Makes a folder or file that the system cannot read one finding, unless it is one already; the rest is looked at all
+/// the same.
+fn note_unreadable(error: Error, root: &Path, findings: &mut Vec<Finding>) -> Result<()> {
+    let Error::Io { path, .. } = &error else { return Err(error) };
+    let path = shown_path(path.strip_prefix(root).unwrap_or(path));
+    if findings.iter().all(|finding| finding.path != path) {
+        findings.push(Finding::of_error(Kind::Unreadable, &path, &error));
+    }
+    Ok(())
 }
 
 /// Whether the list of all files could be read.
@@ -77,20 +88,20 @@ fn list_of_all(root: &Path, kept: Option<&Path>, findings: &mut Vec<Finding>) ->
         if files::exists(&own).is_ok_and(|is_there| !is_there) {
             findings.push(Finding::new(Kind::Missing, SHA256SUMS, "not found"));
         } else if !files::read(&own).is_ok_and(|found| found == text.as_bytes()) {
-            let detail = format!("expected the content of {}, found another", path.display());
+            let detail = format!("expected the content of {}, found another", shown_path(path));
             findings.push(Finding::new(Kind::Altered, SHA256SUMS, detail));
         }
         return Ok(Some(entries));
     }
     if files::exists(&own).is_ok_and(|is_there| !is_there) {
-        let detail = "the store is not finished, or did not arrive whole";
+        let detail = "not found: the store is not finished, or did not arrive whole";
         findings.push(Finding::new(Kind::Missing, SHA256SUMS, detail));
         return Ok(None);
     }
     match files::read_text(&own).and_then(|text| manifest::parse(&text, SHA256SUMS)) {
         Ok(entries) => Ok(Some(entries)),
         Err(e) => {
-            findings.push(Finding::new(Kind::Altered, SHA256SUMS, describe(&e)));
+            findings.push(Finding::of_error(Kind::Altered, SHA256SUMS, &e));
             Ok(None)
         }
     }
@@ -112,14 +123,7 @@ pub(super) fn add_names(
     names.insert(format!("{PIXELS}/{ZARR_JSON}"));
     let statistics = format!("{PIXELS}/{STATISTICS}");
     names.insert(format!("{statistics}/{ZARR_JSON}"));
-    let known = known_plates(root, &mut |error| {
-        let Error::Io { path, .. } = &error else { return Err(error) };
-        let path = path.strip_prefix(root).unwrap_or(path).to_string_lossy().into_owned();
-        if findings.iter().all(|finding| finding.path != path) {
-            findings.push(Finding::new(Kind::Unreadable, &path, describe(&error)));
-        }
-        Ok(())
-    })?;
+    let known = known_plates(root, &mut |error| note_unreadable(error, root, findings))?;
     for counts in Counts::ALL {
         let document = format!("{}/{ZARR_JSON}", statistics_path(counts.name()));
         let second = root.join(statistics_chunk_path(counts.name(), 1));

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::store::format::manifest::Entry;
 use crate::store::read::proof::{self, Damage};
 
-use super::report::{Depth, Finding, Kind, describe};
+use super::report::{Depth, Finding, Kind};
 
 /// Compares files with what a list says of them, the large ones first and one by one, so that no thread is left with a
 /// long one while the others are done.
@@ -34,10 +34,9 @@ fn check_file(root: &Path, entry: &Entry, depth: Depth, count: &(dyn Fn(u64) + S
     Some(match entry.check(root, depth, count).err()? {
         Damage::Missing => Finding::new(Kind::Missing, path, "named by the list, not found"),
         Damage::Size { expected, found } => Finding::size(path, expected, found),
-        Damage::Content { expected, found } => {
-            let detail = format!("expected SHA-256 {}, found {}", expected.short(), found.short());
-            Finding::new(Kind::Altered, path, detail)
-        }
-        Damage::Unreadable(error) => Finding::new(Kind::Unreadable, path, describe(&error)),
+        Damage::Content { expected, found } => Finding::content(path, expected, found),
+        // A document that is too large to be one is damaged, not out of reach.
+        Damage::Unreadable(error) if error.is_data_fault() => Finding::of_error(Kind::Altered, path, &error),
+        Damage::Unreadable(error) => Finding::of_error(Kind::Unreadable, path, &error),
     })
 }

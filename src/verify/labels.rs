@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::site::{Label, SiteId, WellId};
 use crate::source::labels::Labels;
 use crate::source::{SourceConfig, read_labels};
@@ -11,7 +11,7 @@ use crate::store::format::names::SITES;
 use crate::store::format::rows::SiteRow;
 use crate::store::read::listing::{listed_plates, read_rows};
 
-use super::report::{Finding, Kind, describe};
+use super::report::{Finding, Kind};
 
 /// What the CSVs of a tree say of the sites of a store that it did not say when the store was packed. A store without
 /// labels is not held against any.
@@ -30,9 +30,17 @@ pub(super) fn changed_labels(source: &SourceConfig, store: &Path) -> Result<Vec<
     let labels = match read_labels(source) {
         Ok(labels) => labels,
         Err(error) if error.is_of_the_system() => return Err(error),
-        Err(error) => return Ok(vec![Finding::new(Kind::Contradiction, "labels", describe(&error))]),
+        Err(error) => return Ok(vec![Finding::new(Kind::Contradiction, "labels", told_in_full(&error))]),
     };
     Ok(plates.iter().filter_map(|rows| changed(rows, &labels)).collect())
+}
+
+/// An error with the file that it is about, and its cause.
+fn told_in_full(error: &Error) -> String {
+    match error {
+        Error::Io { source, .. } => format!("{error}: {source}"),
+        other => other.to_string(),
+    }
 }
 
 /// The finding of a plate.

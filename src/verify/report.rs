@@ -6,6 +6,8 @@ use std::ops::Bound;
 
 use crate::error::Error;
 use crate::site::SiteId;
+use crate::store::format::checksum::Sha;
+use crate::store::read::listing::LeftOut;
 
 /// How closely to look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,7 +62,33 @@ impl Kind {
     }
 }
 
-/// One file that is not as it must be.
+/// What was compared and is not the same, whole, where a text shows it shortened.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Compared {
+    /// Sizes, in bytes.
+    Bytes {
+        /// What a list says.
+        expected: u64,
+        /// What is there.
+        found: u64,
+    },
+    /// Contents.
+    Sha256 {
+        /// What a list says.
+        expected: Sha,
+        /// What is there.
+        found: Sha,
+    },
+    /// Anything else, in words.
+    Text {
+        /// What would be right.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
+}
+
+/// One file or folder that is not as it must be.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Finding {
     /// What is wrong.
@@ -69,19 +97,39 @@ pub struct Finding {
     pub path: String,
     /// Expected and found.
     pub detail: String,
+    /// The same for machines, where there is something to compare.
+    pub compared: Option<Compared>,
     /// The sites that cannot be read because of it.
     pub sites: Vec<SiteId>,
 }
 
 impl Finding {
     pub(super) fn new(kind: Kind, path: &str, detail: impl Into<String>) -> Self {
-        Self { kind, path: path.to_owned(), detail: detail.into(), sites: Vec::new() }
+        Self { kind, path: path.to_owned(), detail: detail.into(), compared: None, sites: Vec::new() }
+    }
+
+    /// A finding of what an error says of a file.
+    pub(super) fn of_error(kind: Kind, path: &str, error: &Error) -> Self {
+        let compared = match error {
+            Error::Malformed { expected, found, .. } => {
+                Some(Compared::Text { expected: expected.clone(), found: found.clone() })
+            }
+            _ => None,
+        };
+        Self { compared, ..Self::new(kind, path, describe(error)) }
+    }
+
+    /// A finding of a file that has another content than it must have.
+    pub(super) fn content(path: &str, expected: Sha, found: Sha) -> Self {
+        let detail = format!("expected SHA-256 {}, found {}", expected.short(), found.short());
+        Self { compared: Some(Compared::Sha256 { expected, found }), ..Self::new(Kind::Altered, path, detail) }
     }
 
     /// A finding of a file that has not the size it must have.
     pub(super) fn size(path: &str, expected: u64, found: u64) -> Self {
         let kind = if found < expected { Kind::CutShort } else { Kind::Altered };
-        Self::new(kind, path, format!("expected {expected} bytes, found {found}"))
+        let detail = format!("expected {expected} bytes, found {found}");
+        Self { compared: Some(Compared::Bytes { expected, found }), ..Self::new(kind, path, detail) }
     }
 }
 
@@ -94,6 +142,12 @@ pub struct Report {
     pub bytes: u64,
     /// Sites that the lists name.
     pub sites: u64,
+    /// Whether a list of all files is there: without it a store is not finished, or did not arrive whole.
+    pub is_finished: bool,
+    /// What a store says that it left out when it was packed.
+    pub left_out: LeftOut,
+    /// The names of a store's channels, in order, where they are known.
+    pub channels: Vec<String>,
     /// All that is wrong, by kind and path.
     pub findings: Vec<Finding>,
     /// Seconds it took.

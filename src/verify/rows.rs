@@ -7,7 +7,7 @@ use crate::files;
 use crate::site::{PlateId, SiteId, Well, WellId};
 use crate::store::format::names::{METADATA, PIXELS, SITES, ZARR_JSON, array_document_path, listing_file};
 use crate::store::format::rows::SiteRow;
-use crate::store::read::listing::{each_site, listed_plates, read_rows};
+use crate::store::read::listing::{each_site, listed_plates_or, read_rows};
 use crate::store::{StoreSpec, read_spec};
 
 use super::report::Finding;
@@ -50,7 +50,7 @@ pub(super) fn plate_rows(root: &Path, findings: &[Finding]) -> Rows {
             rows.clear();
         }
     }
-    for plate in listed_plates(root).unwrap_or_default() {
+    for plate in listed_plates_or(root, &mut |_| Ok(())).unwrap_or_default() {
         let name = listing_file(&plate, SITES);
         if !bad.contains(name.as_str())
             && let Ok(sites) = read_rows::<SiteRow>(root, &plate, SITES)
@@ -67,7 +67,7 @@ pub(super) fn find_spec(root: &Path, rows: &Rows, findings: &[Finding]) -> Optio
     let is_bad = findings.iter().any(|finding| finding.path == own);
     let guess = || {
         rows.iter().find_map(|(plate, rows)| {
-            let document = files::read(&root.join(array_document_path(plate))).ok()?;
+            let document = files::read_document(&root.join(array_document_path(plate))).ok()?;
             let (spec, n_sites) = StoreSpec::guess_from_plate(&document)?;
             (n_sites == rows.len()).then_some(spec)
         })

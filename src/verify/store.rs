@@ -1,6 +1,6 @@
 //! Verifying a store: files against lists, sites against their checksums, the root's files against the listings.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -8,12 +8,14 @@ use std::time::Instant;
 use crate::error::Result;
 use crate::files;
 use crate::source::tree::all_files;
-use crate::store::format::names::SHA256SUMS;
+use crate::store::format::names::{PIXELS, REJECTED, SHA256SUMS, ZARR_JSON};
+use crate::store::read::listing::left_out;
+use crate::store::read_spec;
 
 use super::consistency::contradictions;
 use super::expected::{IsWhole, add_names, read_lists};
 use super::files::check_files;
-use super::report::{Depth, Finding, Kind, Report, describe};
+use super::report::{Depth, Finding, Kind, Report};
 use super::rows::{find_spec, plate_rows};
 use super::trace::{trace, trace_whole_plates};
 
@@ -60,20 +62,35 @@ pub fn verify_store(config: &StoreConfig, progress: &(dyn Fn(u64) + Sync)) -> Re
     let look = |path: &String| match files::exists(&root.join(path)) {
         Ok(true) => None,
         Ok(false) => Some(Finding::new(Kind::Missing, path, "part of every store, not found")),
-        Err(error) => Some(Finding::new(Kind::Unreadable, path, describe(&error))),
+        Err(error) => Some(Finding::of_error(Kind::Unreadable, path, &error)),
     };
     findings.extend(expected.names.iter().filter(|path| !known.contains(*path)).filter_map(look));
     let extra = all.files.iter().filter(|path| *path != SHA256SUMS && !expected.has(path)).chain(&all.unlistable);
     findings.extend(extra.map(|path| Finding::new(Kind::Extra, path, "no list of this store names it")));
 
+    // A document that agrees with its lists and is none: whoever wrote it made the lists anew.
+    let document = format!("{PIXELS}/{ZARR_JSON}");
+    if findings.iter().all(|finding| finding.path != document)
+        && let Err(error) = read_spec(root)
+    {
+        findings.push(Finding::of_error(Kind::Contradiction, &document, &error));
+    }
     let rows = plate_rows(root, findings);
+    if findings.iter().all(|finding| finding.path != REJECTED) {
+        report.left_out = left_out(root).unwrap_or_default();
+    }
+    report.is_finished = config.manifest.is_some()
+        || !findings.iter().any(|finding| (finding.kind, finding.path.as_str()) == (Kind::Missing, SHA256SUMS));
     report.sites = rows.values().map(|rows| rows.len() as u64).sum();
     match find_spec(root, &rows, findings) {
         None => trace_whole_plates(&rows, findings),
         Some(spec) => {
+            report.channels = spec.channels.iter().map(|channel| channel.name.clone()).collect();
             trace(root, &spec, &rows, config.depth, findings, &count);
             if config.depth > Depth::Quick {
-                let new = contradictions(root, &spec, &rows, findings);
+                // Without a list of all, the plates' own lists are all that there is.
+                let sums = if is_whole == IsWhole::Yes { &expected.sums } else { &BTreeMap::new() };
+                let new = contradictions(root, &spec, &rows, sums, findings);
                 findings.extend(new);
             }
         }

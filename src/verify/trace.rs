@@ -5,12 +5,12 @@ use std::path::Path;
 
 use rayon::prelude::*;
 
-use crate::files;
 use crate::site::{PlateId, SiteId};
 use crate::store::format::checksum::crc32c;
 use crate::store::format::names::{array_path, shard_path};
 use crate::store::read::decode::Decoder;
 use crate::store::{Shard, StoreSpec};
+use crate::{files, memory};
 
 use super::report::{Depth, Finding, Kind, describe, first_below};
 use super::rows::{Rows, Site};
@@ -44,7 +44,7 @@ pub(super) fn trace(
                     let detail = "named by the metadata, not found";
                     Finding { sites: all(), ..Finding::new(Kind::Missing, &path, detail) }
                 }
-                Err(e) => Finding { sites: all(), ..Finding::new(Kind::Altered, &path, describe(&e)) },
+                Err(e) => Finding { sites: all(), ..Finding::of_error(Kind::Altered, &path, &e) },
                 Ok(shard) => {
                     let count = if depth == Depth::Deep { Some(count) } else { None };
                     let (sites, detail) = bad_sites(&shard, spec, (plate, sites), decoder, count);
@@ -95,7 +95,10 @@ fn bad_sites(
     decoder: &mut Decoder,
     count: Option<&(dyn Fn(u64) + Sync)>,
 ) -> (Vec<SiteId>, String) {
-    let mut pixels = vec![0; spec.site_bytes()];
+    let mut pixels = match memory::zeroed(spec.site_bytes(), "a site") {
+        Ok(pixels) => pixels,
+        Err(e) => return (sites.iter().map(|site| site.id(plate)).collect(), describe(&e)),
+    };
     let mut scratch = Vec::new();
     let (mut bad, mut detail) = (Vec::new(), String::new());
     for (slot, site) in sites.iter().enumerate() {

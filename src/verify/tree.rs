@@ -9,7 +9,6 @@ use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 use crate::fault::Fault;
-use crate::files;
 use crate::source::png::SiteDecoder;
 use crate::source::tree::all_files;
 use crate::source::{PlatePlan, SitePlan, Source, SourceConfig};
@@ -19,6 +18,7 @@ use crate::store::format::names::{REJECTED, SOURCES};
 use crate::store::format::rows::Rejected;
 use crate::store::is_store;
 use crate::store::read::listing::{listed_plates, read_list, read_rows};
+use crate::{files, memory};
 
 use super::files::check_files;
 use super::labels::changed_labels;
@@ -72,10 +72,12 @@ pub fn verify_tree(
         source.plates.iter().flat_map(|plate| plate.sites.iter().map(move |site| (plate, site))).collect();
     planned(sites.len() as u64);
     let bytes = AtomicU64::new(0);
-    let new = || (SiteDecoder::new(source.size), vec![0; source.n_channels * source.size.pixels()]);
+    let new = || (SiteDecoder::new(source.size), Vec::new());
+    let site_bytes = source.n_channels * source.size.pixels();
     let examined: Vec<(Vec<Entry>, Vec<Fault>)> = sites
         .par_iter()
         .map_init(new, |(decoder, pixels), (plate, site)| {
+            memory::resize(pixels, site_bytes, "the pixels of a site")?;
             let images = source.read_images(plate, site);
             let whole = || images.iter().filter_map(|image| Some((&image.path, image.content.as_ref().ok()?)));
             bytes.fetch_add(whole().map(|(_, content)| content.len() as u64).sum(), Ordering::Relaxed);
@@ -85,9 +87,9 @@ pub fn verify_tree(
             };
             let faults = source.decode_images(plate, site, &images, decoder, pixels);
             progress(1);
-            (entries, faults)
+            Ok((entries, faults))
         })
-        .collect();
+        .collect::<Result<_>>()?;
     let mut faults = source.unplaced.clone();
     faults.extend(source.plates.iter().flat_map(|plate| plate.faults.iter().cloned()));
     let mut known: BTreeMap<String, Entry> = BTreeMap::new();
@@ -163,7 +165,7 @@ pub fn compare_tree(source: &SourceConfig, against: &Path, progress: &(dyn Fn(u6
     };
     let all = all_files(root)?;
     let names: BTreeSet<&str> = expected.iter().map(|entry| entry.path.as_str()).collect();
-    let mut report = Report { files: expected.len() as u64, ..Report::default() };
+    let mut report = Report { files: expected.len() as u64, is_finished: true, ..Report::default() };
     let own = files::resolve(against)?;
     let is_extra = |path: &&String| {
         let known = names.contains(path.as_str());

@@ -67,10 +67,14 @@ fn a_damaged_store_is_told_and_listed_for_rsync() {
     );
     assert_eq!(fs::read_to_string(list).unwrap(), format!("classes.csv\n{shard}\n"));
     let json: serde_json::Value = serde_json::from_str(&stdout(&run("verify", &[&store, "--json"]))).unwrap();
-    assert_eq!(json["findings"][1]["sites"], serde_json::json!(["RPE-02_1_B02_1"]));
+    let altered = &json["findings"][1];
+    assert_eq!((&altered["kind"], &altered["n"], &altered["n_sites"]), (&"altered".into(), &1.into(), &1.into()));
+    assert_eq!(altered["listed"][0]["sites"]["listed"], serde_json::json!(["RPE-02_1_B02_1"]));
     check(&run("verify", &[&store, "--quick"]), 1, &["classes.csv"]);
     fs::remove_file(fixture.store().join("SHA256SUMS")).unwrap();
-    check(&run("verify", &[&store, "--deep"]), 1, &["SHA256SUMS", "not finished", "site RPE-02 1 B02 1"]);
+    let unfinished = run("verify", &[&store, "--deep"]);
+    check(&unfinished, 1, &["SHA256SUMS", "site RPE-02 1 B02 1", "result     not finished: run pack again"]);
+    assert!(!stdout(&unfinished).contains("to send again"), "an unfinished store is packed, not sent");
     check(&run("stats", &["--shards", &store]), 1, &["expected a finished store"]);
 }
 
@@ -133,13 +137,27 @@ fn faults_are_summed_up_on_the_terminal_and_whole_in_files() {
     assert_eq!(fs::read_to_string(&list).unwrap().lines().count(), 7);
     let output = run("pack", &["--src", &data, "--dst", &store, "--json"]);
     let json: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
-    assert_eq!(json["faults"].as_array().unwrap().len(), 6);
+    assert_eq!((&json["faults"][0]["n"], &json["faults"][0]["n_plates"]), (&6.into(), &1.into()));
+    assert_eq!(json["faults"][0]["listed"].as_array().unwrap().len(), 6);
     check(&run("pack", &["--src", &data, "--dst", &store, "--dry-run"]), 1, &["to pack", "empty-file: 1 file"]);
     check(
         &run("pack", &["--src", &data, "--dst", &store, "--on-error", "skip"]),
         0,
-        &["1 plate, 6 sites", "is finished"],
+        &["1 plate, 6 sites", "is finished, 6 sites left out (rejected.csv)"],
     );
+    check(
+        &run("pack", &["--src", &data, "--dst", &store, "--on-error", "skip"]),
+        0,
+        &["is finished, 6 sites left out"],
+    );
+    check(&run("verify", &[&store]), 0, &["whole, 6 sites left out (rejected.csv)"]);
+    for (program, args) in [
+        ("pack", vec!["--src", &data, "--dst", &store, "--on-error", "skip", "--json"]),
+        ("verify", vec![&store, "--json"]),
+    ] {
+        let json: serde_json::Value = serde_json::from_str(&stdout(&run(program, &args))).unwrap();
+        assert_eq!(json["left_out"], serde_json::json!({ "sites": 6, "wells": 0 }), "{program}");
+    }
 }
 
 #[test]
@@ -151,7 +169,7 @@ fn statistics_come_as_table_csv_json_and_in_kaggles_columns() {
     let json = stdout(&run("stats", &["--shards", &store, "--by", "store", "--population", "treatment,all", "--json"]));
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     let counts: Vec<_> =
-        json.as_array().unwrap().iter().map(|group| (&group["population"], &group["n_sites"])).collect();
+        json["groups"].as_array().unwrap().iter().map(|group| (&group["population"], &group["n_sites"])).collect();
     assert_eq!(format!("{counts:?}"), r#"[(String("treatment"), Number(24)), (String("all"), Number(48))]"#);
     let kaggle = stdout(&run("stats", &["--shards", &store, "--pixel-stats"]));
     assert!(kaggle.starts_with("experiment,plate,well,site,channel,mean,std,median,min,max,id_code\n"));
@@ -240,5 +258,47 @@ fn a_shard_that_cannot_be_written_ends_the_run_at_any_number_of_threads() {
         let script = format!("trap '' XFSZ; ulimit -f 100; exec timeout 20 {pack} --src {data} --dst {store} {flags}");
         let output = std::process::Command::new("bash").args(["-c", &script]).output().unwrap();
         check(&output, 2, &["cannot write", "File too large"]);
+    }
+}
+
+#[test]
+fn every_help_says_what_the_exit_codes_mean() {
+    for program in ["cellshard", "simulate", "pack", "verify", "stats", "bench"] {
+        let output = run(program, &["--help"]);
+        check(&output, 0, &["Exit codes:\n  0  done", "\n  1  the data has faults", "\n  2  could not run"]);
+        let page = include_str!("../../docs/reliability.md");
+        for line in stdout(&output).split("Exit codes:\n").nth(1).unwrap().lines() {
+            let (code, meaning) = line.trim().split_once("  ").unwrap();
+            assert!(page.contains(&format!("| {code} | {meaning} |")), "{program}: {line}");
+        }
+    }
+}
+
+#[test]
+fn a_name_is_shown_with_what_a_terminal_would_obey_written_out() {
+    let (fixture, data, store) = packed();
+    let name = "a\u{1b}[2Jb\nc\u{7}";
+    for folder in [fixture.data().join("train/HEPG2-01/Plate1"), fixture.store()] {
+        fs::write(folder.join(name), "x").unwrap();
+    }
+    fs::create_dir(fixture.path().join(name)).unwrap();
+    let odd = fixture.path().join(name).display().to_string();
+    let list = fixture.path().join(name).join("list").display().to_string();
+    for (program, args) in [
+        ("pack", vec!["--src", data.as_str(), "--dst", &store]),
+        ("pack", vec!["--src", &odd, "--dst", &store]),
+        ("verify", vec![&data]),
+        ("verify", vec![&data, "--write", &list]),
+        ("verify", vec![&data, "--against", &store]),
+        ("verify", vec![&store]),
+        ("verify", vec![&odd]),
+        ("stats", vec!["--shards", &odd]),
+        ("bench", vec!["--shards", &odd]),
+        ("pack", vec!["--src", &data, "--dst", &odd]),
+    ] {
+        let output = run(program, &args);
+        let shown = stdout(&output) + &stderr(&output);
+        assert!(!shown.contains(['\u{1b}', '\u{7}']) && !shown.contains("b\nc"), "{program} {args:?}: {shown:?}");
+        assert!(shown.contains("a\\u{1b}[2Jb\\nc\\u{7}"), "{program} {args:?}: {shown}");
     }
 }

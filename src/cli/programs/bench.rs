@@ -15,7 +15,7 @@ use crate::cli::{self, Exit, IoFlag};
 /// The rates are raw pixels in 10^6 bytes a second, whatever the codec. The store's files are read, and once dropped
 /// from the page cache; nothing is written.
 #[derive(Parser)]
-#[command(name = "bench", version)]
+#[command(name = "bench", version, after_help = cli::EXIT_CODES)]
 struct Flags {
     /// The store
     #[arg(long, value_name = "DIR")]
@@ -49,7 +49,7 @@ pub fn command() -> Command {
 /// Runs it.
 #[must_use]
 pub fn main() -> ExitCode {
-    cli::run(body)
+    cli::run("bench", body)
 }
 
 fn body() -> anyhow::Result<Exit> {

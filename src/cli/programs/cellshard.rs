@@ -26,7 +26,7 @@ const PROGRAMS: [(&str, &str); 7] = [
 /// Runs it.
 #[must_use]
 pub fn main() -> ExitCode {
-    cli::run(body)
+    cli::run("cellshard", body)
 }
 
 fn body() -> anyhow::Result<Exit> {
@@ -63,7 +63,11 @@ fn list(folder: &Path) -> anyhow::Result<()> {
             writeln!(out, "  {name:8}  {what}")?;
         }
     }
-    writeln!(out, "\nOptions:\n  -h, --help     Print this\n  -V, --version  Print the version")?;
+    writeln!(
+        out,
+        "\nOptions:\n  -h, --help     Print this\n  -V, --version  Print the version\n\n{}",
+        cli::EXIT_CODES
+    )?;
     Ok(())
 }
 

@@ -13,7 +13,7 @@ use crate::store::Codec;
 /// Turn a tree of microscopy PNGs, or a store of another codec, into checksummed tensor shards. Resumes by itself: run
 /// it again after any interruption, with new experiments, or with replaced images.
 #[derive(Parser)]
-#[command(name = "pack", version)]
+#[command(name = "pack", version, after_help = cli::EXIT_CODES)]
 struct Args {
     /// Folder with the images, or a finished store to be transcoded
     #[arg(long)]
@@ -75,7 +75,7 @@ pub fn command() -> Command {
 /// Runs it.
 #[must_use]
 pub fn main() -> ExitCode {
-    cli::run(body)
+    cli::run("pack", body)
 }
 
 fn body() -> anyhow::Result<Exit> {

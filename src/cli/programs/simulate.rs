@@ -14,7 +14,7 @@ const TYPES: &str = "HUVEC:4,RPE:2,HEPG2:2,U2OS:2";
 
 /// Make a realistic RxRx1-like tree with known biology and batch effects
 #[derive(Parser)]
-#[command(name = "simulate", version)]
+#[command(name = "simulate", version, after_help = cli::EXIT_CODES)]
 struct Flags {
     /// Folder to make the tree in; must be new or empty
     #[arg(long, value_name = "DIR")]
@@ -67,7 +67,7 @@ pub fn command() -> Command {
 /// Runs it.
 #[must_use]
 pub fn main() -> ExitCode {
-    cli::run(body)
+    cli::run("simulate", body)
 }
 
 fn body() -> anyhow::Result<Exit> {
@@ -95,7 +95,7 @@ fn body() -> anyhow::Result<Exit> {
 
 fn print(report: &Report, json: bool) -> anyhow::Result<()> {
     if json {
-        return cli::report::print_json(report);
+        return cli::report::print_json("simulate", report);
     }
     let mut table = Table::new([("made", Align::Left), ("", Align::Right)]);
     for (what, value) in [

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Command, CommandFactory, Parser, ValueEnum};
 
-use crate::cli::report::{self, statistics};
+use crate::cli::report::statistics;
 use crate::cli::{self, Exit};
 use crate::plate_statistics::summarise_store;
 use crate::stats::{Grouping, PopulationGroup, Summary};
@@ -15,7 +15,7 @@ use crate::store::Store;
 /// Show mean, standard deviation, median, MAD and percentiles of grey levels (0 to 255) for each plate (or experiment,
 /// cell type, store), population and channel.
 #[derive(Parser)]
-#[command(name = "stats", version)]
+#[command(name = "stats", version, after_help = cli::EXIT_CODES)]
 struct Args {
     /// The store
     #[arg(long)]
@@ -63,7 +63,7 @@ pub fn command() -> Command {
 /// Runs it.
 #[must_use]
 pub fn main() -> ExitCode {
-    cli::run(body)
+    cli::run("stats", body)
 }
 
 fn body() -> anyhow::Result<Exit> {
@@ -88,7 +88,8 @@ fn body() -> anyhow::Result<Exit> {
         } else if args.csv {
             statistics::csv(&mut out, &summaries)?;
         } else {
-            report::print_json(&summaries)?;
+            let by = args.by.to_possible_value().map_or_else(String::new, |by| by.get_name().to_owned());
+            statistics::json(&summaries, &by, &store.spec().channels)?;
         }
     }
     out.flush()?;

@@ -3,18 +3,18 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::bail;
 use clap::{Command, CommandFactory, Parser};
 
 use crate::cli::{self, Exit, Progress, SourceArgs, report};
+use crate::error::{Error, Result};
 use crate::files::{self, WholeFile};
 use crate::store::format::manifest;
 use crate::verify::{self, Depth, StoreConfig};
 
 /// Prove what of a store or of a raw tree of PNGs is whole: what is missing, extra, cut short or altered, down to the
-/// site. Exit code 0: all is whole; 1: it is not.
+/// site
 #[derive(Parser)]
-#[command(name = "verify", version)]
+#[command(name = "verify", version, after_help = cli::EXIT_CODES)]
 struct Args {
     /// A store, or a raw tree
     path: PathBuf,
@@ -55,14 +55,14 @@ pub fn command() -> Command {
 /// Runs it.
 #[must_use]
 pub fn main() -> ExitCode {
-    cli::run(body)
+    cli::run("verify", body)
 }
 
 fn body() -> anyhow::Result<Exit> {
     let args: Args = cli::parse()?;
     cli::limit_threads(args.threads)?;
     if !files::is_dir(&args.path)? {
-        bail!("{}: expected a folder, found none", args.path.display());
+        return Err(Error::refused(args.path.display(), "a folder", "none").into());
     }
     let is_store = args.manifest.is_some() || verify::is_store(&args.path)?;
     check_flags(&args, is_store)?;
@@ -94,23 +94,22 @@ fn body() -> anyhow::Result<Exit> {
 }
 
 /// A flag that would have no effect is refused: who gave it expects one.
-fn check_flags(args: &Args, is_store: bool) -> anyhow::Result<()> {
+fn check_flags(args: &Args, is_store: bool) -> Result<()> {
     let of_store = args.quick || args.deep || args.manifest.is_some();
     let against_list = args.against.as_deref().map(verify::is_store).transpose()?.is_some_and(|is_store| !is_store);
     let of_tree = args.write.is_some() || args.against.is_some() || args.source.any();
-    match is_store {
-        true if of_tree => {
-            bail!("--write, --against and what says how to read a raw tree: expected a raw tree, found a store")
-        }
-        false if of_store => bail!("--quick, --deep, --manifest: expected a store, found a raw tree"),
+    let (what, expected, found) = match is_store {
+        true if of_tree => ("--write, --against and what says how to read a raw tree", "a raw tree", "a store"),
+        false if of_store => ("--quick, --deep, --manifest", "a store", "a raw tree"),
         false if args.source.any() && against_list => {
-            bail!("--against: expected no flag that says how to read the tree, found one: every file of a list counts")
+            ("--against", "no flag that says how to read the tree", "one: every file of a list counts")
         }
         false if args.damaged_list.is_some() && args.against.is_none() => {
-            bail!("--damaged-list: expected a store, or --against FILE, found a raw tree alone")
+            ("--damaged-list", "a store, or --against FILE", "a raw tree alone")
         }
-        _ => Ok(()),
-    }
+        _ => return Ok(()),
+    };
+    Err(Error::refused(what, expected, found))
 }
 
 fn verify_tree(args: &Args) -> anyhow::Result<Exit> {

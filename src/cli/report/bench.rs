@@ -124,7 +124,7 @@ impl BenchReport {
     /// If stdout is closed.
     pub fn show(&self, bench: &Bench, as_json: bool) -> anyhow::Result<()> {
         if as_json {
-            return print_json(self);
+            return print_json(if self.device.is_some() { "train" } else { "bench" }, self);
         }
         Ok(self.print(&mut io::stdout().lock(), bench.store().spec().codec)?)
     }

@@ -9,8 +9,11 @@ use serde_json::{Value, json};
 
 use crate::cli::table::{count, plural};
 use crate::csv_table::to_csv;
+use crate::error::shown;
 use crate::fault::{Fault, FaultKind};
 use crate::site::{PlateId, Well};
+
+use super::json::{MOST_LISTED, listed};
 
 /// Examples that are shown of each kind of fault.
 const EXAMPLES: usize = 3;
@@ -18,17 +21,26 @@ const EXAMPLES: usize = 3;
 /// What is no fault, but what a user would want to know.
 pub(super) fn write_notes(out: &mut impl Write, other_files: &[String], unusual: &[String]) -> io::Result<()> {
     if !other_files.is_empty() {
-        let first = other_files.iter().take(EXAMPLES).map(String::as_str).collect::<Vec<_>>().join(", ");
+        let first =
+            other_files.iter().take(EXAMPLES).map(|name| shown(name).to_string()).collect::<Vec<_>>().join(", ");
         let more = if other_files.len() > EXAMPLES { ", ..." } else { "" };
         writeln!(out, "ignored    {} that are no images of this layout: {first}{more}", files(other_files.len()))?;
     }
     for note in unusual.iter().take(EXAMPLES) {
-        writeln!(out, "warning    {note}")?;
+        writeln!(out, "warning    {}", shown(note))?;
     }
     if unusual.len() > EXAMPLES {
         writeln!(out, "           and {} more like these", count((unusual.len() - EXAMPLES) as u64))?;
     }
     Ok(())
+}
+
+/// The layout of a tree, and how many wells have a label.
+pub(super) fn layout(name: &str, labelled_wells: u64) -> String {
+    match labelled_wells {
+        0 => format!("{name} layout without labels"),
+        n => format!("{name} layout, {}", plural(n, "labelled well")),
+    }
 }
 
 pub(super) fn files(n: usize) -> String {
@@ -73,20 +85,38 @@ pub(super) fn write_faults_summary(out: &mut impl Write, faults: &[Fault]) -> io
     Ok(())
 }
 
-/// Faults as JSON.
+/// Faults as JSON, summed up by kind.
 #[must_use]
 pub(super) fn faults_json(faults: &[Fault]) -> Value {
-    let fault = |fault: &Fault| {
+    let fault = |fault: &&Fault| {
         json!({
             "plate": fault.plate.as_ref().map(ToString::to_string),
             "well": fault.well.map(|well| well.to_string()),
             "site": fault.site,
-            "kind": fault.kind.name(),
             "file": fault.file,
             "detail": fault.detail,
         })
     };
-    faults.iter().map(fault).collect()
+    let kinds = FaultKind::ALL.into_iter().filter_map(|kind| {
+        let of_kind: Vec<&Fault> = faults.iter().filter(|fault| fault.kind == kind).collect();
+        let mut plates: Vec<_> = of_kind.iter().map(|fault| &fault.plate).collect();
+        plates.dedup();
+        (!of_kind.is_empty()).then(|| {
+            json!({
+                "kind": kind.name(),
+                "meaning": kind.meaning(),
+                "n": of_kind.len(),
+                "n_plates": plates.len(),
+                "listed": of_kind.iter().take(MOST_LISTED).map(fault).collect::<Vec<_>>(),
+            })
+        })
+    });
+    kinds.collect()
+}
+
+/// Names or notes as JSON.
+pub(super) fn texts_json(texts: &[String]) -> Value {
+    listed(texts.iter().map(|text| text.as_str().into()))
 }
 
 /// A fault as a row of CSV.

@@ -8,6 +8,6 @@ pub mod statistics;
 mod verify;
 
 pub use faults::faults_csv;
-pub use json::print_json;
+pub use json::{MOST_LISTED, SCHEMA, print_error, print_json};
 pub use pack::{pack, plan};
 pub use verify::{tree, verify};

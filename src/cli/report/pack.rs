@@ -3,15 +3,19 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::cli::table::{bytes, count, plural};
+use crate::error::shown_path;
 use crate::fault::Fault;
 use crate::pack::{PackReport, Plan};
 use crate::store::format::names::REJECTED;
+use crate::store::read::listing::{self, LeftOut};
+use crate::store::read_spec;
 
-use super::faults::{faults_json, write_faults_summary, write_notes};
-use super::json::print_json;
+use super::faults::{faults_json, layout, texts_json, write_faults_summary, write_notes};
+use super::json::{listed, print_json};
+use super::verify::left_out as phrase;
 
 /// Plates that are shown of those that are waited for.
 const EXAMPLES: usize = 3;
@@ -22,7 +26,7 @@ const EXAMPLES: usize = 3;
 /// If stdout is closed.
 pub fn plan(plan: &Plan, faults: &[Fault], as_json: bool) -> anyhow::Result<()> {
     if as_json {
-        return print_json(&json!({ "plan": plan, "faults": faults_json(faults) }));
+        return print_json("pack", &json!({ "plan": plan_json(plan), "faults": faults_json(faults) }));
     }
     let mut out = io::stdout().lock();
     write_plan(&mut out, plan)?;
@@ -39,14 +43,6 @@ pub fn plan(plan: &Plan, faults: &[Fault], as_json: bool) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// The layout of a tree, and how many wells have a label.
-pub(super) fn layout(name: &str, labelled_wells: u64) -> String {
-    match labelled_wells {
-        0 => format!("{name} layout without labels"),
-        n => format!("{name} layout, {}", plural(n, "labelled well")),
-    }
-}
-
 fn write_plan(out: &mut impl Write, plan: &Plan) -> io::Result<()> {
     let [height, width] = plan.size;
     let classes = plural(plan.classes as u64, "class");
@@ -60,23 +56,41 @@ fn write_plan(out: &mut impl Write, plan: &Plan) -> io::Result<()> {
     write_notes(out, &plan.other_files, &plan.unusual)
 }
 
+fn plan_json(plan: &Plan) -> Value {
+    let mut value = json!(plan);
+    value["other_files"] = texts_json(&plan.other_files);
+    value["unusual"] = texts_json(&plan.unusual);
+    value
+}
+
 /// Prints what a run did.
 ///
 /// # Errors
 /// If stdout is closed.
 pub fn pack(report: &PackReport, dst: &Path, as_json: bool) -> anyhow::Result<()> {
+    // What the store is now is read from it: other runs and processes have a part in it.
+    let left_out = if report.finished { listing::left_out(dst)? } else { LeftOut::default() };
     if as_json {
-        return print_json(&json!({
-            "plan": report.plan,
-            "plates_packed": report.plates_packed,
-            "sites_packed": report.sites_packed,
-            "stored_bytes": report.stored_bytes,
-            "rejected_before": report.rejected_before,
-            "finished": report.finished,
-            "waiting_for": report.waiting_for.iter().map(ToString::to_string).collect::<Vec<_>>(),
-            "seconds": report.seconds,
-            "faults": faults_json(&report.faults),
-        }));
+        let spec = if report.finished { Some(read_spec(dst)?) } else { None };
+        let channels = spec.map_or_else(Vec::new, |spec| spec.channels.into_iter().map(|c| c.name).collect());
+        let waiting_for = report.waiting_for.iter().map(|plate| plate.to_string().into());
+        return print_json(
+            "pack",
+            &json!({
+                "path": dst.display().to_string(),
+                "plan": plan_json(&report.plan),
+                "plates_packed": report.plates_packed,
+                "sites_packed": report.sites_packed,
+                "stored_bytes": report.stored_bytes,
+                "rejected_before": report.rejected_before,
+                "left_out": left_out,
+                "channels": channels,
+                "finished": report.finished,
+                "waiting_for": listed(waiting_for),
+                "seconds": report.seconds,
+                "faults": faults_json(&report.faults),
+            }),
+        );
     }
     let mut out = io::stdout().lock();
     write_plan(&mut out, &report.plan)?;
@@ -100,11 +114,11 @@ pub fn pack(report: &PackReport, dst: &Path, as_json: bool) -> anyhow::Result<()
     write_faults_summary(&mut out, &report.faults)?;
     if report.rejected_before > 0 {
         let n = count(report.rejected_before);
-        writeln!(out, "left out   {n} by earlier runs: {}", dst.join(REJECTED).display())?;
+        writeln!(out, "left out   {n} by earlier runs: {}", shown_path(&dst.join(REJECTED)))?;
     }
     let refused = report.plan.plates_to_pack - report.plates_packed;
     if refused > 0 {
-        let (plates, dst) = (plural(refused as u64, "plate"), dst.display());
+        let (plates, dst) = (plural(refused as u64, "plate"), shown_path(dst));
         if report.finished {
             writeln!(out, "store      {dst} is finished, but {plates} stayed as they were because of these faults")?;
         } else {
@@ -119,7 +133,7 @@ pub fn pack(report: &PackReport, dst: &Path, as_json: bool) -> anyhow::Result<()
         writeln!(out, "store      {} is not finished: there are images that no plate takes", dst.display())?;
         writeln!(out, "           rename or remove them and run again, or leave them out with --on-error skip")?;
     } else if report.waiting_for.is_empty() {
-        writeln!(out, "store      {} is finished", dst.display())?;
+        writeln!(out, "store      {} is finished{}", shown_path(dst), phrase(left_out))?;
     } else {
         let n = report.waiting_for.len();
         let first = report.waiting_for.iter().take(EXAMPLES).map(ToString::to_string).collect::<Vec<_>>().join(", ");

@@ -3,16 +3,19 @@
 use std::io::{self, Write};
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::cli::table::{Align, Table, count};
 use crate::csv_table::{Figure, to_csv, to_lines};
 use crate::site::{Experiment, PlateId, Well, WellId};
-use crate::stats::{ChannelSummary, Summary};
+use crate::stats::{ChannelSummary, PERCENTILES, Summary};
 use crate::store::Store;
 use crate::store::format::names::PIXEL_STATS;
 use crate::store::format::rows::PixelStats;
 use crate::store::format::spec::Channel;
 use crate::store::read::listing::read_rows;
+
+use super::json::print_json;
 
 /// Writes a table for people, and what its columns mean.
 ///
@@ -109,6 +112,20 @@ impl<'a> FiguresRow<'a> {
     }
 }
 
+/// Prints every figure as JSON, each channel with its name.
+///
+/// # Errors
+/// If stdout is closed.
+pub fn json(summaries: &[Summary], by: &str, channels: &[Channel]) -> anyhow::Result<()> {
+    let mut groups = json!(summaries);
+    for group in groups.as_array_mut().into_iter().flatten() {
+        for (figures, channel) in group["channels"].as_array_mut().into_iter().flatten().zip(channels) {
+            figures["name"] = channel.name.as_str().into();
+        }
+    }
+    print_json("stats", &json!({ "by": by, "percentiles": PERCENTILES, "groups": groups }))
+}
+
 /// Writes every figure as CSV.
 ///
 /// # Errors
@@ -164,7 +181,6 @@ pub fn pixel_stats(out: &mut impl Write, store: &Store) -> anyhow::Result<()> {
 mod tests {
     use super::*;
     use crate::csv_table::columns;
-    use crate::stats::PERCENTILES;
 
     #[test]
     fn the_columns_of_percentiles_are_those_that_are_computed() {

@@ -6,11 +6,13 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::cli::table::{bytes, count, plural};
-use crate::verify::{Finding, Kind, Report, TreeReport};
+use crate::error::{shown, shown_path};
+use crate::store::format::names::REJECTED;
+use crate::store::read::listing::LeftOut;
+use crate::verify::{Compared, Finding, Kind, Report, TreeReport};
 
-use super::faults::{faults_json, files, write_faults_summary, write_notes};
-use super::json::print_json;
-use super::pack::layout;
+use super::faults::{faults_json, files, layout, texts_json, write_faults_summary, write_notes};
+use super::json::{MOST_LISTED, listed, print_json};
 
 /// Files that are shown of each kind of finding.
 const FINDINGS: usize = 20;
@@ -23,20 +25,29 @@ const SITES: usize = 8;
 /// If stdout is closed.
 pub fn verify(path: &Path, report: &Report, is_store: bool, as_json: bool) -> anyhow::Result<()> {
     if as_json {
-        return print_json(&json!({
-            "path": path.display().to_string(),
-            "whole": report.findings.is_empty(),
-            "files": report.files,
-            "sites": report.sites,
-            "bytes_read": report.bytes,
-            "seconds": report.seconds,
-            "findings": report.findings.iter().map(finding_json).collect::<Vec<_>>(),
-        }));
+        let what = if is_store { "store" } else { "tree" };
+        return print_json(
+            "verify",
+            &json!({
+                "what": what,
+                "path": path.display().to_string(),
+                "whole": report.findings.is_empty(),
+                "finished": report.is_finished,
+                "files": report.files,
+                "sites": report.sites,
+                "channels": report.channels,
+                "left_out": report.left_out,
+                "bytes_read": report.bytes,
+                "seconds": report.seconds,
+                "findings": findings_json(&report.findings),
+            }),
+        );
     }
     let mut out = io::stdout().lock();
     let what = if is_store { "store" } else { "tree" };
+    let path = shown_path(path);
     let sites = if is_store { format!(", {}", plural(report.sites, "site")) } else { String::new() };
-    writeln!(out, "{what:<10} {}: {}{sites}", path.display(), plural(report.files, "file"))?;
+    writeln!(out, "{what:<10} {path}: {}{sites}", plural(report.files, "file"))?;
     let rate = bytes((report.bytes as f64 / report.seconds.max(1e-3)) as u64);
     writeln!(out, "read       {} in {:.2} s ({rate}/s)", bytes(report.bytes), report.seconds)?;
     for kind in Kind::ALL {
@@ -46,7 +57,7 @@ pub fn verify(path: &Path, report: &Report, is_store: bool, as_json: bool) -> an
         }
         writeln!(out, "{:<10} {}", kind.name(), files(of_kind.len()))?;
         for finding in of_kind.iter().take(FINDINGS) {
-            writeln!(out, "           {}: {}", finding.path, finding.detail)?;
+            writeln!(out, "           {}: {}", shown(&finding.path), shown(&finding.detail))?;
             for site in finding.sites.iter().take(SITES) {
                 let (well, plate) = (site.well.well, &site.well.plate);
                 writeln!(out, "             site {} {} {well} {}", plate.experiment, plate.plate, site.site)?;
@@ -59,28 +70,79 @@ pub fn verify(path: &Path, report: &Report, is_store: bool, as_json: bool) -> an
             writeln!(out, "           and {} more", count((of_kind.len() - FINDINGS) as u64))?;
         }
     }
-    let damaged = report.damaged().count() as u64;
-    let sites: usize = report.findings.iter().map(|finding| finding.sites.len()).sum();
-    let remedy = "send them again, or mend them from the source with pack --rehash";
-    match (report.findings.is_empty(), damaged) {
-        (true, _) => writeln!(out, "result     whole")?,
-        (false, 0) => writeln!(out, "result     not whole")?,
-        (false, n) if !is_store => writeln!(out, "result     not whole: {} to send again", plural(n, "file"))?,
-        (false, n) => {
-            let sites = plural(sites as u64, "site");
-            writeln!(out, "result     not whole: {} to send again, {sites} unreadable until then", plural(n, "file"))?;
-            writeln!(out, "           {remedy}")?;
-        }
-    }
+    write_result(&mut out, report, is_store)?;
     Ok(())
 }
 
+/// What it comes to, and what mends it.
+fn write_result(out: &mut impl Write, report: &Report, is_store: bool) -> io::Result<()> {
+    let damaged = report.damaged().count() as u64;
+    let sites: usize = report.findings.iter().map(|finding| finding.sites.len()).sum();
+    let again = plural(damaged, "file");
+    if report.findings.is_empty() {
+        return writeln!(out, "result     whole{}", left_out(report.left_out));
+    }
+    if is_store && !report.is_finished {
+        writeln!(out, "result     not finished: run pack again, with the flags that it was begun with")?;
+        return writeln!(out, "           if it is finished where it came from, send it again, SHA256SUMS last");
+    }
+    if damaged == 0 {
+        return writeln!(out, "result     not whole");
+    }
+    if !is_store {
+        return writeln!(out, "result     not whole: {again} to send again");
+    }
+    let sites = plural(sites as u64, "site");
+    writeln!(out, "result     not whole: {again} to send again, {sites} unreadable until then")?;
+    writeln!(out, "           send them again, or mend them from the source with pack --rehash")
+}
+
+/// `, 3 sites and 1 well left out (rejected.csv)`; nothing where nothing is.
+#[must_use]
+pub(super) fn left_out(left_out: LeftOut) -> String {
+    let LeftOut { sites, wells } = left_out;
+    let what = match (sites, wells) {
+        (0, 0) => return String::new(),
+        (_, 0) => plural(sites, "site"),
+        (0, _) => plural(wells, "well"),
+        _ => format!("{} and {}", plural(sites, "site"), plural(wells, "well")),
+    };
+    format!(", {what} left out ({REJECTED})")
+}
+
+/// Findings as JSON, summed up by kind.
+fn findings_json(findings: &[Finding]) -> Value {
+    let kinds = Kind::ALL.into_iter().filter_map(|kind| {
+        let of_kind: Vec<&Finding> = findings.iter().filter(|finding| finding.kind == kind).collect();
+        (!of_kind.is_empty()).then(|| {
+            json!({
+                "kind": kind.name(),
+                "send_again": kind.is_damage(),
+                "n": of_kind.len(),
+                "n_sites": of_kind.iter().map(|finding| finding.sites.len()).sum::<usize>(),
+                "listed": of_kind.iter().take(MOST_LISTED).map(|finding| finding_json(finding)).collect::<Vec<_>>(),
+            })
+        })
+    });
+    kinds.collect()
+}
+
 fn finding_json(finding: &Finding) -> Value {
+    let (compared, expected, found): (_, Value, Value) = match &finding.compared {
+        Some(Compared::Bytes { expected, found }) => (Some("bytes"), (*expected).into(), (*found).into()),
+        Some(Compared::Sha256 { expected, found }) => {
+            (Some("sha256"), expected.to_string().into(), found.to_string().into())
+        }
+        Some(Compared::Text { expected, found }) => (Some("text"), expected.as_str().into(), found.as_str().into()),
+        None => (None, Value::Null, Value::Null),
+    };
     json!({
-        "kind": finding.kind.name(),
         "path": finding.path,
         "detail": finding.detail,
-        "sites": finding.sites.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "compared": compared,
+        "expected": expected,
+        "found": found,
+        "sites": listed(finding.sites.iter().map(|site| site.to_string().into())),
     })
 }
 
@@ -90,32 +152,41 @@ fn finding_json(finding: &Finding) -> Value {
 /// If stdout is closed.
 pub fn tree(path: &Path, report: &TreeReport, list: Option<&Path>, as_json: bool) -> anyhow::Result<()> {
     if as_json {
-        return print_json(&json!({
-            "path": path.display().to_string(),
-            "whole": report.faults.is_empty(),
-            "layout": report.layout,
-            "classes": report.classes,
-            "labelled_wells": report.labelled_wells,
-            "plates": report.plates,
-            "sites": report.sites,
-            "bytes_read": report.bytes,
-            "seconds": report.seconds,
-            "strangers": report.other_files,
-            "unusual": report.unusual,
-            "faults": faults_json(&report.faults),
-        }));
+        let written = list.map(|list| json!({ "path": list.display().to_string(), "files": report.list.len() }));
+        return print_json(
+            "verify",
+            &json!({
+                "what": "tree",
+                "path": path.display().to_string(),
+                "whole": report.faults.is_empty(),
+                "channels": report.channels,
+                "size": report.size,
+                "layout": report.layout,
+                "classes": report.classes,
+                "labelled_wells": report.labelled_wells,
+                "plates": report.plates,
+                "sites": report.sites,
+                "bytes_read": report.bytes,
+                "seconds": report.seconds,
+                "other_files": texts_json(&report.other_files),
+                "unusual": texts_json(&report.unusual),
+                "faults": faults_json(&report.faults),
+                "written": written,
+            }),
+        );
     }
     let mut out = io::stdout().lock();
     let [height, width] = report.size;
     let (plates, sites) = (plural(report.plates, "plate"), plural(report.sites, "site"));
-    writeln!(out, "tree       {}: {plates}, {sites} of {} x {height} x {width}", path.display(), report.channels)?;
+    let path = shown_path(path);
+    writeln!(out, "tree       {path}: {plates}, {sites} of {} x {height} x {width}", report.channels)?;
     let classes = plural(report.classes as u64, "class");
     writeln!(out, "labels     {}, {classes}", layout(report.layout, report.labelled_wells))?;
     writeln!(out, "decoded    {} of PNGs in {:.2} s", bytes(report.bytes), report.seconds)?;
     write_notes(&mut out, &report.other_files, &report.unusual)?;
     write_faults_summary(&mut out, &report.faults)?;
     if let Some(list) = list {
-        writeln!(out, "written    {}: {}", list.display(), files(report.list.len()))?;
+        writeln!(out, "written    {}: {}", shown_path(list), files(report.list.len()))?;
     }
     let whole = report.faults.is_empty();
     writeln!(out, "result     {}", if whole { "whole" } else { "not whole" })?;

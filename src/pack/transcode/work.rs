@@ -12,6 +12,7 @@ use rustix::io::Errno;
 
 use crate::error::{Error, Result};
 use crate::fault::Fault;
+use crate::memory;
 use crate::pack::config::Progress;
 use crate::pack::report::Packed;
 use crate::pack::thread_group::ThreadGroup;
@@ -213,7 +214,7 @@ impl Shared<'_> {
 
     /// Reads a site into `buffers.pixels` and proves it; what is inside says what is wrong with it.
     fn read(&self, source: &Shard, slot: usize, crc32c: u32, buffers: &mut Buffers) -> Result<Result<(), String>> {
-        buffers.pixels.resize(self.spec.site_bytes(), 0);
+        memory::resize(&mut buffers.pixels, self.spec.site_bytes(), "the pixels of a site")?;
         if let Err(error) = source.read(slot, &mut buffers.decoder, &mut buffers.scratch, &mut buffers.pixels) {
             return Ok(Err(damage(error)?));
         }

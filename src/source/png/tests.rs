@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::source::unfilter;
 
 const SIZE: ImageSize = ImageSize { height: 7, width: 9 };
 
@@ -61,24 +62,72 @@ fn image_data_in_many_chunks_is_one_stream() {
     assert_eq!(decode_one(&split).unwrap(), pixels);
 }
 
-#[test]
-fn an_interlaced_image_is_decoded() {
-    // Adam7 sends a 2 x 2 image in three passes: top left, top right, bottom row; each row led by its filter type.
-    let passes = [0, 10, 0, 20, 0, 30, 40];
-    let mut zlib = vec![0; 100];
-    let n = libdeflater::Compressor::default().zlib_compress(&passes, &mut zlib).unwrap();
+fn zlib(bytes: &[u8]) -> Vec<u8> {
+    let mut zlib = vec![0; 100 + 2 * bytes.len()];
+    let n = libdeflater::Compressor::default().zlib_compress(bytes, &mut zlib).unwrap();
+    zlib.truncate(n);
+    zlib
+}
+
+/// A grey PNG of any bytes under good CRCs.
+fn made(size: ImageSize, interlaced: bool, zlib: &[u8]) -> Vec<u8> {
+    let header = [&size.width.to_be_bytes()[..], &size.height.to_be_bytes(), &[8, 0, 0, 0, interlaced.into()]].concat();
     let mut png = SIGNATURE.to_vec();
-    for (kind, data) in [(b"IHDR", &[0, 0, 0, 2, 0, 0, 0, 2, 8, 0, 0, 0, 1][..]), (b"IDAT", &zlib[..n]), (b"IEND", &[])]
-    {
+    for (kind, data) in [(b"IHDR", &header[..]), (b"IDAT", zlib), (b"IEND", &[])] {
         let body = [&kind[..], data].concat();
         png.extend((data.len() as u32).to_be_bytes());
         png.extend(&body);
         png.extend(crc32fast::hash(&body).to_be_bytes());
     }
-    let mut pixels = vec![0; 4];
+    png
+}
+
+#[test]
+fn an_interlaced_image_is_decoded() {
+    // Adam7 sends a 2 x 2 image in three passes: top left, top right, bottom row; each row led by its filter type.
     let size = ImageSize { height: 2, width: 2 };
-    assert_eq!(SiteDecoder::new(size).decode(&[&png], &mut pixels), []);
-    assert_eq!(pixels, [10, 20, 30, 40]);
+    let decode = |passes: &[u8]| {
+        let mut pixels = vec![0; 4];
+        let faults = SiteDecoder::new(size).decode(&[&made(size, true, &zlib(passes))], &mut pixels);
+        if faults.is_empty() { Ok(pixels) } else { Err(faults[0].1.detail.clone()) }
+    };
+    assert_eq!(decode(&[0, 10, 0, 20, 0, 30, 40]).unwrap(), [10, 20, 30, 40]);
+    assert_eq!(decode(&[1, 10, 2, 20, 1, 30, 10]).unwrap(), [10, 20, 30, 40], "filters");
+    assert!(decode(&[0, 10, 5, 20, 0, 30, 40]).unwrap_err().contains("filter type of 0 to 4"));
+    assert!(
+        decode(&[0, 10, 0, 20, 0, 30]).is_err() && decode(&[0, 10, 0, 20, 0, 30, 40, 0]).is_err(),
+        "another length"
+    );
+}
+
+#[test]
+fn a_wrong_adler_32_is_a_fault_in_a_plain_and_in_an_interlaced_image() {
+    for interlaced in [false, true] {
+        let rows = if interlaced { unfilter::tests::interlace(&ramp(63, 3), SIZE) } else { [&[0; 10][..]; 7].concat() };
+        let good = zlib(&rows);
+        assert!(decode_one(&made(SIZE, interlaced, &good)).is_ok(), "{interlaced}");
+        for bit in 0..32 {
+            let mut bad = good.clone();
+            let at = bad.len() - 1 - bit / 8;
+            bad[at] ^= 1 << (bit % 8);
+            let found = decode_one(&made(SIZE, interlaced, &bad));
+            assert_eq!(found, Err(FaultKind::Undecodable), "{interlaced}: bit {bit} of the Adler-32");
+        }
+    }
+}
+
+#[test]
+fn a_header_that_claims_more_than_the_file_can_hold_asks_for_no_memory() {
+    let size = ImageSize { height: ImageSize::MAX_SIDE, width: ImageSize::MAX_SIDE };
+    let png = made(size, false, &zlib(&[0; 1000]));
+    assert!(!read_header(&png).unwrap().can_be_true(png.len() as u64));
+    let mut decoder = SiteDecoder::new(size);
+    let fault = decoder.check_header(&png).unwrap_err();
+    assert!(fault.kind == FaultKind::Undecodable && fault.detail.ends_with("too few for them"), "{}", fault.detail);
+    assert_eq!(decoder.check_header(&png[..png.len() - 1]).unwrap_err().kind, FaultKind::Truncated);
+    let mut pixels = vec![0; size.pixels()];
+    assert_eq!(decoder.decode(&[&png], &mut pixels).len(), 1);
+    assert_eq!(decoder.filtered.capacity(), 0);
 }
 
 #[test]
@@ -136,6 +185,17 @@ proptest! {
         let reference = image::load_from_memory(&png).unwrap().into_luma8().into_raw();
         prop_assert_eq!(&reference, &pixels);
         prop_assert_eq!(decode_one(&png).unwrap(), pixels);
+    }
+
+    #[test]
+    fn an_interlaced_image_of_any_size_is_what_the_image_crate_decodes(width in 1_u32..40, height in 1_u32..40) {
+        let size = ImageSize { height, width };
+        let image = ramp(size.pixels(), 5);
+        let png = made(size, true, &zlib(&unfilter::tests::interlace(&image, size)));
+        prop_assert_eq!(image::load_from_memory(&png).unwrap().into_luma8().into_raw(), image.clone());
+        let mut pixels = vec![0; size.pixels()];
+        prop_assert_eq!(SiteDecoder::new(size).decode(&[&png], &mut pixels), []);
+        prop_assert_eq!(pixels, image);
     }
 
     #[test]

@@ -5,6 +5,10 @@ use crate::error::{Error, Result};
 use super::checksum::crc32c;
 use super::spec::{ALIGNMENT, Codec, StoreSpec};
 
+/// Zstandard makes at most so many bytes of one: a block of four bytes stands for 128 KiB. So no memory is asked for by
+/// the word of a document alone.
+pub const MOST_INFLATED: u64 = 1 << 15;
+
 /// Where one chunk lies in its shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChunkPlace {
@@ -88,6 +92,10 @@ pub fn decode_index(
             let expected = format!("raw chunk {i} of {site_bytes} bytes at a multiple of {ALIGNMENT}");
             return Err(Error::malformed(place, expected, format!("{length} bytes at {offset}")));
         }
+        if length.saturating_mul(MOST_INFLATED) < site_bytes {
+            let expected = format!("chunk {i} long enough for {site_bytes} bytes of pixels");
+            return Err(Error::malformed(place, expected, format!("{length} bytes at {offset}")));
+        }
         let most = 2 * site_bytes + 1024;
         if length > most {
             let expected = format!("chunk {i} of at most {most} bytes");
@@ -118,6 +126,7 @@ mod tests {
         assert!(check(zstd, &[place(u64::MAX - 1, 10)], 1, 15).is_err(), "overflow");
         assert!(check(zstd, &[place(0, 10)], 2, 15).is_err(), "absent");
         assert!(check(zstd, &[place(0, 1 << 40)], 1, 1 << 41).is_err(), "too long to be a site");
+        assert!(check(zstd, &[place(0, 0)], 1, 0).is_err(), "too short to be a site");
         assert!(check(zstd, &[place(0, 10), place(10, 5)], 1, 15).is_err(), "one too many");
         assert!(check(Codec::Raw, &[place(0, 30), place(4096, 30)], 2, 5000).unwrap());
         assert!(check(Codec::Raw, &[place(0, 29)], 1, 5000).is_err(), "wrong length");

@@ -57,10 +57,7 @@ pub fn parse(text: &str, place: &str) -> Result<Vec<Entry>> {
     let body_end = text.strip_suffix('\n').map_or(0, |text| text.rfind('\n').map_or(0, |at| at + 1));
     let (body, last) = text.split_at(body_end);
     let own = last.strip_prefix("# sha256 ").and_then(|rest| rest.strip_suffix('\n')).and_then(Sha::parse);
-    let Some(own) = own else {
-        let found = format!("{:?}", last.trim_end().chars().take(80).collect::<String>());
-        return Err(Error::malformed(place, "a last line '# sha256 HEX' (the list is cut short)", found));
-    };
+    let Some(own) = own else { return Err(not_ours(text, last, place)) };
     let found = Sha::of(body.as_bytes());
     if own != found {
         return Err(Error::malformed(place, format!("a list of SHA-256 {own}"), found));
@@ -87,6 +84,24 @@ pub fn parse(text: &str, place: &str) -> Result<Vec<Entry>> {
         return Err(Error::malformed(place, "a file after each size", "none"));
     }
     Ok(entries)
+}
+
+/// What is wrong with a list that does not end as ours do.
+fn not_ours(text: &str, last: &str, place: &str) -> Error {
+    if text.contains("\r\n") {
+        let expected = "lines that end in LF alone, as they were written";
+        return Error::malformed(place, expected, "CR LF: something on the way converted the ends of lines");
+    }
+    let is_of_sha256sum = |line: &str| {
+        let parts = line.trim_start_matches('\\').split_at_checked(64);
+        parts.is_some_and(|(sha, rest)| Sha::parse(sha).is_some() && (rest.starts_with("  ") || rest.starts_with(" *")))
+    };
+    if !text.is_empty() && text.lines().all(is_of_sha256sum) {
+        let expected = "a list that verify --write made, whose last line '# sha256 HEX' proves it whole";
+        return Error::malformed(place, expected, "one that sha256sum itself made (sha256sum --check reads it)");
+    }
+    let found = format!("{:?}", last.trim_end().chars().take(80).collect::<String>());
+    Error::malformed(place, "a last line '# sha256 HEX' (the list is cut short)", found)
 }
 
 /// Whether a path stays below its root on any system: relative, no `.` or `..`, no backslash, no line break.
@@ -129,6 +144,21 @@ mod tests {
         }
         for cut in 0..text.len() {
             assert!(parse(&text[..cut], "x").is_err(), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn a_list_with_other_line_ends_and_one_of_sha256sum_are_called_that_and_not_cut_short() {
+        let ours = format(&[entry("a", None), entry("b/c", Some(12))]);
+        let says = |text: &str| parse(text, "x").unwrap_err().to_string();
+        assert!(says(&ours.replace('\n', "\r\n")).contains("found CR LF"));
+        let plain: String =
+            ours.lines().filter(|line| !line.starts_with('#')).map(|line| format!("{line}\n")).collect();
+        for text in [plain.clone(), plain.replace("  ", " *"), plain.trim_end().to_owned()] {
+            assert!(says(&text).contains("sha256sum itself made"), "{text}");
+        }
+        for text in [&ours[..ours.len() - 9], &ours[..ours.len() / 2], ""] {
+            assert!(says(text).contains("cut short"), "{text}");
         }
     }
 

@@ -108,7 +108,7 @@ impl TryFrom<SiteRecord<'_>> for SiteRow {
 
 /// The statistics of one channel of one site: a row of `pixel_stats.csv`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(from = "PixelStatsRecord<'_>")]
+#[serde(try_from = "PixelStatsRecord<'_>")]
 pub struct PixelStats {
     /// The site.
     pub id: SiteId,
@@ -169,13 +169,21 @@ impl Serialize for PixelStats {
     }
 }
 
-impl From<PixelStatsRecord<'_>> for PixelStats {
-    fn from(record: PixelStatsRecord<'_>) -> Self {
+impl TryFrom<PixelStatsRecord<'_>> for PixelStats {
+    type Error = &'static str;
+
+    fn try_from(record: PixelStatsRecord<'_>) -> Result<Self, Self::Error> {
         let PixelStatsRecord { experiment, plate, well, site, channel, .. } = record;
         let well = WellId { plate: PlateId { experiment: experiment.into_owned(), plate }, well };
         let PixelStatsRecord { mean, std, median, min, max, sum, sum_of_squares, .. } = record;
         let [mean, std, median] = [mean, std, median].map(|figure| figure.0);
-        Self { id: SiteId { well, site }, channel, mean, std, median, min, max, sum, sum_of_squares }
+        let levels = f64::from(min)..=f64::from(max);
+        // No spread is larger than half of the way between the ends.
+        let widest = (f64::from(max) - f64::from(min)) / 2.0;
+        if !levels.contains(&mean) || !levels.contains(&median) || !(0.0..=widest + 1e-9).contains(&std) {
+            return Err("mean and median from min to max, and std of at most half of what lies between");
+        }
+        Ok(Self { id: SiteId { well, site }, channel, mean, std, median, min, max, sum, sum_of_squares })
     }
 }
 

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, is_unshowable};
 use crate::site::{ImageSize, ParseError, parse_number};
 
 use super::zarr::{self, ArraySpec, NoAttributes, array_document, group_document};
@@ -69,6 +69,16 @@ impl Channel {
     #[must_use]
     pub fn plain(name: &str) -> Self {
         Self { name: name.to_owned(), colour: "FFFFFF".to_owned() }
+    }
+
+    /// Whether name and colour are what a store may hold: they are shown to people, and drawn with.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        let is_hex = |b: u8| matches!(b, b'0'..=b'9' | b'A'..=b'F');
+        (1..=256).contains(&self.name.len())
+            && !self.name.contains(is_unshowable)
+            && self.colour.len() == 6
+            && self.colour.bytes().all(is_hex)
     }
 }
 
@@ -143,13 +153,17 @@ impl StoreSpec {
     /// The root group's `zarr.json`.
     #[must_use]
     pub fn root_document(&self) -> Vec<u8> {
+        self.document_by(concat!("cellshard ", env!("CARGO_PKG_VERSION")))
+    }
+
+    fn document_by(&self, producer: &str) -> Vec<u8> {
         let attributes = Attributes {
             channels: self.channels.clone(),
             codec: self.codec.to_string(),
             dtype: "uint8".to_owned(),
             format: FORMAT,
             levels: 256,
-            producer: concat!("cellshard ", env!("CARGO_PKG_VERSION")).to_owned(),
+            producer: producer.to_owned(),
             sites_per_shard: self.sites_per_shard,
             size: [self.size.height, self.size.width],
         };
@@ -187,6 +201,9 @@ impl StoreSpec {
         if !(1..=MAX_SITES_PER_SHARD).contains(&attributes.sites_per_shard) {
             return fail("1 to 65536 sites a shard", &attributes.sites_per_shard);
         }
+        if let Some(channel) = attributes.channels.iter().find(|channel| !channel.is_plain()) {
+            return fail("channels with a name of 1 to 256 bytes and a colour RRGGBB", &format!("{channel:?}"));
+        }
         let codec = attributes.codec.parse().map_err(|e| Error::malformed(place, "a codec", e))?;
         Ok(Self {
             channels: attributes.channels,
@@ -194,6 +211,16 @@ impl StoreSpec {
             codec,
             sites_per_shard: attributes.sites_per_shard,
         })
+    }
+
+    /// Whether a root document is what this format writes for these settings, by whichever version of a producer.
+    #[must_use]
+    pub fn is_document_of(&self, document: &[u8]) -> bool {
+        let found: Value = serde_json::from_slice(document).unwrap_or_default();
+        let Some(producer) = found.pointer("/attributes/cellshard/producer").and_then(Value::as_str) else {
+            return false;
+        };
+        self.document_by(producer) == document
     }
 
     /// Finds out from a plate's `zarr.json` what holds for the whole store, where the root's document is lost, and how
@@ -284,6 +311,10 @@ pub(crate) mod tests {
         let document = good.root_document();
         assert_eq!(StoreSpec::parse_root(&document, "x").unwrap(), good);
         let text = String::from_utf8(document).unwrap();
+        let older = text.replace(env!("CARGO_PKG_VERSION"), "0.0.1");
+        assert!(good.is_document_of(text.as_bytes()) && good.is_document_of(older.as_bytes()));
+        let twice = text.replace("\"levels\": 256", "\"levels\": 255,\n      \"levels\": 256");
+        assert!(StoreSpec::parse_root(twice.as_bytes(), "x").is_ok() && !good.is_document_of(twice.as_bytes()));
         for (from, to) in [
             ("\"format\": 1", "\"format\": 2"),
             ("uint8", "uint16"),
@@ -295,6 +326,11 @@ pub(crate) mod tests {
             ("      3,\n", "      70000,\n"),
             ("group", "array"),
             ("producer", "product"),
+            ("FFFFFF", "x"),
+            ("FFFFFF", "ffffff"),
+            ("\"w2\"", "\"\""),
+            ("\"w2\"", "\"\\u001b[2J\""),
+            ("\"w2\"", "\"\\u202e\""),
             ("}", ""),
         ] {
             assert!(text.contains(from), "{from}");

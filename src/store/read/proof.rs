@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::store::format::checksum::Sha;
 use crate::store::format::manifest::Entry;
+use crate::store::format::names::{SHA256SUMS, ZARR_JSON};
 
 impl Sha {
     /// The SHA-256 of a file, and its size in bytes.
@@ -94,6 +95,7 @@ impl Entry {
         let found = files::look_at(&path).map_err(Damage::Unreadable)?.ok_or(Damage::Missing)?;
         if found.is_file() {
             self.check_size(found.len())?;
+            self.check_limit(found.len())?;
         } else {
             files::open(&path).map_err(Damage::Unreadable)?;
         }
@@ -123,7 +125,15 @@ impl Entry {
     /// # Errors
     /// What is not as the list says.
     pub fn read(&self, root: &Path) -> Result<Vec<u8>, Damage> {
-        let bytes = files::read_if_there(&root.join(&self.path)).map_err(Damage::Unreadable)?.ok_or(Damage::Missing)?;
+        let path = root.join(&self.path);
+        // A file of another size is not read at all.
+        let found = files::look_at(&path).map_err(Damage::Unreadable)?.ok_or(Damage::Missing)?;
+        if found.is_file() {
+            self.check_size(found.len())?;
+        }
+        let is_document = self.path.ends_with(ZARR_JSON);
+        let read = if is_document { files::read_document_if_there } else { files::read_if_there };
+        let bytes = read(&path).map_err(Damage::Unreadable)?.ok_or(Damage::Missing)?;
         self.check_size(bytes.len() as u64)?;
         self.check_content(Sha::of(&bytes))?;
         Ok(bytes)
@@ -134,6 +144,22 @@ impl Entry {
             Some(expected) => Err(Damage::Size { expected, found }),
             None => Ok(()),
         }
+    }
+
+    /// Where no list says a size, a file that no reader would take is not hashed either: it could be a hole of any size.
+    fn check_limit(&self, found: u64) -> Result<(), Damage> {
+        let name = self.path.rsplit('/').next().unwrap_or_default();
+        let most = match name.rsplit_once('.') {
+            _ if name == SHA256SUMS => files::LARGEST_TEXT,
+            Some((_, "csv" | "sha256")) => files::LARGEST_TEXT,
+            Some((_, "json")) => files::LARGEST_DOCUMENT,
+            _ => return Ok(()),
+        };
+        if self.size.is_some() || found <= most {
+            return Ok(());
+        }
+        let error = Error::malformed(&self.path, format!("at most {most} bytes"), format!("{found} bytes"));
+        Err(Damage::Unreadable(error))
     }
 
     fn check_content(&self, found: Sha) -> Result<(), Damage> {
@@ -178,6 +204,11 @@ mod tests {
         assert!(matches!(entry.read(dir.path()), Err(Damage::Content { .. })));
         std::fs::write(&path, "content").unwrap();
         assert!(check(Depth::Content).is_ok());
+        std::fs::File::create(dir.path().join("metadata.csv")).unwrap().set_len(1 << 40).unwrap();
+        let hole = Entry { size: None, ..Entry::of("metadata.csv", b"") };
+        let damage = hole.check(dir.path(), Depth::Content, &|_| panic!("a byte of it was read"));
+        assert!(matches!(damage, Err(Damage::Unreadable(error)) if error.is_data_fault()));
+        assert!(!hole.is_whole(dir.path(), Depth::Content).unwrap());
         assert_eq!(entry.read(dir.path()).unwrap(), b"content");
     }
 

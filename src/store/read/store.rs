@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use crate::classes::Classes;
 use crate::error::{Error, Result};
-use crate::files;
 use crate::site::{Names, PlateId, SiteId};
 use crate::store::format::checksum::crc32c;
-use crate::store::format::names::{CLASSES, METADATA, PIXELS, SHA256SUMS, ZARR_JSON};
+use crate::store::format::index::MOST_INFLATED;
+use crate::store::format::names::{CLASSES, METADATA, PIXELS, SHA256SUMS, ZARR_JSON, shard_path};
 use crate::store::format::rows::SiteRow;
 use crate::store::format::spec::StoreSpec;
+use crate::{files, memory};
 
 use super::decode::Decoder;
 use super::listing::each_site;
@@ -81,14 +82,30 @@ impl Store {
         })?;
         sites.shrink_to_fit();
         let by_id = order_by_id(&sites, &metadata)?;
-        Ok(Self {
+        let store = Self {
             root: root.to_owned(),
             spec,
             classes: Arc::new(classes),
             sites: Arc::new(sites),
             by_id: by_id.map(Arc::new),
             n_sites: Arc::new(n_sites),
-        })
+        };
+        store.check_site_bytes()?;
+        Ok(store)
+    }
+
+    /// Whether the first shard is long enough for one site of the size that the store's document claims: readers ask for
+    /// memory by that.
+    fn check_site_bytes(&self) -> Result<()> {
+        let Some(first) = self.sites.first() else { return Ok(()) };
+        let path = self.root.join(shard_path(&first.id.well.plate, 0));
+        let Some(found) = files::look_at(&path)?.filter(std::fs::Metadata::is_file) else { return Ok(()) };
+        let site_bytes = self.spec.site_bytes() as u64;
+        if found.len().saturating_mul(MOST_INFLATED) < site_bytes {
+            let expected = format!("a shard long enough for a site of {site_bytes} bytes, which {ZARR_JSON} says");
+            return Err(Error::malformed(path.display(), expected, format!("{} bytes", found.len())));
+        }
+        Ok(())
     }
 
     /// The folder of the store.
@@ -133,7 +150,7 @@ impl Store {
         })?;
         let per_shard = self.spec.sites_per_shard as usize;
         let shard = self.shard(&row.id.well.plate, row.row as usize / per_shard)?;
-        let mut pixels = vec![0; self.spec.site_bytes()];
+        let mut pixels = memory::zeroed(self.spec.site_bytes(), shard.path.display())?;
         shard.read(row.row as usize % per_shard, &mut Decoder::default(), &mut Vec::new(), &mut pixels)?;
         let found = crc32c(&pixels);
         if found != row.crc32c {
@@ -185,5 +202,5 @@ fn order_by_id(sites: &[SiteRow], metadata: &Path) -> Result<Option<Vec<u32>>> {
 /// If it is not there or not of format 1.
 pub fn read_spec(root: &Path) -> Result<StoreSpec> {
     let path = root.join(PIXELS).join(ZARR_JSON);
-    StoreSpec::parse_root(&files::read(&path)?, &path.display().to_string())
+    StoreSpec::parse_root(&files::read_document(&path)?, &path.display().to_string())
 }

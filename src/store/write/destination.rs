@@ -39,7 +39,7 @@ pub fn check_destination(root: &Path, spec: &StoreSpec, classes: &Classes, growt
     let document = root.join(PIXELS).join(ZARR_JSON);
     if files::exists(&document)? {
         let place = document.display().to_string();
-        let found = StoreSpec::parse_root(&files::read(&document)?, &place)?;
+        let found = StoreSpec::parse_root(&files::read_document(&document)?, &place)?;
         let refuse = |what: &str, expected: &dyn std::fmt::Display, found: &dyn std::fmt::Display| {
             let what = format!("{}: {what} of the store that is there already", root.display());
             Err(Error::refused(what, expected, found))

@@ -16,7 +16,7 @@ use crate::store::format::names::{
 };
 use crate::store::format::statistics::Counts;
 use crate::store::read::belongs::{check_plate, refuse_foreign};
-use crate::store::read::listing::{each_site, listed_plates, plate_folders, read_list};
+use crate::store::read::listing::{each_site, listed_plates, plate_folders_or, read_list};
 use crate::store::read::proof::{Depth, are_whole};
 use crate::store::read::store::Store;
 
@@ -204,14 +204,14 @@ pub fn known_plates(store: &Path, unreadable: &mut dyn FnMut(Error) -> Result<()
         known.extend(entries.iter().filter_map(|entry| parse(entry.path.strip_prefix(&prefix)?)));
     }
     if known.is_empty() {
-        let attributes = unless_damaged(files::read(&store.join(PIXELS).join(STATISTICS).join(ZARR_JSON)));
+        let attributes = unless_damaged(files::read_document(&store.join(PIXELS).join(STATISTICS).join(ZARR_JSON)));
         let attributes = attributes.or_else(|error| unreadable(error).map(|()| None))?.unwrap_or_default();
         let document: serde_json::Value = serde_json::from_slice(&attributes).unwrap_or_default();
         let names = document["attributes"]["plates"].as_array().cloned().unwrap_or_default();
         known.extend(names.iter().filter_map(|name| parse(name.as_str()?)));
     }
     for root in [PIXELS, PLATES] {
-        known.extend(plate_folders(&store.join(root))?);
+        known.extend(plate_folders_or(&store.join(root), unreadable)?);
     }
     Ok(known)
 }

@@ -1,6 +1,7 @@
 //! What `verify` promises: nothing planted goes undetected, and each damage is named, down to the site.
 
 mod damage;
+mod forged;
 mod lists;
 mod statistics;
 mod trees;

@@ -21,7 +21,7 @@ use super::predictions;
 ///
 /// A run of two steps answers for each cell type with the network that was trained for it.
 #[derive(Parser)]
-#[command(name = "predict", version)]
+#[command(name = "predict", version, after_help = cli::EXIT_CODES)]
 struct Flags {
     /// The store
     #[arg(long, value_name = "DIR")]
@@ -93,7 +93,7 @@ pub fn command() -> Command {
 /// Runs it.
 #[must_use]
 pub fn main() -> ExitCode {
-    cli::run(|| body(&cli::parse()?))
+    cli::run("predict", || body(&cli::parse()?))
 }
 
 fn body(flags: &Flags) -> anyhow::Result<Exit> {

@@ -74,7 +74,7 @@ pub(super) fn print(found: &Predictions, written: &[Option<&PathBuf>], json: boo
         written: written.iter().copied().flatten().collect(),
     };
     if json {
-        return report::print_json(&report);
+        return report::print_json("predict", &report);
     }
     let mut out = stdout().lock();
     writeln!(out, "device     {}", report.device)?;

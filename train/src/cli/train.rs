@@ -21,11 +21,8 @@ use super::recipe_args;
 use super::train_screen::TrainScreen;
 
 /// Train a network on a store by a recipe; stops in time and goes on where it was
-///
-/// Exit code 0: trained to its end; 1: the data has faults; 2: could not run; 75: stopped in time, run again with
-/// --resume --run DIR.
 #[derive(Parser)]
-#[command(name = "train", version)]
+#[command(name = "train", version, after_help = cli::EXIT_CODES_OF_TRAIN)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 struct Flags {
     /// The store
@@ -84,12 +81,12 @@ pub fn command() -> Command {
 /// Runs it.
 #[must_use]
 pub fn main() -> ExitCode {
-    cli::run(body)
+    cli::run("train", body)
 }
 
 fn body() -> anyhow::Result<Exit> {
     let started = Instant::now();
-    let matches = command().get_matches();
+    let matches = command().try_get_matches()?;
     cli::check_paths(&matches)?;
     let flags = Flags::from_arg_matches(&matches)?;
     let changes = recipe_args::given(&matches);
@@ -120,7 +117,7 @@ fn body() -> anyhow::Result<Exit> {
     let report = train(&config, &mut screen)?;
     drop(screen);
     if flags.json {
-        cli::show(cli::report::print_json(&report))?;
+        cli::show(cli::report::print_json("train", &report))?;
     }
     Ok(if report.stopped.is_some() { Exit::Stopped } else { Exit::Success })
 }

@@ -1,0 +1,42 @@
+//! Memory of a size that a file claims: asked for in a way that ends in an error where there is none, never in an abort.
+
+use std::fmt::Display;
+
+use crate::error::{Error, Result};
+
+/// A buffer of zeros; `what` names in errors what it is for.
+///
+/// # Errors
+/// If there is no memory for it.
+pub fn zeroed(bytes: usize, what: impl Display) -> Result<Vec<u8>> {
+    let mut buffer = Vec::new();
+    resize(&mut buffer, bytes, what)?;
+    Ok(buffer)
+}
+
+/// Makes a buffer as long as asked, new bytes of it zero; `what` names in errors what it is for.
+///
+/// # Errors
+/// If there is no memory for it.
+pub fn resize(buffer: &mut Vec<u8>, bytes: usize, what: impl Display) -> Result<()> {
+    buffer
+        .try_reserve_exact(bytes.saturating_sub(buffer.len()))
+        .map_err(|_| Error::refused(what, format!("memory of {bytes} bytes"), "less"))?;
+    buffer.resize(bytes, 0);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_than_there_is_is_an_error_and_the_rest_is_zero() {
+        assert_eq!(zeroed(3, "x").unwrap(), [0; 3]);
+        let mut buffer = vec![7];
+        resize(&mut buffer, 2, "x").unwrap();
+        assert_eq!(buffer, [7, 0]);
+        let error = zeroed(usize::MAX / 4, "shard").unwrap_err();
+        assert!(!error.is_data_fault() && error.to_string().starts_with("shard: expected memory of"), "{error}");
+    }
+}
