@@ -21,6 +21,6 @@ pub use read::{LARGEST_TEXT, open, open_if_there, read, read_at_most, read_if_th
 pub use walk::{Found, FoundKind, Links, is_empty_dir, list, walk, walk_into};
 pub use whole::{WholeFile, write_whole};
 pub use write::{
-    append, create_dir, create_dirs, create_new, open_for_lock, remove_dir, remove_dir_all, remove_file, rename,
-    set_modified, sync_dir, write, write_synced,
+    append, create_dir, create_dirs, create_new, exchange, open_for_lock, remove_dir, remove_dir_all, remove_file,
+    rename, set_modified, sync_dir, sync_up_to, write, write_synced,
 };

@@ -64,6 +64,8 @@ pub struct PackConfig {
     pub partition: Partition,
     /// Whether to compare the content of all sources, and of the store's own files, not only sizes and times.
     pub rehash: bool,
+    /// Whether sites that the store holds and the source no longer has are removed. Else their plates stay as they are.
+    pub prune: bool,
 }
 
 /// What is going on, for a progress bar.

@@ -14,9 +14,9 @@ use crate::store::format::names::METADATA;
 use crate::store::format::spec::{ALIGNMENT, DEFAULT_SITES_PER_SHARD, MAX_SITES_PER_SHARD, channels};
 use crate::store::{Codec, StoreSpec, StoreWriter, check_destination};
 
-use super::config::{PackConfig, Progress};
+use super::config::{OnError, PackConfig, Progress};
 use super::place::{check_free_space, resolve};
-use super::report::{PackReport, Plan};
+use super::report::{HeldPlate, PackReport, Plan};
 use super::thread_group::in_pool;
 use super::{pipeline, resume};
 
@@ -29,19 +29,29 @@ struct Prepared {
     spec: StoreSpec,
     plan: Plan,
     /// Indices of the plates to pack.
-    to_pack: Vec<usize>,
+    to_pack: Vec<(usize, resume::Todo)>,
     rejected_before: u64,
 }
 
 /// See [`super::plan`].
 pub(super) fn plan(config: &PackConfig) -> Result<(Plan, Vec<Fault>)> {
-    let Prepared { source, plan, to_pack, .. } = in_pool(config.threads, || prepare(config))??;
+    let Prepared { source, mut plan, to_pack, .. } = in_pool(config.threads, || prepare(config))??;
     let mut faults = Vec::new();
-    for plate in to_pack.into_iter().map(|i| &source.plates[i]) {
+    for plate in to_pack.iter().map(|&(i, _)| &source.plates[i]) {
         faults.extend(plate.faults.iter().cloned());
         faults.extend(plate.sites.iter().filter_map(|site| plate.missing_channel(site, source.n_channels)));
     }
     faults.sort();
+    // Without the plates that faults keep out of the store, as `pack` does.
+    let is_refused = |id: &PlateId| {
+        config.on_error == OnError::Fail && faults.iter().any(|fault| fault.plate == *id && !fault.kind.is_warning())
+    };
+    for (i, todo) in to_pack {
+        let id = &source.plates[i].id;
+        if !is_refused(id) {
+            plan.held.extend(HeldPlate::new(id, todo.lost, &faults));
+        }
+    }
     Ok((plan, faults))
 }
 
@@ -53,8 +63,8 @@ pub(super) fn pack(config: &PackConfig, progress: &(dyn Fn(Progress) + Sync)) ->
     progress(Progress::Planned(plan.sites_to_pack));
     // Only a store that was finished once has it, and it stays while others change the store.
     let was_finished = files::exists(&config.dst.join(METADATA))?;
-    let writer = StoreWriter::open(&config.dst, spec.clone(), source.classes.clone())?;
-    let plates: Vec<&PlatePlan> = to_pack.iter().map(|&i| &source.plates[i]).collect();
+    let writer = StoreWriter::open(&config.dst, spec.clone(), source.classes.clone())?.pruning(config.prune);
+    let plates: Vec<(&PlatePlan, &resume::Todo)> = to_pack.iter().map(|(i, todo)| (&source.plates[*i], todo)).collect();
     let packed = pipeline::run(config, &source, &spec, &writer, &plates, progress)?;
     let mut report = PackReport::of(plan, packed, rejected_before);
     let planned: Vec<PlateId> = source.plates.iter().map(|plate| plate.id.clone()).collect();
@@ -84,13 +94,13 @@ fn prepare(config: &PackConfig) -> Result<Prepared> {
                 plates_done += 1;
                 rejected_before += n_rejected;
             }
-            resume::State::ToPack { source_bytes: bytes } => {
-                to_pack.push(i);
-                source_bytes += bytes;
+            resume::State::ToPack(todo) => {
+                source_bytes += todo.source_bytes;
+                to_pack.push((i, todo));
             }
         }
     }
-    let sites_to_pack = to_pack.iter().map(|&i| source.plates[i].sites.len() as u64).sum();
+    let sites_to_pack = to_pack.iter().map(|(i, _)| source.plates[*i].sites.len() as u64).sum();
     let ImageSize { height, width } = source.size;
     let plan = Plan {
         layout: source.layout.name(),
@@ -106,6 +116,7 @@ fn prepare(config: &PackConfig) -> Result<Prepared> {
         estimated_bytes: estimate(&spec, sites_to_pack, source_bytes),
         other_files: source.other_files.clone(),
         unusual: source.unusual.clone(),
+        held: Vec::new(),
     };
     Ok(Prepared { source, spec, plan, to_pack, rejected_before })
 }

@@ -1,10 +1,12 @@
 //! What the tests share. Both crates' tests have the trees; each runs the programs that cargo built for it.
 #![allow(dead_code, unreachable_pub, unused_imports, reason = "each test file uses its own part")]
 
+mod strace;
 mod tree;
 
 use std::process::Command;
 
+pub use strace::strace;
 pub use tree::*;
 
 /// Runs one of the programs.

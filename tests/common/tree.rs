@@ -109,6 +109,7 @@ impl Fixture {
             on_error: OnError::Fail,
             partition: Partition::WHOLE,
             rehash: false,
+            prune: false,
         }
     }
 

@@ -41,6 +41,10 @@ struct Args {
     /// store
     #[arg(long)]
     rehash: bool,
+    /// Remove sites that the store holds and the source no longer has; without this, their plates stay as they are, and
+    /// the exit code is 1
+    #[arg(long)]
+    prune: bool,
     /// Say what would be packed and how large it will be, and stop
     #[arg(long)]
     dry_run: bool,
@@ -76,10 +80,10 @@ fn body() -> anyhow::Result<Exit> {
     let args = Args::parse();
     let config = config(&args)?;
     let faults_file = args.faults.as_deref().map(WholeFile::create).transpose()?;
-    let (faults, shown) = if args.dry_run {
+    let (faults, is_all_done, shown) = if args.dry_run {
         let (plan, faults) = pack::plan(&config)?;
-        let shown = report::plan(&plan, &faults, args.json);
-        (faults, shown)
+        let shown = report::plan(&plan, &faults, args.prune, args.json);
+        (faults, args.prune || plan.held.is_empty(), shown)
     } else {
         let bar = cli::Progress::new("pack", "sites");
         let packed = pack::pack(&config, &|progress| match progress {
@@ -88,14 +92,15 @@ fn body() -> anyhow::Result<Exit> {
         })?;
         drop(bar);
         let shown = report::pack(&packed, &config.dst, args.json);
-        (packed.faults, shown)
+        let is_finished = packed.finished || packed.is_left_to_others;
+        (packed.faults, is_finished && packed.kept.is_empty(), shown)
     };
     if let Some(file) = faults_file {
         file.finish_with(report::faults_csv(&faults).as_bytes())?;
     }
     cli::show(shown)?;
     let refused = config.on_error == OnError::Fail && faults.iter().any(|fault| !fault.kind.is_warning());
-    Ok(if refused { Exit::Faults } else { Exit::Success })
+    Ok(if refused || !is_all_done { Exit::Faults } else { Exit::Success })
 }
 
 fn config(args: &Args) -> anyhow::Result<PackConfig> {
@@ -111,5 +116,6 @@ fn config(args: &Args) -> anyhow::Result<PackConfig> {
         },
         partition: args.partition.unwrap_or(Partition::WHOLE),
         rehash: args.rehash,
+        prune: args.prune,
     })
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::cli::table::{bytes, count, plural};
 use crate::fault::Fault;
-use crate::pack::{PackReport, Plan};
+use crate::pack::{HeldPlate, PackReport, Plan};
 use crate::store::format::names::REJECTED;
 
 use super::faults::{faults_json, write_faults_summary, write_notes};
@@ -15,14 +15,22 @@ use super::json::print_json;
 
 /// Plates that are shown of those that are waited for.
 const EXAMPLES: usize = 3;
+/// Sites that JSON names of a plate of which the store holds more than the source.
+const MANY: usize = 100;
 
 /// Prints what a run would do.
 ///
 /// # Errors
 /// If stdout is closed.
-pub fn plan(plan: &Plan, faults: &[Fault], as_json: bool) -> anyhow::Result<()> {
+pub fn plan(plan: &Plan, faults: &[Fault], prune: bool, as_json: bool) -> anyhow::Result<()> {
+    let (kept, removed): (&[HeldPlate], &[HeldPlate]) = if prune { (&[], &plan.held) } else { (&plan.held, &[]) };
     if as_json {
-        return print_json(&json!({ "plan": plan, "faults": faults_json(faults) }));
+        return print_json(&json!({
+            "plan": plan,
+            "kept": held_json(kept),
+            "removed": held_json(removed),
+            "faults": faults_json(faults),
+        }));
     }
     let mut out = io::stdout().lock();
     write_plan(&mut out, plan)?;
@@ -36,6 +44,33 @@ pub fn plan(plan: &Plan, faults: &[Fault], as_json: bool) -> anyhow::Result<()> 
         bytes(plan.estimated_bytes)
     )?;
     write_faults_summary(&mut out, faults)?;
+    write_held(&mut out, kept, "kept", "it would lose", ": --prune removes them")?;
+    write_held(&mut out, removed, "to remove", "the source no longer has", "")?;
+    Ok(())
+}
+
+fn held_json(held: &[HeldPlate]) -> Vec<serde_json::Value> {
+    let sites = |plate: &HeldPlate| plate.sites.iter().take(MANY).map(ToString::to_string).collect::<Vec<_>>();
+    let json = |plate: &HeldPlate| {
+        json!({
+            "plate": plate.plate.to_string(),
+            "n_sites": plate.sites.len(),
+            "sites": sites(plate),
+            "reason": plate.reason,
+        })
+    };
+    held.iter().map(json).collect()
+}
+
+/// Names the plates of which the store holds more than the source.
+fn write_held(out: &mut impl Write, held: &[HeldPlate], what: &str, why: &str, remedy: &str) -> io::Result<()> {
+    for (n, HeldPlate { plate, sites, reason }) in held.iter().enumerate() {
+        let what = if n == 0 { what } else { "" };
+        let first = sites.iter().take(EXAMPLES).map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let more = if sites.len() > EXAMPLES { ", ..." } else { "" };
+        let n_sites = plural(sites.len() as u64, "site");
+        writeln!(out, "{what:10} {plate}: {why} {n_sites} ({reason}): {first}{more}{remedy}")?;
+    }
     Ok(())
 }
 
@@ -64,6 +99,8 @@ pub fn pack(report: &PackReport, dst: &Path, as_json: bool) -> anyhow::Result<()
             "sites_packed": report.sites_packed,
             "stored_bytes": report.stored_bytes,
             "rejected_before": report.rejected_before,
+            "kept": held_json(&report.kept),
+            "removed": held_json(&report.removed),
             "finished": report.finished,
             "waiting_for": report.waiting_for.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "seconds": report.seconds,
@@ -94,7 +131,9 @@ pub fn pack(report: &PackReport, dst: &Path, as_json: bool) -> anyhow::Result<()
         let n = count(report.rejected_before);
         writeln!(out, "left out   {n} by earlier runs: {}", dst.join(REJECTED).display())?;
     }
-    let refused = report.plan.plates_to_pack - report.plates_packed;
+    write_held(&mut out, &report.removed, "removed", "the source no longer has", "")?;
+    write_held(&mut out, &report.kept, "kept", "it would lose", ": --prune removes them")?;
+    let refused = report.n_refused();
     if refused > 0 {
         let (plates, dst) = (plural(refused as u64, "plate"), dst.display());
         if report.finished {

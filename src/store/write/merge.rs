@@ -54,6 +54,7 @@ impl StoreWriter {
     pub fn merge(&self, planned: &[PlateId], rewrite: Rewrite) -> Result<Merge> {
         let _alone = self.one_at_a_time.lock().unwrap_or_else(PoisonError::into_inner);
         let _lock = Lock::take(&self.root)?;
+        self.settle_others(None)?;
         let plates = listed_plates(&self.root)?;
         let known = known_plates(&self.root, &mut Err)?;
         let expected: BTreeSet<&PlateId> = planned.iter().chain(&plates).chain(&known).collect();

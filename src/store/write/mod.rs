@@ -3,7 +3,10 @@
 pub mod commit;
 pub mod destination;
 pub mod encode;
+pub mod held;
+mod leftovers;
 mod lock;
 pub mod merge;
 pub mod plate;
 mod session;
+mod swap;

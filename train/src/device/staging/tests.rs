@@ -32,6 +32,7 @@ fn sites(dir: &std::path::Path) -> Sites {
         on_error: OnError::Fail,
         partition: Partition::WHOLE,
         rehash: false,
+        prune: false,
     };
     pack(&config, &|_| {}).unwrap();
     let reader = Reader::new(Store::open(&dir.join("store")).unwrap(), Io::Mmap, Verify::First);

@@ -46,6 +46,7 @@ static PLATES: LazyLock<TempDir> = LazyLock::new(|| {
         on_error: OnError::Fail,
         partition: Partition::WHOLE,
         rehash: false,
+        prune: false,
     };
     pack(&config, &|_| {}).unwrap();
     dir
