@@ -2,6 +2,9 @@
 
 use std::io;
 use std::process::ExitCode;
+use std::sync::Arc;
+
+use rustix::process::Signal;
 
 use crate::error::Error;
 
@@ -19,6 +22,8 @@ pub enum Exit {
 /// Runs a program's body and turns what comes of it into an exit code. An error is printed once, with its causes,
 /// to stderr. A reader that closed our stdout early (`| head`) is no error.
 pub fn run(body: impl FnOnce() -> anyhow::Result<Exit>) -> ExitCode {
+    // A file that grows beyond what the shell allows (`ulimit -f`) is an error of the write, and does not kill.
+    let _ = signal_hook::flag::register(Signal::XFSZ.as_raw(), Arc::default());
     match body() {
         Ok(Exit::Success) => ExitCode::SUCCESS,
         Ok(Exit::Faults) => ExitCode::from(1),

@@ -4,7 +4,8 @@
 //! - an error is never "not there": whether something exists is a `Result<bool>`;
 //! - only regular files are opened for reading, and only up to a limit read: a pipe or a device is an error, never a
 //!   wait;
-//! - what is written is there whole or not at all, and synced with all the folders that were made for it;
+//! - what is written is there whole or not at all, and synced with all the folders that were made for it; nothing but a
+//!   regular file is replaced by it;
 //! - a walk names whatever it cannot enter, and follows links without going round in circles.
 //!
 //! Clippy forbids the functions of the standard library that promise less. Knows no format.

@@ -14,6 +14,7 @@ mod kept;
 mod leftovers;
 mod one_name;
 mod order;
+mod outputs;
 mod pack;
 mod resume;
 mod simulate;
