@@ -47,8 +47,13 @@ pub(super) struct Todo {
 }
 
 /// Looks at a plate. A listing that cannot be read is as good as none: the plate is packed again.
-pub(super) fn look_at(config: &PackConfig, source: &Source, spec: &StoreSpec, plate: &PlatePlan) -> Result<State> {
-    let now = SystemTime::now();
+pub(super) fn look_at(
+    config: &PackConfig,
+    source: &Source,
+    spec: &StoreSpec,
+    plate: &PlatePlan,
+    now: SystemTime,
+) -> Result<State> {
     let images = images(source, plate);
     let stamp = Stamp::new(now, images.iter().map(|image| (image.path.as_str(), image.size, image.times)));
     let source_bytes = images.iter().map(|image| image.size).sum();

@@ -74,6 +74,7 @@ pub(super) fn transcode(config: &PackConfig, progress: &(dyn Fn(Progress) + Sync
     packed.faults.extend(faults);
     let mut report = PackReport::of(plan, packed, n_rejected);
     report.finish(config, &writer, &planned, was_finished)?;
+    writer.close()?;
     report.seconds = start.elapsed().as_secs_f64();
     Ok(report)
 }

@@ -1,7 +1,7 @@
 //! From a raw tree to a store: joins source, statistics and store.
 
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use rayon::prelude::*;
 
@@ -35,7 +35,7 @@ struct Prepared {
 
 /// See [`super::plan`].
 pub(super) fn plan(config: &PackConfig) -> Result<(Plan, Vec<Fault>)> {
-    let Prepared { source, mut plan, to_pack, .. } = in_pool(config.threads, || prepare(config))??;
+    let Prepared { source, mut plan, to_pack, .. } = in_pool(config.threads, || prepare(config, SystemTime::now()))??;
     let mut faults = Vec::new();
     for plate in to_pack.iter().map(|&(i, _)| &source.plates[i]) {
         faults.extend(plate.faults.iter().cloned());
@@ -57,8 +57,16 @@ pub(super) fn plan(config: &PackConfig) -> Result<(Plan, Vec<Fault>)> {
 
 /// See [`super::pack`].
 pub(super) fn pack(config: &PackConfig, progress: &(dyn Fn(Progress) + Sync)) -> Result<PackReport> {
-    let start = Instant::now();
-    let Prepared { source, spec, plan, to_pack, rejected_before } = in_pool(config.threads, || prepare(config))??;
+    pack_at(config, SystemTime::now(), Instant::now(), progress)
+}
+
+fn pack_at(
+    config: &PackConfig,
+    now: SystemTime,
+    start: Instant,
+    progress: &(dyn Fn(Progress) + Sync),
+) -> Result<PackReport> {
+    let Prepared { source, spec, plan, to_pack, rejected_before } = in_pool(config.threads, || prepare(config, now))??;
     check_free_space(&config.dst, plan.estimated_bytes)?;
     progress(Progress::Planned(plan.sites_to_pack));
     // Only a store that was finished once has it, and it stays while others change the store.
@@ -69,11 +77,13 @@ pub(super) fn pack(config: &PackConfig, progress: &(dyn Fn(Progress) + Sync)) ->
     let mut report = PackReport::of(plan, packed, rejected_before);
     let planned: Vec<PlateId> = source.plates.iter().map(|plate| plate.id.clone()).collect();
     report.finish(config, &writer, &planned, was_finished)?;
+    writer.close()?;
     report.seconds = start.elapsed().as_secs_f64();
     Ok(report)
 }
 
-fn prepare(config: &PackConfig) -> Result<Prepared> {
+/// `now` is the time at which the source is looked at.
+fn prepare(config: &PackConfig, now: SystemTime) -> Result<Prepared> {
     let source = Source::open(&config.source)?;
     let spec = StoreSpec {
         channels: channels(source.n_channels),
@@ -84,8 +94,10 @@ fn prepare(config: &PackConfig) -> Result<Prepared> {
     check_destination(&config.dst, &spec, &source.classes)?;
     check_apart(&config.source.root, &config.dst)?;
     let mine: Vec<usize> = (0..source.plates.len()).filter(|&i| config.partition.has(i)).collect();
-    let states: Vec<resume::State> =
-        mine.par_iter().map(|&i| resume::look_at(config, &source, &spec, &source.plates[i])).collect::<Result<_>>()?;
+    let states: Vec<resume::State> = mine
+        .par_iter()
+        .map(|&i| resume::look_at(config, &source, &spec, &source.plates[i], now))
+        .collect::<Result<_>>()?;
     let mut to_pack = Vec::new();
     let (mut plates_done, mut rejected_before, mut source_bytes) = (0, 0, 0);
     for (&i, state) in mine.iter().zip(states) {
@@ -145,4 +157,125 @@ fn check_apart(src: &Path, dst: &Path) -> Result<()> {
         return Err(Error::refused("--dst", "a folder that does not hold the source", dst.display()));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use std::fs;
+    use std::path::PathBuf;
+    use std::time::Duration;
+
+    use tempfile::TempDir;
+
+    use crate::pack::Partition;
+    use crate::simulate::{self, simulate};
+    use crate::source::SourceConfig;
+
+    const IMAGE: &str = "data/train/HUVEC-01/Plate1/B02_s1_w1.png";
+    const SOURCES: &str = "plates/HUVEC-01/Plate1/sources.sha256";
+
+    /// A tree of one plate, packed as if it was so many seconds from now.
+    fn packed(later: u64) -> (TempDir, PackConfig) {
+        let dir = tempfile::tempdir().unwrap();
+        let cell_types = vec!["HUVEC:1".parse().unwrap()];
+        let small =
+            simulate::Config { cell_types, n_plates: 1, n_wells: 3, n_sirnas: 2, size: 16, ..Default::default() };
+        let root = dir.path().join("data");
+        simulate(&simulate::Config { n_channels: 2, n_test_experiments: 0, ..small }, &root, &|_| {}).unwrap();
+        let config = PackConfig {
+            source: SourceConfig { root, ..SourceConfig::default() },
+            dst: dir.path().join("store"),
+            codec: Codec::Raw,
+            sites_per_shard: None,
+            threads: 1,
+            on_error: OnError::Fail,
+            partition: Partition::WHOLE,
+            rehash: false,
+            prune: false,
+        };
+        pack_at(&config, in_seconds(later), Instant::now(), &|_| {}).unwrap();
+        (dir, config)
+    }
+
+    fn in_seconds(later: u64) -> SystemTime {
+        SystemTime::now() + Duration::from_secs(later)
+    }
+
+    /// Whether the plate is done, and whether its images had to be hashed to know that: then the list's time was set.
+    fn look(config: &PackConfig, now: SystemTime) -> (bool, bool) {
+        let path = config.dst.join(SOURCES);
+        let time = || fs::metadata(&path).unwrap().modified().unwrap();
+        let before = time();
+        let is_done = prepare(config, now).unwrap().to_pack.is_empty();
+        (is_done, time() != before)
+    }
+
+    /// Changes an image to another of the same size, and puts its old time back.
+    fn change(dir: &TempDir) {
+        let path = dir.path().join(IMAGE);
+        let time = fs::metadata(&path).unwrap().modified().unwrap();
+        let mut bytes = fs::read(&path).unwrap();
+        let last = bytes.len() - 1;
+        bytes[last] ^= 1;
+        fs::write(&path, bytes).unwrap();
+        files::set_modified(&path, time).unwrap();
+    }
+
+    /// Copies the store without its times, as `cp -r` does.
+    fn copy(dir: &TempDir, config: &PackConfig) -> PackConfig {
+        let dst = dir.path().join("copy");
+        fs::create_dir_all(&dst).unwrap();
+        for found in files::walk(&config.dst, 1..=9, files::Links::Keep) {
+            let found: PathBuf = found.unwrap().path;
+            let to = dst.join(found.strip_prefix(&config.dst).unwrap());
+            if found.is_dir() {
+                fs::create_dir_all(to).unwrap();
+            } else {
+                fs::copy(&found, to).unwrap();
+            }
+        }
+        PackConfig { dst, ..config.clone() }
+    }
+
+    #[test]
+    fn an_untouched_store_is_known_by_times_alone() {
+        let (_dir, config) = packed(10);
+        assert_eq!(look(&config, in_seconds(20)), (true, false));
+        assert_eq!(look(&config, in_seconds(0)), (true, false), "whatever the clock says");
+    }
+
+    #[test]
+    fn images_that_were_new_when_they_were_packed_are_hashed_once() {
+        let (_dir, config) = packed(0);
+        assert_eq!(look(&config, in_seconds(10)), (true, true));
+        assert_eq!(look(&config, in_seconds(20)), (true, false));
+    }
+
+    #[test]
+    fn a_change_after_a_store_was_packed_by_a_clock_that_was_ahead_is_seen() {
+        let (dir, config) = packed(100_000);
+        change(&dir);
+        assert_eq!(look(&config, in_seconds(200_000)), (false, false));
+    }
+
+    #[test]
+    fn a_store_that_was_copied_without_its_times_is_compared_by_content() {
+        let (dir, config) = packed(10);
+        let copied = copy(&dir, &config);
+        assert_eq!(look(&copied, in_seconds(20)), (true, true));
+        assert_eq!(look(&copied, in_seconds(30)), (true, false));
+        change(&dir);
+        let again = copy(&dir, &config);
+        assert_eq!(look(&again, in_seconds(40)), (false, false), "the copy is newer than the change");
+    }
+
+    #[test]
+    fn an_image_from_the_future_is_hashed_every_time() {
+        let (dir, config) = packed(10);
+        files::set_modified(&dir.path().join(IMAGE), in_seconds(100_000)).unwrap();
+        assert_eq!(look(&config, in_seconds(20)), (true, true));
+        assert_eq!(look(&config, in_seconds(30)), (true, true));
+    }
 }
