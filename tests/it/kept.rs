@@ -6,7 +6,7 @@ use std::path::Path;
 use cellshard::pack::{OnError, PackConfig, PackReport, pack, plan};
 use cellshard::store::{Codec, Store};
 
-use crate::common::{Fixture, assert_same, contents, small, stdout, tool};
+use crate::common::{Fixture, TreeSpec, assert_same, contents, copy_folder, small, stdout, tool};
 
 const VICTIM: &str = "test/RPE-02/Plate1/B03_s2_w1.png";
 
@@ -201,4 +201,43 @@ fn a_run_that_does_not_finish_the_store_ends_with_exit_code_1_unless_other_parts
     assert_eq!(run(&store, &others), Some(1));
     assert_eq!(run(&store, &["--experiments", "HEPG2-01", "--partition", "1/2"]), Some(1));
     assert_eq!(run(&store, &[]), Some(0));
+}
+
+#[test]
+fn a_plate_of_another_kind_of_store_keeps_this_one_from_being_finished() {
+    let fixture = Fixture::kaggle(small());
+    let mut config = fixture.config();
+    config.source.experiments = vec!["HEPG2-01".into()];
+    pack(&config, &|_| {}).unwrap();
+    let other = Fixture::kaggle(TreeSpec { experiments: vec![("U2OS-09", "train")], size: (11, 9), ..small() });
+    other.pack();
+    for part in ["plates", "pixels.zarr"] {
+        copy_folder(&other.store().join(part).join("U2OS-09"), &fixture.store().join(part).join("U2OS-09"));
+    }
+    let error = pack(&fixture.config(), &|_| {}).unwrap_err();
+    assert!(error.to_string().contains("U2OS-09/Plate1/zarr.json"), "{error}");
+    assert!(!fixture.store().join("SHA256SUMS").exists());
+    for part in ["plates", "pixels.zarr"] {
+        fs::remove_dir_all(fixture.store().join(part).join("U2OS-09")).unwrap();
+    }
+    assert!(fixture.pack().finished);
+}
+
+#[test]
+fn a_store_that_no_reader_can_open_is_not_finished() {
+    let fixture = Fixture::kaggle(small());
+    let mut config = fixture.config();
+    config.source.experiments = vec!["HEPG2-01".into()];
+    pack(&config, &|_| {}).unwrap();
+    // A plate of the same kind whose class this store does not have.
+    let other = Fixture::kaggle(TreeSpec { experiments: vec![("U2OS-09", "train")], plates: 1, ..small() });
+    let csv = other.data().join("train.csv");
+    fs::write(&csv, fs::read_to_string(&csv).unwrap().replace(",9\n", ",99\n")).unwrap();
+    other.pack();
+    for part in ["plates", "pixels.zarr"] {
+        copy_folder(&other.store().join(part).join("U2OS-09"), &fixture.store().join(part).join("U2OS-09"));
+    }
+    let error = pack(&fixture.config(), &|_| {}).unwrap_err();
+    assert!(error.to_string().contains("a class of classes.csv"), "{error}");
+    assert!(!fixture.store().join("SHA256SUMS").exists());
 }

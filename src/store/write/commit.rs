@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use crate::classes::Classes;
 use crate::csv_table::from_csv;
 use crate::error::{Error, Result, unless_damaged};
-use crate::files::{self, Links};
+use crate::files::{self, LARGEST_TEXT, Links};
 use crate::site::{PlateId, SiteId};
 use crate::store::format::listing::ListingFiles;
 use crate::store::format::manifest::{self, Entry};
@@ -63,6 +63,14 @@ impl StoreWriter {
         check_destination(root, &spec, &classes)?;
         let session = Session::open(root, &|folder| settle(root, folder, None, files::exchange))?;
         Ok(Self { root: root.to_owned(), spec, classes, session, prune: false, one_at_a_time: Mutex::new(()) })
+    }
+
+    /// Ends the work on the store: takes away what was temporary, as dropping the writer does, but says if it cannot.
+    ///
+    /// # Errors
+    /// If something cannot be removed.
+    pub fn close(mut self) -> Result<()> {
+        self.session.close()
     }
 
     /// Lets plates be replaced by some that have less, where `prune` says so.
@@ -164,6 +172,10 @@ impl StoreWriter {
     /// Writes a file of the store, by way of the temporary folder, unless it is there with that very content.
     pub(super) fn write_root_file(&self, path: &str, bytes: &[u8]) -> Result<()> {
         let target = self.root.join(path);
+        if bytes.len() as u64 > LARGEST_TEXT {
+            let expected = format!("at most {LARGEST_TEXT} bytes, as no reader takes more (make two stores of it)");
+            return Err(Error::refused(target.display(), expected, bytes.len()));
+        }
         // What is no file of ours (a pipe, a giant) is another content, to be replaced.
         if unless_damaged(files::read(&target))?.is_some_and(|found| found == bytes) {
             return Ok(());
@@ -206,4 +218,23 @@ fn check_ours(dir: &Path, is_ours: &dyn Fn(&str) -> bool) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::site::ImageSize;
+    use crate::store::format::names::METADATA;
+    use crate::store::format::spec::{Codec, channels};
+
+    #[test]
+    fn refuses_to_write_what_no_reader_would_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let size = ImageSize { height: 10, width: 12 };
+        let spec = StoreSpec { channels: channels(2), size, codec: Codec::Raw, sites_per_shard: 5 };
+        let writer = StoreWriter::open(&dir.path().join("store"), spec, Classes::default()).unwrap();
+        let error = writer.write_root_file(METADATA, &vec![0; LARGEST_TEXT as usize + 1]).unwrap_err();
+        assert!(error.to_string().contains("as no reader takes more"), "{error}");
+        assert!(!dir.path().join("store").join(METADATA).exists());
+    }
 }

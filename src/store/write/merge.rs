@@ -13,13 +13,14 @@ use crate::store::format::listing::channel_index;
 use crate::store::format::manifest::{self, Entry};
 use crate::store::format::names::{
     CLASSES, COMOMENTS, FILES, HISTOGRAM, METADATA, PIXELS, PLATES, REJECTED, SHA256SUMS, SITES, STATISTICS,
-    STATISTICS_ARRAYS, STATISTICS_CHUNK, ZARR_JSON, group_path, listing_file,
+    STATISTICS_ARRAYS, STATISTICS_CHUNK, ZARR_JSON, array_document_path, group_path, listing_file,
 };
 use crate::store::format::rows::{ComomentRow, HistogramRow, Rejected, SiteRow};
 use crate::store::format::spec::{Codec, StoreSpec};
 use crate::store::format::statistics::{STATISTICS_LEVEL, StatisticsAttributes};
 use crate::store::read::listing::{listed_plates, plate_folders, read_list, read_rows};
 use crate::store::read::proof::{Depth, are_whole};
+use crate::store::read::store::Store;
 
 use super::commit::StoreWriter;
 use super::encode::Encoder;
@@ -72,6 +73,7 @@ impl StoreWriter {
             return Ok(Merge::Finished);
         }
         for plate in &plates {
+            self.check_belongs(plate)?;
             self.write_headers(plate)?;
         }
         let rejected = rejected(&self.root, &plates)?;
@@ -91,7 +93,23 @@ impl StoreWriter {
         }
         let sums = sums(&self.root, &plates, &root_files)?;
         self.write_root_file(SHA256SUMS, sums.as_bytes())?;
+        // Finished is what readers can open.
+        if let Err(error) = Store::open(&self.root) {
+            files::remove_file(&self.root.join(SHA256SUMS))?;
+            return Err(error);
+        }
         Ok(Merge::Finished)
+    }
+
+    /// Refuses a plate that was put here from another store, of other images: readers could open none.
+    fn check_belongs(&self, plate: &PlateId) -> Result<()> {
+        let n_sites = read_rows::<SiteRow>(&self.root, plate, SITES)?.len();
+        let path = self.root.join(array_document_path(plate));
+        if n_sites > 0 && files::read(&path)? != self.spec.plate_document(n_sites) {
+            let expected = format!("the document of a plate of this store with {n_sites} sites");
+            return Err(Error::malformed(path.display(), expected, "another"));
+        }
+        Ok(())
     }
 }
 

@@ -22,6 +22,7 @@ pub(super) struct Session {
     temporary: PathBuf,
     /// Locked as long as this process lives, so that others know its folder from one left by a killed process.
     alive: Option<File>,
+    is_closed: bool,
 }
 
 impl Session {
@@ -41,7 +42,7 @@ impl Session {
         let alive = files::open_for_lock(&path, true).map_err(Error::io(&path, "create"))?;
         match alive.try_lock() {
             Err(TryLockError::Error(e)) if e.kind() != io::ErrorKind::Unsupported => Err(Error::io(&path, "lock")(e)),
-            _ => Ok(Self { root: root.to_owned(), temporary, alive: Some(alive) }),
+            _ => Ok(Self { root: root.to_owned(), temporary, alive: Some(alive), is_closed: false }),
         }
     }
 
@@ -67,6 +68,23 @@ impl Session {
         }
     }
 
+    /// Takes the folder away, and the lock with it if no other process is at work; and the store's folder, if nothing was
+    /// put into it.
+    pub(super) fn close(&mut self) -> Result<()> {
+        self.is_closed = true;
+        let _lock = Lock::take(&self.root)?;
+        // Network file systems keep a file that is open, and with it the folder.
+        self.alive = None;
+        remove_temporary(&self.temporary)?;
+        if temporaries(&self.root)?.is_empty() {
+            files::remove_file(&self.root.join(LOCK))?;
+            if files::is_empty_dir(&self.root)? {
+                files::remove_dir(&self.root)?;
+            }
+        }
+        Ok(())
+    }
+
     /// The folder for unfinished things.
     pub(super) fn temporary(&self) -> &Path {
         &self.temporary
@@ -75,15 +93,9 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        // Errors here have nobody to go to; the next process takes away what is left.
-        let Ok(_lock) = Lock::take(&self.root) else { return };
-        // Network file systems keep a file that is open, and with it the folder.
-        self.alive = None;
-        let _ = remove_temporary(&self.temporary);
-        if temporaries(&self.root).is_ok_and(|others| others.is_empty()) {
-            let _ = files::remove_file(&self.root.join(LOCK));
-            // Removes the store's folder only if nothing was put into it.
-            let _ = files::remove_dir(&self.root);
+        if !self.is_closed {
+            // Errors here have nobody to go to; the next process takes away what is left.
+            let _ = self.close();
         }
     }
 }
