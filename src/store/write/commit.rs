@@ -61,7 +61,8 @@ impl StoreWriter {
     /// If the folder holds something else, or a store that was packed with other settings.
     pub fn open(root: &Path, spec: StoreSpec, classes: Classes) -> Result<Self> {
         check_destination(root, &spec, &classes)?;
-        let session = Session::open(root, &|folder| settle(root, folder, None, files::exchange))?;
+        let store = root.to_owned();
+        let session = Session::open(root, Box::new(move |folder| settle(&store, folder, None, files::exchange)))?;
         Ok(Self { root: root.to_owned(), spec, classes, session, prune: false, one_at_a_time: Mutex::new(()) })
     }
 

@@ -14,7 +14,7 @@ use super::lock::Lock;
 pub(super) const ALIVE: &str = "lock";
 
 /// Looks after a folder that a killed process left, and says whether nothing in it is needed any more.
-pub(super) type Settle<'a> = dyn Fn(&Path) -> Result<bool> + 'a;
+pub(super) type Settle = dyn Fn(&Path) -> Result<bool> + Send + Sync;
 
 /// This process's part in a store: a temporary folder on the store's own file system.
 pub(super) struct Session {
@@ -23,12 +23,13 @@ pub(super) struct Session {
     /// Locked as long as this process lives, so that others know its folder from one left by a killed process.
     alive: Option<File>,
     is_closed: bool,
+    settle: Box<Settle>,
 }
 
 impl Session {
     /// Makes the store's folder if it is not there, takes away what killed processes left in it, and makes a folder for
     /// this one. `settle` is shown each folder that was left, saves what is worth it, and says whether the rest may go.
-    pub(super) fn open(root: &Path, settle: &Settle<'_>) -> Result<Self> {
+    pub(super) fn open(root: &Path, settle: Box<Settle>) -> Result<Self> {
         let lock = Self::enter(root)?;
         for (folder, alive) in left_behind(root, None)? {
             if settle(&folder)? && lock.is_held && alive.is_some() {
@@ -42,12 +43,12 @@ impl Session {
         let alive = files::open_for_lock(&path, true).map_err(Error::io(&path, "create"))?;
         match alive.try_lock() {
             Err(TryLockError::Error(e)) if e.kind() != io::ErrorKind::Unsupported => Err(Error::io(&path, "lock")(e)),
-            _ => Ok(Self { root: root.to_owned(), temporary, alive: Some(alive), is_closed: false }),
+            _ => Ok(Self { root: root.to_owned(), temporary, alive: Some(alive), is_closed: false, settle }),
         }
     }
 
     /// Shows `settle` what processes left that were killed since this one began. The caller holds the store's lock.
-    pub(super) fn settle_others(&self, settle: &Settle<'_>) -> Result<()> {
+    pub(super) fn settle_others(&self, settle: &dyn Fn(&Path) -> Result<bool>) -> Result<()> {
         for (folder, _alive) in left_behind(&self.root, Some(&self.temporary))? {
             settle(&folder)?;
         }
@@ -73,9 +74,13 @@ impl Session {
     pub(super) fn close(&mut self) -> Result<()> {
         self.is_closed = true;
         let _lock = Lock::take(&self.root)?;
+        // After an error, as after a kill, half of a plate may be in its place and half still here.
+        let may_go = (self.settle)(&self.temporary)?;
         // Network file systems keep a file that is open, and with it the folder.
         self.alive = None;
-        remove_temporary(&self.temporary)?;
+        if may_go {
+            remove_temporary(&self.temporary)?;
+        }
         if temporaries(&self.root)?.is_empty() {
             files::remove_file(&self.root.join(LOCK))?;
             if files::is_empty_dir(&self.root)? {
