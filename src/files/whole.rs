@@ -113,9 +113,8 @@ impl WholeFile {
 /// Our own stdout or stderr, if that is what was found, as it is where `/dev/stdout` is asked for: a file that it is
 /// redirected to must not be replaced under it.
 fn own_stream(found: &Metadata) -> io::Result<Option<File>> {
-    let is_same = |fd: BorrowedFd<'_>| {
-        fstat(fd).is_ok_and(|own| (u64::from(own.st_dev), u64::from(own.st_ino)) == (found.dev(), found.ino()))
-    };
+    let is_same =
+        |fd: BorrowedFd<'_>| fstat(fd).is_ok_and(|own| (own.st_dev, own.st_ino) == (found.dev(), found.ino()));
     // Many processes write to the same null device; that it is also ours says nothing.
     if found.file_type().is_char_device() {
         return Ok(None);

@@ -14,6 +14,7 @@ use crate::store::Codec;
 /// it again after any interruption, with new experiments, or with replaced images.
 #[derive(Parser)]
 #[command(name = "pack", version)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 struct Args {
     /// Folder with the images, or a finished store to be transcoded
     #[arg(long)]

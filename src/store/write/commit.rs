@@ -27,7 +27,7 @@ use super::leftovers::{ROOT_FILE, is_of_array, is_of_listing, settle};
 use super::lock::Lock;
 use super::plate::PlateBuilder;
 use super::session::Session;
-use super::swap::{ARRAY, LISTING, Swap};
+use super::swap::{ARRAY, LISTING, Swap, UNLISTED};
 
 /// A store that is being written by this process.
 pub struct StoreWriter {
@@ -121,6 +121,9 @@ impl StoreWriter {
             files::sync_dir(&self.root)?;
         }
         self.write_headers(plate)?;
+        // From here on whoever finds the plate puts it in its place.
+        files::rename(&builder.dir().join(UNLISTED), &builder.dir().join(LISTING))?;
+        files::sync_dir(builder.dir())?;
         Swap { root: &self.root, plate, built: builder.dir(), exchange: files::exchange }.install()?;
         // What is left is the folder of what was replaced.
         files::remove_dir_all(builder.dir())?;
@@ -135,7 +138,7 @@ impl StoreWriter {
         lost_sites(&self.root, &self.spec, &listing.plate, &|site| new.contains(site))
     }
 
-    /// Writes what is left of a plate to be written, its list of files last, and syncs all of it.
+    /// Writes what is left of a plate to be written, and syncs all of it; its listing has yet to get its name.
     fn complete(
         &self,
         builder: &PlateBuilder,
@@ -143,16 +146,16 @@ impl StoreWriter {
         mut shards: Vec<Entry>,
         stamp: SystemTime,
     ) -> Result<()> {
-        let [array, built_listing] = [ARRAY, LISTING].map(|name| builder.dir().join(name));
+        let [array, unlisted] = [ARRAY, UNLISTED].map(|name| builder.dir().join(name));
         if listing.n_sites > 0 {
             let document = self.spec.plate_document(listing.n_sites);
             files::write_synced(&array.join(ZARR_JSON), &document)?;
             files::sync_dir(&array)?;
             shards.push(Entry::of(array_document_path(builder.plate()), &document));
         }
-        files::create_dirs(&built_listing)?;
-        write_listing(listing, &built_listing, shards, stamp)?;
-        files::sync_dir(&built_listing)?;
+        files::create_dirs(&unlisted)?;
+        write_listing(listing, &unlisted, shards, stamp)?;
+        files::sync_dir(&unlisted)?;
         files::sync_up_to(&self.root, builder.dir())
     }
 
@@ -215,7 +218,11 @@ fn check_ours(dir: &Path, is_ours: &dyn Fn(&str) -> bool) -> Result<()> {
         let name = found.path.strip_prefix(dir).unwrap_or(&found.path);
         // A name that is no text is none of ours, whatever it looks like.
         if !name.to_str().is_some_and(|name| found.is_dir() || is_ours(name)) {
-            return Err(Error::refused(dir.display(), "only files of a store", format!("{name:?}")));
+            return Err(Error::refused(
+                dir.display(),
+                "only files of a store",
+                format!("{:?}", name.to_string_lossy()),
+            ));
         }
     }
     Ok(())

@@ -11,7 +11,7 @@ use crate::store::read::listing::plate_folders;
 
 use super::plate::CLOSED;
 use super::session::ALIVE;
-use super::swap::{ARRAY, Exchange, LISTING, OLD_ARRAY, OLD_LISTING, Swap};
+use super::swap::{ARRAY, Exchange, LISTING, OLD_ARRAY, OLD_LISTING, Swap, UNLISTED};
 
 /// The name under which a root's file is written before it is renamed.
 pub(super) const ROOT_FILE: &str = "file";
@@ -60,7 +60,7 @@ fn is_of_process(name: &str) -> bool {
         format!("{experiment}/{plate}").parse::<PlateId>().is_ok()
             && match folder {
                 ARRAY | OLD_ARRAY | CLOSED => is_of_array(file),
-                LISTING | OLD_LISTING => is_of_listing(file),
+                LISTING | OLD_LISTING | UNLISTED => is_of_listing(file),
                 _ => false,
             }
     };

@@ -1,6 +1,6 @@
 //! A plate's two folders, array and listing, put in the place of those that are there, so that a kill between any two
-//! renames loses neither. The listing that was built is the journal: its list is written last, when all else is synced,
-//! and names every file of the plate with its SHA-256. So whoever finds it later can tell what is whole, and goes on.
+//! renames loses neither. The listing that was built is the journal: it gets its name last, when all else is synced, and
+//! names every file of the plate with its SHA-256. So whoever finds it later can tell what is whole, and goes on.
 
 use std::path::{Path, PathBuf};
 
@@ -14,6 +14,8 @@ use crate::store::read::proof::{Depth, are_whole};
 /// What is built in a plate's temporary folder, and what was in its place, where the two cannot be exchanged at once.
 pub(super) const ARRAY: &str = "array";
 pub(super) const LISTING: &str = "listing";
+/// A listing that is still being written.
+pub(super) const UNLISTED: &str = "unlisted";
 pub(super) const OLD_ARRAY: &str = "old-array";
 pub(super) const OLD_LISTING: &str = "old-listing";
 
@@ -173,6 +175,7 @@ mod tests {
         files.map(|file| (file.path.strip_prefix(dir).unwrap().to_owned(), fs::read(&file.path).unwrap())).collect()
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "it stands for one that can fail")]
     fn cannot(_: &Path, _: &Path) -> Result<bool> {
         Ok(false)
     }
