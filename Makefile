@@ -1,5 +1,6 @@
 # make demo        the main job on simulated data: simulate, pack, verify, stats, train, predict
 # make test        every test; installs what it needs into target/, .libtorch/ and .venv/
+# make faults      every file-system call of pack and verify fails in turn, and is killed there (needs strace; minutes)
 # make lint        formatting and clippy, warnings denied, with and without the trainer
 # make libtorch    libtorch 2.11.0 into .libtorch/, from $LIBTORCH, an installed Python torch, or PyPI
 # make install     all programs and libtorch into PREFIX/lib/cellshard, one name into PREFIX/bin (PREFIX=~/.local)
@@ -27,7 +28,7 @@ TRAINER := train predict
 
 .PHONY: real demo build libtorch install install-without-train uninstall check-install bundle test test-rust \
 	test-zarrs test-python test-torch-python check-no-torch lint learning bench-pack bench-feed \
-	bench-by-hand contact-sheet readme-picture clean
+	bench-by-hand contact-sheet readme-picture clean faults
 
 # All programs. Without the trainer, which is all that needs libtorch: cargo build --release
 build: libtorch
@@ -111,6 +112,10 @@ test-torch-python: libtorch .venv-torch/tests
 .venv/peers: benches/peers/requirements-pack.txt | .venv/bin/pip
 	.venv/bin/pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
+
+faults:
+	@cargo build --quiet --release
+	tests/in_memory.sh $(PYTHON) tools/faults.py $(BIN)
 
 lint: libtorch
 	cargo fmt --check

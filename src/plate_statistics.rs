@@ -260,7 +260,7 @@ mod tests {
         };
         let dir = store.path().join(listing_path(&plate));
         std::fs::create_dir_all(&dir).unwrap();
-        write_listing(&listing.to_files(), &dir, Vec::new()).unwrap();
+        write_listing(&listing.to_files(), &dir, Vec::new(), std::time::SystemTime::UNIX_EPOCH).unwrap();
         let spec = |n: usize, height| StoreSpec {
             channels: channels(n),
             size: ImageSize { height, width: 5 },

@@ -2,8 +2,10 @@
 
 use std::io;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{ArgMatches, Parser};
+use rustix::process::Signal;
 
 use crate::error::{Error, shown};
 use crate::files;
@@ -60,6 +62,8 @@ pub fn check_paths(matches: &ArgMatches) -> crate::Result<()> {
 /// stderr, and with `--json` as an object to stdout, too. A reader that closed our stdout early (`| head`) is no error.
 pub fn run(tool: &str, body: impl FnOnce() -> anyhow::Result<Exit>) -> ExitCode {
     files::raise_open_files();
+    // A file that grows beyond what the shell allows (`ulimit -f`) is an error of the write, and does not kill.
+    let _ = signal_hook::flag::register(Signal::XFSZ.as_raw(), Arc::default());
     let code = match body() {
         Ok(Exit::Success) => 0,
         Ok(Exit::Faults) => 1,

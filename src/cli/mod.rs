@@ -37,7 +37,8 @@ pub fn threads(asked: Option<usize>) -> crate::Result<usize> {
 /// # Errors
 /// If it is 0 or beyond reason.
 pub fn limit_threads(asked: Option<usize>) -> anyhow::Result<()> {
-    rayon::ThreadPoolBuilder::new().num_threads(threads(asked)?).build_global()?;
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads(asked)?).build_global();
+    pool.map_err(|e| crate::Error::refused("--threads", "a number of threads that can be started", e))?;
     Ok(())
 }
 

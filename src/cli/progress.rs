@@ -1,6 +1,7 @@
 //! A progress bar on stderr, drawn only on a terminal; a log file gets nothing from it.
 
 use std::fmt::Write;
+use std::thread;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
@@ -22,7 +23,10 @@ impl Progress {
         let style = ProgressStyle::with_template(&template).expect("the template is constant and valid");
         let style = style.with_key("rate", rate);
         let bar = ProgressBar::new(0).with_style(style).with_prefix(what);
-        bar.enable_steady_tick(Duration::from_millis(200));
+        // It draws by a thread of its own, and panics where there is none to be had.
+        if !bar.is_hidden() && thread::Builder::new().spawn(|| ()).is_ok() {
+            bar.enable_steady_tick(Duration::from_millis(200));
+        }
         Self(bar)
     }
 

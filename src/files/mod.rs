@@ -4,7 +4,8 @@
 //! - an error is never "not there": whether something exists is a `Result<bool>`;
 //! - only regular files are opened for reading, and only up to a limit read: a pipe or a device is an error, never a
 //!   wait;
-//! - what is written is there whole or not at all, and synced with all the folders that were made for it;
+//! - what is written is there whole or not at all, and synced with all the folders that were made for it; nothing but a
+//!   regular file is replaced by it;
 //! - a walk names whatever it cannot enter, and follows links without going round in circles.
 //!
 //! Clippy forbids the functions of the standard library that promise less. Knows no format.
@@ -26,6 +27,6 @@ pub use read::{
 pub use walk::{Found, FoundKind, Links, is_empty_dir, list, walk, walk_into};
 pub use whole::{WholeFile, write_whole};
 pub use write::{
-    append, create_dir, create_dirs, create_new, not_local, open_for_lock, remove_dir, remove_dir_all, remove_file,
-    rename, set_modified, sync_dir, write, write_synced,
+    append, create_dir, create_dirs, create_new, exchange, not_local, open_for_lock, remove_dir, remove_dir_all,
+    remove_file, rename, set_modified, sync_dir, sync_up_to, write, write_synced,
 };

@@ -1,22 +1,40 @@
-//! Files that are there whole or not at all: written beside their place, synced, renamed. Knows no content.
+//! Files that are there whole or not at all: written beside their place, synced, renamed. What a link leads to is
+//! written, and the link stays; what is no regular file (a pipe, a device, a terminal) is written into. Knows no content.
 
-use std::fs::{File, Permissions};
-use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
+use std::fs::{self, File, Metadata, Permissions};
+use std::io::{self, ErrorKind, Seek, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Access, OFlags, access, fcntl_getfl, fcntl_setfl, fstat};
+use rustix::io::Errno;
 use tempfile::NamedTempFile;
 
 use crate::error::{Error, Result};
 
-use super::look::is_dir;
+use super::look::{look_at, resolve};
 use super::write::{check_local, folder, sync_dir};
+
+/// Links that are followed one after the other, as many as the system follows.
+const MOST_LINKS: usize = 40;
 
 /// A file under way. Dropped before it is complete, it leaves nothing.
 #[derive(Debug)]
 pub struct WholeFile {
     file: NamedTempFile,
+    /// As it was asked for.
     path: PathBuf,
+    end: End,
+}
+
+/// What becomes of a file when it is complete.
+#[derive(Debug)]
+enum End {
+    /// It takes this place.
+    Replace(PathBuf),
+    /// Its content is written into this.
+    Into(File),
 }
 
 impl WholeFile {
@@ -24,15 +42,31 @@ impl WholeFile {
     /// written.
     ///
     /// # Errors
-    /// If its folder cannot be written to, or `path` is a folder.
+    /// If its folder cannot be written to, `path` is a folder, a file that may not be written to, or a pipe that nobody
+    /// reads.
     pub fn create(path: &Path) -> Result<Self> {
         check_local(path)?;
-        if is_dir(path)? {
-            return Err(Error::refused(path.display(), "a file", "a folder"));
-        }
         // Temporary files are private by default, but this one is to end as an ordinary file.
-        let builder = tempfile::Builder::new().permissions(Permissions::from_mode(0o666)).tempfile_in(folder(path));
-        Ok(Self { file: builder.map_err(Error::io(path, "create"))?, path: path.to_owned() })
+        let mut permissions = Permissions::from_mode(0o666);
+        let end = match look_at(path)? {
+            Some(found) if found.is_dir() => return Err(Error::refused(path.display(), "a file", "a folder")),
+            Some(found) => match own_stream(&found).map_err(Error::io(path, "open"))? {
+                Some(stream) => End::Into(stream),
+                None if found.is_file() => {
+                    check_writable(path, &found)?;
+                    permissions = Permissions::from_mode(found.permissions().mode() & 0o777);
+                    End::Replace(resolve(path)?.unwrap_or_else(|| path.to_owned()))
+                }
+                None => End::Into(open_stream(path).map_err(Error::io(path, "open"))?),
+            },
+            None => End::Replace(follow_links(path)?),
+        };
+        let dir = match &end {
+            End::Replace(place) => folder(place).to_owned(),
+            End::Into(_) => std::env::temp_dir(),
+        };
+        let file = tempfile::Builder::new().permissions(permissions).tempfile_in(dir);
+        Ok(Self { file: file.map_err(Error::io(path, "create"))?, path: path.to_owned(), end })
     }
 
     /// Where the file is until it is complete.
@@ -52,10 +86,19 @@ impl WholeFile {
     /// # Errors
     /// If it cannot be synced or renamed.
     pub fn finish(self) -> Result<()> {
-        let Self { file, path } = self;
-        file.as_file().sync_all().map_err(Error::io(&path, "sync"))?;
-        file.persist(&path).map_err(|e| e.error).map_err(Error::io(&path, "rename into place"))?;
-        sync_dir(folder(&path))
+        let Self { mut file, path, end } = self;
+        match end {
+            End::Replace(place) => {
+                file.as_file().sync_all().map_err(Error::io(&path, "sync"))?;
+                file.persist(&place).map_err(|e| e.error).map_err(Error::io(&path, "rename into place"))?;
+                sync_dir(folder(&place))
+            }
+            End::Into(mut stream) => {
+                file.rewind().map_err(Error::io(&path, "read back"))?;
+                let written = io::copy(file.as_file_mut(), &mut stream).and_then(|_| stream.flush());
+                written.map_err(Error::io(&path, "write"))
+            }
+        }
     }
 
     /// Writes the content and puts the file in its place.
@@ -66,6 +109,54 @@ impl WholeFile {
         self.as_file().write_all(content).map_err(Error::io(&self.path, "write"))?;
         self.finish()
     }
+}
+
+/// Our own stdout or stderr, if that is what was found, as it is where `/dev/stdout` is asked for: a file that it is
+/// redirected to must not be replaced under it.
+fn own_stream(found: &Metadata) -> io::Result<Option<File>> {
+    let is_same =
+        |fd: BorrowedFd<'_>| fstat(fd).is_ok_and(|own| (own.st_dev, own.st_ino) == (found.dev(), found.ino()));
+    // Many processes write to the same null device; that it is also ours says nothing.
+    if found.file_type().is_char_device() {
+        return Ok(None);
+    }
+    for fd in [io::stdout().as_fd(), io::stderr().as_fd()] {
+        if is_same(fd) {
+            return Ok(Some(fd.try_clone_to_owned()?.into()));
+        }
+    }
+    Ok(None)
+}
+
+/// A file without write permission was meant to stay, also by the superuser, whom the system does not hold to it.
+fn check_writable(path: &Path, found: &Metadata) -> Result<()> {
+    if found.permissions().mode() & 0o222 == 0 {
+        return Err(Error::refused(path.display(), "a file that may be written to", "one without write permission"));
+    }
+    access(path, Access::WRITE_OK).map_err(|e| Error::io(path, "write to")(e.into()))
+}
+
+/// Opens a pipe or a device to write into it. A pipe that nobody reads is an error, never a wait.
+fn open_stream(path: &Path) -> io::Result<File> {
+    let file = File::options().write(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path)?;
+    // Who reads it slowly is waited for.
+    fcntl_setfl(&file, fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
+    Ok(file)
+}
+
+/// The place that a link to nothing leads to; the path itself if it is none.
+fn follow_links(path: &Path) -> Result<PathBuf> {
+    let mut place = path.to_owned();
+    for _ in 0..MOST_LINKS {
+        match fs::read_link(&place) {
+            Ok(target) => place = folder(&place).join(target),
+            Err(e) if matches!(e.kind(), ErrorKind::InvalidInput | ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                return Ok(place);
+            }
+            Err(e) => return Err(Error::io(path, "follow")(e)),
+        }
+    }
+    Err(Error::io(path, "follow")(Errno::LOOP.into()))
 }
 
 /// Writes a file whole or not at all.
@@ -79,7 +170,6 @@ pub fn write_whole(path: &Path, content: &[u8]) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
 
     #[test]
     fn a_file_is_replaced_at_once_is_readable_by_others_and_one_given_up_leaves_nothing() {
@@ -96,5 +186,55 @@ mod tests {
         assert_eq!(fs::read(&path).unwrap(), b"two");
         assert!(WholeFile::create(dir.path()).is_err());
         assert!(WholeFile::create(&dir.path().join("none/a.csv")).is_err());
+    }
+
+    #[test]
+    fn what_a_link_leads_to_is_written_and_the_link_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let (real, link, second) = (dir.path().join("sub/real"), dir.path().join("link"), dir.path().join("second"));
+        fs::create_dir(dir.path().join("sub")).unwrap();
+        std::os::unix::fs::symlink("sub/real", &link).unwrap();
+        std::os::unix::fs::symlink("link", &second).unwrap();
+        for content in ["there was nothing", "there was a file"] {
+            write_whole(&second, content.as_bytes()).unwrap();
+            assert!(link.is_symlink() && second.is_symlink());
+            assert_eq!(fs::read_to_string(&real).unwrap(), content);
+            assert_eq!(fs::read_dir(dir.path().join("sub")).unwrap().count(), 1);
+        }
+        let circle = dir.path().join("circle");
+        std::os::unix::fs::symlink("circle", &circle).unwrap();
+        assert!(WholeFile::create(&circle).is_err());
+    }
+
+    #[test]
+    fn a_pipe_and_a_device_are_written_into_and_stay_what_they_are() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("pipe");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, 0o600.into()).unwrap();
+        let error = WholeFile::create(&pipe).unwrap_err();
+        assert!(error.to_string().contains("cannot open"), "nobody reads it: {error}");
+        // As a reader that is there already.
+        let mut reader = File::options().read(true).write(true).open(&pipe).unwrap();
+        write_whole(&pipe, b"content").unwrap();
+        let mut found = [0; 7];
+        io::Read::read_exact(&mut reader, &mut found).unwrap();
+        assert!(&found == b"content" && fs::metadata(&pipe).unwrap().file_type().is_fifo());
+        let link = dir.path().join("null");
+        std::os::unix::fs::symlink("/dev/null", &link).unwrap();
+        write_whole(&link, b"content").unwrap();
+        assert!(link.is_symlink() && fs::metadata(&link).unwrap().file_type().is_char_device());
+    }
+
+    #[test]
+    fn a_file_without_write_permission_is_refused_and_others_keep_their_mode() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.csv");
+        fs::write(&path, "keep").unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o444)).unwrap();
+        assert!(write_whole(&path, b"new").unwrap_err().to_string().contains("without write permission"));
+        assert_eq!(fs::read(&path).unwrap(), b"keep");
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+        write_whole(&path, b"new").unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
 }

@@ -3,8 +3,12 @@
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::SystemTime;
+
+use rustix::fs::{CWD, OFlags, RenameFlags, renameat_with};
+use rustix::io::Errno;
 
 use crate::error::{Error, Result};
 
@@ -33,6 +37,18 @@ pub(super) fn check_local(path: &Path) -> Result<()> {
 #[must_use]
 pub fn not_local(url: &str) -> Error {
     Error::refused(url, "a path of this machine", "a place elsewhere (copy it here, or mount it)")
+}
+
+/// Syncs a folder and all that it is in, up to and with `root`: so that also those outlive a power cut that a process
+/// made which was killed before it synced them.
+///
+/// # Errors
+/// If one cannot be synced.
+pub fn sync_up_to(root: &Path, dir: &Path) -> Result<()> {
+    for folder in dir.ancestors().take_while(|folder| folder.starts_with(root)) {
+        sync_dir(folder)?;
+    }
+    Ok(())
 }
 
 /// Makes a folder, which must be new; its folder must be there.
@@ -99,12 +115,14 @@ pub fn append(path: &Path) -> Result<File> {
 }
 
 /// Opens a file that is to be locked: for writing, as network file systems lock only such, and made if it is not there
-/// where `make` says so.
+/// where `make` says so. A link is not followed.
 ///
 /// # Errors
-/// If it cannot be opened.
+/// If it cannot be opened, or is no regular file.
 pub fn open_for_lock(path: &Path, make: bool) -> io::Result<File> {
-    File::options().read(true).write(true).create(make).truncate(false).open(path)
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    let file = File::options().read(true).write(true).create(make).truncate(false).custom_flags(flags).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("expected a regular file")) }
 }
 
 /// Sets when a file was last written to.
@@ -122,6 +140,19 @@ pub fn set_modified(path: &Path, time: SystemTime) -> Result<()> {
 /// If it cannot be renamed.
 pub fn rename(from: &Path, to: &Path) -> Result<()> {
     fs::rename(from, to).map_err(Error::io(to, "rename into place"))
+}
+
+/// Exchanges what lies at two paths, in one step; false, and nothing is changed, where the file system cannot.
+///
+/// # Errors
+/// If it could and something else is in the way.
+pub fn exchange(a: &Path, b: &Path) -> Result<bool> {
+    match renameat_with(CWD, a, CWD, b, RenameFlags::EXCHANGE) {
+        Ok(()) => Ok(true),
+        // Not known to the file system, to the kernel, across what is mounted, or to who confines this process.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::XDEV | Errno::PERM) => Ok(false),
+        Err(e) => Err(Error::io(b, "exchange")(e.into())),
+    }
 }
 
 /// Removes a file; whether there was one.

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use crate::site::{ParseError, parse_number};
 use crate::source::SourceConfig;
-use crate::store::{Codec, Growth};
+use crate::store::{Changes, Codec};
 
 /// What to do about faults of the source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,12 +68,14 @@ pub struct PackConfig {
     pub add_classes: bool,
     /// Whether to compare the content of all sources, and of the store's own files, not only sizes and times.
     pub rehash: bool,
+    /// Whether sites that the store holds and the source no longer has are removed. Else their plates stay as they are.
+    pub prune: bool,
 }
 
 impl PackConfig {
-    /// Whether the store's classes may become more.
-    pub(super) fn growth(&self) -> Growth {
-        if self.add_classes { Growth::MoreClasses } else { Growth::SameClasses }
+    /// What may be changed of what holds for the whole store.
+    pub(super) fn changes(&self) -> Changes {
+        Changes { more_classes: self.add_classes, mend: self.rehash }
     }
 }
 

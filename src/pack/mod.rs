@@ -4,8 +4,10 @@ mod config;
 mod pipeline;
 mod place;
 mod plate;
+mod rejected;
 mod report;
 mod resume;
+mod stamp;
 mod thread_group;
 mod transcode;
 mod tree;
@@ -15,7 +17,7 @@ use crate::fault::Fault;
 use crate::store::is_store;
 
 pub use config::{OnError, PackConfig, Partition, Progress};
-pub use report::{PackReport, Plan};
+pub use report::{HeldPlate, PackReport, Plan};
 
 /// Looks at source and destination and says what a run would do, with the faults that names (and the listings of a
 /// store) alone show.

@@ -26,6 +26,7 @@ use crate::store::{ShardWriter, StoreSpec, StoreWriter};
 use super::config::{PackConfig, Progress};
 use super::plate::{GoodSite, PlateOutcome, PlateWork, ShardYield};
 use super::report::Packed;
+use super::resume::Todo;
 use super::thread_group::ThreadGroup;
 
 /// Sites of a lane that may be on their way from disk to disk, beside two for each worker that it keeps busy.
@@ -80,6 +81,10 @@ struct Done {
 /// Adds what one plate came to.
 fn add(packed: &mut Packed, outcome: PlateOutcome) {
     packed.faults.extend(outcome.faults);
+    match outcome.sites_packed {
+        Some(_) => packed.removed.extend(outcome.held),
+        None => packed.kept.extend(outcome.held),
+    }
     if let Some(sites) = outcome.sites_packed {
         packed.plates += 1;
         packed.sites += sites;
@@ -93,11 +98,11 @@ pub(super) fn run(
     source: &Source,
     spec: &StoreSpec,
     writer: &StoreWriter,
-    plates: &[&PlatePlan],
+    plates: &[(&PlatePlan, &Todo)],
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<Packed> {
-    let new = |plate| PlateWork::new(plate, spec, config.on_error);
-    let work: Vec<PlateWork> = plates.iter().copied().map(new).collect();
+    let new = |&(plan, todo)| PlateWork::new(plan, todo, spec, config);
+    let work: Vec<PlateWork> = plates.iter().map(new).collect();
     let mut packed = Packed::default();
     let mut jobs = Vec::new();
     for plate in &work {
@@ -165,10 +170,9 @@ impl Shared<'_> {
         let mut position = 0;
         loop {
             let job = self.next_job.fetch_add(1, Ordering::Relaxed);
-            let Some(Job { plate, sites, .. }) = self.jobs.get(job) else {
+            let Some(Job { sites, .. }) = self.jobs.get(job) else {
                 return Ok(());
             };
-            plate.note_start();
             for site in sites.clone() {
                 if self.threads.is_stopped() || places.send(()).is_err() {
                     return Ok(());

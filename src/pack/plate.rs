@@ -1,9 +1,7 @@
 //! A plate on its way into the store: gathers what its shards yield, and commits it when the last one is done.
 
-use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
-use std::time::SystemTime;
+use std::sync::{Arc, Mutex};
 
 use crate::error::Result;
 use crate::fault::Fault;
@@ -11,12 +9,17 @@ use crate::plate_statistics::{comoment_rows, histogram_rows};
 use crate::site::{Label, SiteId, WellId};
 use crate::source::{PlatePlan, SitePlan};
 use crate::stats::PlateStatistics;
+use crate::store::format::checksum::Sha;
 use crate::store::format::listing::Listing;
 use crate::store::format::manifest::Entry;
-use crate::store::format::rows::{PixelStats, Rejected, SiteRow};
-use crate::store::{FinishedShard, PlateBuilder, StoreSpec, StoreWriter};
+use crate::store::format::names::SOURCES;
+use crate::store::format::rows::{PixelStats, SiteRow};
+use crate::store::{Committed, FinishedShard, PlateBuilder, StoreSpec, StoreWriter};
 
-use super::config::OnError;
+use super::config::{OnError, PackConfig};
+use super::rejected::rejected_once;
+use super::report::HeldPlate;
+use super::resume::Todo;
 
 /// What packing one plate came to.
 #[derive(Debug, Default)]
@@ -25,6 +28,8 @@ pub(super) struct PlateOutcome {
     pub(super) sites_packed: Option<u64>,
     pub(super) stored_bytes: u64,
     pub(super) faults: Vec<Fault>,
+    /// What the store holds of the plate and the source no longer has: why it stays as it is, or what was removed.
+    pub(super) held: Option<HeldPlate>,
 }
 
 /// One site that was decoded without a fault.
@@ -48,32 +53,32 @@ pub(super) struct ShardYield {
 /// A plate that is being packed.
 pub(super) struct PlateWork<'a> {
     pub(super) plan: &'a PlatePlan,
+    todo: &'a Todo,
     on_error: OnError,
-    /// Whether sites are only looked at, because a fault keeps the plate out of the store.
+    /// Whether the store's plate stays, as names and CSVs alone show that it holds more.
+    stays: bool,
+    /// Whether sites are only looked at, because a fault keeps the plate out of the store, or the store's stays.
     examine_only: AtomicBool,
-    started: OnceLock<SystemTime>,
     builder: Mutex<Option<Arc<PlateBuilder>>>,
     shards: Mutex<Vec<Option<ShardYield>>>,
 }
 
 impl<'a> PlateWork<'a> {
-    pub(super) fn new(plan: &'a PlatePlan, spec: &StoreSpec, on_error: OnError) -> Self {
+    pub(super) fn new(plan: &'a PlatePlan, todo: &'a Todo, spec: &StoreSpec, config: &PackConfig) -> Self {
+        let on_error = config.on_error;
+        let stays = !config.prune && !todo.lost.is_empty();
         let n_channels = spec.channels.len();
         let known =
             !plan.faults.is_empty() || plan.sites.iter().any(|site| plan.missing_channel(site, n_channels).is_some());
         Self {
             plan,
+            todo,
             on_error,
-            examine_only: AtomicBool::new(known && on_error == OnError::Fail),
-            started: OnceLock::new(),
+            stays,
+            examine_only: AtomicBool::new(stays || (known && on_error == OnError::Fail)),
             builder: Mutex::default(),
             shards: Mutex::new((0..spec.n_shards(plan.sites.len())).map(|_| None).collect()),
         }
-    }
-
-    /// Notes the time from which on a source that changes is a changed source.
-    pub(super) fn note_start(&self) {
-        self.started.get_or_init(SystemTime::now);
     }
 
     /// Whether the sites of this plate are written, not only looked at.
@@ -141,6 +146,11 @@ impl<'a> PlateWork<'a> {
             builder.discard();
             return Ok(outcome);
         }
+        if self.stays {
+            builder.discard();
+            outcome.held = HeldPlate::new(&self.plan.id, self.todo.lost.clone(), &outcome.faults);
+            return Ok(outcome);
+        }
         if good.iter().any(Option::is_none) && !files.is_empty() {
             files = builder.close_gaps(&files, &keep)?;
         }
@@ -162,26 +172,20 @@ impl<'a> PlateWork<'a> {
             sources,
             sites,
         };
-        outcome.sites_packed = Some(listing.sites.len() as u64);
-        outcome.stored_bytes = files.iter().filter_map(|file| file.entry.size).sum();
+        let stored_bytes = files.iter().filter_map(|file| file.entry.size).sum();
         let files = files.into_iter().map(|file| file.entry).collect();
-        let started = *self.started.get_or_init(SystemTime::now);
-        writer.commit(&builder, &listing.to_files(), files, started)?;
+        let n_sites = listing.sites.len() as u64;
+        let listing = listing.to_files();
+        let stamp = self.todo.stamp.time(Sha::of(listing.contents[SOURCES].as_bytes()));
+        let lost = match writer.commit(&builder, &listing, files, stamp)? {
+            Committed::Kept(lost) => lost,
+            Committed::Done { removed } => {
+                outcome.sites_packed = Some(n_sites);
+                outcome.stored_bytes = stored_bytes;
+                removed
+            }
+        };
+        outcome.held = HeldPlate::new(&self.plan.id, lost, &outcome.faults);
         Ok(outcome)
     }
-}
-
-/// A fault as a row of `rejected.csv`; `None` for one of a whole plate, of which a tree has none.
-pub(super) fn to_rejected(fault: &Fault) -> Option<Rejected> {
-    let Fault { plate, well, site, kind, file, detail } = fault.clone();
-    Some(Rejected { plate: plate?, well: well?, site, reason: kind.name().to_owned(), file, detail })
-}
-
-/// One row a site or well, with its first fault, sorted.
-fn rejected_once(faults: &[Fault]) -> Vec<Rejected> {
-    let mut sorted: Vec<&Fault> = faults.iter().collect();
-    sorted.sort();
-    let mut seen = BTreeSet::new();
-    sorted.retain(|fault| seen.insert((fault.well, fault.site)));
-    sorted.into_iter().filter_map(to_rejected).collect()
 }

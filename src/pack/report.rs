@@ -1,14 +1,41 @@
 //! What a run is going to do, and what it did.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use crate::error::Result;
 use crate::fault::Fault;
-use crate::site::PlateId;
+use crate::site::{PlateId, SiteId};
 use crate::store::StoreWriter;
 use crate::store::write::merge::{Merge, Rewrite};
 
 use super::config::{OnError, PackConfig};
+
+/// A plate of which the store holds sites that the source no longer has.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HeldPlate {
+    /// The plate.
+    pub plate: PlateId,
+    /// The sites.
+    pub sites: Vec<SiteId>,
+    /// What the source says of the first of them: a kind of fault, or `not-in-source`.
+    pub reason: &'static str,
+}
+
+impl HeldPlate {
+    /// A plate and its sites, if there are any, and what `faults` says of them.
+    pub(super) fn new(plate: &PlateId, sites: Vec<SiteId>, faults: &[Fault]) -> Option<Self> {
+        let first = sites.first()?;
+        let is_of_it = |fault: &&Fault| {
+            fault.plate.as_ref() == Some(plate)
+                && fault.well.is_none_or(|well| well == first.well.well)
+                && fault.site.is_none_or(|site| site == first.site)
+        };
+        let reason = faults.iter().find(is_of_it).map_or("not-in-source", |fault| fault.kind.name());
+        Some(Self { plate: plate.clone(), sites, reason })
+    }
+}
 
 /// What a run is going to do, before it does it.
 #[derive(Debug, Clone, Serialize)]
@@ -41,6 +68,10 @@ pub struct Plan {
     pub other_files: Vec<String>,
     /// What is no fault but worth a look.
     pub unusual: Vec<String>,
+    /// Plates that the store holds more of than the source, as far as names and CSVs alone show: they stay as they are,
+    /// or lose that where the run prunes.
+    #[serde(skip)]
+    pub held: Vec<HeldPlate>,
 }
 
 /// What a run did.
@@ -58,10 +89,16 @@ pub struct PackReport {
     pub faults: Vec<Fault>,
     /// Sites and wells that plates packed by earlier runs left out.
     pub rejected_before: u64,
+    /// Plates that stayed as they were, as the store holds more of them than the source.
+    pub kept: Vec<HeldPlate>,
+    /// What was removed of plates, as the run was to prune.
+    pub removed: Vec<HeldPlate>,
     /// Whether the store is finished.
     pub finished: bool,
     /// Plates that other partitions have yet to pack.
     pub waiting_for: Vec<PlateId>,
+    /// Whether nothing but those keeps the store from being finished, and other partitions have them to do.
+    pub is_left_to_others: bool,
     /// Seconds it took.
     pub seconds: f64,
 }
@@ -76,11 +113,16 @@ impl PackReport {
             stored_bytes: packed.stored_bytes,
             faults: packed.faults,
             rejected_before,
+            kept: packed.kept,
+            removed: packed.removed,
             finished: false,
             waiting_for: Vec::new(),
+            is_left_to_others: false,
             seconds: 0.0,
         };
         report.faults.sort();
+        report.kept.sort();
+        report.removed.sort();
         report
     }
 
@@ -94,10 +136,13 @@ impl PackReport {
     ) -> Result<()> {
         // An image that no plate takes is lost to the store, unless it may be skipped.
         let is_lost = config.on_error == OnError::Fail && self.faults.iter().any(|fault| fault.plate.is_none());
-        let mut is_complete = self.plates_packed == self.plan.plates_to_pack && !is_lost;
+        let mut is_complete = self.n_refused() == 0 && !is_lost;
         if is_complete {
             let rewrite = if config.rehash { Rewrite::Always } else { Rewrite::IfNeeded };
             if let Merge::Waiting(plates) = writer.merge(planned, rewrite)? {
+                let others = planned.iter().enumerate().filter(|&(i, _)| !config.partition.has(i));
+                let others: BTreeSet<&PlateId> = others.map(|(_, plate)| plate).collect();
+                self.is_left_to_others = plates.iter().all(|plate| others.contains(plate));
                 self.waiting_for = plates;
                 is_complete = false;
             }
@@ -105,6 +150,12 @@ impl PackReport {
         // What was whole before is whole now, with the whole plates of this run.
         self.finished = is_complete || (was_finished && writer.merge(&[], Rewrite::IfNeeded)? == Merge::Finished);
         Ok(())
+    }
+
+    /// Plates that faults kept out of the store.
+    #[must_use]
+    pub fn n_refused(&self) -> usize {
+        self.plan.plates_to_pack.saturating_sub(self.plates_packed + self.kept.len())
     }
 
     /// Whether there are faults.
@@ -121,4 +172,6 @@ pub(super) struct Packed {
     pub(super) sites: u64,
     pub(super) stored_bytes: u64,
     pub(super) faults: Vec<Fault>,
+    pub(super) kept: Vec<HeldPlate>,
+    pub(super) removed: Vec<HeldPlate>,
 }

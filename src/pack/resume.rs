@@ -1,26 +1,29 @@
-//! Whether a plate is done: its listing stands, its files are there, and its sources and labels are what they were.
+//! Whether a plate is done: its listing stands, its files are there, and its sources and labels are what they were. And
+//! what the store would lose if it was packed again.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use crate::error::{Error, Result, unless_damaged};
 use crate::fault::FaultKind;
 use crate::files;
-use crate::site::{Label, Well};
-use crate::source::{PlatePlan, Source};
+use crate::site::{Label, SiteId, Well};
+use crate::source::{PlatePlan, SitePlan, Source};
 use crate::store::StoreSpec;
 use crate::store::format::checksum::Sha;
-use crate::store::format::manifest::Entry;
+use crate::store::format::manifest::{self, Entry};
 use crate::store::format::names::{FILES, REJECTED, SITES, SOURCES, array_document_path, listing_path};
 use crate::store::format::rows::{Rejected, SiteRow};
 use crate::store::read::listing::{read_list, read_rows};
 use crate::store::read::proof::{Depth, are_whole};
+use crate::store::write::held::lost_sites;
 
 use super::config::{OnError, PackConfig};
-use super::plate::to_rejected;
+use super::rejected::to_rejected;
+use super::stamp::{FileTimes, Stamp};
 
 /// What is left to do for a plate.
 pub(super) enum State {
@@ -30,22 +33,50 @@ pub(super) enum State {
         n_rejected: u64,
     },
     /// All of it.
-    ToPack {
-        /// Bytes of its PNGs.
-        source_bytes: u64,
-    },
+    ToPack(Todo),
+}
+
+/// A plate to pack.
+pub(super) struct Todo {
+    /// Bytes of its PNGs.
+    pub(super) source_bytes: u64,
+    /// What the system says of its PNGs.
+    pub(super) stamp: Stamp,
+    /// The sites that the store holds of it and of which names and CSVs alone show that the source has them no more.
+    pub(super) lost: Vec<SiteId>,
 }
 
 /// Looks at a plate. A listing that cannot be read is as good as none: the plate is packed again.
-pub(super) fn look_at(config: &PackConfig, source: &Source, spec: &StoreSpec, plate: &PlatePlan) -> Result<State> {
-    // An image that changes from here on is newer than this.
-    let now = SystemTime::now();
-    let images = images(source, plate)?;
+pub(super) fn look_at(
+    config: &PackConfig,
+    source: &Source,
+    spec: &StoreSpec,
+    plate: &PlatePlan,
+    now: SystemTime,
+) -> Result<State> {
+    let images = images(source, plate);
+    let stamp = Stamp::new(now, images.iter().map(|image| (image.path.as_str(), image.size, image.times)));
     let source_bytes = images.iter().map(|image| image.size).sum();
-    let to_pack = State::ToPack { source_bytes };
+    if let Some(done) = done(config, spec, plate, images, &stamp)? {
+        return Ok(done);
+    }
+    let whole = |site: &&SitePlan| plate.missing_channel(site, source.n_channels).is_none();
+    let stay: HashSet<(Well, u16)> = plate.sites.iter().filter(whole).map(|site| (site.well, site.site)).collect();
+    let lost = lost_sites(&config.dst, spec, &plate.id, &|site| stay.contains(&(site.well.well, site.site)))?;
+    Ok(State::ToPack(Todo { source_bytes, stamp, lost }))
+}
+
+/// The state of a plate that is done.
+fn done(
+    config: &PackConfig,
+    spec: &StoreSpec,
+    plate: &PlatePlan,
+    images: Vec<Image>,
+    stamp: &Stamp,
+) -> Result<Option<State>> {
     let dir = config.dst.join(listing_path(&plate.id));
     if !files::is_dir(&dir)? {
-        return Ok(to_pack);
+        return Ok(None);
     }
     let listing = (
         unless_damaged(read_rows::<SiteRow>(&config.dst, &plate.id, SITES))?,
@@ -54,7 +85,7 @@ pub(super) fn look_at(config: &PackConfig, source: &Source, spec: &StoreSpec, pl
         unless_damaged(read_list(&config.dst, &plate.id, SOURCES))?,
     );
     let (Some(sites), Some(rejected), Some(files), Some(sources)) = listing else {
-        return Ok(to_pack);
+        return Ok(None);
     };
     let tolerable = match config.on_error {
         OnError::Skip => true,
@@ -70,9 +101,8 @@ pub(super) fn look_at(config: &PackConfig, source: &Source, spec: &StoreSpec, pl
         && (sites.is_empty() || has_document()?)
         && same_rows(plate, &sites, &rejected)
         && are_whole(&config.dst, &files, depth)?
-        && same_sources(config, &dir, images, &sources, &rejected, now)?;
-    let n_rejected = rejected.len() as u64;
-    Ok(if done { State::Done { n_rejected } } else { to_pack })
+        && same_sources(config, &dir, images, &sources, &rejected, stamp)?;
+    Ok(done.then_some(State::Done { n_rejected: rejected.len() as u64 }))
 }
 
 struct Image {
@@ -80,12 +110,11 @@ struct Image {
     site: u16,
     path: String,
     size: u64,
-    /// The later of mtime and ctime.
-    changed: SystemTime,
+    times: FileTimes,
 }
 
 /// The images of a plate that are there.
-fn images(source: &Source, plate: &PlatePlan) -> Result<Vec<Image>> {
+fn images(source: &Source, plate: &PlatePlan) -> Vec<Image> {
     let mut images = Vec::new();
     for site in &plate.sites {
         for channel in (0..source.n_channels).filter(|c| site.channels & (1 << c) != 0) {
@@ -95,14 +124,15 @@ fn images(source: &Source, plate: &PlatePlan) -> Result<Vec<Image>> {
             // site is packed; the listing does not name it.
             let readable = |found: &Metadata| found.is_file() && found.len() <= source.largest_png();
             if let Some(metadata) = files::look_at(&full).ok().flatten().filter(readable) {
-                let modified = metadata.modified().map_err(Error::io(&full, "read the time of"))?;
-                let ctime = Duration::new(metadata.ctime().max(0) as u64, metadata.ctime_nsec().max(0) as u32);
-                let changed = modified.max(SystemTime::UNIX_EPOCH + ctime);
-                images.push(Image { well: site.well, site: site.site, path, size: metadata.len(), changed });
+                let times = FileTimes {
+                    modified: (metadata.mtime(), metadata.mtime_nsec()),
+                    changed: (metadata.ctime(), metadata.ctime_nsec()),
+                };
+                images.push(Image { well: site.well, site: site.site, path, size: metadata.len(), times });
             }
         }
     }
-    Ok(images)
+    images
 }
 
 fn same_rows(plate: &PlatePlan, sites: &[SiteRow], rejected: &[Rejected]) -> bool {
@@ -119,23 +149,23 @@ fn same_rows(plate: &PlatePlan, sites: &[SiteRow], rejected: &[Rejected]) -> boo
         && left_out.iter().all(|row| rejected.contains(row))
 }
 
-/// Name and size are compared; the content too where the image changed after packing began (its ctime tells also of
-/// those that were put back with their old mtime), where its site was rejected, or where `--rehash` asks for it.
+/// Name and size are compared; the content too unless the list's time proves that the system said the same of all images
+/// when they were packed, where a site was rejected, and where `--rehash` asks for it.
 fn same_sources(
     config: &PackConfig,
     dir: &Path,
     images: Vec<Image>,
     sources: &[Entry],
     rejected: &[Rejected],
-    now: SystemTime,
+    stamp: &Stamp,
 ) -> Result<bool> {
     let unreadable: HashSet<(Well, Option<u16>)> =
         sites_rejected(rejected, |reason| reason == FaultKind::Unreadable.name());
     let suspect: HashSet<(Well, Option<u16>)> = sites_rejected(rejected, |_| true);
-    let (mut known, mut hashed): (HashMap<&str, &Entry>, bool) =
-        (sources.iter().map(|entry| (entry.path.as_str(), entry)).collect(), false);
+    let mut known: HashMap<&str, &Entry> = sources.iter().map(|entry| (entry.path.as_str(), entry)).collect();
     let path = dir.join(SOURCES);
-    let listed = files::modified(&path)?;
+    let sha = Sha::of(manifest::format(sources).as_bytes());
+    let is_proven = stamp.is_proven_by(sha, files::modified(&path)?);
     for image in images {
         let site = (image.well, Some(image.site));
         let Some(entry) = known.remove(image.path.as_str()) else {
@@ -148,8 +178,7 @@ fn same_sources(
         if entry.size != Some(image.size) {
             return Ok(false);
         }
-        if config.rehash || image.changed > listed || suspect.contains(&site) {
-            hashed = true;
+        if config.rehash || !is_proven || suspect.contains(&site) {
             match Sha::of_file(&config.source.root.join(&image.path), &|_| {}) {
                 Ok((sha, _)) if sha == entry.sha => {}
                 _ => return Ok(false),
@@ -159,9 +188,9 @@ fn same_sources(
     if !known.is_empty() {
         return Ok(false);
     }
-    if hashed {
-        // Next time these images are older than the listing. Failing to note that only costs time.
-        let _ = files::set_modified(&path, now);
+    if !is_proven {
+        // Next time this proves them. Failing to note it only costs time.
+        let _ = files::set_modified(&path, stamp.time(sha));
     }
     Ok(true)
 }

@@ -14,17 +14,18 @@ use rayon::prelude::*;
 use crate::error::{Error, Result, unless_damaged};
 use crate::fault::Fault;
 use crate::files;
-use crate::site::{ImageSize, PlateId};
+use crate::site::{ImageSize, PlateId, SiteId, Well};
 use crate::store::format::manifest::Entry;
 use crate::store::format::names::{FILES, METADATA, PIXELS, PLATES, array_document_path};
 use crate::store::format::spec::{ALIGNMENT, MAX_SITES_PER_SHARD};
 use crate::store::read::listing::read_list;
 use crate::store::read::proof::{Depth, are_whole};
-use crate::store::{Codec, Growth, StoreSpec, StoreWriter, check_destination, shard_path};
+use crate::store::write::held::lost_sites;
+use crate::store::{Codec, StoreSpec, StoreWriter, check_destination, shard_path};
 
 use super::config::{OnError, PackConfig, Progress};
 use super::place::{check_counts, check_free_space, resolve};
-use super::report::{PackReport, Plan};
+use super::report::{HeldPlate, PackReport, Plan};
 use super::thread_group::in_pool;
 
 /// Source, settings and what is left to do.
@@ -45,7 +46,8 @@ struct Prepared {
 /// What is to be done for one plate.
 enum State {
     Done(Plate),
-    ToPack(Plate),
+    /// And the sites that the destination holds of it and the source does not.
+    ToPack(Plate, Vec<SiteId>),
     Damaged(Vec<Fault>),
 }
 
@@ -64,7 +66,8 @@ pub(super) fn transcode(config: &PackConfig, progress: &(dyn Fn(Progress) + Sync
     check_free_space(&config.dst, plan.estimated_bytes)?;
     progress(Progress::Planned(plan.sites_to_pack));
     let was_finished = files::exists(&config.dst.join(METADATA))?;
-    let writer = StoreWriter::open(&config.dst, spec.clone(), origin.classes.clone(), Growth::SameClasses)?;
+    let writer = StoreWriter::open(&config.dst, spec.clone(), origin.classes.clone(), config.changes())?;
+    let writer = writer.pruning(config.prune);
     writer.refuse_foreign(&to_pack.iter().map(|plate| &plate.id).collect())?;
     let mut packed = work::run(config.threads, &origin, &spec, &writer, &to_pack, progress)?;
     let damaged: HashSet<&PlateId> = packed.faults.iter().filter_map(|fault| fault.plate.as_ref()).collect();
@@ -73,6 +76,7 @@ pub(super) fn transcode(config: &PackConfig, progress: &(dyn Fn(Progress) + Sync
     packed.faults.extend(faults);
     let mut report = PackReport::of(plan, packed, n_rejected);
     report.finish(config, &writer, &planned, was_finished)?;
+    writer.close()?;
     report.seconds = start.elapsed().as_secs_f64();
     Ok(report)
 }
@@ -86,12 +90,12 @@ fn prepare(config: &PackConfig) -> Result<Prepared> {
         return Err(Error::refused("--sites-per-shard", format!("1 to {MAX_SITES_PER_SHARD}"), sites_per_shard));
     }
     let spec = StoreSpec { codec: config.codec, sites_per_shard, ..origin.spec.clone() };
-    check_destination(&config.dst, &spec, &origin.classes, Growth::SameClasses)?;
+    check_destination(&config.dst, &spec, &origin.classes, config.changes())?;
     let ids: BTreeSet<&PlateId> = origin.plates.keys().collect();
     let planned = config.source.select(&ids)?;
     let mine: Vec<&PlateId> = (0..).zip(&planned).filter(|&(i, _)| config.partition.has(i)).map(|(_, id)| id).collect();
     let states: Vec<State> = mine.par_iter().map(|id| look_at(config, &origin, &spec, id)).collect::<Result<_>>()?;
-    let (mut to_pack, mut faults) = (Vec::new(), Vec::new());
+    let (mut to_pack, mut faults, mut held) = (Vec::new(), Vec::new(), Vec::new());
     let (mut plates_done, mut rejected_before) = (0, 0);
     for state in states {
         match state {
@@ -99,7 +103,10 @@ fn prepare(config: &PackConfig) -> Result<Prepared> {
                 plates_done += 1;
                 rejected_before += plate.n_rejected;
             }
-            State::ToPack(plate) => to_pack.push(plate),
+            State::ToPack(plate, lost) => {
+                held.extend(HeldPlate::new(&plate.id, lost, &[]));
+                to_pack.push(plate);
+            }
             State::Damaged(found) => faults.extend(found),
         }
     }
@@ -122,6 +129,7 @@ fn prepare(config: &PackConfig) -> Result<Prepared> {
         labelled_wells: None,
         other_files: Vec::new(),
         unusual: Vec::new(),
+        held,
     };
     Ok(Prepared { origin, spec, plan, planned, to_pack, faults, rejected_before })
 }
@@ -164,7 +172,11 @@ fn look_at(config: &PackConfig, origin: &Origin, spec: &StoreSpec, id: &PlateId)
     Ok(match origin.plate(id) {
         Err(faults) => State::Damaged(faults),
         Ok((plate, _)) if is_done(config, spec, &plate)? => State::Done(plate),
-        Ok((plate, _)) => State::ToPack(plate),
+        Ok((plate, _)) => {
+            let sites: HashSet<(Well, u16)> = plate.sites.iter().map(|site| (site.well, site.number)).collect();
+            let lost = lost_sites(&config.dst, spec, id, &|site| sites.contains(&(site.well.well, site.site)))?;
+            State::ToPack(plate, lost)
+        }
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use rayon::prelude::*;
 
@@ -15,9 +15,9 @@ use crate::store::format::names::{CLASSES, METADATA};
 use crate::store::format::spec::{ALIGNMENT, Channel, DEFAULT_SITES_PER_SHARD, MAX_SITES_PER_SHARD, rxrx1_channels};
 use crate::store::{Codec, StoreSpec, StoreWriter, check_destination};
 
-use super::config::{PackConfig, Progress};
+use super::config::{OnError, PackConfig, Progress};
 use super::place::{check_counts, check_free_space, resolve};
-use super::report::{PackReport, Plan};
+use super::report::{HeldPlate, PackReport, Plan};
 use super::thread_group::in_pool;
 use super::{pipeline, resume};
 
@@ -30,44 +30,64 @@ struct Prepared {
     spec: StoreSpec,
     plan: Plan,
     /// Indices of the plates to pack.
-    to_pack: Vec<usize>,
+    to_pack: Vec<(usize, resume::Todo)>,
     rejected_before: u64,
 }
 
 /// See [`super::plan`].
 pub(super) fn plan(config: &PackConfig) -> Result<(Plan, Vec<Fault>)> {
-    let Prepared { source, plan, to_pack, .. } = in_pool(config.threads, || prepare(config))??;
+    let Prepared { source, mut plan, to_pack, .. } = in_pool(config.threads, || prepare(config, SystemTime::now()))??;
     let mut faults = source.unplaced.clone();
-    for plate in to_pack.into_iter().map(|i| &source.plates[i]) {
+    for plate in to_pack.iter().map(|&(i, _)| &source.plates[i]) {
         faults.extend(plate.faults.iter().cloned());
         faults.extend(plate.sites.iter().filter_map(|site| plate.missing_channel(site, source.n_channels)));
         faults.extend(source.sample_headers(plate));
     }
     faults.sort();
+    // Without the plates that faults keep out of the store, as `pack` does.
+    let is_refused =
+        |id: &PlateId| config.on_error == OnError::Fail && faults.iter().any(|fault| fault.plate.as_ref() == Some(id));
+    for (i, todo) in to_pack {
+        let id = &source.plates[i].id;
+        if !is_refused(id) {
+            plan.held.extend(HeldPlate::new(id, todo.lost, &faults));
+        }
+    }
     Ok((plan, faults))
 }
 
 /// See [`super::pack`].
 pub(super) fn pack(config: &PackConfig, progress: &(dyn Fn(Progress) + Sync)) -> Result<PackReport> {
-    let start = Instant::now();
-    let Prepared { source, spec, plan, to_pack, rejected_before } = in_pool(config.threads, || prepare(config))??;
+    pack_at(config, SystemTime::now(), Instant::now(), progress)
+}
+
+fn pack_at(
+    config: &PackConfig,
+    now: SystemTime,
+    start: Instant,
+    progress: &(dyn Fn(Progress) + Sync),
+) -> Result<PackReport> {
+    let Prepared { source, spec, plan, to_pack, rejected_before } = in_pool(config.threads, || prepare(config, now))??;
     check_free_space(&config.dst, plan.estimated_bytes)?;
     progress(Progress::Planned(plan.sites_to_pack));
     // Only a store that was finished once has it, and it stays while others change the store.
     let was_finished = files::exists(&config.dst.join(METADATA))?;
-    let writer = StoreWriter::open(&config.dst, spec.clone(), source.classes.clone(), config.growth())?;
-    let plates: Vec<&PlatePlan> = to_pack.iter().map(|&i| &source.plates[i]).collect();
-    writer.refuse_foreign(&plates.iter().map(|plate| &plate.id).collect())?;
+    let writer = StoreWriter::open(&config.dst, spec.clone(), source.classes.clone(), config.changes())?;
+    let writer = writer.pruning(config.prune);
+    let plates: Vec<(&PlatePlan, &resume::Todo)> = to_pack.iter().map(|(i, todo)| (&source.plates[*i], todo)).collect();
+    writer.refuse_foreign(&plates.iter().map(|(plate, _)| &plate.id).collect())?;
     let mut packed = pipeline::run(config, &source, &spec, &writer, &plates, progress)?;
     packed.faults.extend(source.unplaced.iter().cloned());
     let mut report = PackReport::of(plan, packed, rejected_before);
     let planned: Vec<PlateId> = source.plates.iter().map(|plate| plate.id.clone()).collect();
     report.finish(config, &writer, &planned, was_finished)?;
+    writer.close()?;
     report.seconds = start.elapsed().as_secs_f64();
     Ok(report)
 }
 
-fn prepare(config: &PackConfig) -> Result<Prepared> {
+/// `now` is the time at which the source is looked at.
+fn prepare(config: &PackConfig, now: SystemTime) -> Result<Prepared> {
     let source = Source::open(&with_classes_of_the_store(config)?)?;
     let spec = StoreSpec {
         channels: channel_names(config, &source)?,
@@ -76,11 +96,13 @@ fn prepare(config: &PackConfig) -> Result<Prepared> {
         sites_per_shard: sites_per_shard(config, source.n_channels * source.size.pixels())?,
     };
     check_counts(&spec, source.plates.iter().map(|plate| (&plate.id, plate.sites.len(), Some(plate.dir.as_str()))))?;
-    check_destination(&config.dst, &spec, &source.classes, config.growth())?;
+    check_destination(&config.dst, &spec, &source.classes, config.changes())?;
     check_apart(&config.source.root, &config.dst)?;
     let mine: Vec<usize> = (0..source.plates.len()).filter(|&i| config.partition.has(i)).collect();
-    let states: Vec<resume::State> =
-        mine.par_iter().map(|&i| resume::look_at(config, &source, &spec, &source.plates[i])).collect::<Result<_>>()?;
+    let states: Vec<resume::State> = mine
+        .par_iter()
+        .map(|&i| resume::look_at(config, &source, &spec, &source.plates[i], now))
+        .collect::<Result<_>>()?;
     let mut to_pack = Vec::new();
     let (mut plates_done, mut rejected_before, mut source_bytes) = (0, 0, 0);
     for (&i, state) in mine.iter().zip(states) {
@@ -89,13 +111,13 @@ fn prepare(config: &PackConfig) -> Result<Prepared> {
                 plates_done += 1;
                 rejected_before += n_rejected;
             }
-            resume::State::ToPack { source_bytes: bytes } => {
-                to_pack.push(i);
-                source_bytes += bytes;
+            resume::State::ToPack(todo) => {
+                source_bytes += todo.source_bytes;
+                to_pack.push((i, todo));
             }
         }
     }
-    let sites_to_pack = to_pack.iter().map(|&i| source.plates[i].sites.len() as u64).sum();
+    let sites_to_pack = to_pack.iter().map(|(i, _)| source.plates[*i].sites.len() as u64).sum();
     let ImageSize { height, width } = source.size;
     let plan = Plan {
         layout: source.layout.name(),
@@ -112,6 +134,7 @@ fn prepare(config: &PackConfig) -> Result<Prepared> {
         labelled_wells: Some(source.labelled_wells),
         other_files: source.other_files.clone(),
         unusual: source.unusual.clone(),
+        held: Vec::new(),
     };
     Ok(Prepared { source, spec, plan, to_pack, rejected_before })
 }
@@ -139,7 +162,8 @@ fn channel_names(config: &PackConfig, source: &Source) -> Result<Vec<Channel>> {
         return Ok(if are_stains { stains } else { numbers.collect() });
     }
     let distinct: BTreeSet<&String> = names.iter().collect();
-    if names.len() != source.n_channels || distinct.len() != names.len() || names.iter().any(String::is_empty) {
+    let are_plain = names.iter().all(|name| Channel::plain(name).is_plain());
+    if names.len() != source.n_channels || distinct.len() != names.len() || !are_plain {
         let expected = format!("{} different names, one a channel", source.n_channels);
         return Err(Error::refused("--channel-names", expected, names.join(",")));
     }
@@ -174,4 +198,127 @@ fn check_apart(src: &Path, dst: &Path) -> Result<()> {
         return Err(Error::refused("--dst", "a folder that does not hold the source", dst.display()));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use std::fs;
+    use std::path::PathBuf;
+    use std::time::Duration;
+
+    use tempfile::TempDir;
+
+    use crate::pack::Partition;
+    use crate::simulate::{self, simulate};
+    use crate::source::SourceConfig;
+
+    const IMAGE: &str = "data/train/HUVEC-01/Plate1/B02_s1_w1.png";
+    const SOURCES: &str = "plates/HUVEC-01/Plate1/sources.sha256";
+
+    /// A tree of one plate, packed as if it was so many seconds from now.
+    fn packed(later: u64) -> (TempDir, PackConfig) {
+        let dir = tempfile::tempdir().unwrap();
+        let cell_types = vec!["HUVEC:1".parse().unwrap()];
+        let small =
+            simulate::Config { cell_types, n_plates: 1, n_wells: 3, n_sirnas: 2, size: 16, ..Default::default() };
+        let root = dir.path().join("data");
+        simulate(&simulate::Config { n_channels: 2, n_test_experiments: 0, ..small }, &root, &|_| {}).unwrap();
+        let config = PackConfig {
+            source: SourceConfig { root, ..SourceConfig::default() },
+            dst: dir.path().join("store"),
+            codec: Codec::Raw,
+            sites_per_shard: None,
+            threads: 1,
+            on_error: OnError::Fail,
+            partition: Partition::WHOLE,
+            channel_names: Vec::new(),
+            add_classes: false,
+            rehash: false,
+            prune: false,
+        };
+        pack_at(&config, in_seconds(later), Instant::now(), &|_| {}).unwrap();
+        (dir, config)
+    }
+
+    fn in_seconds(later: u64) -> SystemTime {
+        SystemTime::now() + Duration::from_secs(later)
+    }
+
+    /// Whether the plate is done, and whether its images had to be hashed to know that: then the list's time was set.
+    fn look(config: &PackConfig, now: SystemTime) -> (bool, bool) {
+        let path = config.dst.join(SOURCES);
+        let time = || fs::metadata(&path).unwrap().modified().unwrap();
+        let before = time();
+        let is_done = prepare(config, now).unwrap().to_pack.is_empty();
+        (is_done, time() != before)
+    }
+
+    /// Changes an image to another of the same size, and puts its old time back.
+    fn change(dir: &TempDir) {
+        let path = dir.path().join(IMAGE);
+        let time = fs::metadata(&path).unwrap().modified().unwrap();
+        let mut bytes = fs::read(&path).unwrap();
+        let last = bytes.len() - 1;
+        bytes[last] ^= 1;
+        fs::write(&path, bytes).unwrap();
+        files::set_modified(&path, time).unwrap();
+    }
+
+    /// Copies the store without its times, as `cp -r` does.
+    fn copy(dir: &TempDir, config: &PackConfig) -> PackConfig {
+        let dst = dir.path().join("copy");
+        fs::create_dir_all(&dst).unwrap();
+        for found in files::walk(&config.dst, 1..=9, files::Links::Keep) {
+            let found: PathBuf = found.unwrap().path;
+            let to = dst.join(found.strip_prefix(&config.dst).unwrap());
+            if found.is_dir() {
+                fs::create_dir_all(to).unwrap();
+            } else {
+                fs::copy(&found, to).unwrap();
+            }
+        }
+        PackConfig { dst, ..config.clone() }
+    }
+
+    #[test]
+    fn an_untouched_store_is_known_by_times_alone() {
+        let (_dir, config) = packed(10);
+        assert_eq!(look(&config, in_seconds(20)), (true, false));
+        assert_eq!(look(&config, in_seconds(0)), (true, false), "whatever the clock says");
+    }
+
+    #[test]
+    fn images_that_were_new_when_they_were_packed_are_hashed_once() {
+        let (_dir, config) = packed(0);
+        assert_eq!(look(&config, in_seconds(10)), (true, true));
+        assert_eq!(look(&config, in_seconds(20)), (true, false));
+    }
+
+    #[test]
+    fn a_change_after_a_store_was_packed_by_a_clock_that_was_ahead_is_seen() {
+        let (dir, config) = packed(100_000);
+        change(&dir);
+        assert_eq!(look(&config, in_seconds(200_000)), (false, false));
+    }
+
+    #[test]
+    fn a_store_that_was_copied_without_its_times_is_compared_by_content() {
+        let (dir, config) = packed(10);
+        let copied = copy(&dir, &config);
+        assert_eq!(look(&copied, in_seconds(20)), (true, true));
+        assert_eq!(look(&copied, in_seconds(30)), (true, false));
+        change(&dir);
+        let again = copy(&dir, &config);
+        assert_eq!(look(&again, in_seconds(40)), (false, false), "the copy is newer than the change");
+    }
+
+    #[test]
+    fn an_image_from_the_future_is_hashed_every_time() {
+        let (dir, config) = packed(10);
+        files::set_modified(&dir.path().join(IMAGE), in_seconds(100_000)).unwrap();
+        assert_eq!(look(&config, in_seconds(20)), (true, true));
+        assert_eq!(look(&config, in_seconds(30)), (true, true));
+    }
 }

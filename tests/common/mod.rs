@@ -2,11 +2,13 @@
 #![allow(dead_code, unreachable_pub, unused_imports, reason = "each test file uses its own part")]
 
 mod json_page;
+mod strace;
 mod tree;
 
 use std::process::Command;
 
 pub use json_page::JsonPage;
+pub use strace::strace;
 pub use tree::*;
 
 /// Runs one of the programs.

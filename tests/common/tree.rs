@@ -111,6 +111,7 @@ impl Fixture {
             channel_names: Vec::new(),
             add_classes: false,
             rehash: false,
+            prune: false,
         }
     }
 

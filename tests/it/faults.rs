@@ -120,6 +120,8 @@ fn a_well_that_is_known_to_be_partial_is_no_fault() {
     fs::write(&list, "# seen in the microscope\nHUVEC-06_1_B03\n").unwrap();
     let mut config = fixture.config();
     config.source.known_partial = Some(list);
+    assert_eq!(pack(&config, &|_| {}).unwrap().kept.len(), 1, "the store has the site, and keeps it");
+    config.prune = true;
     assert!(pack(&config, &|_| {}).unwrap().finished);
     assert_eq!(Store::open(&fixture.store()).unwrap().sites().len(), 14);
 }

@@ -33,6 +33,12 @@ fn pack_prints_what_the_page_says() {
     assert_eq!(page.check(&text)["left_out"]["sites"], 1);
     let again = fixture.path().join("again").display().to_string();
     page.check(&json("pack", &["--src", &store, "--dst", &again, "--codec", "raw", "--partition", "1/3"]).0);
+    fs::remove_dir_all(fixture.image("test/RPE-02/Plate2")).unwrap();
+    let skip = [&source[..], &["--on-error", "skip"]].concat();
+    for (flags, key) in [(&[][..], "kept"), (&["--prune"], "removed")] {
+        let report = page.check(&json("pack", &[&skip[..], flags].concat()).0);
+        assert_eq!(report[key]["listed"][0]["sites"]["n"], 11, "{report}");
+    }
     page.check_all_were_printed();
 }
 

@@ -138,3 +138,32 @@ fn a_number_that_stands_for_two_sirnas_is_refused_also_when_a_store_grows() {
     let config = PackConfig { dst: first.store(), add_classes: true, ..second.config() };
     assert!(pack(&config, &|_| {}).unwrap_err().to_string().contains("one siRNA for class 9"));
 }
+
+#[test]
+fn a_flipped_digit_of_the_classes_is_damage_and_never_what_a_store_is_held_to() {
+    for (path, from, to) in [("classes.csv", "1109,1109", "1108,1109"), ("pixels.zarr/zarr.json", "FFFFFF", "FFFFFE")] {
+        let fixture = Fixture::kaggle(small());
+        fixture.pack();
+        let file = fixture.store().join(path);
+        let good = fs::read_to_string(&file).unwrap();
+        assert!(good.contains(from));
+        let bad = good.replacen(from, to, 1);
+        fs::write(&file, &bad).unwrap();
+        let check = |config: &PackConfig, advice: &str| {
+            let error = pack(config, &|_| {}).unwrap_err();
+            assert!(error.is_data_fault() && error.to_string().contains(advice), "{error}");
+            assert_eq!(fs::read_to_string(&file).unwrap(), bad, "the damage is not made more of");
+        };
+        check(&fixture.config(), "--rehash writes it anew");
+        // What earlier advice made of it: the damaged file as the law.
+        let mut held = PackConfig { rehash: true, ..fixture.config() };
+        held.source.classes = Some(fixture.store().join("classes.csv"));
+        if path == "classes.csv" {
+            check(&held, "send it again");
+            assert!(pack(&PackConfig { rehash: true, add_classes: true, ..fixture.config() }, &|_| {}).is_err());
+        }
+        let report = pack(&PackConfig { rehash: true, ..fixture.config() }, &|_| {}).unwrap();
+        assert!(report.finished);
+        assert_eq!(fs::read_to_string(&file).unwrap(), good);
+    }
+}

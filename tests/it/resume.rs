@@ -10,7 +10,7 @@ use cellshard::site::{ImageSize, Label, PlateId, SiteId};
 use cellshard::store::format::listing::Listing;
 use cellshard::store::format::rows::SiteRow;
 use cellshard::store::format::spec::channels;
-use cellshard::store::{Codec, Growth, Store, StoreSpec, StoreWriter};
+use cellshard::store::{Changes, Codec, Store, StoreSpec, StoreWriter};
 use png::{BitDepth, ColorType};
 
 use crate::common::{Fixture, TreeSpec, assert_same, contents, encode_png, small, write_png};
@@ -178,7 +178,7 @@ fn a_living_process_keeps_its_folder_and_notices_if_it_is_gone() {
         codec: Codec::Raw,
         sites_per_shard: 5,
     };
-    let open = || StoreWriter::open(&fixture.store(), spec.clone(), Classes::default(), Growth::SameClasses).unwrap();
+    let open = || StoreWriter::open(&fixture.store(), spec.clone(), Classes::default(), Changes::default()).unwrap();
     let first = open();
     let plate: PlateId = "HEPG2-01/Plate1".parse().unwrap();
     let builder = first.plate_builder(&plate).unwrap();
@@ -259,7 +259,7 @@ fn a_process_with_other_settings_that_began_at_the_same_time_is_refused() {
         sites_per_shard: 5,
     };
     let open =
-        |codec| StoreWriter::open(&fixture.store(), spec(codec), Classes::default(), Growth::SameClasses).unwrap();
+        |codec| StoreWriter::open(&fixture.store(), spec(codec), Classes::default(), Changes::default()).unwrap();
     let (first, second) = (open(Codec::Raw), open(Codec::Zstd(3)));
     let plate: PlateId = "HEPG2-01/Plate1".parse().unwrap();
     let commit = |writer: &StoreWriter| {

@@ -66,7 +66,7 @@ fn shard(codec: Codec) -> Value {
 }
 
 fn write_ours(root: &Path, spec: &StoreSpec, plate: &PlateId, pixels: &[Vec<u8>]) -> Duration {
-    let writer = StoreWriter::open(root, spec.clone(), Classes::default(), cellshard::store::Growth::SameClasses)
+    let writer = StoreWriter::open(root, spec.clone(), Classes::default(), cellshard::store::Changes::default())
         .expect("a new store");
     let builder = writer.plate_builder(plate).expect("a new plate");
     let mut encoder = Encoder::new(spec.codec).expect("zstd");

@@ -14,6 +14,7 @@ use crate::store::Codec;
 /// it again after any interruption, with new experiments, or with replaced images.
 #[derive(Parser)]
 #[command(name = "pack", version, after_help = cli::EXIT_CODES)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 struct Args {
     /// Folder with the images, or a finished store to be transcoded
     #[arg(long)]
@@ -47,6 +48,10 @@ struct Args {
     /// store
     #[arg(long)]
     rehash: bool,
+    /// Remove sites that the store holds and the source no longer has; without this, their plates stay as they are, and
+    /// the exit code is 1
+    #[arg(long)]
+    prune: bool,
     /// Say what would be packed and how large it will be, and stop
     #[arg(long)]
     dry_run: bool,
@@ -82,10 +87,10 @@ fn body() -> anyhow::Result<Exit> {
     let args: Args = cli::parse()?;
     let config = config(&args)?;
     let faults_file = args.faults.as_deref().map(WholeFile::create).transpose()?;
-    let (faults, shown) = if args.dry_run {
+    let (faults, is_all_done, shown) = if args.dry_run {
         let (plan, faults) = pack::plan(&config)?;
-        let shown = report::plan(&plan, &faults, args.json);
-        (faults, shown)
+        let shown = report::plan(&plan, &faults, args.prune, args.json);
+        (faults, args.prune || plan.held.is_empty(), shown)
     } else {
         let bar = cli::Progress::new("pack", "sites");
         let packed = pack::pack(&config, &|progress| match progress {
@@ -94,14 +99,15 @@ fn body() -> anyhow::Result<Exit> {
         })?;
         drop(bar);
         let shown = report::pack(&packed, &config.dst, args.json);
-        (packed.faults, shown)
+        let is_finished = packed.finished || packed.is_left_to_others;
+        (packed.faults, is_finished && packed.kept.is_empty(), shown)
     };
     if let Some(file) = faults_file {
         file.finish_with(report::faults_csv(&faults).as_bytes())?;
     }
     cli::show(shown)?;
     let refused = config.on_error == OnError::Fail && !faults.is_empty();
-    Ok(if refused { Exit::Faults } else { Exit::Success })
+    Ok(if refused || !is_all_done { Exit::Faults } else { Exit::Success })
 }
 
 fn config(args: &Args) -> anyhow::Result<PackConfig> {
@@ -119,5 +125,6 @@ fn config(args: &Args) -> anyhow::Result<PackConfig> {
         channel_names: args.channel_names.clone(),
         add_classes: args.add_classes,
         rehash: args.rehash,
+        prune: args.prune,
     })
 }

@@ -9,7 +9,7 @@ use crate::cli::{self, Exit, Progress, SourceArgs, report};
 use crate::error::{Error, Result};
 use crate::files::{self, WholeFile};
 use crate::store::format::manifest;
-use crate::verify::{self, Depth, StoreConfig};
+use crate::verify::{self, Depth, Kind, StoreConfig};
 
 /// Prove what of a store or of a raw tree of PNGs is whole: what is missing, extra, cut short or altered, down to the
 /// site
@@ -68,7 +68,7 @@ fn body() -> anyhow::Result<Exit> {
     check_flags(&args, is_store)?;
     let damaged_list = args.damaged_list.as_deref().map(WholeFile::create).transpose()?;
     let bar = Progress::new("verify", "bytes");
-    let found = if is_store {
+    let mut found = if is_store {
         let depth = if args.deep {
             Depth::Deep
         } else if args.quick {
@@ -86,6 +86,11 @@ fn body() -> anyhow::Result<Exit> {
     };
     drop(bar);
     if let Some(file) = damaged_list {
+        // The list that is being written is no part of what is verified.
+        let own = [Some(file.temporary()), args.damaged_list.as_deref()].into_iter().flatten().map(files::resolve);
+        let own: Vec<Option<PathBuf>> = own.collect::<Result<_, _>>()?;
+        let is_own = |path: &str| files::resolve(&args.path.join(path)).is_ok_and(|path| own.contains(&path));
+        found.findings.retain(|finding| finding.kind != Kind::Extra || !is_own(&finding.path));
         let lines: String = found.damaged().map(|path| format!("{path}\n")).collect();
         file.finish_with(lines.as_bytes())?;
     }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::cli::table::{bytes, count, plural};
 use crate::error::shown_path;
 use crate::fault::Fault;
-use crate::pack::{PackReport, Plan};
+use crate::pack::{HeldPlate, PackReport, Plan};
 use crate::store::format::names::REJECTED;
 use crate::store::read::listing::{self, LeftOut};
 use crate::store::read_spec;
@@ -24,9 +24,16 @@ const EXAMPLES: usize = 3;
 ///
 /// # Errors
 /// If stdout is closed.
-pub fn plan(plan: &Plan, faults: &[Fault], as_json: bool) -> anyhow::Result<()> {
+pub fn plan(plan: &Plan, faults: &[Fault], prune: bool, as_json: bool) -> anyhow::Result<()> {
+    let (kept, removed): (&[HeldPlate], &[HeldPlate]) = if prune { (&[], &plan.held) } else { (&plan.held, &[]) };
     if as_json {
-        return print_json("pack", &json!({ "plan": plan_json(plan), "faults": faults_json(faults) }));
+        let report = json!({
+            "plan": plan_json(plan),
+            "kept": held_json(kept),
+            "removed": held_json(removed),
+            "faults": faults_json(faults),
+        });
+        return print_json("pack", &report);
     }
     let mut out = io::stdout().lock();
     write_plan(&mut out, plan)?;
@@ -40,6 +47,27 @@ pub fn plan(plan: &Plan, faults: &[Fault], as_json: bool) -> anyhow::Result<()> 
         bytes(plan.estimated_bytes)
     )?;
     write_faults_summary(&mut out, faults)?;
+    write_held(&mut out, kept, "kept", "it would lose", ": --prune removes them")?;
+    write_held(&mut out, removed, "to remove", "the source no longer has", "")?;
+    Ok(())
+}
+
+fn held_json(held: &[HeldPlate]) -> Value {
+    listed(held.iter().map(|HeldPlate { plate, sites, reason }| {
+        let sites = listed(sites.iter().map(|site| site.to_string().into()));
+        json!({ "plate": plate.to_string(), "reason": reason, "sites": sites })
+    }))
+}
+
+/// Names the plates of which the store holds more than the source.
+fn write_held(out: &mut impl Write, held: &[HeldPlate], what: &str, why: &str, remedy: &str) -> io::Result<()> {
+    for (n, HeldPlate { plate, sites, reason }) in held.iter().enumerate() {
+        let what = if n == 0 { what } else { "" };
+        let first = sites.iter().take(EXAMPLES).map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let more = if sites.len() > EXAMPLES { ", ..." } else { "" };
+        let n_sites = plural(sites.len() as u64, "site");
+        writeln!(out, "{what:10} {plate}: {why} {n_sites} ({reason}): {first}{more}{remedy}")?;
+    }
     Ok(())
 }
 
@@ -83,6 +111,8 @@ pub fn pack(report: &PackReport, dst: &Path, as_json: bool) -> anyhow::Result<()
                 "sites_packed": report.sites_packed,
                 "stored_bytes": report.stored_bytes,
                 "rejected_before": report.rejected_before,
+                "kept": held_json(&report.kept),
+                "removed": held_json(&report.removed),
                 "left_out": left_out,
                 "channels": channels,
                 "finished": report.finished,
@@ -116,7 +146,9 @@ pub fn pack(report: &PackReport, dst: &Path, as_json: bool) -> anyhow::Result<()
         let n = count(report.rejected_before);
         writeln!(out, "left out   {n} by earlier runs: {}", shown_path(&dst.join(REJECTED)))?;
     }
-    let refused = report.plan.plates_to_pack - report.plates_packed;
+    write_held(&mut out, &report.removed, "removed", "the source no longer has", "")?;
+    write_held(&mut out, &report.kept, "kept", "it would lose", ": --prune removes them")?;
+    let refused = report.n_refused();
     if refused > 0 {
         let (plates, dst) = (plural(refused as u64, "plate"), shown_path(dst));
         if report.finished {

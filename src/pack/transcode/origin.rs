@@ -34,8 +34,8 @@ pub(super) struct Plate {
     /// In the order of the array.
     pub(super) sites: Vec<Site>,
     pub(super) n_rejected: u64,
-    /// The time at which packing the PNGs began.
-    pub(super) started: SystemTime,
+    /// The time of the list of sources, by which `pack` knows the images again.
+    pub(super) stamp: SystemTime,
     /// All files of the plate but their list.
     files: Vec<Entry>,
 }
@@ -110,12 +110,12 @@ impl Origin {
         let rejected = from_csv::<Rejected>(&contents[REJECTED], &rejected_csv);
         let rejected = rejected.map_err(one(rejected_csv))?;
         let full = self.root.join(&sources);
-        let started = files::modified(&full);
+        let stamp = files::modified(&full);
         let plate = Plate {
             id: id.clone(),
             sites,
             n_rejected: rejected.len() as u64,
-            started: started.map_err(one(sources))?,
+            stamp: stamp.map_err(one(sources))?,
             files,
         };
         plate.check_names(&self.spec, &own).map_err(one(own.clone()))?;

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::fault::Fault;
 use crate::memory;
 use crate::pack::config::Progress;
-use crate::pack::report::Packed;
+use crate::pack::report::{HeldPlate, Packed};
 use crate::pack::thread_group::ThreadGroup;
 use crate::plate_statistics;
 use crate::store::format::checksum;
@@ -23,7 +23,7 @@ use crate::store::format::manifest::Entry;
 use crate::store::format::names::listing_path;
 use crate::store::read::decode::Decoder;
 use crate::store::write::encode::Encoder;
-use crate::store::{FinishedShard, PlateBuilder, Shard, ShardWriter, StoreSpec, StoreWriter};
+use crate::store::{Committed, FinishedShard, PlateBuilder, Shard, ShardWriter, StoreSpec, StoreWriter};
 
 use super::origin::{Origin, Plate, describe};
 
@@ -238,8 +238,15 @@ impl Shared<'_> {
         };
         let files: Vec<Entry> = files.into_iter().map(|file| file.entry).collect();
         let stored_bytes: u64 = files.iter().filter_map(|file| file.size).sum();
-        self.writer.commit(&builder, &listing, files, plate.started)?;
+        let committed = self.writer.commit(&builder, &listing, files, plate.stamp)?;
         let mut packed = self.packed.lock().expect("no thread panics while it holds the sums");
+        match committed {
+            Committed::Kept(lost) => {
+                packed.kept.extend(HeldPlate::new(&plate.id, lost, &[]));
+                return Ok(());
+            }
+            Committed::Done { removed } => packed.removed.extend(HeldPlate::new(&plate.id, removed, &[])),
+        }
         packed.plates += 1;
         packed.sites += plate.sites.len() as u64;
         packed.stored_bytes += stored_bytes;

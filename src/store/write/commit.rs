@@ -1,36 +1,57 @@
 //! Writing into a store. Everything is built in a temporary folder beside its place, synced, and renamed; a plate's
-//! listing is renamed last. Whoever writes holds a lock on the store's folder while it renames.
+//! listing is renamed last. Whoever writes holds a lock on the store's folder while it renames. What the store holds
+//! whole is never replaced by less, unless the writer was told to prune.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use crate::classes::Classes;
+use crate::csv_table::from_csv;
 use crate::error::{Error, Result, unless_damaged};
-use crate::files::{self, Links};
-use crate::site::{PlateId, parse_number};
+use crate::files::{self, LARGEST_TEXT, Links};
+use crate::site::{PlateId, SiteId};
 use crate::store::format::listing::ListingFiles;
 use crate::store::format::manifest::{self, Entry};
 use crate::store::format::names::{
-    CLASSES, CSVS, FILES, PIXELS, SHA256SUMS, SOURCES, ZARR_JSON, array_document_path, array_path, group_path,
+    CLASSES, FILES, PIXELS, SHA256SUMS, SITES, SOURCES, ZARR_JSON, array_document_path, array_path, group_path,
     listing_file, listing_path,
 };
+use crate::store::format::rows::SiteRow;
 use crate::store::format::spec::{StoreSpec, experiment_document};
 
-use super::destination::{Growth, check_destination};
+use super::destination::{Changes, check_destination};
+use super::held::lost_sites;
+use super::leftovers::{ROOT_FILE, is_of_array, is_of_listing, settle};
 use super::lock::Lock;
 use super::plate::PlateBuilder;
 use super::session::Session;
+use super::swap::{ARRAY, LISTING, Swap, UNLISTED};
 
 /// A store that is being written by this process.
 pub struct StoreWriter {
     pub(super) root: PathBuf,
     pub(super) spec: StoreSpec,
     pub(super) classes: Classes,
-    growth: Growth,
+    changes: Changes,
     pub(super) session: Session,
+    prune: bool,
     /// Held with the store's lock, which on some file systems is none: threads of this process never meet there.
     pub(super) one_at_a_time: Mutex<()>,
+}
+
+/// What came of putting a plate into the store. Sites are those that the store held whole, or beside such, and that
+/// the new plate has not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Committed {
+    /// It is there; these are gone.
+    Done {
+        /// None, unless the writer prunes.
+        removed: Vec<SiteId>,
+    },
+    /// The store's plate stays as it is, since it would lose these.
+    Kept(Vec<SiteId>),
 }
 
 impl StoreWriter {
@@ -39,10 +60,33 @@ impl StoreWriter {
     ///
     /// # Errors
     /// If the folder holds something else, or a store that was packed with other settings.
-    pub fn open(root: &Path, spec: StoreSpec, classes: Classes, growth: Growth) -> Result<Self> {
-        check_destination(root, &spec, &classes, growth)?;
-        let session = Session::open(root)?;
-        Ok(Self { root: root.to_owned(), spec, classes, growth, session, one_at_a_time: Mutex::new(()) })
+    pub fn open(root: &Path, spec: StoreSpec, classes: Classes, changes: Changes) -> Result<Self> {
+        check_destination(root, &spec, &classes, changes)?;
+        let store = root.to_owned();
+        let session = Session::open(root, Box::new(move |folder| settle(&store, folder, None, files::exchange)))?;
+        Ok(Self {
+            root: root.to_owned(),
+            spec,
+            classes,
+            changes,
+            session,
+            prune: false,
+            one_at_a_time: Mutex::default(),
+        })
+    }
+
+    /// Ends the work on the store: takes away what was temporary, as dropping the writer does, but says if it cannot.
+    ///
+    /// # Errors
+    /// If something cannot be removed.
+    pub fn close(mut self) -> Result<()> {
+        self.session.close()
+    }
+
+    /// Lets plates be replaced by some that have less, where `prune` says so.
+    #[must_use]
+    pub fn pruning(self, prune: bool) -> Self {
+        Self { prune, ..self }
     }
 
     /// A new empty folder in which to build a plate.
@@ -53,57 +97,81 @@ impl StoreWriter {
         PlateBuilder::new(plate, self.session.temporary().join(plate.to_string()), self.spec.clone())
     }
 
-    /// Puts a finished plate into the store, in place of any earlier one; a source that is newer than `started` will
-    /// count as changed. From here until [`StoreWriter::merge`] the
-    /// store counts as unfinished.
+    /// Puts a finished plate into the store, in place of any earlier one, unless sites would be lost by that. `stamp`
+    /// becomes the time of the list of its sources. From here until [`StoreWriter::merge`] the store counts as
+    /// unfinished.
     ///
     /// # Errors
-    /// If a file cannot be written or renamed; the store then has the plate without a listing, or not at all.
+    /// If a file cannot be written or renamed; the store then has the old plate or the new one, or who opens it next
+    /// goes on from here.
     pub fn commit(
         &self,
         builder: &PlateBuilder,
         listing: &ListingFiles,
-        mut shards: Vec<Entry>,
-        started: SystemTime,
-    ) -> Result<()> {
+        shards: Vec<Entry>,
+        stamp: SystemTime,
+    ) -> Result<Committed> {
         let plate = builder.plate();
         builder.check(&shards)?;
-        let [built_array, built_listing] = ["array", "listing"].map(|name| builder.dir().join(name));
-        files::create_dirs(&built_listing)?;
-        if listing.n_sites > 0 {
-            let document = self.spec.plate_document(listing.n_sites);
-            files::write_synced(&built_array.join(ZARR_JSON), &document)?;
-            shards.push(Entry::of(array_document_path(plate), &document));
-        }
-        write_listing(listing, &built_listing, shards)?;
-        let sources = built_listing.join(SOURCES);
-        files::set_modified(&sources, started)?;
-        files::sync_dir(&built_listing)?;
-        if listing.n_sites > 0 {
-            files::sync_dir(&built_array)?;
-        }
-
-        let alone = self.one_at_a_time.lock().unwrap_or_else(PoisonError::into_inner);
-        let lock = Lock::take(&self.root)?;
+        let _alone = self.one_at_a_time.lock().unwrap_or_else(PoisonError::into_inner);
+        let _lock = Lock::take(&self.root)?;
+        self.settle_others(Some(plate))?;
         // Another process may have begun the store with other settings since this one looked.
-        check_destination(&self.root, &self.spec, &self.classes, self.growth)?;
-        let sums = self.root.join(SHA256SUMS);
-        let (array, listing) = (self.root.join(array_path(plate)), self.root.join(listing_path(plate)));
-        check_ours(&listing, &|name| CSVS.contains(&name) || [FILES, SOURCES].contains(&name))?;
-        check_ours(&array, &is_of_array)?;
-        if files::remove_file(&sums)? {
+        check_destination(&self.root, &self.spec, &self.classes, self.changes)?;
+        let lost = self.lost(listing)?;
+        if !lost.is_empty() && !self.prune {
+            builder.discard();
+            return Ok(Committed::Kept(lost));
+        }
+        check_ours(&self.root.join(listing_path(plate)), &is_of_listing)?;
+        check_ours(&self.root.join(array_path(plate)), &is_of_array)?;
+        self.complete(builder, listing, shards, stamp)?;
+        if files::remove_file(&self.root.join(SHA256SUMS))? {
             files::sync_dir(&self.root)?;
         }
         self.write_headers(plate)?;
-        self.retire(&listing, &builder.dir().join("old-listing"))?;
-        self.retire(&array, &builder.dir().join("old-array"))?;
-        if files::exists(&built_array)? {
-            self.install(&built_array, &array)?;
+        // From here on whoever finds the plate puts it in its place.
+        files::rename(&builder.dir().join(UNLISTED), &builder.dir().join(LISTING))?;
+        files::sync_dir(builder.dir())?;
+        Swap { root: &self.root, plate, built: builder.dir(), exchange: files::exchange }.install()?;
+        // What is left is the folder of what was replaced.
+        files::remove_dir_all(builder.dir())?;
+        Ok(Committed::Done { removed: lost })
+    }
+
+    /// The sites that the store would lose if this listing took the place of the plate's.
+    fn lost(&self, listing: &ListingFiles) -> Result<Vec<SiteId>> {
+        let path = listing_file(&listing.plate, SITES);
+        let rows = from_csv::<SiteRow>(listing.contents.get(SITES).map_or("", String::as_str), &path)?;
+        let new: HashSet<SiteId> = rows.into_iter().map(|row| row.id).collect();
+        lost_sites(&self.root, &self.spec, &listing.plate, &|site| new.contains(site))
+    }
+
+    /// Writes what is left of a plate to be written, and syncs all of it; its listing has yet to get its name.
+    fn complete(
+        &self,
+        builder: &PlateBuilder,
+        listing: &ListingFiles,
+        mut shards: Vec<Entry>,
+        stamp: SystemTime,
+    ) -> Result<()> {
+        let [array, unlisted] = [ARRAY, UNLISTED].map(|name| builder.dir().join(name));
+        if listing.n_sites > 0 {
+            let document = self.spec.plate_document(listing.n_sites);
+            files::write_synced(&array.join(ZARR_JSON), &document)?;
+            files::sync_dir(&array)?;
+            shards.push(Entry::of(array_document_path(builder.plate()), &document));
         }
-        self.install(&built_listing, &listing)?;
-        drop((lock, alone));
-        // What is left is the folder of things retired.
-        files::remove_dir_all(builder.dir()).map(drop)
+        files::create_dirs(&unlisted)?;
+        write_listing(listing, &unlisted, shards, stamp)?;
+        files::sync_dir(&unlisted)?;
+        files::sync_up_to(&self.root, builder.dir())
+    }
+
+    /// Saves what processes left, of one plate or of all, that were killed since this one began. The caller holds the
+    /// store's lock.
+    pub(super) fn settle_others(&self, plate: Option<&PlateId>) -> Result<()> {
+        self.session.settle_others(&|folder| settle(&self.root, folder, plate, files::exchange))
     }
 
     /// Writes the documents that every store has, where they are not there yet.
@@ -117,42 +185,40 @@ impl StoreWriter {
     /// Writes a file of the store, by way of the temporary folder, unless it is there with that very content.
     pub(super) fn write_root_file(&self, path: &str, bytes: &[u8]) -> Result<()> {
         let target = self.root.join(path);
+        if bytes.len() as u64 > LARGEST_TEXT {
+            let expected = format!("at most {LARGEST_TEXT} bytes, as no reader takes more (make two stores of it)");
+            return Err(Error::refused(target.display(), expected, bytes.len()));
+        }
         // What is no file of ours (a pipe, a giant) is another content, to be replaced.
         if unless_damaged(files::read(&target))?.is_some_and(|found| found == bytes) {
             return Ok(());
         }
-        let built = self.session.temporary().join("file");
+        let built = self.session.temporary().join(ROOT_FILE);
         files::write_synced(&built, bytes)?;
         self.install(&built, &target)
     }
 
-    pub(super) fn install(&self, from: &Path, to: &Path) -> Result<()> {
-        let parent = to.parent().unwrap_or(&self.root);
+    /// Gives a synced file its place in the store.
+    pub(super) fn install(&self, built: &Path, target: &Path) -> Result<()> {
+        let parent = target.parent().unwrap_or(&self.root);
         files::create_dirs(parent)?;
-        files::rename(from, to)?;
-        files::sync_dir(parent)
-    }
-
-    fn retire(&self, path: &Path, to: &Path) -> Result<()> {
-        if files::exists(path)? {
-            files::rename(path, to)?;
-            files::sync_dir(path.parent().unwrap_or(&self.root))?;
-        }
-        Ok(())
+        files::rename(built, target)?;
+        files::sync_up_to(&self.root, parent)
     }
 }
 
-/// Writes a listing's seven files into `dir`, an empty folder. `array_files` are the files of the plate's array,
-/// relative to the store's root.
+/// Writes a listing's seven files into `dir`, an empty folder, the list of files last. `array_files` are the files of the
+/// plate's array, relative to the store's root; `stamp` becomes the time of the list of sources.
 ///
 /// # Errors
 /// If a file cannot be written.
-pub fn write_listing(listing: &ListingFiles, dir: &Path, array_files: Vec<Entry>) -> Result<()> {
+pub fn write_listing(listing: &ListingFiles, dir: &Path, array_files: Vec<Entry>, stamp: SystemTime) -> Result<()> {
     let mut files = array_files;
     for (name, text) in &listing.contents {
         files.push(Entry::of(listing_file(&listing.plate, name), text.as_bytes()));
         files::write_synced(&dir.join(name), text.as_bytes())?;
     }
+    files::set_modified(&dir.join(SOURCES), stamp)?;
     files::write_synced(&dir.join(FILES), manifest::format(&files).as_bytes())
 }
 
@@ -163,16 +229,35 @@ fn check_ours(dir: &Path, is_ours: &dyn Fn(&str) -> bool) -> Result<()> {
     }
     for found in files::walk(dir, 1..=usize::MAX, Links::Keep) {
         let found = found?;
-        let name = found.path.strip_prefix(dir).unwrap_or(&found.path).to_string_lossy();
-        if !found.is_dir() && !is_ours(&name) {
-            return Err(Error::refused(dir.display(), "only files of a store", format!("{name:?}")));
+        let name = found.path.strip_prefix(dir).unwrap_or(&found.path);
+        // A name that is no text is none of ours, whatever it looks like.
+        if !name.to_str().is_some_and(|name| found.is_dir() || is_ours(name)) {
+            return Err(Error::refused(
+                dir.display(),
+                "only files of a store",
+                format!("{:?}", name.to_string_lossy()),
+            ));
         }
     }
     Ok(())
 }
 
-/// Whether a file of a plate's array is one that a store puts there: its document, or a shard `c/I/0/0/0`.
-fn is_of_array(name: &str) -> bool {
-    let shard = name.strip_prefix("c/").and_then(|name| name.strip_suffix("/0/0/0"));
-    name == ZARR_JSON || shard.is_some_and(|shard| parse_number::<u32>(shard).is_some())
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::site::ImageSize;
+    use crate::store::format::names::METADATA;
+    use crate::store::format::spec::{Codec, channels};
+
+    #[test]
+    fn refuses_to_write_what_no_reader_would_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let size = ImageSize { height: 10, width: 12 };
+        let spec = StoreSpec { channels: channels(2), size, codec: Codec::Raw, sites_per_shard: 5 };
+        let writer =
+            StoreWriter::open(&dir.path().join("store"), spec, Classes::default(), Changes::default()).unwrap();
+        let error = writer.write_root_file(METADATA, &vec![0; LARGEST_TEXT as usize + 1]).unwrap_err();
+        assert!(error.to_string().contains("as no reader takes more"), "{error}");
+        assert!(!dir.path().join("store").join(METADATA).exists());
+    }
 }

@@ -1,13 +1,17 @@
 //! What is a store, and what one may be written into. Asked before the long work, and again under the lock.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use crate::classes::Classes;
 use crate::error::{Error, Result, unless_damaged};
 use crate::files::{self, Links};
+use crate::store::format::checksum::Sha;
+use crate::store::format::manifest::{self, Entry};
 use crate::store::format::names::{CLASSES, FILES, PIXELS, SHA256SUMS, TEMPORARY, ZARR_JSON};
 use crate::store::format::spec::StoreSpec;
 use crate::store::read::listing::{listed_plates, read_list};
+use crate::store::read::proof::Depth;
 
 /// Whether `path` is a store, finished or not, as opposed to a raw tree, which may have a folder `plates` and a
 /// `SHA256SUMS` of its own.
@@ -22,22 +26,27 @@ pub fn is_store(path: &Path) -> Result<bool> {
         || unless_damaged(files::read_text(&path.join(SHA256SUMS)))?.is_some_and(ours))
 }
 
-/// Whether the classes of a store may become more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Growth {
-    /// They are to stay as they are.
-    SameClasses,
-    /// New ones may come to them.
-    MoreClasses,
+/// What a run may change of what holds for a whole store.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// New classes may come to its own.
+    pub more_classes: bool,
+    /// A file of its root that is damaged may be written anew.
+    pub mend: bool,
 }
 
 /// Refuses a destination that holds something else than a store with these settings.
 ///
 /// # Errors
 /// If it does; the error names the setting.
-pub fn check_destination(root: &Path, spec: &StoreSpec, classes: &Classes, growth: Growth) -> Result<()> {
+pub fn check_destination(root: &Path, spec: &StoreSpec, classes: &Classes, changes: Changes) -> Result<()> {
     let document = root.join(PIXELS).join(ZARR_JSON);
-    if files::exists(&document)? {
+    let listed = own_list(root)?;
+    let name = format!("{PIXELS}/{ZARR_JSON}");
+    let is_damaged = |name: &str, made: &[u8]| is_damaged(root, listed.get(name), made, changes);
+    if is_damaged(&name, &spec.root_document())? {
+        // It is to be written anew, as it was.
+    } else if files::exists(&document)? {
         let place = document.display().to_string();
         let found = StoreSpec::parse_root(&files::read_document(&document)?, &place)?;
         let refuse = |what: &str, expected: &dyn std::fmt::Display, found: &dyn std::fmt::Display| {
@@ -63,9 +72,9 @@ pub fn check_destination(root: &Path, spec: &StoreSpec, classes: &Classes, growt
         return Err(Error::refused(root.display(), "a store, or a new or empty folder", format!("{name:?} in it")));
     }
     let path = root.join(CLASSES);
-    if files::exists(&path)? {
+    if !is_damaged(CLASSES, classes.to_csv().as_bytes())? && files::exists(&path)? {
         let found = Classes::parse(&files::read_text(&path)?, &path.display().to_string())?;
-        let grows = growth == Growth::MoreClasses && classes.has_all_of(&found);
+        let grows = changes.more_classes && classes.has_all_of(&found);
         if found != *classes && !grows {
             let what = format!("{}: classes of the source", root.display());
             let file = path.display();
@@ -78,6 +87,35 @@ pub fn check_destination(root: &Path, spec: &StoreSpec, classes: &Classes, growt
         }
     }
     Ok(())
+}
+
+/// What the list of all files of a finished store says of those of its root.
+fn own_list(root: &Path) -> Result<HashMap<String, Entry>> {
+    let list = files::read_text(&root.join(SHA256SUMS)).and_then(|text| manifest::parse(&text, SHA256SUMS));
+    let of_root = [CLASSES.to_owned(), format!("{PIXELS}/{ZARR_JSON}")];
+    let entries = unless_damaged(list)?.unwrap_or_default().into_iter();
+    Ok(entries.filter(|entry| of_root.contains(&entry.path)).map(|entry| (entry.path.clone(), entry)).collect())
+}
+
+/// Whether a file of the root is not what the list of all says, and may be written anew: what this run has `made` of it
+/// is then the very content that the list names. So damage is never taken for what the user wants.
+///
+/// # Errors
+/// If it is damaged and stays so.
+fn is_damaged(root: &Path, listed: Option<&Entry>, made: &[u8], changes: Changes) -> Result<bool> {
+    let Some(listed) = listed else { return Ok(false) };
+    let path = root.join(&listed.path);
+    if !files::exists(&path)? || listed.is_whole(root, Depth::Content)? {
+        return Ok(false);
+    }
+    let can_be_mended = Sha::of(made) == listed.sha;
+    if can_be_mended && changes.mend {
+        return Ok(true);
+    }
+    let found = unless_damaged(Sha::of_file(&path, &|_| {}))?.map_or("no file".to_owned(), |(sha, _)| sha.short());
+    let advice = if can_be_mended { "--rehash writes it anew" } else { "send it again" };
+    let expected = format!("SHA-256 {}, as {SHA256SUMS} says ({advice})", listed.sha.short());
+    Err(Error::malformed(path.display(), expected, found))
 }
 
 /// Whether some plate of a store is listed here: then the store has only lost its document, which can be made again.

@@ -21,6 +21,7 @@ use crate::store::read::proof::{Depth, are_whole};
 use crate::store::read::store::Store;
 
 use super::commit::StoreWriter;
+use super::leftovers::ROOT_FILE;
 use super::lock::Lock;
 use super::merged::{Merged, MergedFile};
 
@@ -54,6 +55,7 @@ impl StoreWriter {
     pub fn merge(&self, planned: &[PlateId], rewrite: Rewrite) -> Result<Merge> {
         let _alone = self.one_at_a_time.lock().unwrap_or_else(PoisonError::into_inner);
         let _lock = Lock::take(&self.root)?;
+        self.settle_others(None)?;
         let plates = listed_plates(&self.root)?;
         let known = known_plates(&self.root, &mut Err)?;
         let expected: BTreeSet<&PlateId> = planned.iter().chain(&plates).chain(&known).collect();
@@ -94,6 +96,11 @@ impl StoreWriter {
         }
         Store::read(&self.root)?;
         self.write_root_file(SHA256SUMS, sums.as_bytes())?;
+        // Finished is what readers can open.
+        if let Err(error) = Store::open(&self.root) {
+            files::remove_file(&self.root.join(SHA256SUMS))?;
+            return Err(error);
+        }
         Ok(Merge::Finished)
     }
 
@@ -129,7 +136,7 @@ impl StoreWriter {
 
     /// Writes a merged file by way of the temporary folder, unless it is there with that very content.
     fn write_merged(&self, merged: &Merged<'_>, file: MergedFile) -> Result<Entry> {
-        let (path, built) = (file.path(), self.session.temporary().join("merged"));
+        let (path, built) = (file.path(), self.session.temporary().join(ROOT_FILE));
         files::remove_file(&built)?;
         let fail = |e| Error::io(&built, "write")(e);
         let mut written = HashingWriter::new(files::create_new(&built).map_err(Error::io(&built, "create"))?);

@@ -3,8 +3,11 @@
 pub mod commit;
 pub mod destination;
 pub mod encode;
+pub mod held;
+mod leftovers;
 mod lock;
 pub mod merge;
 pub mod merged;
 pub mod plate;
 mod session;
+mod swap;

@@ -16,6 +16,11 @@ use crate::store::format::manifest::Entry;
 use crate::store::format::names::{array_path, shard_path};
 use crate::store::format::spec::{ALIGNMENT, Codec, StoreSpec};
 
+use super::swap::ARRAY;
+
+/// Where shards lie while gaps are closed.
+pub(super) const CLOSED: &str = "closed";
+
 /// A plate under construction, in a temporary folder.
 pub struct PlateBuilder {
     plate: PlateId,
@@ -45,7 +50,7 @@ impl PlateBuilder {
     pub(super) fn check(&self, shards: &[Entry]) -> Result<()> {
         let prefix = format!("{}/", array_path(&self.plate));
         for Entry { path, size, .. } in shards {
-            let built = self.dir.join("array").join(path.strip_prefix(&prefix).unwrap_or(path));
+            let built = self.dir.join(ARRAY).join(path.strip_prefix(&prefix).unwrap_or(path));
             let found = files::look_at(&built)?.ok_or_else(|| Error::io(&built, "find again")(Errno::NOENT.into()))?;
             if Some(found.len()) != *size {
                 let expected = format!("{} bytes, as written", size.unwrap_or(0));
@@ -60,7 +65,7 @@ impl PlateBuilder {
     /// # Errors
     /// If its file cannot be made.
     pub fn shard(&self, shard: usize) -> Result<ShardWriter> {
-        self.shard_in("array", shard)
+        self.shard_in(ARRAY, shard)
     }
 
     /// Starts a shard in one of the builder's folders.
@@ -111,13 +116,13 @@ impl PlateBuilder {
                 }
                 let writer = match &mut open {
                     Some(writer) => writer,
-                    None => open.insert(self.shard_in("closed", finished.len())?),
+                    None => open.insert(self.shard_in(CLOSED, finished.len())?),
                 };
                 writer.append(&chunk)?;
             }
         }
         finished.extend(open.map(|shard| shard.finish(0)).transpose()?);
-        let (array, closed) = (self.dir.join("array"), self.dir.join("closed"));
+        let (array, closed) = (self.dir.join(ARRAY), self.dir.join(CLOSED));
         files::remove_dir_all(&array)?;
         if files::exists(&closed)? {
             files::rename(&closed, &array)?;

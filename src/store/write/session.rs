@@ -11,7 +11,10 @@ use crate::store::format::names::{LOCK, TEMPORARY};
 use super::lock::Lock;
 
 /// The file by which a temporary folder is known as that of a process that lives.
-const ALIVE: &str = "lock";
+pub(super) const ALIVE: &str = "lock";
+
+/// Looks after a folder that a killed process left, and says whether nothing in it is needed any more.
+pub(super) type Settle = dyn Fn(&Path) -> Result<bool> + Send + Sync;
 
 /// This process's part in a store: a temporary folder on the store's own file system.
 pub(super) struct Session {
@@ -19,24 +22,37 @@ pub(super) struct Session {
     temporary: PathBuf,
     /// Locked as long as this process lives, so that others know its folder from one left by a killed process.
     alive: Option<File>,
+    is_closed: bool,
+    settle: Box<Settle>,
 }
 
 impl Session {
     /// Makes the store's folder if it is not there, takes away what killed processes left in it, and makes a folder for
-    /// this one.
-    pub(super) fn open(root: &Path) -> Result<Self> {
+    /// this one. `settle` is shown each folder that was left, saves what is worth it, and says whether the rest may go.
+    pub(super) fn open(root: &Path, settle: Box<Settle>) -> Result<Self> {
         let lock = Self::enter(root)?;
-        if lock.is_held {
-            remove_leftovers(root)?;
+        for (folder, alive) in left_behind(root, None)? {
+            if settle(&folder)? && lock.is_held && alive.is_some() {
+                drop(alive);
+                // What cannot be removed is left.
+                let _ = remove_temporary(&folder);
+            }
         }
-        let made = tempfile::Builder::new().prefix(TEMPORARY).tempdir_in(root);
-        let temporary = made.map_err(Error::io(root, "create a folder in"))?.keep();
+        let temporary = create_temporary(root)?;
         let path = temporary.join(ALIVE);
         let alive = files::open_for_lock(&path, true).map_err(Error::io(&path, "create"))?;
         match alive.try_lock() {
             Err(TryLockError::Error(e)) if e.kind() != io::ErrorKind::Unsupported => Err(Error::io(&path, "lock")(e)),
-            _ => Ok(Self { root: root.to_owned(), temporary, alive: Some(alive) }),
+            _ => Ok(Self { root: root.to_owned(), temporary, alive: Some(alive), is_closed: false, settle }),
         }
+    }
+
+    /// Shows `settle` what processes left that were killed since this one began. The caller holds the store's lock.
+    pub(super) fn settle_others(&self, settle: &dyn Fn(&Path) -> Result<bool>) -> Result<()> {
+        for (folder, _alive) in left_behind(&self.root, Some(&self.temporary))? {
+            settle(&folder)?;
+        }
+        Ok(())
     }
 
     /// Takes the lock of a store, whose folder may not be there yet, or be taken away by a process that put nothing
@@ -53,6 +69,27 @@ impl Session {
         }
     }
 
+    /// Takes the folder away, and the lock with it if no other process is at work; and the store's folder, if nothing was
+    /// put into it.
+    pub(super) fn close(&mut self) -> Result<()> {
+        self.is_closed = true;
+        let _lock = Lock::take(&self.root)?;
+        // After an error, as after a kill, half of a plate may be in its place and half still here.
+        let may_go = (self.settle)(&self.temporary)?;
+        // Network file systems keep a file that is open, and with it the folder.
+        self.alive = None;
+        if may_go {
+            remove_temporary(&self.temporary)?;
+        }
+        if temporaries(&self.root)?.is_empty() {
+            files::remove_file(&self.root.join(LOCK))?;
+            if files::is_empty_dir(&self.root)? {
+                files::remove_dir(&self.root)?;
+            }
+        }
+        Ok(())
+    }
+
     /// The folder for unfinished things.
     pub(super) fn temporary(&self) -> &Path {
         &self.temporary
@@ -61,27 +98,36 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        // Errors here have nobody to go to; the next process takes away what is left.
-        let Ok(_lock) = Lock::take(&self.root) else { return };
-        // Network file systems keep a file that is open, and with it the folder.
-        self.alive = None;
-        let _ = remove_temporary(&self.temporary);
-        if temporaries(&self.root).is_ok_and(|others| others.is_empty()) {
-            let _ = files::remove_file(&self.root.join(LOCK));
-            // Removes the store's folder only if nothing was put into it.
-            let _ = files::remove_dir(&self.root);
+        if !self.is_closed {
+            // Errors here have nobody to go to; the next process takes away what is left.
+            let _ = self.close();
         }
     }
 }
 
-/// The temporary folders in a store.
+/// Makes a temporary folder under the first number that is free. The caller holds the store's lock.
+fn create_temporary(root: &Path) -> Result<PathBuf> {
+    for number in 1_u64.. {
+        let path = root.join(format!("{TEMPORARY}{number}"));
+        match files::create_dir(&path) {
+            Ok(()) => {
+                files::sync_dir(root)?;
+                return Ok(path);
+            }
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(Error::io(root, "create a folder in")(e)),
+        }
+    }
+    unreachable!("there are fewer folders than numbers")
+}
+
+/// The temporary folders in a store. A link is none of ours, wherever it leads.
 fn temporaries(root: &Path) -> Result<Vec<PathBuf>> {
     let mut folders = Vec::new();
     for found in files::walk(root, 1..=1, Links::Keep) {
-        let path = found?.path;
-        let name = path.file_name().unwrap_or_default();
-        if name != LOCK && name.to_string_lossy().starts_with(TEMPORARY) {
-            folders.push(path);
+        let found = found?;
+        if found.is_dir() && found.name().is_some_and(|name| name != LOCK && name.starts_with(TEMPORARY)) {
+            folders.push(found.path);
         }
     }
     Ok(folders)
@@ -104,22 +150,24 @@ fn remove_temporary(folder: &Path) -> Result<()> {
     files::remove_dir(folder).map(drop)
 }
 
-/// Removes the temporary folders of processes that are no more. The caller holds the store's lock, under which such a
-/// folder and the file in it are made. Only who gets the lock of that file knows that nobody else has it: any error
-/// means that its process may live. A folder without that file is ours only if it is empty. What cannot be removed is
-/// left.
-fn remove_leftovers(root: &Path) -> Result<()> {
-    for folder in temporaries(root)? {
+/// The temporary folders of processes that are no more, but `own`, each with the lock of the file in it, or with none
+/// on a file system that knows no locks. The caller holds the store's lock, under which such a folder and the file in it
+/// are made. Only who gets the lock of that file knows that nobody else has it: any error means that its process may
+/// live. A folder without that file is ours only if it is empty, and then it goes.
+fn left_behind(root: &Path, own: Option<&Path>) -> Result<Vec<(PathBuf, Option<File>)>> {
+    let mut left = Vec::new();
+    for folder in temporaries(root)?.into_iter().filter(|folder| own != Some(folder.as_path())) {
         match files::open_for_lock(&folder.join(ALIVE), false) {
-            Ok(lock) if lock.try_lock().is_ok() => {
-                drop(lock);
-                let _ = remove_temporary(&folder);
-            }
+            Ok(alive) => match alive.try_lock() {
+                Ok(()) => left.push((folder, Some(alive))),
+                Err(TryLockError::Error(e)) if e.kind() == io::ErrorKind::Unsupported => left.push((folder, None)),
+                Err(_) => {}
+            },
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
                 let _ = files::remove_dir(&folder);
             }
-            _ => {}
+            Err(_) => {}
         }
     }
-    Ok(())
+    Ok(left)
 }

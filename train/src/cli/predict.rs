@@ -11,7 +11,7 @@ use crate::models::export::{self, MatrixFormat};
 use crate::predict::{PredictConfig, Wells, predict};
 use cellshard::classes::Classes;
 use cellshard::cli::{self, Exit, Progress};
-use cellshard::files::{self, WholeFile, write_whole};
+use cellshard::files::{self, WholeFile};
 use cellshard::training::evaluate::submission::{Dialect, Spelling, WellTable, to_csv};
 use cellshard::training::run::{BEST_ACCURACY, BEST_LOSS, INFO, LAST, RunFolder};
 
@@ -109,7 +109,8 @@ fn body(flags: &Flags) -> anyhow::Result<Exit> {
     for path in flags.probabilities.iter().chain(&flags.embeddings) {
         MatrixFormat::of(path)?;
     }
-    for path in flags.out.iter().chain(&flags.probabilities).chain(&flags.embeddings) {
+    let out = flags.out.as_deref().map(WholeFile::create).transpose()?;
+    for path in flags.probabilities.iter().chain(&flags.embeddings) {
         WholeFile::create(path)?;
     }
     let config = PredictConfig {
@@ -140,10 +141,10 @@ fn body(flags: &Flags) -> anyhow::Result<Exit> {
         let known: std::collections::HashMap<_, _> = truth.rows.into_iter().collect();
         found.known = found.wells.iter().map(|well| known.get(well).copied().flatten()).collect();
     }
-    if let Some(path) = &flags.out {
+    if let Some(file) = out {
         let rows: Vec<_> = found.wells.iter().cloned().zip((0..found.wells.len()).map(|i| found.best(i))).collect();
         let dialect = like.map_or_else(|| Dialect::of(&classes), |like| like.dialect);
-        write_whole(path, to_csv(&rows, dialect, spelling)?.as_bytes())?;
+        file.finish_with(to_csv(&rows, dialect, spelling)?.as_bytes())?;
     }
     if let Some(path) = &flags.probabilities {
         export::write(path, "probabilities", &found.wells, &found.probabilities)?;

@@ -34,6 +34,7 @@ fn sites(dir: &std::path::Path) -> Sites {
         channel_names: Vec::new(),
         add_classes: false,
         rehash: false,
+        prune: false,
     };
     pack(&config, &|_| {}).unwrap();
     let reader = Reader::new(Store::open(&dir.join("store")).unwrap(), Io::Mmap, Verify::First);

@@ -48,6 +48,7 @@ static PLATES: LazyLock<TempDir> = LazyLock::new(|| {
         channel_names: Vec::new(),
         add_classes: false,
         rehash: false,
+        prune: false,
     };
     pack(&config, &|_| {}).unwrap();
     dir

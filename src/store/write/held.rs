@@ -1,0 +1,62 @@
+//! What a store holds of a plate, proven site by site, so that nothing whole is replaced by less.
+
+use std::path::Path;
+
+use crate::csv_table::from_csv;
+use crate::error::{Result, unless_damaged};
+use crate::files;
+use crate::site::{PlateId, SiteId};
+use crate::store::format::checksum::crc32c;
+use crate::store::format::names::{METADATA, SITES};
+use crate::store::format::rows::SiteRow;
+use crate::store::format::spec::StoreSpec;
+use crate::store::read::decode::Decoder;
+use crate::store::read::listing::read_rows;
+use crate::store::read::shard::Shard;
+
+/// The sites that the store would lose if of a plate only those were left that `stays` says yes to: none, if none of
+/// them can be read as it was packed.
+///
+/// # Errors
+/// If the system cannot tell.
+pub fn lost_sites(
+    root: &Path,
+    spec: &StoreSpec,
+    plate: &PlateId,
+    stays: &dyn Fn(&SiteId) -> bool,
+) -> Result<Vec<SiteId>> {
+    let rows = rows(root, plate)?;
+    let lost: Vec<&SiteRow> = rows.iter().filter(|row| !stays(&row.id)).collect();
+    for row in &lost {
+        if is_whole(root, spec, row, rows.len())? {
+            return Ok(lost.into_iter().map(|row| row.id.clone()).collect());
+        }
+    }
+    Ok(Vec::new())
+}
+
+/// The rows of a plate: those of its listing, or where that is damaged, those of the whole store's.
+fn rows(root: &Path, plate: &PlateId) -> Result<Vec<SiteRow>> {
+    if let Some(rows) = unless_damaged(read_rows::<SiteRow>(root, plate, SITES))? {
+        return Ok(rows);
+    }
+    let metadata = files::read_text(&root.join(METADATA)).and_then(|text| from_csv::<SiteRow>(&text, METADATA));
+    let mut rows = unless_damaged(metadata)?.unwrap_or_default();
+    rows.retain(|row| row.id.well.plate == *plate);
+    Ok(rows)
+}
+
+/// Whether a site can be read as it was packed.
+fn is_whole(root: &Path, spec: &StoreSpec, row: &SiteRow, n_sites: usize) -> Result<bool> {
+    let (n, per_shard) = (row.row as usize, spec.sites_per_shard as usize);
+    if n >= n_sites {
+        return Ok(false);
+    }
+    let read = || {
+        let shard = Shard::open(root, spec, &row.id.well.plate, n / per_shard, n_sites)?;
+        let mut pixels = vec![0; spec.site_bytes()];
+        shard.read(n % per_shard, &mut Decoder::default(), &mut Vec::new(), &mut pixels)?;
+        Ok(crc32c(&pixels) == row.crc32c)
+    };
+    Ok(unless_damaged(read())?.unwrap_or(false))
+}
