@@ -11,6 +11,7 @@
 # make learning    what normalisation, two steps and an honest split are worth on simulated plates (half an hour)
 # make bench-pack  packing and verifying beside their limits and a Python packer, in one run
 # make bench-feed  reading beside its limits and other readers, in one run; installs 6 GB of them into .venv-peers/
+# make bench-sites what the programs keep in memory of each of a million sites; on /dev/shm
 # make bench-by-hand   what is made by hand beside the crate that would do it: shards beside zarrs, orders beside rand
 # make real          what pack says of a tree of RxRx1 in which nearly all is absent (REAL=DIR)
 # make readme-picture  docs/simulated-site.png
@@ -28,7 +29,7 @@ TRAINER := train predict
 
 .PHONY: real demo build libtorch install install-without-train uninstall check-install bundle test test-rust \
 	test-zarrs test-python test-torch-python check-no-torch lint learning bench-pack bench-feed \
-	bench-by-hand contact-sheet readme-picture clean faults
+	bench-by-hand bench-sites contact-sheet readme-picture clean faults fuzz
 
 # All programs. Without the trainer, which is all that needs libtorch: cargo build --release
 build: libtorch
@@ -144,6 +145,9 @@ bench-feed: .venv-peers/feed
 bench-by-hand:
 	@mkdir -p $(RUNS)
 	cargo bench --quiet --package zarrs-check --bench by_hand -- --json $(CURDIR)/$(RUNS)/by-hand.json
+
+bench-sites: build
+	$(PYTHON) benches/many_sites.py $(BIN) /dev/shm/cellshard-many-sites --json $(RUNS)/many-sites.json
 
 readme-picture: build .venv/tests
 	@rm -rf target/site

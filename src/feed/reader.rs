@@ -68,10 +68,13 @@ thread_local! {
 
 impl Reader {
     /// A reader of all of a store's sites. Shards are opened when they are first needed and stay open, as far as the
-    /// system allows: it is asked to allow as many files as it may.
+    /// system allows: where that is too few of them, it is asked to allow as many files as it may.
     #[must_use]
     pub fn new(store: Store, io: Io, verify: Verify) -> Self {
-        files::raise_open_files();
+        let n_shards = store.plates().values().map(|&n| store.spec().n_shards(n)).sum::<usize>();
+        if files::most_kept_open() < n_shards {
+            files::raise_open_files();
+        }
         let most = match io {
             Io::Mmap => files::most_kept_open().min(files::most_kept_mapped()),
             Io::Pread => files::most_kept_open(),

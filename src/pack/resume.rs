@@ -1,7 +1,7 @@
 //! Whether a plate is done: its listing stands, its files are there, and its sources and labels are what they were. And
 //! what the store would lose if it was packed again.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -139,14 +139,15 @@ fn same_rows(plate: &PlatePlan, sites: &[SiteRow], rejected: &[Rejected]) -> boo
     let planned: HashMap<(Well, u16), &Label> =
         plate.sites.iter().map(|site| ((site.well, site.site), &site.label)).collect();
     let known = sites.iter().all(|row| planned.get(&(row.id.well.well, row.id.site)) == Some(&&row.label));
-    let left_out: Vec<Rejected> = plate.faults.iter().filter_map(to_rejected).collect();
+    let left_out: BTreeSet<Rejected> = plate.faults.iter().filter_map(to_rejected).collect();
+    let known_rejected: BTreeSet<&Rejected> = rejected.iter().collect();
     let of_sites = rejected.iter().filter(|row| !left_out.contains(row));
     let of_sites: Vec<_> = of_sites.map(|row| row.site.map(|site| (row.well, site))).collect();
     let all_planned = of_sites.iter().all(|site| site.is_some_and(|site| planned.contains_key(&site)));
     known
         && all_planned
         && sites.len() + of_sites.len() == planned.len()
-        && left_out.iter().all(|row| rejected.contains(row))
+        && left_out.iter().all(|row| known_rejected.contains(row))
 }
 
 /// Name and size are compared; the content too unless the list's time proves that the system said the same of all images

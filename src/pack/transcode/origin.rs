@@ -148,7 +148,9 @@ impl Origin {
     /// Opens a shard of a plate.
     pub(super) fn shard(&self, plate: &Plate, shard: usize) -> Result<Shard> {
         let path = shard_path(&plate.id, shard);
-        let size = plate.files.iter().find(|file| file.path == path).and_then(|file| file.size);
+        // A list is sorted by its paths, and may have as many shards as the plate has sites.
+        let listed = plate.files.binary_search_by(|file| file.path.as_str().cmp(&path)).ok();
+        let size = listed.and_then(|at| plate.files[at].size);
         let found = files::look_at(&self.root.join(&path))?.map(|found| found.len());
         match (size, found) {
             (_, None) => Err(Error::malformed(path, "the file that the list names", "none")),
