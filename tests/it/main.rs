@@ -9,6 +9,7 @@ mod bench;
 mod cli;
 mod faults;
 mod feed;
+mod fuzz;
 mod interruption;
 mod json;
 mod one_name;

@@ -55,7 +55,11 @@ impl WellTable {
         Self::parse(&files::read_text(path)?, &path.display().to_string(), classes)
     }
 
-    fn parse(text: &str, place: &str, classes: &Classes) -> Result<Self> {
+    /// Parses such a CSV; `place` names it in errors.
+    ///
+    /// # Errors
+    /// If it has not the columns, or a row names no well, or a well comes twice.
+    pub fn parse(text: &str, place: &str, classes: &Classes) -> Result<Self> {
         let mut cells = Vec::new();
         let mut first: BTreeMap<WellId, u64> = BTreeMap::new();
         for row in Rows::open(text, place, Header::AmongOthers)? {
