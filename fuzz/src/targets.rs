@@ -19,8 +19,11 @@ use cellshard::training::recipe::Recipe;
 
 pub use used::{store, tree};
 
+/// What takes bytes, and panics where a promise is broken.
+pub type Target = fn(&[u8]);
+
 /// Every target and its name.
-pub const TARGETS: [(&str, fn(&[u8])); 11] = [
+pub const TARGETS: [(&str, Target); 11] = [
     ("png", png),
     ("shard_index", shard_index),
     ("chunk", chunk),

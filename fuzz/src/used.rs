@@ -70,11 +70,9 @@ fn files_below(root: &Path) -> Vec<PathBuf> {
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).expect("a folder of ours") {
             let path = entry.expect("a folder of ours").path();
-            if path.is_dir() {
-                folders.push(path)
-            } else {
-                files.push(path.strip_prefix(root).expect("below").to_owned())
-            }
+            let below = path.strip_prefix(root).expect("below it").to_owned();
+            let list = if path.is_dir() { &mut folders } else { &mut files };
+            list.push(if path.is_dir() { path } else { below });
         }
     }
     files.sort();

@@ -37,14 +37,13 @@ fn every_target_survives_its_seeds_what_once_crashed_it_and_changes_of_both() {
                 let mut changed = input.clone();
                 for _ in 0..rng.random_range(1..4) {
                     let at = rng.random_range(0..=changed.len());
+                    let byte = b"\0\xff\n,\"09-"[rng.random_range(0..8)];
                     match rng.random_range(0..4) {
                         0 if at < changed.len() => changed[at] ^= 1 << rng.random_range(0..8),
                         1 => changed.truncate(at),
                         2 => changed.insert(at, rng.random()),
-                        _ if at < changed.len() => {
-                            changed[at] = *b"\0\xff\n,\"09-"[..].get(rng.random_range(0..8)).unwrap()
-                        }
-                        _ => changed.push(rng.random()),
+                        _ if at < changed.len() => changed[at] = byte,
+                        _ => changed.push(byte),
                     }
                 }
                 target(&changed);
