@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use crate::error::{Error, Result, unless_damaged};
 use crate::fault::FaultKind;
 use crate::files;
+use crate::plate_proof::is_proven;
 use crate::site::{Label, Well};
 use crate::source::{PlatePlan, Source};
 use crate::store::StoreSpec;
@@ -70,6 +71,7 @@ pub(super) fn look_at(config: &PackConfig, source: &Source, spec: &StoreSpec, pl
         && (sites.is_empty() || has_document()?)
         && same_rows(plate, &sites, &rejected)
         && are_whole(&config.dst, &files, depth)?
+        && (!config.rehash || is_proven(&config.dst, &plate.id, spec, &sites)?)
         && same_sources(config, &dir, images, &sources, &rejected, now)?;
     let n_rejected = rejected.len() as u64;
     Ok(if done { State::Done { n_rejected } } else { to_pack })

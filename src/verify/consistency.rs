@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use crate::classes::Classes;
 use crate::error::Error;
 use crate::files;
+use crate::plate_proof::{check_classes, faults_of_listing};
 use crate::store::format::manifest::Entry;
 use crate::store::format::names::{
     CLASSES, METADATA, PIXELS, PLATES, SHA256SUMS, SITES, ZARR_JSON, array_document_path, group_path, listing_file,
@@ -18,7 +19,6 @@ use crate::store::read::listing::listed_plates;
 use crate::store::write::merge::merged_files;
 use crate::store::{Store, StoreSpec};
 
-use super::forged::{check_classes, contradictions_of};
 use super::report::{Finding, Kind};
 use super::rows::Rows;
 
@@ -78,7 +78,9 @@ pub(super) fn contradictions(
         .par_iter()
         .filter(|(plate, _)| !has_below(&bad, &listing_path(plate)))
         .flat_map_iter(|(plate, rows)| {
-            let mut found = contradictions_of(root, plate, spec, sums);
+            let faults = faults_of_listing(root, plate, spec, sums);
+            let finding = |(path, error): (String, Error)| Finding::of_error(Kind::Contradiction, &path, &error);
+            let mut found: Vec<Finding> = faults.into_iter().map(finding).collect();
             let sites = listing_file(plate, SITES);
             if let Some(Err(error)) = classes.as_ref().map(|classes| check_classes(classes, rows, &sites)) {
                 found.push(Finding::of_error(Kind::Contradiction, &sites, &error));

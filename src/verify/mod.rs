@@ -4,7 +4,6 @@
 mod consistency;
 mod expected;
 mod files;
-mod forged;
 mod report;
 mod rows;
 mod store;
