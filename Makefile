@@ -8,6 +8,7 @@
 # make check-install   installs into a temporary folder, and shows that nothing of this one is needed then
 # make bundle      the programs and a script into dist/, to be run on a GPU box with Python's torch 2.11 and no Rust
 # make test-torch-python   weights to torchvision and back; installs torch into .venv-torch/ (5 GB)
+# make fuzz        the fuzz targets, each for SECONDS=1200; needs nightly and cargo-fuzz (fuzz/README.md)
 # make learning    what normalisation, two steps and an honest split are worth on simulated plates (half an hour)
 # make bench-pack  packing and verifying beside their limits and a Python packer, in one run
 # make bench-feed  reading beside its limits and other readers, in one run; installs 6 GB of them into .venv-peers/
@@ -125,6 +126,17 @@ lint: libtorch
 	cargo clippy --quiet --profile unoptimised --package zarrs-check --all-targets -- --deny warnings
 	RUSTDOCFLAGS='--deny warnings' cargo doc --quiet --release --no-deps --document-private-items \
 		--package cellshard --package cellshard-train
+
+# Each target by itself: what it finds lies in fuzz/artifacts/TARGET/.
+SECONDS := 1200
+TARGETS := png shard_index chunk zarr_documents lists rows classes recipe submission tree store
+fuzz:
+	@for target in $(TARGETS); do \
+		mkdir -p fuzz/corpus/$$target fuzz/crashers/$$target; \
+		TMPDIR=$$(test -w /dev/shm && echo /dev/shm || echo $${TMPDIR:-/tmp}) \
+			cargo +nightly fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target fuzz/crashers/$$target -- \
+			-max_total_time=$(SECONDS) -rss_limit_mb=2048 -timeout=60 -max_len=65536 -print_final_stats=1 || exit 1; \
+	done
 
 learning: build
 	$(PYTHON) benches/learning.py --bin $(BIN) --json $(RUNS)/learning.json

@@ -14,6 +14,7 @@ pub mod feed;
 pub mod files;
 pub mod memory;
 pub mod pack;
+pub mod plate_proof;
 pub mod plate_statistics;
 pub mod simulate;
 pub mod site;

@@ -10,6 +10,7 @@ use std::time::SystemTime;
 use crate::error::{Error, Result, unless_damaged};
 use crate::fault::FaultKind;
 use crate::files;
+use crate::plate_proof::is_proven;
 use crate::site::{Label, SiteId, Well};
 use crate::source::{PlatePlan, SitePlan, Source};
 use crate::store::StoreSpec;
@@ -101,6 +102,7 @@ fn done(
         && (sites.is_empty() || has_document()?)
         && same_rows(plate, &sites, &rejected)
         && are_whole(&config.dst, &files, depth)?
+        && (!config.rehash || is_proven(&config.dst, &plate.id, spec, &sites)?)
         && same_sources(config, &dir, images, &sources, &rejected, stamp)?;
     Ok(done.then_some(State::Done { n_rejected: rejected.len() as u64 }))
 }

@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use crate::classes::Classes;
 use crate::error::{Error, Result};
 use crate::files;
+use crate::plate_proof::{check_classes, faults_of_listing};
 use crate::site::PlateId;
 use crate::store::format::manifest::Entry;
 use crate::store::format::names::{
@@ -20,7 +21,6 @@ use crate::store::write::merged::Merged;
 use crate::store::{Store, StoreSpec};
 
 use super::compared::{Comparison, LISTINGS};
-use super::forged::{check_classes, contradictions_of};
 use super::report::{Finding, Kind, first_below};
 use super::rows::Rows;
 use super::statistics;
@@ -59,7 +59,9 @@ pub(super) fn contradictions(
         .par_iter()
         .filter(|(plate, _)| first_below(&bad, &format!("{}/", listing_path(plate))).is_none())
         .flat_map_iter(|(plate, _)| {
-            let mut found = contradictions_of(root, plate, spec, sums);
+            let faults = faults_of_listing(root, plate, spec, sums);
+            let finding = |(path, error): (String, Error)| Finding::of_error(Kind::Contradiction, &path, &error);
+            let mut found: Vec<Finding> = faults.into_iter().map(finding).collect();
             if let Some(Err(error)) = classes.as_ref().map(|classes| check_classes(root, plate, classes)) {
                 found.push(Finding::of_error(Kind::Contradiction, &listing_file(plate, SITES), &error));
             }

@@ -5,7 +5,6 @@ mod compared;
 mod consistency;
 mod expected;
 mod files;
-mod forged;
 mod labels;
 mod report;
 mod rows;

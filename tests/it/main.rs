@@ -10,6 +10,7 @@ mod cli;
 mod conservation;
 mod faults;
 mod feed;
+mod fuzz;
 mod interruption;
 mod json;
 mod kept;

@@ -66,7 +66,9 @@ pub fn parse(text: &str, place: &str) -> Result<Vec<Entry>> {
     let mut size = None;
     for (i, line) in body.split_terminator('\n').enumerate() {
         let at = || format!("{place}:{}", i + 1);
-        let sized = line.strip_prefix("# ").and_then(|rest| rest.strip_suffix(" bytes")).and_then(parse_number);
+        let number = line.strip_prefix("# ").and_then(|rest| rest.strip_suffix(" bytes"));
+        let number = number.filter(|number| *number == "0" || !number.starts_with('0'));
+        let sized = number.and_then(parse_number);
         if sized.is_some() && size.is_none() {
             size = sized;
             continue;
@@ -174,6 +176,9 @@ mod tests {
             format!("{sha} *a\n"),
             format!("# 1 bytes\n# 2 bytes\n{sha}  a\n"),
             "# 1 bytes\n".to_owned(),
+            format!("# 01 bytes\n{sha}  a\n"),
+            format!("# 00 bytes\n{sha}  a\n"),
+            format!("#  bytes\n{sha}  a\n"),
             "\n".to_owned(),
         ] {
             assert!(parse(&reseal(&body), "x").is_err(), "{body:?}");

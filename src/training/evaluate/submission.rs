@@ -91,7 +91,11 @@ impl WellTable {
         Self::parse(&files::read_text(path)?, &path.display().to_string(), spelling)
     }
 
-    fn parse(text: &str, place: &str, spelling: Spelling<'_>) -> Result<Self> {
+    /// Parses such a CSV; `place` names it in errors.
+    ///
+    /// # Errors
+    /// As [`WellTable::read`].
+    pub fn parse(text: &str, place: &str, spelling: Spelling<'_>) -> Result<Self> {
         let mut cells = Vec::new();
         let mut first: BTreeMap<WellId, u64> = BTreeMap::new();
         for row in Rows::open(text, place, Header::AmongOthers)? {

@@ -206,3 +206,22 @@ fn a_folder_that_cannot_be_listed_is_one_finding_and_the_rest_is_reported() {
         }
     }
 }
+
+#[test]
+fn pack_with_rehash_mends_a_plate_that_was_forged_with_all_its_lists() {
+    let fixture = crate::common::Fixture::kaggle(crate::common::small());
+    fixture.pack();
+    let whole = crate::common::contents(&fixture.store());
+    let shard = |n: u32| fixture.store().join(format!("pixels.zarr/HEPG2-01/Plate1/c/{n}/0/0/0"));
+    let histogram = fixture.store().join("plates/RPE-02/Plate1/histogram.csv");
+    let exchanged = [fs::read(shard(0)).unwrap(), fs::read(shard(1)).unwrap()];
+    fs::write(shard(0), &exchanged[1]).unwrap();
+    fs::write(shard(1), &exchanged[0]).unwrap();
+    fs::write(&histogram, swapped(&fs::read_to_string(&histogram).unwrap(), 1, 2)).unwrap();
+    reseal(&fixture.store());
+    assert!(!verify(&fixture.store(), Depth::Deep).findings.is_empty());
+    let config = cellshard::pack::PackConfig { rehash: true, ..fixture.config() };
+    assert!(cellshard::pack::pack(&config, &|_| {}).unwrap().finished);
+    assert_eq!(verify(&fixture.store(), Depth::Deep).findings, []);
+    assert!(crate::common::contents(&fixture.store()) == whole, "the bytes that it had");
+}

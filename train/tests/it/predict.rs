@@ -18,7 +18,7 @@ use cellshard_train::plan::TrainConfig;
 use cellshard_train::predict::{PredictConfig, Predictions, Wells, predict};
 use cellshard_train::train::train;
 
-use crate::common::{Fixture, copy_folder, small, stderr, stdout, tool};
+use crate::common::{Fixture, JsonPage, copy_folder, small, stderr, stdout, tool};
 
 /// A store whose classes have names, and two runs on it: `one` with one step, `two` with two.
 static RUNS: LazyLock<TempDir> = LazyLock::new(|| {
@@ -143,7 +143,9 @@ fn accuracy_is_told_where_the_truth_is_known() {
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
-    let report: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
+    let mut page = JsonPage::of(&["predict"]);
+    let report = page.check(&stdout(&output));
+    page.check_all_were_printed();
     let truth = fs::read_to_string(path("data/truth.csv")).unwrap();
     let class = |well: &str| {
         let line = truth.lines().find(|line| line.starts_with(&format!("{well},"))).unwrap();

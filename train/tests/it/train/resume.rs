@@ -9,8 +9,8 @@ use cellshard_train::engine::stop::Stop;
 use cellshard_train::plan::TrainConfig;
 use cellshard_train::train::train;
 
-use super::{config, copy_of_store, recipe, run};
-use crate::common::contents;
+use super::{config, copy_of_store, recipe, run, store};
+use crate::common::{JsonPage, contents, stderr, stdout, tool};
 
 #[test]
 fn a_run_interrupted_at_random_steps_ends_with_the_same_bits() {
@@ -117,4 +117,25 @@ fn the_folder_of_a_second_step_is_not_taken_for_a_run() {
     let error = train(&config, &mut ()).unwrap_err().to_string();
     assert!(error.contains("the run folder above"), "{error}");
     assert!(!root.join("HUVEC/HUVEC").exists());
+}
+
+#[test]
+fn the_program_prints_what_the_page_of_json_says_and_its_help_which_exit_codes_there_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let small = ["--model", "base-cnn", "--epochs", "1", "--batch", "9", "--device", "cpu", "--json"];
+    let mut train = tool("train");
+    train.arg("--shards").arg(store()).arg("--run").arg(dir.path().join("run")).args(small);
+    let output = train.output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let mut page = JsonPage::of(&["train"]);
+    assert_eq!(page.check(&stdout(&output))["tool"], "train");
+    page.check_all_were_printed();
+    let output = tool("train").args(["--shards", "no/such", "--json"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    JsonPage::of(&["an error"]).check(&stdout(&output));
+    for (program, n_codes) in [("train", 4), ("predict", 3)] {
+        let help = stdout(&tool(program).arg("--help").output().unwrap());
+        let codes = help.split("Exit codes:\n").nth(1).unwrap_or_default();
+        assert_eq!(codes.lines().count(), n_codes, "{program}: {help}");
+    }
 }

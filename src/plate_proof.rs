@@ -1,5 +1,5 @@
-//! Listings that agree with their lists and not with the format: whoever changed them made the lists anew. Each file of
-//! a plate's listing must be the very text that its rows are written as, and each list must name what the others name.
+//! Proving a plate beyond its lists, as whoever changes a file can make the lists anew: each file of its listing must be
+//! the very text that its rows are written as, each list name what the others name, and each site decode to its crc32c.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,30 +9,34 @@ use serde::de::DeserializeOwned;
 
 use crate::classes::Classes;
 use crate::csv_table::{from_csv, to_csv};
+use crate::error::unless_damaged;
 use crate::error::{Error, Result};
 use crate::plate_statistics::{check_pixel_stats, comoment_rows, histogram_rows, read};
 use crate::site::PlateId;
+use crate::store::Shard;
 use crate::store::StoreSpec;
+use crate::store::format::checksum::crc32c;
 use crate::store::format::manifest::{self, Entry};
 use crate::store::format::names::{COMOMENTS, FILES, HISTOGRAM, PIXEL_STATS, REJECTED, SITES, SOURCES, listing_file};
 use crate::store::format::rows::{PixelStats, Rejected, SiteRow};
+use crate::store::read::decode::Decoder;
 use crate::store::read::listing::read_rows;
-use crate::{files, store};
+use crate::{files, memory, store};
 
-use super::report::{Finding, Kind};
-
-/// What of a plate's listing is not what `pack` would have written. `sums` is the list of all files, where there is one.
-pub(super) fn contradictions_of(
+/// What of a plate's listing is not what `pack` would have written: files, and what is wrong with them. `sums` is the
+/// list of all files; empty where there is none.
+#[must_use]
+pub fn faults_of_listing(
     root: &Path,
     plate: &PlateId,
     spec: &StoreSpec,
     sums: &BTreeMap<String, Entry>,
-) -> Vec<Finding> {
+) -> Vec<(String, Error)> {
     let path = |name: &str| listing_file(plate, name);
     let text = |name: &str| files::read_text(&root.join(path(name)));
     let counts = |name: &str, rows: &dyn Fn() -> Result<String>| is_written_as(&text(name)?, &path(name), &rows()?);
     let checks: [(&str, Result<()>); 7] = [
-        (FILES, names_what_all_name(&text(FILES), &path(FILES), sums)),
+        (FILES, text(FILES).and_then(|text| names_what_all_name(&text, &path(FILES), sums))),
         (SOURCES, text(SOURCES).and_then(|text| manifest::parse(&text, &path(SOURCES)).map(drop))),
         (SITES, text(SITES).and_then(|text| is_own_form::<SiteRow>(&text, &path(SITES)))),
         (REJECTED, text(REJECTED).and_then(|text| is_own_form::<Rejected>(&text, &path(REJECTED)))),
@@ -45,14 +49,43 @@ pub(super) fn contradictions_of(
                 .and_then(|()| check_pixel_stats(root, plate, spec)),
         ),
     ];
-    let finding = |(name, checked): (&str, Result<()>)| {
-        checked.err().map(|error| Finding::of_error(Kind::Contradiction, &path(name), &error))
-    };
-    checks.into_iter().filter_map(finding).collect()
+    checks.into_iter().filter_map(|(name, checked)| Some((path(name), checked.err()?))).collect()
+}
+
+/// Whether a plate is what `pack` wrote, as far as it can tell by itself: its listing, and every site of it.
+///
+/// # Errors
+/// If the system cannot tell.
+pub fn is_proven(root: &Path, plate: &PlateId, spec: &StoreSpec, sites: &[SiteRow]) -> Result<bool> {
+    if let Some((_, error)) = faults_of_listing(root, plate, spec, &BTreeMap::new()).into_iter().next() {
+        return if error.is_of_the_system() { Err(error) } else { Ok(false) };
+    }
+    Ok(unless_damaged(check_sites(root, plate, spec, sites))?.is_some())
+}
+
+/// Decodes every site of a plate and compares it with its crc32c.
+fn check_sites(root: &Path, plate: &PlateId, spec: &StoreSpec, sites: &[SiteRow]) -> Result<()> {
+    let (mut decoder, mut scratch, mut pixels) = (Decoder::default(), Vec::new(), Vec::new());
+    for (i, sites_of_shard) in sites.chunks(spec.sites_per_shard as usize).enumerate() {
+        let shard = Shard::open(root, spec, plate, i, sites.len())?;
+        memory::resize(&mut pixels, spec.site_bytes(), "the pixels of a site")?;
+        for (slot, row) in sites_of_shard.iter().enumerate() {
+            shard.read(slot, &mut decoder, &mut scratch, &mut pixels)?;
+            let found = crc32c(&pixels);
+            if found != row.crc32c {
+                let expected = format!("crc32c {:08x}", row.crc32c);
+                return Err(Error::malformed(&row.id, expected, format!("{found:08x}")));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Whether the classes of a plate's rows are those of `classes.csv`, by number and by name.
-pub(super) fn check_classes(root: &Path, plate: &PlateId, classes: &Classes) -> Result<()> {
+///
+/// # Errors
+/// The first that is not, or if the rows cannot be read.
+pub fn check_classes(root: &Path, plate: &PlateId, classes: &Classes) -> Result<()> {
     let place = listing_file(plate, SITES);
     for row in read_rows::<SiteRow>(root, plate, SITES)? {
         if row.label.class.is_some_and(|class| classes.class_of(&row.label.sirna) != Some(class)) {
@@ -79,8 +112,7 @@ fn is_written_as(text: &str, place: &str, expected: &str) -> Result<()> {
 }
 
 /// Whether a plate's list agrees with the list of all on each file, itself aside.
-fn names_what_all_name(text: &Result<String>, own: &str, sums: &BTreeMap<String, Entry>) -> Result<()> {
-    let Ok(text) = text else { return Ok(()) };
+fn names_what_all_name(text: &str, own: &str, sums: &BTreeMap<String, Entry>) -> Result<()> {
     for file in manifest::parse(text, own)? {
         let known = sums.get(&file.path).map(|known| known.sha);
         if !sums.is_empty() && known != Some(file.sha) {

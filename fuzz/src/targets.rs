@@ -1,0 +1,175 @@
+//! What is fuzzed: every parser of bytes that may be anything, and a store and a tree that are changed and then used.
+//! Each target takes bytes, and panics where a promise is broken. libFuzzer calls them (`fuzz_targets/`), and so does a
+//! smoke test of the library (`tests/it/fuzz.rs`), with the seeds and what once crashed.
+
+mod used;
+
+use cellshard::classes::Classes;
+use cellshard::csv_table::{Header, Rows, from_csv, kept, to_csv};
+use cellshard::site::ImageSize;
+use cellshard::source::png::{SiteDecoder, read_header};
+use cellshard::store::format::index::{decode_index, index_bytes};
+use cellshard::store::format::manifest;
+use cellshard::store::format::rows::{ComomentRow, HistogramRow, PixelStats, Rejected, SiteRow};
+use cellshard::store::format::spec::channels;
+use cellshard::store::read::decode::Decoder;
+use cellshard::store::{Codec, StoreSpec};
+use cellshard::training::evaluate::submission::{Spelling, WellTable};
+use cellshard::training::recipe::Recipe;
+
+pub use used::{store, tree};
+
+/// What takes bytes, and panics where a promise is broken.
+pub type Target = fn(&[u8]);
+
+/// Every target and its name.
+pub const TARGETS: [(&str, Target); 11] = [
+    ("png", png),
+    ("shard_index", shard_index),
+    ("chunk", chunk),
+    ("zarr_documents", zarr_documents),
+    ("lists", lists),
+    ("rows", rows),
+    ("classes", classes),
+    ("recipe", recipe),
+    ("submission", submission),
+    ("tree", tree),
+    ("store", store),
+];
+
+/// A PNG: the whole of it with its CRCs as they are, and with every CRC made right, so that what is behind them is
+/// reached.
+pub fn png(data: &[u8]) {
+    let mut mended = data.to_vec();
+    let mut at = 8;
+    while let Some(head) = mended.get(at..at + 8) {
+        let length = u32::from_be_bytes([head[0], head[1], head[2], head[3]]) as usize;
+        let Some(end) = at.checked_add(length).and_then(|end| end.checked_add(12)).filter(|end| *end <= mended.len())
+        else {
+            break;
+        };
+        let crc = crc32fast::hash(&mended[at + 4..end - 4]);
+        mended[end - 4..end].copy_from_slice(&crc.to_be_bytes());
+        at = end;
+    }
+    for png in [data, &mended] {
+        let Ok(header) = read_header(png) else { continue };
+        let sizes = [header.size, ImageSize { height: 16, width: 16 }];
+        for size in sizes.into_iter().filter(|size| size.pixels() <= 1 << 16) {
+            let mut pixels = vec![0; 3 * size.pixels()];
+            let one = SiteDecoder::new(size).decode(&[png], &mut pixels[..size.pixels()]).len();
+            let three = SiteDecoder::new(size).decode(&[png, png, png], &mut pixels).len();
+            assert_eq!(3 * one, three, "an image is a fault by itself or not at all");
+            let planes: Vec<&[u8]> = pixels.chunks(size.pixels()).collect();
+            assert!(three > 0 || (planes[0] == planes[1] && planes[1] == planes[2]), "the same image thrice");
+        }
+    }
+}
+
+fn spec(codec: Codec) -> StoreSpec {
+    StoreSpec { channels: channels(2), size: ImageSize { height: 3, width: 5 }, codec, sites_per_shard: 4 }
+}
+
+/// The index of a shard, its crc32c made right.
+pub fn shard_index(data: &[u8]) {
+    let [n_chunks, a, b, is_raw, rest @ ..] = data else { return };
+    let codec = if is_raw % 2 == 0 { Codec::Raw } else { Codec::Zstd(3) };
+    let mut bytes = rest.to_vec();
+    bytes.resize(index_bytes(4) - 4, 0xff);
+    bytes.extend(crc32c::crc32c(&bytes).to_le_bytes());
+    let data_bytes = u64::from(u16::from_le_bytes([*a, *b]));
+    if let Ok(places) = decode_index(&bytes, &spec(codec), usize::from(n_chunks % 6), data_bytes, "x") {
+        let inside = |offset: u64, length: u64| offset.checked_add(length).is_some_and(|end| end <= data_bytes);
+        assert!(places.iter().all(|place| inside(place.offset, place.length)), "a chunk lies in its file");
+    }
+    let _ = decode_index(rest, &spec(codec), usize::from(*n_chunks), data_bytes, "x");
+}
+
+/// A chunk of zstd, its crc32c made right.
+pub fn chunk(data: &[u8]) {
+    let mut pixels = vec![0; 30];
+    let sealed = [data, &crc32c::crc32c(data).to_le_bytes()].concat();
+    for chunk in [data, &sealed] {
+        for codec in [Codec::Zstd(3), Codec::Raw] {
+            let _ = Decoder::default().decode(&spec(codec), chunk, &mut pixels, &|| "x".to_owned());
+        }
+    }
+}
+
+/// The root's document and that of a plate.
+pub fn zarr_documents(data: &[u8]) {
+    if let Ok(spec) = StoreSpec::parse_root(data, "x") {
+        let again = StoreSpec::parse_root(&spec.root_document(), "x").expect("what is accepted can be written");
+        assert_eq!(again, spec);
+        let _ = spec.is_document_of(data);
+    }
+    if let Some((spec, n_sites)) = StoreSpec::guess_from_plate(data) {
+        assert_eq!(spec.plate_document(n_sites), data);
+    }
+}
+
+/// A list of files: as it is, and sealed.
+pub fn lists(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let sealed = format!("{text}# sha256 {}\n", cellshard::store::format::checksum::Sha::of(text.as_bytes()));
+    for text in [text, &sealed] {
+        if let Ok(entries) = manifest::parse(text, "x") {
+            assert_eq!(manifest::format(&entries), text, "a list that is accepted is what would be written");
+            assert!(entries.iter().all(|entry| !entry.path.starts_with('/') && !entry.path.contains("..//")));
+        }
+    }
+}
+
+/// Every CSV of a store, with its header and without; what is accepted is read back from what is written.
+pub fn rows(data: &[u8]) {
+    fn one<R>(text: &str)
+    where
+        R: serde_bound::Row + PartialEq + std::fmt::Debug,
+    {
+        let with_header = format!("{}{text}", to_csv::<R>(&[]));
+        for text in [text, &with_header] {
+            if let Ok(rows) = from_csv::<R>(text, "x") {
+                assert_eq!(from_csv::<R>(&to_csv(&rows), "x").expect("what is written is read"), rows);
+            }
+            let _ = kept::<R>(text, "x", |_| true);
+            let _ = Rows::<R>::open(text, "x", Header::AmongOthers).map(Iterator::count);
+        }
+    }
+    let Some((kind, text)) = data.split_first() else { return };
+    let Ok(text) = std::str::from_utf8(text) else { return };
+    match kind % 5 {
+        0 => one::<SiteRow>(text),
+        1 => one::<PixelStats>(text),
+        2 => one::<HistogramRow>(text),
+        3 => one::<ComomentRow>(text),
+        _ => one::<Rejected>(text),
+    }
+}
+
+/// What a row has to be, in one word.
+mod serde_bound {
+    pub trait Row: serde::Serialize + serde::de::DeserializeOwned {}
+    impl<R: serde::Serialize + serde::de::DeserializeOwned> Row for R {}
+}
+
+/// A `classes.csv`.
+pub fn classes(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    if let Ok(classes) = Classes::parse(text, "x") {
+        assert_eq!(Classes::parse(&classes.to_csv(), "x").expect("what is written is read"), classes);
+    }
+}
+
+/// A recipe.
+pub fn recipe(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let _ = Recipe::parse(text, "x");
+}
+
+/// A CSV of wells and their classes.
+pub fn submission(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let named =
+        Classes::parse("class,sirna,well_type\n0,sirna_1,treatment\n1,7,treatment\n", "x").expect("two classes");
+    let _ = WellTable::parse(text, "x", Spelling::new(&named, Some(&named)));
+}
