@@ -4,7 +4,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use crate::error::{Error, Result, unless_damaged};
@@ -32,9 +32,24 @@ pub(super) enum State {
     Done {
         /// Rows of its `rejected.csv`.
         n_rejected: u64,
+        /// What proves its sources the next time, where they had to be read this time.
+        proof: Option<Proof>,
     },
     /// All of it.
     ToPack(Todo),
+}
+
+/// The time that a list of sources is to have, so that next time its sources are known without being read.
+pub(super) struct Proof {
+    list: PathBuf,
+    time: SystemTime,
+}
+
+impl Proof {
+    /// Notes it. Failing to do so only costs time.
+    pub(super) fn note(&self) {
+        let _ = files::set_modified(&self.list, self.time);
+    }
 }
 
 /// A plate to pack.
@@ -97,14 +112,17 @@ fn done(
         Ok::<_, Error>(found.is_some_and(|found| found == spec.plate_document(sites.len())))
     };
     let depth = if config.rehash { Depth::Content } else { Depth::Size };
-    let done = tolerable
+    let is_there = tolerable
         && spec.n_shards(sites.len()) + usize::from(!sites.is_empty()) + 6 == files.len()
         && (sites.is_empty() || has_document()?)
         && same_rows(plate, &sites, &rejected)
         && are_whole(&config.dst, &files, depth)?
-        && (!config.rehash || is_proven(&config.dst, &plate.id, spec, &sites)?)
-        && same_sources(config, &dir, images, &sources, &rejected, stamp)?;
-    Ok(done.then_some(State::Done { n_rejected: rejected.len() as u64 }))
+        && (!config.rehash || is_proven(&config.dst, &plate.id, spec, &sites)?);
+    if !is_there {
+        return Ok(None);
+    }
+    let same = same_sources(config, &dir, images, &sources, &rejected, stamp)?;
+    Ok(same.map(|Same { proof }| State::Done { n_rejected: rejected.len() as u64, proof }))
 }
 
 struct Image {
@@ -152,6 +170,11 @@ fn same_rows(plate: &PlatePlan, sites: &[SiteRow], rejected: &[Rejected]) -> boo
         && left_out.iter().all(|row| known_rejected.contains(row))
 }
 
+/// That sources are what they were.
+struct Same {
+    proof: Option<Proof>,
+}
+
 /// Name and size are compared; the content too unless the list's time proves that the system said the same of all images
 /// when they were packed, where a site was rejected, and where `--rehash` asks for it.
 fn same_sources(
@@ -161,7 +184,7 @@ fn same_sources(
     sources: &[Entry],
     rejected: &[Rejected],
     stamp: &Stamp,
-) -> Result<bool> {
+) -> Result<Option<Same>> {
     let unreadable: HashSet<(Well, Option<u16>)> =
         sites_rejected(rejected, |reason| reason == FaultKind::Unreadable.name());
     let suspect: HashSet<(Well, Option<u16>)> = sites_rejected(rejected, |_| true);
@@ -176,26 +199,23 @@ fn same_sources(
             if unreadable.contains(&site) && files::open(&config.source.root.join(&image.path)).is_err() {
                 continue;
             }
-            return Ok(false);
+            return Ok(None);
         };
         if entry.size != Some(image.size) {
-            return Ok(false);
+            return Ok(None);
         }
         if config.rehash || !is_proven || suspect.contains(&site) {
             match Sha::of_file(&config.source.root.join(&image.path), &|_| {}) {
                 Ok((sha, _)) if sha == entry.sha => {}
-                _ => return Ok(false),
+                _ => return Ok(None),
             }
         }
     }
     if !known.is_empty() {
-        return Ok(false);
+        return Ok(None);
     }
-    if !is_proven {
-        // Next time this proves them. Failing to note it only costs time.
-        let _ = files::set_modified(&path, stamp.time(sha));
-    }
-    Ok(true)
+    let proof = (!is_proven).then(|| Proof { time: stamp.time(sha), list: path });
+    Ok(Some(Same { proof }))
 }
 
 fn sites_rejected(rejected: &[Rejected], wanted: impl Fn(&str) -> bool) -> HashSet<(Well, Option<u16>)> {

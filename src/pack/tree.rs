@@ -31,6 +31,8 @@ struct Prepared {
     plan: Plan,
     /// Indices of the plates to pack.
     to_pack: Vec<(usize, resume::Todo)>,
+    /// What proves the sources of plates that are done.
+    proofs: Vec<resume::Proof>,
     rejected_before: u64,
 }
 
@@ -67,13 +69,15 @@ fn pack_at(
     start: Instant,
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<PackReport> {
-    let Prepared { source, spec, plan, to_pack, rejected_before } = in_pool(config.threads, || prepare(config, now))??;
+    let Prepared { source, spec, plan, to_pack, proofs, rejected_before } =
+        in_pool(config.threads, || prepare(config, now))??;
     check_free_space(&config.dst, plan.estimated_bytes)?;
     progress(Progress::Planned(plan.sites_to_pack));
     // Only a store that was finished once has it, and it stays while others change the store.
     let was_finished = files::exists(&config.dst.join(METADATA))?;
     let writer = StoreWriter::open(&config.dst, spec.clone(), source.classes.clone(), config.changes())?;
     let writer = writer.pruning(config.prune);
+    proofs.iter().for_each(resume::Proof::note);
     let plates: Vec<(&PlatePlan, &resume::Todo)> = to_pack.iter().map(|(i, todo)| (&source.plates[*i], todo)).collect();
     writer.refuse_foreign(&plates.iter().map(|(plate, _)| &plate.id).collect())?;
     let mut packed = pipeline::run(config, &source, &spec, &writer, &plates, progress)?;
@@ -103,13 +107,14 @@ fn prepare(config: &PackConfig, now: SystemTime) -> Result<Prepared> {
         .par_iter()
         .map(|&i| resume::look_at(config, &source, &spec, &source.plates[i], now))
         .collect::<Result<_>>()?;
-    let mut to_pack = Vec::new();
+    let (mut to_pack, mut proofs) = (Vec::new(), Vec::new());
     let (mut plates_done, mut rejected_before, mut source_bytes) = (0, 0, 0);
     for (&i, state) in mine.iter().zip(states) {
         match state {
-            resume::State::Done { n_rejected } => {
+            resume::State::Done { n_rejected, proof } => {
                 plates_done += 1;
                 rejected_before += n_rejected;
+                proofs.extend(proof);
             }
             resume::State::ToPack(todo) => {
                 source_bytes += todo.source_bytes;
@@ -136,7 +141,7 @@ fn prepare(config: &PackConfig, now: SystemTime) -> Result<Prepared> {
         unusual: source.unusual.clone(),
         held: Vec::new(),
     };
-    Ok(Prepared { source, spec, plan, to_pack, rejected_before })
+    Ok(Prepared { source, spec, plan, to_pack, proofs, rejected_before })
 }
 
 /// What is to be read where classes are to be added: by the classes that the store has, and then more.
@@ -215,7 +220,6 @@ mod tests {
     use crate::source::SourceConfig;
 
     const IMAGE: &str = "data/train/HUVEC-01/Plate1/B02_s1_w1.png";
-    const SOURCES: &str = "plates/HUVEC-01/Plate1/sources.sha256";
 
     /// A tree of one plate, packed as if it was so many seconds from now.
     fn packed(later: u64) -> (TempDir, PackConfig) {
@@ -248,11 +252,9 @@ mod tests {
 
     /// Whether the plate is done, and whether its images had to be hashed to know that: then the list's time was set.
     fn look(config: &PackConfig, now: SystemTime) -> (bool, bool) {
-        let path = config.dst.join(SOURCES);
-        let time = || fs::metadata(&path).unwrap().modified().unwrap();
-        let before = time();
-        let is_done = prepare(config, now).unwrap().to_pack.is_empty();
-        (is_done, time() != before)
+        let Prepared { plan, proofs, .. } = prepare(config, now).unwrap();
+        proofs.iter().for_each(resume::Proof::note);
+        (plan.plates_to_pack == 0, !proofs.is_empty())
     }
 
     /// Changes an image to another of the same size, and puts its old time back.

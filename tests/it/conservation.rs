@@ -111,9 +111,8 @@ fn change(root: &Path, what: &str, rng: &mut SmallRng) -> Option<()> {
             } else {
                 let mut cells: Vec<String> = lines.get(line)?.split(',').map(str::to_owned).collect();
                 let cell = rng.random_range(0..cells.len());
-                cells[cell] = (*["", "nan", "2.0", "B02", "1", "HEPG2-01", "treatment", "7", "12345", " x"]
-                    .choose(rng)?)
-                .to_owned();
+                (*["", "nan", "2.0", "B02", "1", "HEPG2-01", "treatment", "7", "12345", " x"].choose(rng)?)
+                    .clone_into(&mut cells[cell]);
                 lines[line] = cells.join(",");
             }
             fs::write(&csv, lines.join("\n") + "\n").ok()

@@ -9,7 +9,7 @@ use cellshard::source::{Layout, SourceConfig};
 use cellshard::store::Store;
 use cellshard::verify::verify_tree;
 
-use crate::common::{Fixture, TreeSpec, encode_png, small};
+use crate::common::{Fixture, TreeSpec, contents, copy_folder, encode_png, small};
 
 const CSVS: [&str; 4] = ["train.csv", "test.csv", "train_controls.csv", "test_controls.csv"];
 
@@ -71,7 +71,9 @@ fn csvs_that_are_still_packed_are_to_be_unpacked_first() {
 #[test]
 fn a_tree_that_lost_all_its_csvs_is_not_taken_for_one_that_never_had_any() {
     let fixture = Fixture::kaggle(small());
-    CSVS.iter().for_each(|name| fs::remove_file(fixture.image(name)).unwrap());
+    for name in CSVS {
+        fs::remove_file(fixture.image(name)).unwrap();
+    }
     check_refused(&fixture, &fixture.data(), &["data/test", "data/train", "were they lost"]);
     let fixture = Fixture::rxrx_ai(small());
     fs::remove_file(fixture.image("metadata.csv")).unwrap();
@@ -81,7 +83,9 @@ fn a_tree_that_lost_all_its_csvs_is_not_taken_for_one_that_never_had_any() {
 #[test]
 fn csvs_of_another_layout_than_the_folders_are_named() {
     let (kaggle, other) = (Fixture::kaggle(small()), Fixture::rxrx_ai(small()));
-    CSVS.iter().for_each(|name| fs::remove_file(kaggle.image(name)).unwrap());
+    for name in CSVS {
+        fs::remove_file(kaggle.image(name)).unwrap();
+    }
     fs::copy(other.image("metadata.csv"), kaggle.image("metadata.csv")).unwrap();
     check_refused(&kaggle, &kaggle.data(), &["data/metadata.csv", "images/ beside metadata.csv"]);
     // A second table is as good as a lost one: nobody knows which is meant.
@@ -102,7 +106,9 @@ fn a_folder_of_csvs_that_is_named_is_used_or_refused() {
     let elsewhere = Fixture::kaggle(small());
     let csvs = elsewhere.path().join("csvs");
     fs::create_dir(&csvs).unwrap();
-    CSVS.iter().for_each(|name| fs::rename(elsewhere.image(name), csvs.join(name)).unwrap());
+    for name in CSVS {
+        fs::rename(elsewhere.image(name), csvs.join(name)).unwrap();
+    }
     let mut config = elsewhere.config();
     config.source.metadata = Some(csvs);
     assert_eq!(pack(&config, &|_| {}).unwrap().plan.labelled_wells, Some(24));
@@ -173,11 +179,13 @@ fn a_folder_whose_name_is_not_utf8_is_named_as_well_as_can_be() {
 fn images_of_another_name_or_kind_beside_those_of_a_plate_are_faults() {
     let fixture = Fixture::bare(small());
     let names = ["b02_s3_w1.png", "B02_s1_w1 (copy).png", "B02_s3_w1.tif", "B02_s01_w3.PNG"];
-    names.iter().for_each(|name| fs::write(fixture.image("RPE-02/Plate1").join(name), "").unwrap());
+    for name in names {
+        fs::write(fixture.image("RPE-02/Plate1").join(name), "").unwrap();
+    }
     // What no microscope writes is only told.
-    ["Thumbs.db", "._B02_s1_w1.png", "notes.txt"]
-        .iter()
-        .for_each(|name| fs::write(fixture.image("RPE-02/Plate1").join(name), "").unwrap());
+    for name in ["Thumbs.db", "._B02_s1_w1.png", "notes.txt"] {
+        fs::write(fixture.image("RPE-02/Plate1").join(name), "").unwrap();
+    }
     let report = fixture.pack();
     let mut found: Vec<&str> = report.faults.iter().map(|fault| fault.file.rsplit('/').next().unwrap()).collect();
     let mut expected = names;
@@ -273,4 +281,22 @@ fn a_dry_run_reads_a_header_of_every_plate_and_channel_and_changes_nothing() {
         let found: Vec<_> = faults.iter().map(|fault| (fault.kind, fault.file.as_str())).collect();
         assert_eq!(found, [(kind, "test/RPE-02/Plate2/B02_s1_w2.png")]);
     }
+    // Of a store that was copied no time is believed: its sources are read, and what they prove is not noted.
+    let fixture = Fixture::kaggle(small());
+    fixture.pack();
+    let copy = fixture.path().join("copy");
+    copy_folder(&fixture.store(), &copy);
+    let times = || {
+        let mut times = Vec::new();
+        for name in contents(&copy).into_keys() {
+            times.push((fs::metadata(copy.join(&name)).unwrap().modified().unwrap(), name));
+        }
+        times
+    };
+    let before = times();
+    let config = PackConfig { dst: copy.clone(), ..fixture.config() };
+    assert_eq!(plan(&config).unwrap().0.plates_done, 4);
+    assert_eq!(times(), before);
+    assert_eq!(pack(&config, &|_| {}).unwrap().plates_packed, 0);
+    assert_ne!(times(), before, "a run notes it");
 }
