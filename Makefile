@@ -29,7 +29,7 @@ PROGRAMS := cellshard simulate pack verify stats bench
 TRAINER := train predict
 
 .PHONY: real demo build libtorch install install-without-train uninstall check-install bundle test test-rust \
-	test-zarrs test-python test-torch-python check-no-torch lint learning bench-pack bench-feed \
+	test-zarrs test-python test-faults test-torch-python check-no-torch lint learning bench-pack bench-feed \
 	bench-by-hand bench-sites contact-sheet readme-picture clean faults fuzz
 
 # All programs. Without the trainer, which is all that needs libtorch: cargo build --release
@@ -75,7 +75,7 @@ demo: build
 	@$(BIN)/predict --shards $(DEMO)/shards --run $(DEMO)/run --tta 8 --out $(DEMO)/submission.csv \
 		--like $(DEMO)/data/sample_submission.csv --truth $(DEMO)/data/truth.csv
 
-test: check-no-torch test-rust test-zarrs test-python check-install
+test: check-no-torch test-rust test-zarrs test-python test-faults check-install
 
 test-rust: libtorch
 	tests/in_memory.sh cargo test --quiet --release --workspace --exclude zarrs-check
@@ -83,6 +83,11 @@ test-rust: libtorch
 # By itself, so that what zarrs has other crates built with gets into no program and into no other test.
 test-zarrs:
 	tests/in_memory.sh cargo test --quiet --profile unoptimised --package zarrs-check
+
+# A sample of `make faults`.
+test-faults: build
+	@if strace -o /dev/null true 2> /dev/null; then tests/in_memory.sh $(PYTHON) tools/faults.py $(BIN) --sample 8; \
+	else echo 'no strace that may trace: the sample of make faults is passed over'; fi
 
 # What must not be depended on: cargo itself says what is.
 check-no-torch:
