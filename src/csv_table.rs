@@ -104,6 +104,14 @@ pub enum Header {
     AmongOthers,
 }
 
+/// Whether a table has a column; not, where its header cannot be read.
+#[must_use]
+pub fn has_column(text: &str, name: &str) -> bool {
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text.as_bytes());
+    let mut header = csv::StringRecord::new();
+    reader.read_record(&mut header).is_ok_and(|found| found) && header.iter().any(|cell| cell == name)
+}
+
 /// The rows of a table, each with the line of the file that it starts at.
 pub struct Rows<'t, R> {
     place: &'t str,

@@ -158,7 +158,11 @@ fn images(source: &Source, plate: &PlatePlan) -> Vec<Image> {
 fn same_rows(plate: &PlatePlan, sites: &[SiteRow], rejected: &[Rejected]) -> bool {
     let planned: HashMap<(Well, u16), &Label> =
         plate.sites.iter().map(|site| ((site.well, site.site), &site.label)).collect();
-    let known = sites.iter().all(|row| planned.get(&(row.id.well.well, row.id.site)) == Some(&&row.label));
+    let cell_type = plate.id.experiment.cell_type();
+    let known = sites.iter().all(|row| {
+        let is_of_it = row.id.well.plate.experiment.cell_type() == cell_type;
+        is_of_it && planned.get(&(row.id.well.well, row.id.site)) == Some(&&row.label)
+    });
     let left_out: BTreeSet<Rejected> = plate.faults.iter().filter_map(to_rejected).collect();
     let known_rejected: BTreeSet<&Rejected> = rejected.iter().collect();
     let of_sites = rejected.iter().filter(|row| !left_out.contains(row));

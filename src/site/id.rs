@@ -2,31 +2,54 @@
 
 use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
 use super::text::{Name, Names, ParseError, natural_cmp, parse_number};
 
 /// An experiment: one batch of one cell type, such as `HEPG2-08`. It becomes a folder name, so it is limited to
 /// letters, digits, `-`, `_` and `.` (not first), at most 64 bytes.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Experiment(Name);
+/// Two with the same name are the same experiment.
+#[derive(Debug, Clone)]
+pub struct Experiment {
+    name: Name,
+    /// Where it is not the one that the name tells.
+    cell_type: Option<Name>,
+}
 
 impl Experiment {
     /// The name as it is in paths.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.name
     }
 
-    /// What stands before the last `-`: `HEPG2` of `HEPG2-08`; the whole name where there is none.
+    /// Its cell type: as a table says, or what stands before the last `-` of the name (`HEPG2` of `HEPG2-08`, the whole
+    /// name where there is none).
     #[must_use]
     pub fn cell_type(&self) -> &str {
-        self.0.rsplit_once('-').map_or(&self.0, |(cell_type, _)| cell_type)
+        let of_name = || self.name.rsplit_once('-').map_or(&*self.name, |(cell_type, _)| cell_type);
+        self.cell_type.as_deref().unwrap_or_else(of_name)
+    }
+
+    /// The same experiment with the cell type that a table says it has.
+    ///
+    /// # Errors
+    /// If that is not written as an experiment is: it becomes the name of a folder, too.
+    pub fn of_cell_type(self, cell_type: &str) -> Result<Self, ParseError> {
+        let expected = "a cell type (letters, digits, '-', '_', '.'; at most 64)";
+        let plain: Self = cell_type.parse().map_err(|_| ParseError::new(expected, cell_type))?;
+        let by_name = Self { cell_type: None, ..self };
+        let cell_type = (by_name.cell_type() != cell_type).then_some(plain.name);
+        Ok(Self { cell_type, ..by_name })
     }
 
     /// Shares the name with equal ones.
     pub fn share(&mut self, names: &mut Names) {
-        names.share(&mut self.0);
+        names.share(&mut self.name);
+        if let Some(cell_type) = &mut self.cell_type {
+            names.share(cell_type);
+        }
     }
 }
 
@@ -40,13 +63,27 @@ impl FromStr for Experiment {
         if text.is_empty() || text.len() > 64 || text.starts_with('.') || reserved || !text.bytes().all(plain) {
             return Err(ParseError::new(expected, text));
         }
-        Ok(Self(text.into()))
+        Ok(Self { name: text.into(), cell_type: None })
+    }
+}
+
+impl PartialEq for Experiment {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Experiment {}
+
+impl Hash for Experiment {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.name.hash(state);
     }
 }
 
 impl Ord for Experiment {
     fn cmp(&self, other: &Self) -> Ordering {
-        natural_cmp(&self.0, &other.0)
+        natural_cmp(&self.name, &other.name)
     }
 }
 
@@ -58,7 +95,7 @@ impl PartialOrd for Experiment {
 
 impl fmt::Display for Experiment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
+        f.pad(&self.name)
     }
 }
 

@@ -8,12 +8,14 @@ use std::rc::Rc;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::classes::{Class, Classes, well_type};
+use crate::classes::{Classes, well_type};
 use crate::csv_table::{Header, Rows};
 use crate::error::{Error, Result};
 use crate::files;
-use crate::site::{Experiment, Label, PlateId, Population, SiteId, Well, WellId, parse_number};
+use crate::site::{Experiment, Label, PlateId, Population, SiteId, Well, WellId};
 
+use super::cell_types;
+use super::label_rows::{At, Row, check_sirna, implied};
 use super::layout::{KAGGLE_CSVS, Layout, RXRX_AI_CSV};
 
 /// What the CSVs say of one well.
@@ -32,31 +34,15 @@ pub struct Labels {
     pub plates: BTreeMap<PlateId, BTreeMap<Well, WellLabel>>,
     /// The classes.
     pub classes: Classes,
+    /// Experiments with the cell types that the CSVs name.
+    pub experiments: BTreeSet<Experiment>,
 }
 
-/// A row before classes are known.
-struct Row {
-    well: WellId,
-    site: Option<u16>,
-    dataset: &'static str,
-    population: Population,
-    /// Empty where the file does not tell, as it does not of a test set.
-    sirna: String,
-    /// The class, where the file gives its number beside the siRNA (rxrx.ai).
-    class: Option<u32>,
-    at: At,
-}
-
-/// Where a row stands: its file and its line.
-#[derive(Clone)]
-struct At {
-    file: Rc<str>,
-    line: u64,
-}
-
-impl At {
-    fn malformed(&self, expected: impl ToString, found: impl ToString) -> Error {
-        Error::malformed(format!("{}:{}", self.file, self.line), expected, found)
+impl Labels {
+    /// A plate with the cell type that the CSVs say its experiment has.
+    pub(super) fn with_cell_type(&self, PlateId { experiment, plate }: PlateId) -> PlateId {
+        let experiment = self.experiments.get(&experiment).cloned().unwrap_or(experiment);
+        PlateId { experiment, plate }
     }
 }
 
@@ -174,7 +160,7 @@ pub enum Fixed {
 /// # Errors
 /// If a CSV is missing, is malformed, names a well twice, or a siRNA has no class.
 pub fn read(layout: Layout, dir: &Path, fixed: Fixed) -> Result<Labels> {
-    let mut rows = Vec::new();
+    let (mut rows, mut experiments) = (Vec::new(), BTreeSet::new());
     match layout {
         Layout::Bare => {
             let classes = match fixed {
@@ -204,7 +190,11 @@ pub fn read(layout: Layout, dir: &Path, fixed: Fixed) -> Result<Labels> {
                 }
             }
         }
-        Layout::RxrxAi => read_rxrx_ai(&dir.join(RXRX_AI_CSV), &mut rows)?,
+        Layout::RxrxAi => {
+            let path = dir.join(RXRX_AI_CSV);
+            read_rxrx_ai(&path, &mut rows)?;
+            experiments = cell_types::read(&path)?;
+        }
     }
     let place = dir.display().to_string();
     let classes = match fixed {
@@ -212,91 +202,11 @@ pub fn read(layout: Layout, dir: &Path, fixed: Fixed) -> Result<Labels> {
         Fixed::Classes(classes) => classes,
         Fixed::AndMore(classes) => implied(&rows)?.into_classes(classes, &place)?,
     };
-    let mut labels = Labels { classes, ..Labels::default() };
+    let mut labels = Labels { classes, experiments, ..Labels::default() };
     for row in rows {
         add(&mut labels, row)?;
     }
     Ok(labels)
-}
-
-/// The classes that rows imply.
-#[derive(Default)]
-struct Implied {
-    /// Those whose numbers the files give: they stay as they are, gaps and all.
-    numbered: Vec<Class>,
-    /// Those that have only names.
-    named: Vec<(String, Population)>,
-}
-
-impl Implied {
-    /// These behind those that are known.
-    fn into_classes(self, known: Classes, place: &str) -> Result<Classes> {
-        Classes::numbered(known.into_rows().into_iter().chain(self.numbered), place)?.and_named(self.named)
-    }
-}
-
-fn implied(rows: &[Row]) -> Result<Implied> {
-    let labelled = || rows.iter().filter(|row| !row.sirna.is_empty());
-    let named = |row: &Row| (row.sirna.clone(), row.population);
-    if labelled().any(|row| row.class.is_some()) {
-        let number = |row: &Row| row.class.ok_or_else(|| row.at.malformed("a sirna_id, as other rows have", "none"));
-        let class = |row: &Row| Ok(Class { class: number(row)?, sirna: row.sirna.clone(), population: row.population });
-        return Ok(Implied { numbered: labelled().map(class).collect::<Result<_>>()?, named: Vec::new() });
-    }
-    // Treatments may be numbered where controls have names; one kind in which most are numbers has numbers only.
-    let [treatments, controls] = [false, true]
-        .map(|of_controls| labelled().filter(|row| row.population.is_control() == of_controls).collect::<Vec<&Row>>());
-    Ok(match (numbers(&treatments)?, numbers(&controls)?) {
-        (Some(mut numbered), Some(controls)) => {
-            numbered.extend(controls);
-            Implied { numbered, named: Vec::new() }
-        }
-        (Some(numbered), None) if !numbered.is_empty() => {
-            Implied { numbered, named: controls.into_iter().map(named).collect() }
-        }
-        _ => Implied { numbered: Vec::new(), named: labelled().map(named).collect() },
-    })
-}
-
-/// The classes of labels that are numbers; `None` where they are names.
-///
-/// # Errors
-/// If most are numbers and one is not: it would make names of all, and number every class anew.
-fn numbers(rows: &[&Row]) -> Result<Option<Vec<Class>>> {
-    let number = |row: &&Row| parse_number::<u32>(&row.sirna);
-    let n_numbers = rows.iter().filter(|row| number(row).is_some()).count();
-    if let Some(odd) = rows.iter().find(|row| number(row).is_none()) {
-        if 2 * n_numbers > rows.len() {
-            return Err(odd.at.malformed("a number as siRNA, as most rows have", format!("{:?}", odd.sirna)));
-        }
-        return Ok(None);
-    }
-    let class = |row: &&Row| Class {
-        class: number(row).expect("checked for all rows"),
-        sirna: row.sirna.clone(),
-        population: row.population,
-    };
-    Ok(Some(rows.iter().map(class).collect()))
-}
-
-/// Refuses a text that stands where a siRNA should and means that there is none, or that a program has mangled: it would
-/// be a class of its own.
-fn check_sirna(sirna: &str, at: &At) -> Result<()> {
-    const NONE: [&str; 9] = ["nan", "none", "null", "na", "n/a", "<na>", "#n/a", "-nan", "nil"];
-    let is_float = || {
-        let (whole, rest) = sirna.split_once('.')?;
-        (!whole.is_empty() && parse_number::<u64>(whole).is_some() && rest.bytes().all(|b| b == b'0')).then_some(())
-    };
-    if NONE.contains(&sirna.to_lowercase().as_str()) {
-        return Err(at.malformed("a siRNA", format!("{sirna:?}, which says that there is none")));
-    }
-    if sirna.trim() != sirna {
-        return Err(at.malformed("a siRNA without white space around it", format!("{sirna:?}")));
-    }
-    if is_float().is_some() {
-        return Err(at.malformed("a siRNA as a name or a whole number", format!("{sirna:?}")));
-    }
-    Ok(())
 }
 
 /// `train` or `test`.

@@ -73,6 +73,7 @@ impl Source {
             return Err(Error::malformed(root.join(path).display(), expected, "another"));
         }
         let ids = config.select(&ids)?;
+        let ids: Vec<PlateId> = ids.into_iter().map(|id| labels.with_cell_type(id)).collect();
         let numbers = channel_numbers(config, layout, ids.iter().filter_map(|id| found.get(id)))?;
         let n_channels = numbers.len();
         let no_files = PlateFiles::default();

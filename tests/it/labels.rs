@@ -5,6 +5,7 @@ use std::path::Path;
 
 use cellshard::pack::{PackConfig, pack};
 use cellshard::store::Store;
+use cellshard::verify::{Depth, StoreConfig, verify_store};
 
 use crate::common::{Fixture, small};
 
@@ -166,4 +167,53 @@ fn a_flipped_digit_of_the_classes_is_damage_and_never_what_a_store_is_held_to() 
         assert!(report.finished);
         assert_eq!(fs::read_to_string(&file).unwrap(), good);
     }
+}
+
+#[test]
+fn a_cell_type_comes_from_its_column_where_there_is_one() {
+    let fixture = Fixture::rxrx_ai(small());
+    let csv = fixture.image("metadata.csv");
+    let text = fs::read_to_string(&csv).unwrap();
+    fs::write(&csv, text.replace(",HEPG2,train,", ",liver,train,")).unwrap();
+    fixture.pack();
+    let cell_types = |store: &Store| {
+        let plates = store.plates().keys();
+        plates.map(|plate| plate.experiment.cell_type().to_owned()).collect::<Vec<_>>().join(" ")
+    };
+    let store = Store::open(&fixture.store()).unwrap();
+    assert_eq!(cell_types(&store), "liver liver RPE RPE");
+    assert_eq!(store.sites()[0].id.well.plate.experiment.cell_type(), "liver");
+    let report = verify_store(&StoreConfig { root: fixture.store(), depth: Depth::Deep, manifest: None }, &|_| {});
+    assert_eq!(report.unwrap().findings, []);
+    assert_eq!(fixture.pack().plates_packed, 0);
+    // Another cell type is another label.
+    fs::write(&csv, text.replace(",HEPG2,train,", ",tumour,train,")).unwrap();
+    assert_eq!(fixture.pack().plates_packed, 2);
+    assert_eq!(cell_types(&Store::open(&fixture.store()).unwrap()), "tumour tumour RPE RPE");
+    for (bad, says) in [(",HEPG3,train,", "cell type \"HEPG2\" of experiment HEPG2-01"), (",a b,train,", "a cell type")]
+    {
+        fs::write(&csv, text.replacen(",HEPG2,train,", bad, 3).replacen(bad, ",HEPG2,train,", 2)).unwrap();
+        let error = pack(&fixture.config(), &|_| {}).unwrap_err().to_string();
+        assert!(error.contains("metadata.csv:4") && error.contains(says), "{error}");
+    }
+    // Without the column, the experiment's name tells.
+    let without = text
+        .replace("well_id,cell_type,", "well_id,")
+        .replace(",HEPG2,train,", ",train,")
+        .replace(",RPE,test,", ",test,");
+    fs::write(&csv, without).unwrap();
+    let other = PackConfig { dst: fixture.path().join("other"), ..fixture.config() };
+    pack(&other, &|_| {}).unwrap();
+    assert_eq!(cell_types(&Store::open(&other.dst).unwrap()), "HEPG2 HEPG2 RPE RPE");
+}
+
+#[test]
+fn a_store_whose_experiment_has_two_cell_types_is_not_opened() {
+    let fixture = Fixture::rxrx_ai(small());
+    fixture.pack();
+    let metadata = fixture.store().join("metadata.csv");
+    let text = fs::read_to_string(&metadata).unwrap();
+    fs::write(&metadata, text.replacen(",HEPG2,train,", ",HEPG3,train,", 2)).unwrap();
+    let error = Store::open(&fixture.store()).unwrap_err().to_string();
+    assert!(error.contains("metadata.csv:4: expected cell type HEPG3 of HEPG2-01"), "{error}");
 }

@@ -45,7 +45,10 @@ pub(crate) fn members_of(run: &RunFolder, first: &RunInfo, store: &Store, sites:
         let path = run.file(SPLIT);
         for well in files::read_text(&path)?.lines().filter_map(|line| line.strip_suffix(",train")) {
             let well: WellId = well.parse().map_err(|e| Error::malformed(path.display(), "a well", e))?;
-            trained.insert(well.plate.experiment.cell_type().to_owned());
+            // The store knows its experiments' cell types, a name alone does not.
+            let known = store.plates().keys().find(|plate| plate.experiment == well.plate.experiment);
+            let experiment = known.map_or(&well.plate.experiment, |plate| &plate.experiment);
+            trained.insert(experiment.cell_type().to_owned());
         }
     }
     let mut by_folder: BTreeMap<Option<String>, Vec<usize>> = BTreeMap::new();

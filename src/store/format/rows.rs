@@ -86,15 +86,12 @@ impl TryFrom<SiteRecord<'_>> for SiteRow {
 
     fn try_from(record: SiteRecord<'_>) -> Result<Self, Self::Error> {
         let SiteRecord { site_id, well_id, cell_type, dataset, experiment, plate, well, site, .. } = record;
-        let well = WellId { plate: PlateId { experiment: experiment.into_owned(), plate }, well };
+        let experiment = experiment.into_owned().of_cell_type(cell_type).map_err(|e| e.expected)?;
+        let well = WellId { plate: PlateId { experiment, plate }, well };
         let id = SiteId { well, site };
         let plate = &id.well.plate;
-        if *site_id != id.to_string()
-            || *well_id != id.well.to_string()
-            || cell_type != plate.experiment.cell_type()
-            || record.array != plate.to_string()
-        {
-            return Err("site_id, well_id, cell_type and array that agree with experiment, plate, well and site");
+        if *site_id != id.to_string() || *well_id != id.well.to_string() || record.array != plate.to_string() {
+            return Err("site_id, well_id and array that agree with experiment, plate, well and site");
         }
         let label = Label {
             dataset: dataset.into(),

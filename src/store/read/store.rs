@@ -1,12 +1,12 @@
 //! Reading a store: its sites and classes, and the pixels of a site. Needs no PNG and trusts no byte.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::classes::Classes;
 use crate::error::{Error, Result};
-use crate::site::{Names, PlateId, SiteId};
+use crate::site::{Experiment, Names, PlateId, SiteId};
 use crate::store::format::checksum::crc32c;
 use crate::store::format::index::MOST_INFLATED;
 use crate::store::format::names::{CLASSES, METADATA, PIXELS, SHA256SUMS, ZARR_JSON, shard_path};
@@ -60,8 +60,18 @@ impl Store {
         let metadata = root.join(METADATA);
         let (mut sites, mut names) = (Vec::new(), Names::default());
         let mut n_sites: BTreeMap<PlateId, usize> = BTreeMap::new();
+        let mut experiments: BTreeSet<Experiment> = BTreeSet::new();
         each_site(root, &mut |line, mut site| {
             let place = || format!("{}:{line}", metadata.display());
+            let experiment = &site.id.well.plate.experiment;
+            match experiments.get(experiment) {
+                None => drop(experiments.insert(experiment.clone())),
+                Some(known) if known.cell_type() == experiment.cell_type() => {}
+                Some(known) => {
+                    let expected = format!("cell type {} of {known}, as rows before say", known.cell_type());
+                    return Err(Error::malformed(place(), expected, experiment.cell_type()));
+                }
+            }
             let next = match n_sites.get_mut(&site.id.well.plate) {
                 Some(next) => next,
                 None => n_sites.entry(site.id.well.plate.clone()).or_default(),

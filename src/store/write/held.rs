@@ -2,16 +2,14 @@
 
 use std::path::Path;
 
-use crate::csv_table::from_csv;
 use crate::error::{Result, unless_damaged};
-use crate::files;
 use crate::site::{PlateId, SiteId};
 use crate::store::format::checksum::crc32c;
-use crate::store::format::names::{METADATA, SITES};
+use crate::store::format::names::SITES;
 use crate::store::format::rows::SiteRow;
 use crate::store::format::spec::StoreSpec;
 use crate::store::read::decode::Decoder;
-use crate::store::read::listing::read_rows;
+use crate::store::read::listing::{each_site, read_rows};
 use crate::store::read::shard::Shard;
 
 /// The sites that the store would lose if of a plate only those were left that `stays` says yes to: none, if none of
@@ -40,10 +38,12 @@ fn rows(root: &Path, plate: &PlateId) -> Result<Vec<SiteRow>> {
     if let Some(rows) = unless_damaged(read_rows::<SiteRow>(root, plate, SITES))? {
         return Ok(rows);
     }
-    let metadata = files::read_text(&root.join(METADATA)).and_then(|text| from_csv::<SiteRow>(&text, METADATA));
-    let mut rows = unless_damaged(metadata)?.unwrap_or_default();
-    rows.retain(|row| row.id.well.plate == *plate);
-    Ok(rows)
+    let mut rows = Vec::new();
+    let all = each_site(root, &mut |_, row| {
+        rows.extend(Some(row).filter(|row| row.id.well.plate == *plate));
+        Ok(())
+    });
+    Ok(if unless_damaged(all)?.is_some() { rows } else { Vec::new() })
 }
 
 /// Whether a site can be read as it was packed.

@@ -1,0 +1,114 @@
+//! Rows of CSVs before classes are known, and the classes that they imply. Pure.
+
+use std::rc::Rc;
+
+use crate::classes::{Class, Classes};
+use crate::error::{Error, Result};
+use crate::site::{Population, WellId, parse_number};
+
+/// A row before classes are known.
+pub(super) struct Row {
+    pub(super) well: WellId,
+    pub(super) site: Option<u16>,
+    pub(super) dataset: &'static str,
+    pub(super) population: Population,
+    /// Empty where the file does not tell, as it does not of a test set.
+    pub(super) sirna: String,
+    /// The class, where the file gives its number beside the siRNA (rxrx.ai).
+    pub(super) class: Option<u32>,
+    pub(super) at: At,
+}
+
+/// Where a row stands: its file and its line.
+#[derive(Clone)]
+pub(super) struct At {
+    pub(super) file: Rc<str>,
+    pub(super) line: u64,
+}
+
+impl At {
+    pub(super) fn malformed(&self, expected: impl ToString, found: impl ToString) -> Error {
+        Error::malformed(format!("{}:{}", self.file, self.line), expected, found)
+    }
+}
+
+/// The classes that rows imply.
+#[derive(Default)]
+pub(super) struct Implied {
+    /// Those whose numbers the files give: they stay as they are, gaps and all.
+    numbered: Vec<Class>,
+    /// Those that have only names.
+    named: Vec<(String, Population)>,
+}
+
+impl Implied {
+    /// These behind those that are known.
+    pub(super) fn into_classes(self, known: Classes, place: &str) -> Result<Classes> {
+        Classes::numbered(known.into_rows().into_iter().chain(self.numbered), place)?.and_named(self.named)
+    }
+}
+
+/// The classes that rows imply.
+pub(super) fn implied(rows: &[Row]) -> Result<Implied> {
+    let labelled = || rows.iter().filter(|row| !row.sirna.is_empty());
+    let named = |row: &Row| (row.sirna.clone(), row.population);
+    if labelled().any(|row| row.class.is_some()) {
+        let number = |row: &Row| row.class.ok_or_else(|| row.at.malformed("a sirna_id, as other rows have", "none"));
+        let class = |row: &Row| Ok(Class { class: number(row)?, sirna: row.sirna.clone(), population: row.population });
+        return Ok(Implied { numbered: labelled().map(class).collect::<Result<_>>()?, named: Vec::new() });
+    }
+    // Treatments may be numbered where controls have names; one kind in which most are numbers has numbers only.
+    let [treatments, controls] = [false, true]
+        .map(|of_controls| labelled().filter(|row| row.population.is_control() == of_controls).collect::<Vec<&Row>>());
+    Ok(match (numbers(&treatments)?, numbers(&controls)?) {
+        (Some(mut numbered), Some(controls)) => {
+            numbered.extend(controls);
+            Implied { numbered, named: Vec::new() }
+        }
+        (Some(numbered), None) if !numbered.is_empty() => {
+            Implied { numbered, named: controls.into_iter().map(named).collect() }
+        }
+        _ => Implied { numbered: Vec::new(), named: labelled().map(named).collect() },
+    })
+}
+
+/// The classes of labels that are numbers; `None` where they are names.
+///
+/// # Errors
+/// If most are numbers and one is not: it would make names of all, and number every class anew.
+fn numbers(rows: &[&Row]) -> Result<Option<Vec<Class>>> {
+    let number = |row: &&Row| parse_number::<u32>(&row.sirna);
+    let n_numbers = rows.iter().filter(|row| number(row).is_some()).count();
+    if let Some(odd) = rows.iter().find(|row| number(row).is_none()) {
+        if 2 * n_numbers > rows.len() {
+            return Err(odd.at.malformed("a number as siRNA, as most rows have", format!("{:?}", odd.sirna)));
+        }
+        return Ok(None);
+    }
+    let class = |row: &&Row| Class {
+        class: number(row).expect("checked for all rows"),
+        sirna: row.sirna.clone(),
+        population: row.population,
+    };
+    Ok(Some(rows.iter().map(class).collect()))
+}
+
+/// Refuses a text that stands where a siRNA should and means that there is none, or that a program has mangled: it would
+/// be a class of its own.
+pub(super) fn check_sirna(sirna: &str, at: &At) -> Result<()> {
+    const NONE: [&str; 9] = ["nan", "none", "null", "na", "n/a", "<na>", "#n/a", "-nan", "nil"];
+    let is_float = || {
+        let (whole, rest) = sirna.split_once('.')?;
+        (!whole.is_empty() && parse_number::<u64>(whole).is_some() && rest.bytes().all(|b| b == b'0')).then_some(())
+    };
+    if NONE.contains(&sirna.to_lowercase().as_str()) {
+        return Err(at.malformed("a siRNA", format!("{sirna:?}, which says that there is none")));
+    }
+    if sirna.trim() != sirna {
+        return Err(at.malformed("a siRNA without white space around it", format!("{sirna:?}")));
+    }
+    if is_float().is_some() {
+        return Err(at.malformed("a siRNA as a name or a whole number", format!("{sirna:?}")));
+    }
+    Ok(())
+}
