@@ -93,6 +93,9 @@ fn pack_at(
 /// `now` is the time at which the source is looked at.
 fn prepare(config: &PackConfig, now: SystemTime) -> Result<Prepared> {
     let source = Source::open(&with_classes_of_the_store(config)?)?;
+    if let Some(Fault { file, detail, .. }) = source.unreadable.first() {
+        return Err(Error::refused(source.root.join(file).display(), "a folder or file that can be read", detail));
+    }
     let spec = StoreSpec {
         channels: channel_names(config, &source)?,
         size: source.size,

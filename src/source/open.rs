@@ -39,6 +39,8 @@ pub struct Source {
     pub labelled_wells: u64,
     /// Images that no plate takes.
     pub unplaced: Vec<Fault>,
+    /// Folders and files that cannot be looked at. What is in them is not known, so that nothing can be packed.
+    pub unreadable: Vec<Fault>,
     /// Files in plate folders that are no images, relative to the root.
     pub other_files: Vec<String>,
     /// What is no fault but worth a look, each as a phrase: plates whose wells have other sites than those of most
@@ -65,7 +67,7 @@ impl Source {
         if let Some(path) = &config.known_partial {
             known_partial.extend(parse_wells(&files::read_text(path)?, &path.display().to_string())?);
         }
-        let Scan { plates: found, unplaced } = tree::scan(root, layout)?;
+        let Scan { plates: found, unplaced, unreadable } = tree::scan(root, layout)?;
         let ids: BTreeSet<&PlateId> = found.keys().chain(labels.plates.keys()).collect();
         if ids.is_empty()
             && let Some(Unplaced { path, expected }) = unplaced.first()
@@ -103,6 +105,7 @@ impl Source {
             labelled_wells: labels.plates.values().map(|wells| wells.len() as u64).sum(),
             classes: labels.classes,
             plates,
+            unreadable: unreadable.into_iter().map(unreadable_fault).collect(),
             unplaced: unplaced
                 .into_iter()
                 .filter(|image| config.is_of_interest(&image.path))
@@ -145,6 +148,10 @@ impl From<Unplaced> for Fault {
         let detail = format!("expected {expected}, found another");
         Self { plate: None, well: None, site: None, kind: FaultKind::NoPlate, file: path, detail }
     }
+}
+
+fn unreadable_fault((path, why): (String, String)) -> Fault {
+    Fault { plate: None, well: None, site: None, kind: FaultKind::Unreadable, file: path, detail: why }
 }
 
 /// The first bytes of a file, enough for the header of a PNG, and its length.

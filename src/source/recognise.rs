@@ -54,7 +54,7 @@ pub(super) fn layout(config: &SourceConfig) -> Result<Layout> {
     };
     let mut unused = Vec::new();
     for sign in in_sight(root, metadata, layout)? {
-        let counts = sign.kind != SignKind::Folder || tree::has_plates(&sign.path)?;
+        let counts = sign.kind != SignKind::Folder || tree::has_plates(&sign.path);
         if counts && !is_used(&sign, root, metadata, layout) {
             unused.push(sign);
         }
@@ -75,8 +75,8 @@ fn in_sight(root: &Path, metadata: &Path, layout: Layout) -> Result<Vec<Sign>> {
     for found in files::walk_into(root, 1..=usize::MAX, Links::Follow, move |dir| tree::is_entered(&start, dir)) {
         match found {
             Ok(found) => signs.extend(Sign::of(&found)),
-            // A link that leads back leads to nothing that is not found on another way.
-            Err(error) if !error.is_of_the_system() => {}
+            // Whoever looks for images meets it again, and tells it.
+            Err(Error::Io { path, .. }) if path != root => {}
             Err(error) => return Err(error),
         }
     }

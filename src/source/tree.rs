@@ -23,6 +23,22 @@ pub struct Scan {
     pub plates: BTreeMap<PlateId, PlateFiles>,
     /// Images that no plate takes.
     pub unplaced: Vec<Unplaced>,
+    /// Folders and files that cannot be looked at: relative to the root, and why. What is in them is not known.
+    pub unreadable: Vec<(String, String)>,
+}
+
+impl Scan {
+    /// What was found; `None`, noted, where it cannot be looked at.
+    fn note(&mut self, root: &Path, found: Result<files::Found>) -> Result<Option<files::Found>> {
+        match found {
+            Err(Error::Io { path, source, .. }) if path != root => {
+                let path = path.strip_prefix(root).unwrap_or(&path);
+                self.unreadable.push((path.to_string_lossy().into_owned(), source.to_string()));
+                Ok(None)
+            }
+            found => found.map(Some),
+        }
+    }
 }
 
 /// An image that no plate takes.
@@ -78,7 +94,7 @@ fn parse_well(text: &str) -> Option<Well> {
 /// Finds the plates of a tree, and what images there are beside them.
 ///
 /// # Errors
-/// If a folder cannot be read, or a plate is there twice.
+/// If the root cannot be read, or a plate is there twice.
 pub fn scan(root: &Path, layout: Layout) -> Result<Scan> {
     let mut scan = Scan::default();
     let mut found = Vec::new();
@@ -86,45 +102,38 @@ pub fn scan(root: &Path, layout: Layout) -> Result<Scan> {
         Layout::Kaggle => {
             for dataset in KAGGLE_FOLDERS {
                 if files::is_dir(&root.join(dataset))? {
-                    find_plates(root, dataset, 2, Some(dataset), &mut found, &mut scan.unplaced)?;
+                    find_plates(root, dataset, 2, Some(dataset), &mut found, &mut scan)?;
                 }
             }
         }
-        Layout::RxrxAi => find_plates(root, RXRX_AI_FOLDER, 2, None, &mut found, &mut scan.unplaced)?,
-        Layout::Bare => find_plates(root, "", usize::MAX, None, &mut found, &mut scan.unplaced)?,
+        Layout::RxrxAi => find_plates(root, RXRX_AI_FOLDER, 2, None, &mut found, &mut scan)?,
+        Layout::Bare => find_plates(root, "", usize::MAX, None, &mut found, &mut scan)?,
     }
-    let listed: Vec<(PlateFiles, Vec<Unplaced>)> =
+    let listed: Vec<(PlateFiles, Scan)> =
         found.par_iter().map(|(_, dir, dataset)| list_images(root, dir, *dataset)).collect::<Result<_>>()?;
-    for ((id, ..), (files, unplaced)) in found.into_iter().zip(listed) {
+    for ((id, ..), (files, beside)) in found.into_iter().zip(listed) {
         if let Some(first) = scan.plates.get(&id) {
             let both = format!("{} and {}", first.dir, files.dir);
             return Err(Error::malformed(root.display(), format!("one folder for plate {id}"), both));
         }
         scan.plates.insert(id, files);
-        scan.unplaced.extend(unplaced);
+        scan.unplaced.extend(beside.unplaced);
+        scan.unreadable.extend(beside.unreadable);
     }
     scan.unplaced.sort_unstable();
+    scan.unreadable.sort_unstable();
     Ok(scan)
 }
 
-/// Whether there is a plate in or below a folder.
-///
-/// # Errors
-/// If a folder cannot be read.
-pub(super) fn has_plates(dir: &Path) -> Result<bool> {
+/// Whether there is a plate in or below a folder, as far as it can be looked at.
+pub(super) fn has_plates(dir: &Path) -> bool {
     let start = dir.to_owned();
     for found in files::walk_into(dir, 1..=usize::MAX, files::Links::Follow, move |dir| is_entered(&start, dir)) {
         if found.as_ref().is_ok_and(|found| found.is_dir() && plate_of(&found.path).is_some()) {
-            return Ok(true);
+            return true;
         }
-        found.map(drop).or_else(unless_circle)?;
     }
-    Ok(false)
-}
-
-/// A link that leads back leads to nothing that is not found on another way.
-fn unless_circle(error: Error) -> Result<()> {
-    if error.is_of_the_system() { Err(error) } else { Ok(()) }
+    false
 }
 
 /// Whether plates are looked for in a folder of a tree that begins at `root`: below a plate there is none, a store in
@@ -160,12 +169,12 @@ fn find_plates(
     depth: usize,
     dataset: Option<&'static str>,
     plates: &mut Vec<Found>,
-    beside: &mut Vec<Unplaced>,
+    scan: &mut Scan,
 ) -> Result<()> {
     let (start, top) = (root.to_owned(), root.join(dir));
     let depth_of = |path: &Path| path.strip_prefix(&top).map_or(0, |below| below.components().count());
     for found in files::walk_into(&top, 1..=usize::MAX, files::Links::Follow, move |dir| is_entered(&start, dir)) {
-        let found = found?;
+        let Some(found) = scan.note(root, found)? else { continue };
         let below = found.path.strip_prefix(root).unwrap_or(&found.path);
         let plate = plate_of(below).filter(|_| found.is_dir() && !is_hidden(&found));
         match (plate, below.to_str()) {
@@ -176,15 +185,15 @@ fn find_plates(
                 let why = if path.is_some() { "a plate less deep in the tree" } else { "a path in UTF-8" };
                 let images = files::walk(&found.path, 1..=usize::MAX, files::Links::Follow);
                 for image in images {
-                    let image = image?;
+                    let Some(image) = scan.note(root, image)? else { continue };
                     if is_image(&image) {
-                        beside.push(unplaced(root, &image, why));
+                        scan.unplaced.push(unplaced(root, &image, why));
                     }
                 }
             }
             (None, _) if is_image(&found) => {
                 let expected = "a folder EXPERIMENT/PlateN (letters, digits, '-', '_', '.'; at most 64)";
-                beside.push(unplaced(root, &found, expected));
+                scan.unplaced.push(unplaced(root, &found, expected));
             }
             (None, _) => {}
         }
@@ -202,13 +211,13 @@ fn plate_of(folder: &Path) -> Option<PlateId> {
     Some(PlateId { experiment, plate })
 }
 
-fn list_images(root: &Path, dir: &str, dataset: Option<&'static str>) -> Result<(PlateFiles, Vec<Unplaced>)> {
+fn list_images(root: &Path, dir: &str, dataset: Option<&'static str>) -> Result<(PlateFiles, Scan)> {
     let mut plate = PlateFiles { dir: dir.to_owned(), dataset, ..PlateFiles::default() };
-    let mut beside = Vec::new();
+    let mut beside = Scan::default();
     let mut spellings: BTreeMap<Well, String> = BTreeMap::new();
     let top = root.join(dir);
     for found in files::walk_into(&top, 1..=usize::MAX, files::Links::Follow, |dir| !is_hidden(dir)) {
-        let found = found?;
+        let Some(found) = beside.note(root, found)? else { continue };
         let is_direct = found.path.parent() == Some(top.as_path());
         match found.name().filter(|_| is_direct && !found.is_dir()).and_then(parse_image_name) {
             Some((spelled, well, site, channel)) => {
@@ -217,11 +226,11 @@ fn list_images(root: &Path, dir: &str, dataset: Option<&'static str>) -> Result<
                     *plate.sites.entry((well, site)).or_default() |= 1 << (channel - 1);
                 } else {
                     let expected = format!("one way to write well {well}: {known}");
-                    beside.push(unplaced(root, &found, &expected));
+                    beside.unplaced.push(unplaced(root, &found, &expected));
                 }
             }
             None if is_image(&found) => {
-                beside.push(unplaced(root, &found, "WELL_sSITE_wCHANNEL.png in the plate's folder"));
+                beside.unplaced.push(unplaced(root, &found, "WELL_sSITE_wCHANNEL.png in the plate's folder"));
             }
             None if is_direct => {
                 let name = found.path.file_name().unwrap_or_default();

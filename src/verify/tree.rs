@@ -90,7 +90,7 @@ pub fn verify_tree(
             Ok((entries, faults))
         })
         .collect::<Result<_>>()?;
-    let mut faults = source.unplaced.clone();
+    let mut faults = [source.unplaced.clone(), source.unreadable.clone()].concat();
     faults.extend(source.plates.iter().flat_map(|plate| plate.faults.iter().cloned()));
     let mut known: BTreeMap<String, Entry> = BTreeMap::new();
     for (entries, found) in examined {

@@ -84,6 +84,30 @@ fn a_store_knows_what_the_csvs_of_its_tree_said() {
 }
 
 #[test]
+fn a_folder_of_a_tree_that_cannot_be_listed_is_one_finding_and_pack_refuses_the_tree() {
+    for bare in [false, true] {
+        let fixture = if bare { Fixture::bare(small()) } else { Fixture::kaggle(small()) };
+        let (folder, image) = if bare {
+            ("RPE-02", "HEPG2-01/Plate1/B03_s1_w1.png")
+        } else {
+            ("test/RPE-02", "train/HEPG2-01/Plate1/B03_s1_w1.png")
+        };
+        fs::write(fixture.image(image), b"").unwrap();
+        // A link to itself cannot be looked at, whoever asks; permissions do not bind root.
+        for name in [format!("{folder}/loop"), format!("{folder}/Plate1/loop")] {
+            std::os::unix::fs::symlink("loop", fixture.image(&name)).unwrap();
+            let report = verify_tree(&source(fixture.data()), None, &|_| {}, &|_| {}).unwrap();
+            let found: Vec<_> = report.faults.iter().map(|fault| (fault.kind, fault.file.as_str())).collect();
+            assert_eq!(found, [(FaultKind::Unreadable, name.as_str()), (FaultKind::Empty, image)]);
+            let error = cellshard::pack::pack(&fixture.config(), &|_| {}).unwrap_err().to_string();
+            assert!(error.contains(&name), "{error}");
+            assert!(!fixture.store().exists(), "nothing was packed of a tree that is not known");
+            fs::remove_file(fixture.image(&name)).unwrap();
+        }
+    }
+}
+
+#[test]
 fn a_raw_tree_is_held_to_the_rules_of_pack() {
     let fixture = Fixture::kaggle(small());
     fs::write(fixture.image("train/HEPG2-01/Plate1/B03_s1_w1.png"), b"GIF89a").unwrap();
