@@ -70,9 +70,9 @@ impl Source {
         let Scan { plates: found, unplaced, unreadable } = tree::scan(root, layout)?;
         let ids: BTreeSet<&PlateId> = found.keys().chain(labels.plates.keys()).collect();
         if ids.is_empty()
-            && let Some(Unplaced { path, expected }) = unplaced.first()
+            && let Some(Unplaced { path, expected, found }) = unplaced.first()
         {
-            return Err(Error::malformed(root.join(path).display(), expected, "another"));
+            return Err(Error::malformed(root.join(path).display(), expected, found));
         }
         let ids = config.select(&ids)?;
         let ids: Vec<PlateId> = ids.into_iter().map(|id| labels.with_cell_type(id)).collect();
@@ -144,8 +144,8 @@ impl Source {
 }
 
 impl From<Unplaced> for Fault {
-    fn from(Unplaced { path, expected }: Unplaced) -> Self {
-        let detail = format!("expected {expected}, found another");
+    fn from(Unplaced { path, expected, found }: Unplaced) -> Self {
+        let detail = format!("expected {expected}, found {found}");
         Self { plate: None, well: None, site: None, kind: FaultKind::NoPlate, file: path, detail }
     }
 }

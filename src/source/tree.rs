@@ -48,6 +48,8 @@ pub struct Unplaced {
     pub path: String,
     /// What a plate would take.
     pub expected: String,
+    /// What is there in its place: a folder, or a name.
+    pub found: String,
 }
 
 /// The images of one plate.
@@ -155,9 +157,19 @@ fn is_image(found: &files::Found) -> bool {
     !found.is_dir() && !is_hidden(found) && extension.is_some_and(|extension| IMAGES.contains(&extension.as_str()))
 }
 
-fn unplaced(root: &Path, found: &files::Found, expected: &str) -> Unplaced {
-    let path = found.path.strip_prefix(root).unwrap_or(&found.path);
-    Unplaced { path: path.to_string_lossy().into_owned(), expected: expected.to_owned() }
+/// An image that no plate takes because of its folder.
+fn in_no_plate(root: &Path, image: &files::Found, expected: &str) -> Unplaced {
+    let path = image.path.strip_prefix(root).unwrap_or(&image.path);
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let found = folder.map_or("none".into(), |folder| format!("{:?}", folder.to_string_lossy()));
+    Unplaced { path: path.to_string_lossy().into_owned(), expected: expected.to_owned(), found }
+}
+
+/// An image that no plate takes because of its name.
+fn misnamed(root: &Path, image: &files::Found, expected: &str) -> Unplaced {
+    let path = image.path.strip_prefix(root).unwrap_or(&image.path);
+    let found = format!("{:?}", image.path.file_name().unwrap_or_default().to_string_lossy());
+    Unplaced { path: path.to_string_lossy().into_owned(), expected: expected.to_owned(), found }
 }
 
 type Found = (PlateId, String, Option<&'static str>);
@@ -187,13 +199,13 @@ fn find_plates(
                 for image in images {
                     let Some(image) = scan.note(root, image)? else { continue };
                     if is_image(&image) {
-                        scan.unplaced.push(unplaced(root, &image, why));
+                        scan.unplaced.push(in_no_plate(root, &image, why));
                     }
                 }
             }
             (None, _) if is_image(&found) => {
                 let expected = "a folder EXPERIMENT/PlateN (letters, digits, '-', '_', '.'; at most 64)";
-                scan.unplaced.push(unplaced(root, &found, expected));
+                scan.unplaced.push(in_no_plate(root, &found, expected));
             }
             (None, _) => {}
         }
@@ -226,11 +238,15 @@ fn list_images(root: &Path, dir: &str, dataset: Option<&'static str>) -> Result<
                     *plate.sites.entry((well, site)).or_default() |= 1 << (channel - 1);
                 } else {
                     let expected = format!("one way to write well {well}: {known}");
-                    beside.unplaced.push(unplaced(root, &found, &expected));
+                    beside.unplaced.push(misnamed(root, &found, &expected));
                 }
             }
             None if is_image(&found) => {
-                beside.unplaced.push(unplaced(root, &found, "WELL_sSITE_wCHANNEL.png in the plate's folder"));
+                beside.unplaced.push(if is_direct {
+                    misnamed(root, &found, "WELL_sSITE_wCHANNEL.png")
+                } else {
+                    in_no_plate(root, &found, "images of a plate in its folder itself")
+                });
             }
             None if is_direct => {
                 let name = found.path.file_name().unwrap_or_default();

@@ -217,3 +217,18 @@ fn a_store_whose_experiment_has_two_cell_types_is_not_opened() {
     let error = Store::open(&fixture.store()).unwrap_err().to_string();
     assert!(error.contains("metadata.csv:4: expected cell type HEPG3 of HEPG2-01"), "{error}");
 }
+
+#[test]
+fn a_table_whose_header_is_one_quoted_cell_is_an_error_and_no_panic() {
+    for quoted in ["\"site_id,well_id,cell_type\"", "\"\"", "\"", "\"a", "\"site_id\"x"] {
+        let fixture = Fixture::rxrx_ai(small());
+        let csv = fixture.image("metadata.csv");
+        let text = fs::read_to_string(&csv).unwrap();
+        let rows = text.split_once('\n').unwrap().1;
+        for rows in [rows, ""] {
+            fs::write(&csv, format!("{quoted}\n{rows}")).unwrap();
+            let error = pack(&fixture.config(), &|_| {}).unwrap_err();
+            assert!(error.is_data_fault() && error.to_string().contains("metadata.csv"), "{quoted}: {error}");
+        }
+    }
+}
