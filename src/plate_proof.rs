@@ -17,7 +17,9 @@ use crate::store::Shard;
 use crate::store::StoreSpec;
 use crate::store::format::checksum::crc32c;
 use crate::store::format::manifest::{self, Entry};
-use crate::store::format::names::{COMOMENTS, FILES, HISTOGRAM, PIXEL_STATS, REJECTED, SITES, SOURCES, listing_file};
+use crate::store::format::names::{
+    COMOMENTS, CSVS, FILES, HISTOGRAM, PIXEL_STATS, REJECTED, SITES, SOURCES, listing_file,
+};
 use crate::store::format::rows::{PixelStats, Rejected, SiteRow};
 use crate::store::read::decode::Decoder;
 use crate::store::read::listing::read_rows;
@@ -113,7 +115,15 @@ fn is_written_as(text: &str, place: &str, expected: &str) -> Result<()> {
 
 /// Whether a plate's list agrees with the list of all on each file, itself aside.
 fn names_what_all_name(text: &str, own: &str, sums: &BTreeMap<String, Entry>) -> Result<()> {
-    for file in manifest::parse(text, own)? {
+    let files = manifest::parse(text, own)?;
+    let folder = own.strip_suffix(FILES).unwrap_or(own);
+    for name in CSVS.into_iter().chain([SOURCES]) {
+        let path = format!("{folder}{name}");
+        if files.iter().all(|file| file.path != path) {
+            return Err(Error::malformed(own, format!("a line of {path}"), "none"));
+        }
+    }
+    for file in files {
         let known = sums.get(&file.path).map(|known| known.sha);
         if !sums.is_empty() && known != Some(file.sha) {
             let expected = known

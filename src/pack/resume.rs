@@ -20,7 +20,7 @@ use crate::store::format::names::{FILES, REJECTED, SITES, SOURCES, array_documen
 use crate::store::format::rows::{Rejected, SiteRow};
 use crate::store::read::listing::{read_list, read_rows};
 use crate::store::read::proof::{Depth, are_whole};
-use crate::store::write::held::lost_sites;
+use crate::store::write::held::{lost_sites, says_as_much};
 
 use super::config::{OnError, PackConfig};
 use super::rejected::to_rejected;
@@ -77,8 +77,11 @@ pub(super) fn look_at(
         return Ok(done);
     }
     let whole = |site: &&SitePlan| plate.missing_channel(site, source.n_channels).is_none();
-    let stay: HashSet<(Well, u16)> = plate.sites.iter().filter(whole).map(|site| (site.well, site.site)).collect();
-    let lost = lost_sites(&config.dst, spec, &plate.id, &|site| stay.contains(&(site.well.well, site.site)))?;
+    let stay: HashMap<(Well, u16), &Label> =
+        plate.sites.iter().filter(whole).map(|site| ((site.well, site.site), &site.label)).collect();
+    let stays =
+        |old: &SiteRow| stay.get(&(old.id.well.well, old.id.site)).is_some_and(|new| says_as_much(new, &old.label));
+    let lost = lost_sites(&config.dst, spec, &plate.id, &stays)?;
     Ok(State::ToPack(Todo { source_bytes, stamp, lost }))
 }
 

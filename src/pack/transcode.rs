@@ -174,7 +174,7 @@ fn look_at(config: &PackConfig, origin: &Origin, spec: &StoreSpec, id: &PlateId)
         Ok((plate, _)) if is_done(config, spec, &plate)? => State::Done(plate),
         Ok((plate, _)) => {
             let sites: HashSet<(Well, u16)> = plate.sites.iter().map(|site| (site.well, site.number)).collect();
-            let lost = lost_sites(&config.dst, spec, id, &|site| sites.contains(&(site.well.well, site.site)))?;
+            let lost = lost_sites(&config.dst, spec, id, &|row| sites.contains(&(row.id.well.well, row.id.site)))?;
             State::ToPack(plate, lost)
         }
     })

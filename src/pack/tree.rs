@@ -6,13 +6,16 @@ use std::time::{Instant, SystemTime};
 
 use rayon::prelude::*;
 
-use crate::error::{Error, Result};
+use crate::classes::Classes;
+use crate::error::{Error, Result, unless_damaged};
 use crate::fault::Fault;
 use crate::files;
 use crate::site::{ImageSize, PlateId};
 use crate::source::{Layout, PlatePlan, Source, SourceConfig};
-use crate::store::format::names::{CLASSES, METADATA};
+use crate::store::format::names::{CLASSES, METADATA, SITES};
+use crate::store::format::rows::SiteRow;
 use crate::store::format::spec::{ALIGNMENT, Channel, DEFAULT_SITES_PER_SHARD, MAX_SITES_PER_SHARD, rxrx1_channels};
+use crate::store::read::listing::{listed_plates, read_rows};
 use crate::store::{Codec, StoreSpec, StoreWriter, check_destination};
 
 use super::config::{OnError, PackConfig, Progress};
@@ -154,10 +157,27 @@ fn with_classes_of_the_store(config: &PackConfig) -> Result<SourceConfig> {
         source.add_classes = true;
         let of_store = config.dst.join(CLASSES);
         if source.classes.is_none() && files::exists(&of_store)? {
+            check_classes(&config.dst, &of_store)?;
             source.classes = Some(of_store);
         }
     }
     Ok(source)
+}
+
+/// Whether the classes of a store are those of its sites: what is damaged is not added to.
+fn check_classes(store: &Path, path: &Path) -> Result<()> {
+    let classes = Classes::parse(&files::read_text(path)?, &path.display().to_string())?;
+    for plate in listed_plates(store)? {
+        let rows = unless_damaged(read_rows::<SiteRow>(store, &plate, SITES))?.unwrap_or_default();
+        let is_other =
+            |row: &&SiteRow| row.label.class.is_some_and(|class| classes.class_of(&row.label.sirna) != Some(class));
+        if let Some(SiteRow { id, label, .. }) = rows.iter().find(is_other) {
+            let class = label.class.map_or_else(String::new, |class| class.to_string());
+            let expected = format!("class {class} for siRNA {:?}, as site {id} has it", label.sirna);
+            return Err(Error::malformed(path.display(), expected, "another"));
+        }
+    }
+    Ok(())
 }
 
 /// What the channels show: what the user says, or what the layout does; else their numbers in file names.

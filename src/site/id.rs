@@ -35,12 +35,15 @@ impl Experiment {
     /// The same experiment with the cell type that a table says it has.
     ///
     /// # Errors
-    /// If that is not written as an experiment is: it becomes the name of a folder, too.
+    /// If it cannot be the name of a folder, which it becomes, too.
     pub fn of_cell_type(self, cell_type: &str) -> Result<Self, ParseError> {
-        let expected = "a cell type (letters, digits, '-', '_', '.'; at most 64)";
-        let plain: Self = cell_type.parse().map_err(|_| ParseError::new(expected, cell_type))?;
+        let expected = "a cell type (at most 64 bytes, no '/', no control character, not begun by '.')";
+        let is_folder = !cell_type.is_empty() && cell_type.len() <= 64 && !cell_type.starts_with('.');
+        if !is_folder || cell_type.trim() != cell_type || cell_type.contains(|c: char| c == '/' || c.is_control()) {
+            return Err(ParseError::new(expected, cell_type));
+        }
         let by_name = Self { cell_type: None, ..self };
-        let cell_type = (by_name.cell_type() != cell_type).then_some(plain.name);
+        let cell_type = (by_name.cell_type() != cell_type).then(|| cell_type.into());
         Ok(Self { cell_type, ..by_name })
     }
 

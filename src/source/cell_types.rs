@@ -17,15 +17,14 @@ struct CellTypeRow {
     cell_type: String,
 }
 
-/// The experiments of a table, each with its cell type; none where it has no column of them.
+/// Adds the experiments of a table, each with its cell type; none where it has no column of them.
 ///
 /// # Errors
 /// If the table is malformed, or one experiment has two.
-pub(super) fn read(path: &Path) -> Result<BTreeSet<Experiment>> {
+pub(super) fn read(path: &Path, experiments: &mut BTreeSet<Experiment>) -> Result<()> {
     let (text, place) = (files::read_text(path)?, path.display().to_string());
-    let mut experiments: BTreeSet<Experiment> = BTreeSet::new();
     if !has_column(&text, "cell_type") {
-        return Ok(experiments);
+        return Ok(());
     }
     for row in Rows::open(&text, &place, Header::AmongOthers)? {
         let (line, CellTypeRow { experiment, cell_type }) = row?;
@@ -41,5 +40,5 @@ pub(super) fn read(path: &Path) -> Result<BTreeSet<Experiment>> {
             }
         }
     }
-    Ok(experiments)
+    Ok(())
 }

@@ -43,7 +43,16 @@ pub(super) struct Implied {
 
 impl Implied {
     /// These behind those that are known.
-    pub(super) fn into_classes(self, known: Classes, place: &str) -> Result<Classes> {
+    pub(super) fn into_classes(mut self, known: Classes, place: &str) -> Result<Classes> {
+        // A number that a name has taken, as controls do behind the last treatment, is a name to a store that grows.
+        let is_taken = |class: &Class| {
+            let by_name = known.sirna_of(class.class).is_some_and(|sirna| parse_number::<u32>(sirna).is_none());
+            by_name && known.class_of(&class.sirna).is_none() && class.sirna == class.class.to_string()
+        };
+        let (taken, numbered) = self.numbered.into_iter().partition(is_taken);
+        self.numbered = numbered;
+        let taken: Vec<Class> = taken;
+        self.named.extend(taken.into_iter().map(|class| (class.sirna, class.population)));
         Classes::numbered(known.into_rows().into_iter().chain(self.numbered), place)?.and_named(self.named)
     }
 }

@@ -34,6 +34,8 @@ pub struct Labels {
     pub plates: BTreeMap<PlateId, BTreeMap<Well, WellLabel>>,
     /// The classes.
     pub classes: Classes,
+    /// Whether the CSVs give classes their numbers beside the names (rxrx.ai).
+    pub has_numbers: bool,
     /// Experiments with the cell types that the CSVs name.
     pub experiments: BTreeSet<Experiment>,
 }
@@ -187,13 +189,14 @@ pub fn read(layout: Layout, dir: &Path, fixed: Fixed) -> Result<Labels> {
                 let path = dir.join(name);
                 if files::exists(&path)? {
                     read(&path, dataset, &mut rows)?;
+                    cell_types::read(&path, &mut experiments)?;
                 }
             }
         }
         Layout::RxrxAi => {
             let path = dir.join(RXRX_AI_CSV);
             read_rxrx_ai(&path, &mut rows)?;
-            experiments = cell_types::read(&path)?;
+            cell_types::read(&path, &mut experiments)?;
         }
     }
     let place = dir.display().to_string();
@@ -202,7 +205,8 @@ pub fn read(layout: Layout, dir: &Path, fixed: Fixed) -> Result<Labels> {
         Fixed::Classes(classes) => classes,
         Fixed::AndMore(classes) => implied(&rows)?.into_classes(classes, &place)?,
     };
-    let mut labels = Labels { classes, experiments, ..Labels::default() };
+    let has_numbers = rows.iter().any(|row| row.class.is_some());
+    let mut labels = Labels { classes, has_numbers, experiments, ..Labels::default() };
     for row in rows {
         add(&mut labels, row)?;
     }

@@ -107,8 +107,12 @@ pub fn scan(root: &Path, layout: Layout) -> Result<Scan> {
                     find_plates(root, dataset, 2, Some(dataset), &mut found, &mut scan)?;
                 }
             }
+            find_beside(root, &KAGGLE_FOLDERS, "a plate in train/ or test/", &mut scan)?;
         }
-        Layout::RxrxAi => find_plates(root, RXRX_AI_FOLDER, 2, None, &mut found, &mut scan)?,
+        Layout::RxrxAi => {
+            find_plates(root, RXRX_AI_FOLDER, 2, None, &mut found, &mut scan)?;
+            find_beside(root, &[RXRX_AI_FOLDER], "a plate in images/", &mut scan)?;
+        }
         Layout::Bare => find_plates(root, "", usize::MAX, None, &mut found, &mut scan)?,
     }
     let listed: Vec<(PlateFiles, Scan)> =
@@ -141,10 +145,13 @@ pub(super) fn has_plates(dir: &Path) -> bool {
 /// Whether plates are looked for in a folder of a tree that begins at `root`: below a plate there is none, a store in
 /// the tree has folders named like plates, and hidden folders are nobody's.
 pub(super) fn is_entered(root: &Path, dir: &files::Found) -> bool {
-    // Entered where it cannot be told whether it is a store: then the walk names what it cannot look at.
-    let is_store = || files::exists(&dir.path.join(STORE)).unwrap_or(false);
     let is_plate = dir.path.strip_prefix(root).is_ok_and(|below| plate_of(below).is_some());
-    !is_hidden(dir) && !is_plate && !is_store()
+    !is_hidden(dir) && !is_plate && !is_store(dir)
+}
+
+/// Whether a folder is a store; not, where that cannot be told: then the walk names what it cannot look at.
+fn is_store(dir: &files::Found) -> bool {
+    files::exists(&dir.path.join(STORE).join("zarr.json")).unwrap_or(false)
 }
 
 fn is_hidden(found: &files::Found) -> bool {
@@ -208,6 +215,23 @@ fn find_plates(
                 scan.unplaced.push(in_no_plate(root, &found, expected));
             }
             (None, _) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Collects the images of plates beside the folders that a layout has: experiments that were put elsewhere. Other
+/// pictures there are nobody's.
+fn find_beside(root: &Path, folders: &[&str], expected: &str, scan: &mut Scan) -> Result<()> {
+    let start = root.to_owned();
+    let is_of_layout = |dir: &files::Found| folders.iter().any(|folder| dir.path == start.join(folder));
+    let enter = |dir: &files::Found| !is_of_layout(dir) && !is_hidden(dir) && !is_store(dir);
+    for found in files::walk_into(root, 1..=usize::MAX, files::Links::Follow, enter) {
+        let Some(found) = scan.note(root, found)? else { continue };
+        let in_plate = || found.path.parent().is_some_and(|dir| plate_of(dir).is_some());
+        let is_named = || found.name().and_then(parse_image_name).is_some();
+        if is_image(&found) && (in_plate() || is_named()) {
+            scan.unplaced.push(in_no_plate(root, &found, expected));
         }
     }
     Ok(())

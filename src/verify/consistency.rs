@@ -1,6 +1,6 @@
 //! Files that are whole one by one but do not belong together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use rayon::prelude::*;
@@ -55,10 +55,13 @@ pub(super) fn contradictions(
     new.extend(own_document(root, spec).filter(|finding| !bad.contains_key(&finding.path)));
     let classes = root.join(CLASSES);
     let classes = files::read_text(&classes).and_then(|text| Classes::parse(&text, CLASSES)).ok();
-    let listings: Vec<Finding> = rows
+    // Plates without a site have listings, too.
+    let plates: BTreeSet<PlateId> =
+        listed_plates(root).unwrap_or_default().into_iter().chain(rows.keys().cloned()).collect();
+    let listings: Vec<Finding> = plates
         .par_iter()
-        .filter(|(plate, _)| first_below(&bad, &format!("{}/", listing_path(plate))).is_none())
-        .flat_map_iter(|(plate, _)| {
+        .filter(|plate| first_below(&bad, &format!("{}/", listing_path(plate))).is_none())
+        .flat_map_iter(|plate| {
             let faults = faults_of_listing(root, plate, spec, sums);
             let finding = |(path, error): (String, Error)| Finding::of_error(Kind::Contradiction, &path, &error);
             let mut found: Vec<Finding> = faults.into_iter().map(finding).collect();

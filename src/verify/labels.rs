@@ -49,7 +49,11 @@ fn changed(rows: &[SiteRow], labels: &Labels) -> Option<Finding> {
     for row in rows {
         let well = &row.id.well;
         let found = labels.plates.get(&well.plate).and_then(|wells| Some(&wells.get(&well.well)?.label));
-        if found.is_none_or(|found| told(found) != told(&row.label)) {
+        let experiment = &well.plate.experiment;
+        let same_cell_type = labels.experiments.get(experiment).is_none_or(|e| e.cell_type() == experiment.cell_type());
+        let same =
+            |found: &Label| told(found) == told(&row.label) && (!labels.has_numbers || found.class == row.label.class);
+        if !same_cell_type || !found.is_some_and(same) {
             wells.entry(well).or_insert((&row.label, found, Vec::new())).2.push(row.id.clone());
         }
     }
@@ -61,13 +65,14 @@ fn changed(rows: &[SiteRow], labels: &Labels) -> Option<Finding> {
     Some(Finding { sites: wells.into_values().flat_map(|(.., sites)| sites).collect(), ..finding })
 }
 
-/// What CSVs tell of a well: all but the class, which is ours.
+/// What CSVs tell of a well: all but the class, which is ours unless they give it.
 fn told(label: &Label) -> (&str, crate::site::Population, &str) {
     (&label.dataset, label.population, &label.sirna)
 }
 
 fn show(label: &Label) -> String {
-    format!("{} {} {:?}", label.dataset, label.population, label.sirna)
+    let class = label.class.map_or_else(String::new, |class| format!(", class {class}"));
+    format!("{} {} {:?}{class}", label.dataset, label.population, label.sirna)
 }
 
 fn count(n: usize) -> String {

@@ -174,15 +174,15 @@ fn a_cell_type_comes_from_its_column_where_there_is_one() {
     let fixture = Fixture::rxrx_ai(small());
     let csv = fixture.image("metadata.csv");
     let text = fs::read_to_string(&csv).unwrap();
-    fs::write(&csv, text.replace(",HEPG2,train,", ",liver,train,")).unwrap();
+    fs::write(&csv, text.replace(",HEPG2,train,", ",liver cells,train,")).unwrap();
     fixture.pack();
     let cell_types = |store: &Store| {
         let plates = store.plates().keys();
         plates.map(|plate| plate.experiment.cell_type().to_owned()).collect::<Vec<_>>().join(" ")
     };
     let store = Store::open(&fixture.store()).unwrap();
-    assert_eq!(cell_types(&store), "liver liver RPE RPE");
-    assert_eq!(store.sites()[0].id.well.plate.experiment.cell_type(), "liver");
+    assert_eq!(cell_types(&store), "liver cells liver cells RPE RPE");
+    assert_eq!(store.sites()[0].id.well.plate.experiment.cell_type(), "liver cells");
     let report = verify_store(&StoreConfig { root: fixture.store(), depth: Depth::Deep, manifest: None }, &|_| {});
     assert_eq!(report.unwrap().findings, []);
     assert_eq!(fixture.pack().plates_packed, 0);
@@ -190,7 +190,7 @@ fn a_cell_type_comes_from_its_column_where_there_is_one() {
     fs::write(&csv, text.replace(",HEPG2,train,", ",tumour,train,")).unwrap();
     assert_eq!(fixture.pack().plates_packed, 2);
     assert_eq!(cell_types(&Store::open(&fixture.store()).unwrap()), "tumour tumour RPE RPE");
-    for (bad, says) in [(",HEPG3,train,", "cell type \"HEPG2\" of experiment HEPG2-01"), (",a b,train,", "a cell type")]
+    for (bad, says) in [(",HEPG3,train,", "cell type \"HEPG2\" of experiment HEPG2-01"), (",a/b,train,", "a cell type")]
     {
         fs::write(&csv, text.replacen(",HEPG2,train,", bad, 3).replacen(bad, ",HEPG2,train,", 2)).unwrap();
         let error = pack(&fixture.config(), &|_| {}).unwrap_err().to_string();
@@ -231,4 +231,71 @@ fn a_table_whose_header_is_one_quoted_cell_is_an_error_and_no_panic() {
             assert!(error.is_data_fault() && error.to_string().contains("metadata.csv"), "{quoted}: {error}");
         }
     }
+}
+
+#[test]
+fn a_lost_file_of_the_root_comes_back_as_it_was_or_not_at_all() {
+    for path in ["classes.csv", "pixels.zarr/zarr.json"] {
+        let fixture = Fixture::kaggle(small());
+        fixture.write_kaggle_csvs(|class| format!("sirna_{class}"));
+        fixture.pack();
+        let good = fs::read(fixture.store().join(path)).unwrap();
+        fs::remove_file(fixture.store().join(path)).unwrap();
+        let others = Fixture::kaggle(small());
+        others.write_kaggle_csvs(|class| if class == 3 { "sirna_1".into() } else { format!("sirna_{class}") });
+        let codec = cellshard::store::Codec::Raw;
+        let config = PackConfig { dst: fixture.store(), ..others.config() };
+        let config = if path == "classes.csv" { config } else { PackConfig { codec, ..config } };
+        let error = pack(&config, &|_| {}).unwrap_err();
+        assert!(error.is_data_fault() && error.to_string().contains("send it again"), "{error}");
+        assert!(!fixture.store().join(path).exists());
+        assert!(fixture.pack().finished);
+        assert_eq!(fs::read(fixture.store().join(path)).unwrap(), good);
+    }
+}
+
+#[test]
+fn classes_that_are_not_those_of_the_sites_are_not_added_to() {
+    let fixture = Fixture::kaggle(small());
+    fixture.write_kaggle_csvs(|class| format!("sirna_{class}"));
+    fixture.pack();
+    fs::remove_file(fixture.store().join("SHA256SUMS")).unwrap();
+    let path = fixture.store().join("classes.csv");
+    let bad = fs::read_to_string(&path).unwrap().replacen("sirna_7", "sirna_8", 1);
+    fs::write(&path, &bad).unwrap();
+    let config = PackConfig { add_classes: true, ..fixture.config() };
+    let error = pack(&config, &|_| {}).unwrap_err().to_string();
+    assert!(error.contains("classes.csv: expected class 1 for siRNA \"sirna_7\""), "{error}");
+    assert_eq!(fs::read_to_string(&path).unwrap(), bad);
+}
+
+#[test]
+fn a_number_that_a_named_control_has_taken_is_a_name_to_a_store_that_grows() {
+    let named = |class: u32| if class > 1000 { format!("control_{class}") } else { class.to_string() };
+    let first = Fixture::kaggle(small());
+    first.write_kaggle_csvs(named);
+    first.pack();
+    assert_eq!(classes(&first.store()), "3:3 7:7 9:9 10:control_1109 11:control_1121 12:control_1138");
+    let second = another(|class| if class == 500 { "10".into() } else { named(class) });
+    let config = PackConfig { dst: first.store(), add_classes: true, ..second.config() };
+    assert!(pack(&config, &|_| {}).unwrap().finished);
+    let grown = "3:3 7:7 9:9 10:control_1109 11:control_1121 12:control_1138 13:10 14:control_1130";
+    assert_eq!(classes(&first.store()), grown);
+}
+
+#[test]
+fn no_label_of_a_store_is_replaced_by_none() {
+    let fixture = Fixture::kaggle(small());
+    fixture.pack();
+    let before = crate::common::contents(&fixture.store());
+    // The same images without their CSVs, held to the classes of the store.
+    let mut config = fixture.config();
+    config.source.layout = Some(cellshard::source::Layout::Bare);
+    config.source.classes = Some(fixture.store().join("classes.csv"));
+    let report = pack(&config, &|_| {}).unwrap();
+    assert_eq!(report.kept.len(), 4);
+    assert!(crate::common::contents(&fixture.store()) == before);
+    pack(&PackConfig { prune: true, ..config }, &|_| {}).unwrap();
+    let store = Store::open(&fixture.store()).unwrap();
+    assert!(store.sites().iter().all(|row| row.label.class.is_none()));
 }

@@ -38,7 +38,7 @@ fn a_lock_that_is_a_link_locks_and_makes_nothing_elsewhere() {
 fn a_folder_named_like_ours_with_a_lock_and_somebodys_file_or_link_stays() {
     let fixture = Fixture::kaggle(small());
     fixture.pack();
-    let folder = fixture.store().join(".cellshard-mine");
+    let folder = fixture.store().join(".cellshard-7");
     let names: [&OsStr; 4] = [
         "notes.txt".as_ref(),
         "HEPG2-01/Plate1/listing/notes.txt".as_ref(),
@@ -63,6 +63,13 @@ fn a_folder_named_like_ours_with_a_lock_and_somebodys_file_or_link_stays() {
     fs::create_dir_all(folder.join("HEPG2-01/Plate1/array/c/0/0/0")).unwrap();
     fs::write(folder.join("HEPG2-01/Plate1/array/c/0/0/0/0"), "half").unwrap();
     assert!(fixture.pack().finished && !folder.exists());
+    // Somebody's folder has another name, and what is in it may look like ours.
+    let notes = fixture.store().join(".cellshard-notes");
+    fs::create_dir_all(notes.join("empty")).unwrap();
+    for name in ["lock", "file"] {
+        fs::write(notes.join(name), "").unwrap();
+    }
+    assert!(fixture.pack().finished && notes.join("file").exists() && notes.join("empty").exists());
 }
 
 #[test]

@@ -300,3 +300,22 @@ fn a_dry_run_reads_a_header_of_every_plate_and_channel_and_changes_nothing() {
     assert_eq!(pack(&config, &|_| {}).unwrap().plates_packed, 0);
     assert_ne!(times(), before, "a run notes it");
 }
+
+#[test]
+fn experiments_beside_the_folders_of_a_layout_are_faults_and_other_pictures_are_nobodys() {
+    for fixture in [Fixture::kaggle(small()), Fixture::rxrx_ai(small())] {
+        let other = Fixture::bare(small());
+        copy_folder(&other.image("RPE-02"), &fixture.image("HUVEC-77"));
+        copy_folder(&other.image("RPE-02/Plate1"), &fixture.image("more/RPE-78/Plate1"));
+        fs::write(fixture.image("overview.png"), "").unwrap();
+        let report = fixture.pack();
+        assert!(!report.finished);
+        assert_eq!(report.faults.len(), 48 + 24);
+        assert!(report.faults.iter().all(|fault| fault.kind == FaultKind::NoPlate));
+        // No list of the store has them, so that the exit code tells.
+        let mut skip = crate::common::tool("pack");
+        skip.arg("--src").arg(fixture.data()).arg("--dst").arg(fixture.store());
+        skip.args(["--on-error", "skip", "--sites-per-shard", "5"]);
+        assert_eq!(skip.output().unwrap().status.code(), Some(1));
+    }
+}

@@ -2,7 +2,7 @@
 //! listing is renamed last. Whoever writes holds a lock on the store's folder while it renames. What the store holds
 //! whole is never replaced by less, unless the writer was told to prune.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
@@ -11,7 +11,8 @@ use crate::classes::Classes;
 use crate::csv_table::from_csv;
 use crate::error::{Error, Result, unless_damaged};
 use crate::files::{self, LARGEST_TEXT, Links};
-use crate::site::{PlateId, SiteId};
+use crate::site::{Label, PlateId, SiteId};
+use crate::store::format::checksum::Sha;
 use crate::store::format::listing::ListingFiles;
 use crate::store::format::manifest::{self, Entry};
 use crate::store::format::names::{
@@ -21,8 +22,8 @@ use crate::store::format::names::{
 use crate::store::format::rows::SiteRow;
 use crate::store::format::spec::{StoreSpec, experiment_document};
 
-use super::destination::{Changes, check_destination};
-use super::held::lost_sites;
+use super::destination::{Changes, check_destination, own_list};
+use super::held::{lost_sites, says_as_much};
 use super::leftovers::{ROOT_FILE, is_of_array, is_of_listing, settle};
 use super::lock::Lock;
 use super::plate::PlateBuilder;
@@ -126,6 +127,7 @@ impl StoreWriter {
         check_ours(&self.root.join(listing_path(plate)), &is_of_listing)?;
         check_ours(&self.root.join(array_path(plate)), &is_of_array)?;
         self.complete(builder, listing, shards, stamp)?;
+        self.mend_root()?;
         if files::remove_file(&self.root.join(SHA256SUMS))? {
             files::sync_dir(&self.root)?;
         }
@@ -143,8 +145,9 @@ impl StoreWriter {
     fn lost(&self, listing: &ListingFiles) -> Result<Vec<SiteId>> {
         let path = listing_file(&listing.plate, SITES);
         let rows = from_csv::<SiteRow>(listing.contents.get(SITES).map_or("", String::as_str), &path)?;
-        let new: HashSet<SiteId> = rows.into_iter().map(|row| row.id).collect();
-        lost_sites(&self.root, &self.spec, &listing.plate, &|site| new.contains(site))
+        let new: HashMap<SiteId, Label> = rows.into_iter().map(|row| (row.id, row.label)).collect();
+        let stays = |old: &SiteRow| new.get(&old.id).is_some_and(|new| says_as_much(new, &old.label));
+        lost_sites(&self.root, &self.spec, &listing.plate, &stays)
     }
 
     /// Writes what is left of a plate to be written, and syncs all of it; its listing has yet to get its name.
@@ -172,6 +175,27 @@ impl StoreWriter {
     /// store's lock.
     pub(super) fn settle_others(&self, plate: Option<&PlateId>) -> Result<()> {
         self.session.settle_others(&|folder| settle(&self.root, folder, plate, files::exchange))
+    }
+
+    /// The files of the root that follow from what this process packs with.
+    fn root_headers(&self) -> [(String, Vec<u8>); 2] {
+        let classes = self.classes.to_csv().into_bytes();
+        [(format!("{PIXELS}/{ZARR_JSON}"), self.spec.root_document()), (CLASSES.to_owned(), classes)]
+    }
+
+    /// Writes files of the root anew that the list of all names as they are written: while the list stands, it proves
+    /// them. Whether all of them are in the store then, as they are to be.
+    pub(super) fn mend_root(&self) -> Result<bool> {
+        let listed = own_list(&self.root)?;
+        let mut are_there = true;
+        for (path, bytes) in self.root_headers() {
+            if listed.get(&path).is_some_and(|listed| listed.sha == Sha::of(&bytes)) {
+                self.write_root_file(&path, &bytes)?;
+            } else {
+                are_there &= unless_damaged(files::read(&self.root.join(path)))?.is_some_and(|found| found == bytes);
+            }
+        }
+        Ok(are_there)
     }
 
     /// Writes the documents that every store has, where they are not there yet.

@@ -90,7 +90,7 @@ pub fn check_destination(root: &Path, spec: &StoreSpec, classes: &Classes, chang
 }
 
 /// What the list of all files of a finished store says of those of its root.
-fn own_list(root: &Path) -> Result<HashMap<String, Entry>> {
+pub(super) fn own_list(root: &Path) -> Result<HashMap<String, Entry>> {
     let list = files::read_text(&root.join(SHA256SUMS)).and_then(|text| manifest::parse(&text, SHA256SUMS));
     let of_root = [CLASSES.to_owned(), format!("{PIXELS}/{ZARR_JSON}")];
     let entries = unless_damaged(list)?.unwrap_or_default().into_iter();
@@ -105,11 +105,12 @@ fn own_list(root: &Path) -> Result<HashMap<String, Entry>> {
 fn is_damaged(root: &Path, listed: Option<&Entry>, made: &[u8], changes: Changes) -> Result<bool> {
     let Some(listed) = listed else { return Ok(false) };
     let path = root.join(&listed.path);
-    if !files::exists(&path)? || listed.is_whole(root, Depth::Content)? {
+    if listed.is_whole(root, Depth::Content)? {
         return Ok(false);
     }
     let can_be_mended = Sha::of(made) == listed.sha;
-    if can_be_mended && changes.mend {
+    // What is not there is written anew without being asked for, and only as it was.
+    if can_be_mended && (changes.mend || !files::exists(&path)?) {
         return Ok(true);
     }
     let found = unless_damaged(Sha::of_file(&path, &|_| {}))?.map_or("no file".to_owned(), |(sha, _)| sha.short());

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::error::{Result, unless_damaged};
-use crate::site::{PlateId, SiteId};
+use crate::site::{Label, PlateId, SiteId};
 use crate::store::format::checksum::crc32c;
 use crate::store::format::names::SITES;
 use crate::store::format::rows::SiteRow;
@@ -12,8 +12,14 @@ use crate::store::read::decode::Decoder;
 use crate::store::read::listing::{each_site, read_rows};
 use crate::store::read::shard::Shard;
 
-/// The sites that the store would lose if of a plate only those were left that `stays` says yes to: none, if none of
-/// them can be read as it was packed.
+/// Whether a label says as much as another: no label takes the place of one.
+#[must_use]
+pub fn says_as_much(new: &Label, old: &Label) -> bool {
+    (old.sirna.is_empty() || !new.sirna.is_empty()) && (old.class.is_none() || new.class.is_some())
+}
+
+/// The sites that the store would lose, or whose label it would, if of a plate only those were left that `stays` says
+/// yes to: none, if none of them can be read as it was packed.
 ///
 /// # Errors
 /// If the system cannot tell.
@@ -21,10 +27,10 @@ pub fn lost_sites(
     root: &Path,
     spec: &StoreSpec,
     plate: &PlateId,
-    stays: &dyn Fn(&SiteId) -> bool,
+    stays: &dyn Fn(&SiteRow) -> bool,
 ) -> Result<Vec<SiteId>> {
     let rows = rows(root, plate)?;
-    let lost: Vec<&SiteRow> = rows.iter().filter(|row| !stays(&row.id)).collect();
+    let lost: Vec<&SiteRow> = rows.iter().filter(|row| !stays(row)).collect();
     for row in &lost {
         if is_whole(root, spec, row, rows.len())? {
             return Ok(lost.into_iter().map(|row| row.id.clone()).collect());

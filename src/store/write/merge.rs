@@ -76,6 +76,10 @@ impl StoreWriter {
             check_plate(&self.root, &self.spec, &self.classes, plate)?;
         }
         let merged = Merged::new(&self.root, &self.spec, &plates)?;
+        // A list is never there beside files that it does not mean.
+        if !self.mend_root()? && files::remove_file(&self.root.join(SHA256SUMS))? {
+            files::sync_dir(&self.root)?;
+        }
         for plate in &plates {
             self.write_headers(plate)?;
         }

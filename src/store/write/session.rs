@@ -121,12 +121,19 @@ fn create_temporary(root: &Path) -> Result<PathBuf> {
     unreachable!("there are fewer folders than numbers")
 }
 
+/// Whether a folder's name is one that a process gives its temporary folder: a number, or, as 0.1.0 did, six characters.
+fn is_temporary(name: &str) -> bool {
+    let Some(end) = name.strip_prefix(TEMPORARY).filter(|_| name != LOCK) else { return false };
+    let is_number = !end.is_empty() && end.bytes().all(|b| b.is_ascii_digit());
+    is_number || (end.len() == 6 && end.bytes().all(|b| b.is_ascii_alphanumeric()))
+}
+
 /// The temporary folders in a store. A link is none of ours, wherever it leads.
 fn temporaries(root: &Path) -> Result<Vec<PathBuf>> {
     let mut folders = Vec::new();
     for found in files::walk(root, 1..=1, Links::Keep) {
         let found = found?;
-        if found.is_dir() && found.name().is_some_and(|name| name != LOCK && name.starts_with(TEMPORARY)) {
+        if found.is_dir() && found.name().is_some_and(|name| is_temporary(name)) {
             folders.push(found.path);
         }
     }

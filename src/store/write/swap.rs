@@ -48,7 +48,19 @@ impl Swap<'_> {
         } else {
             self.retire(&self.array(), OLD_ARRAY)?;
         }
-        self.put(&listing, &self.listing(), OLD_LISTING)
+        self.put(&listing, &self.listing(), OLD_LISTING)?;
+        self.forget()
+    }
+
+    /// Takes the names from the listings that were replaced: from here on nothing brings them back.
+    fn forget(&self) -> Result<()> {
+        for (n, name) in [LISTING, OLD_LISTING].into_iter().enumerate() {
+            let replaced = self.built.join(name);
+            if files::exists(&replaced)? {
+                files::rename(&replaced, &self.built.join(format!("{UNLISTED}-{}", n + 2)))?;
+            }
+        }
+        files::sync_dir(self.built)
     }
 
     /// Goes on where a killed process ended: whether nothing in its folder is needed any more. If the store's plate is

@@ -67,7 +67,8 @@ fn a_store_knows_what_the_csvs_of_its_tree_said() {
     let text = fs::read_to_string(&csv).unwrap();
     let changed = text.replacen("HEPG2-01_1_B03,HEPG2-01,1,B03,7", "HEPG2-01_1_B03,HEPG2-01,1,B03,9", 1);
     fs::write(&csv, changed).unwrap();
-    let detail = "labels of 1 well differ, B03: expected train treatment \"7\", found train treatment \"9\"";
+    let detail =
+        "labels of 1 well differ, B03: expected train treatment \"7\", class 7, found train treatment \"9\", class 9";
     assert_eq!(found(&fixture), [(Kind::Contradiction, "HEPG2-01/Plate1".into(), detail.into(), 2)]);
     fs::write(&csv, text.lines().next().unwrap()).unwrap();
     let lost = found(&fixture);
@@ -78,6 +79,15 @@ fn a_store_knows_what_the_csvs_of_its_tree_said() {
     }
     let lost = found(&fixture);
     assert!(lost.len() == 1 && lost[0].2.contains("were they lost"), "{lost:?}");
+    // What rxrx.ai's table says beyond names counts, too.
+    let rxrx = Fixture::rxrx_ai(small());
+    rxrx.pack();
+    let csv = rxrx.image("metadata.csv");
+    let text = fs::read_to_string(&csv).unwrap();
+    for (from, to) in [(",s7,7\n", ",s7,8\n"), (",HEPG2,train,", ",liver,train,")] {
+        fs::write(&csv, text.replace(from, to)).unwrap();
+        assert!(!found(&rxrx).is_empty(), "{to}");
+    }
     let bare = Fixture::bare(small());
     bare.pack();
     assert_eq!(found(&bare), [], "a store without labels is held against none");

@@ -67,7 +67,7 @@ fn each_lie_in_a_site_is_refused() {
     assert_eq!(from_csv::<SiteRow>(&good, "x").unwrap()[0].row, 3);
     for (from, to) in [
         ("HEPG2-08_1_B02_1,", "HEPG2-08_1_B02_2,"),
-        (",HEPG2,", ",HEP G2,"),
+        (",HEPG2,", ",HEP/G2,"),
         (",B02,", ",B2,"),
         (",3,", ",-3,"),
         (",3,", ",,"),
