@@ -133,7 +133,7 @@ fn temporaries(root: &Path) -> Result<Vec<PathBuf>> {
     let mut folders = Vec::new();
     for found in files::walk(root, 1..=1, Links::Keep) {
         let found = found?;
-        if found.is_dir() && found.name().is_some_and(|name| is_temporary(name)) {
+        if found.is_dir() && found.name().is_some_and(is_temporary) {
             folders.push(found.path);
         }
     }
