@@ -211,7 +211,8 @@ mod tests {
             thread::scope(|scope| (0..4).for_each(|thread| drop(scope.spawn(move || read(thread)))));
             if most < N_SHARDS {
                 assert!(peak.load(Ordering::SeqCst) <= most, "{most}: {peak:?}");
-                assert!(opened.load(Ordering::SeqCst) > N_SHARDS);
+                // With one place too few, it hangs on the threads whether any is missed twice.
+                assert!(most == N_SHARDS - 1 || opened.load(Ordering::SeqCst) > N_SHARDS);
             } else {
                 assert_eq!(now.load(Ordering::SeqCst), N_SHARDS);
             }
