@@ -129,7 +129,9 @@ fn is_used(sign: &Sign, root: &Path, metadata: &Path, layout: Layout) -> bool {
         SignKind::Folder => folders.iter().any(|folder| sign.path.starts_with(root.join(folder))),
         SignKind::Table { name, is_packed } => {
             let used = metadata.join(name);
-            tables.contains(&name) && (sign.path == used || (is_packed && files::is_file(&used).unwrap_or(false)))
+            // Where the user names the folder of the CSVs, those of the same names elsewhere are not meant.
+            let is_elsewhere = is_packed || metadata != root;
+            tables.contains(&name) && (sign.path == used || (is_elsewhere && files::is_file(&used).unwrap_or(false)))
         }
     }
 }

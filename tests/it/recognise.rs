@@ -110,8 +110,13 @@ fn a_folder_of_csvs_that_is_named_is_used_or_refused() {
         fs::rename(elsewhere.image(name), csvs.join(name)).unwrap();
     }
     let mut config = elsewhere.config();
-    config.source.metadata = Some(csvs);
+    config.source.metadata = Some(csvs.clone());
     assert_eq!(pack(&config, &|_| {}).unwrap().plan.labelled_wells, Some(24));
+    // Others of the same names that lie beside the images are not meant.
+    for name in CSVS {
+        fs::copy(csvs.join(name), elsewhere.image(name)).unwrap();
+    }
+    assert_eq!(pack(&config, &|_| {}).unwrap().plates_packed, 0);
 }
 
 #[test]
