@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use cellshard::feed::{Io, Reader, Verify};
-use cellshard::pack::{OnError, PackConfig, Partition, pack};
+use cellshard::pack::{OnError, PackConfig, pack};
 use cellshard::simulate::{Config, Layout, simulate};
 use cellshard::source::SourceConfig;
 use cellshard::store::format::index::index_bytes;
@@ -52,19 +52,7 @@ fn made() -> &'static Made {
 }
 
 fn pack_config(src: &Path, dst: &Path, codec: Codec) -> PackConfig {
-    PackConfig {
-        source: SourceConfig { root: src.to_owned(), ..SourceConfig::default() },
-        dst: dst.to_owned(),
-        codec,
-        sites_per_shard: Some(3),
-        threads: 1,
-        on_error: OnError::Fail,
-        partition: Partition::WHOLE,
-        channel_names: Vec::new(),
-        add_classes: false,
-        prune: false,
-        rehash: false,
-    }
+    PackConfig { codec, sites_per_shard: Some(3), ..PackConfig::new(src, dst) }
 }
 
 /// All files below a folder, sorted, relative to it.

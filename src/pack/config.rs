@@ -1,6 +1,6 @@
 //! What to pack, where to, and how.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use crate::site::{ParseError, parse_number};
@@ -73,6 +73,24 @@ pub struct PackConfig {
 }
 
 impl PackConfig {
+    /// A tree or a store, packed whole into `dst` by one thread, as all flags are where nothing is asked for.
+    #[must_use]
+    pub fn new(src: &Path, dst: &Path) -> Self {
+        Self {
+            source: SourceConfig { root: src.to_owned(), ..SourceConfig::default() },
+            dst: dst.to_owned(),
+            codec: Codec::Zstd(3),
+            sites_per_shard: None,
+            threads: 1,
+            on_error: OnError::Fail,
+            partition: Partition::WHOLE,
+            channel_names: Vec::new(),
+            add_classes: false,
+            rehash: false,
+            prune: false,
+        }
+    }
+
     /// What may be changed of what holds for the whole store.
     pub(super) fn changes(&self) -> Changes {
         Changes { more_classes: self.add_classes, mend: self.rehash }

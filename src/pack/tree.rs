@@ -238,9 +238,7 @@ mod tests {
 
     use tempfile::TempDir;
 
-    use crate::pack::Partition;
     use crate::simulate::{self, simulate};
-    use crate::source::SourceConfig;
 
     const IMAGE: &str = "data/train/HUVEC-01/Plate1/B02_s1_w1.png";
 
@@ -252,19 +250,7 @@ mod tests {
             simulate::Config { cell_types, n_plates: 1, n_wells: 3, n_sirnas: 2, size: 16, ..Default::default() };
         let root = dir.path().join("data");
         simulate(&simulate::Config { n_channels: 2, n_test_experiments: 0, ..small }, &root, &|_| {}).unwrap();
-        let config = PackConfig {
-            source: SourceConfig { root, ..SourceConfig::default() },
-            dst: dir.path().join("store"),
-            codec: Codec::Raw,
-            sites_per_shard: None,
-            threads: 1,
-            on_error: OnError::Fail,
-            partition: Partition::WHOLE,
-            channel_names: Vec::new(),
-            add_classes: false,
-            rehash: false,
-            prune: false,
-        };
+        let config = PackConfig { codec: Codec::Raw, ..PackConfig::new(&root, &dir.path().join("store")) };
         pack_at(&config, in_seconds(later), Instant::now(), &|_| {}).unwrap();
         (dir, config)
     }

@@ -106,17 +106,16 @@ fn numbers(rows: &[&Row]) -> Result<Option<Vec<Class>>> {
 /// be a class of its own.
 pub(super) fn check_sirna(sirna: &str, at: &At) -> Result<()> {
     const NONE: [&str; 9] = ["nan", "none", "null", "na", "n/a", "<na>", "#n/a", "-nan", "nil"];
-    let is_float = || {
-        let (whole, rest) = sirna.split_once('.')?;
-        (!whole.is_empty() && parse_number::<u64>(whole).is_some() && rest.bytes().all(|b| b == b'0')).then_some(())
-    };
+    let is_float = sirna.split_once('.').is_some_and(|(whole, rest)| {
+        !whole.is_empty() && parse_number::<u64>(whole).is_some() && rest.bytes().all(|b| b == b'0')
+    });
     if NONE.contains(&sirna.to_lowercase().as_str()) {
         return Err(at.malformed("a siRNA", format!("{sirna:?}, which says that there is none")));
     }
     if sirna.trim() != sirna {
         return Err(at.malformed("a siRNA without white space around it", format!("{sirna:?}")));
     }
-    if is_float().is_some() {
+    if is_float {
         return Err(at.malformed("a siRNA as a name or a whole number", format!("{sirna:?}")));
     }
     Ok(())

@@ -136,7 +136,7 @@ const KAGGLE: [(&str, &str, ReadKaggle); 4] = [
 ];
 
 /// Whether `dir` holds a CSV of Kaggle's layout.
-fn has_kaggle_csv(dir: &Path) -> Result<bool> {
+pub(super) fn has_kaggle_csv(dir: &Path) -> Result<bool> {
     for name in KAGGLE_CSVS {
         if files::exists(&dir.join(name))? {
             return Ok(true);

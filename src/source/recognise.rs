@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::files::{self, Found, Links};
 
 use super::config::SourceConfig;
+use super::labels::has_kaggle_csv;
 use super::layout::{KAGGLE_CSVS, KAGGLE_FOLDERS, Layout, RXRX_AI_CSV, RXRX_AI_FOLDER};
 use super::tree;
 
@@ -41,11 +42,7 @@ pub(super) fn layout(config: &SourceConfig) -> Result<Layout> {
     let root = config.root.as_path();
     let metadata = config.metadata.as_deref().unwrap_or(root);
     let has_folder = |name: &str| files::is_dir(&root.join(name));
-    let mut has_kaggle_csv = false;
-    for name in KAGGLE_CSVS {
-        has_kaggle_csv |= files::exists(&metadata.join(name))?;
-    }
-    let is_kaggle = has_kaggle_csv && (has_folder(KAGGLE_FOLDERS[0])? || has_folder(KAGGLE_FOLDERS[1])?);
+    let is_kaggle = has_kaggle_csv(metadata)? && (has_folder(KAGGLE_FOLDERS[0])? || has_folder(KAGGLE_FOLDERS[1])?);
     let is_rxrx_ai = files::exists(&metadata.join(RXRX_AI_CSV))? && has_folder(RXRX_AI_FOLDER)?;
     let layout = match (is_kaggle, is_rxrx_ai) {
         (true, _) => Layout::Kaggle,
@@ -148,10 +145,8 @@ fn refusal(root: &Path, layout: Layout, unused: &[Sign]) -> Error {
     } else {
         "train/ or test/ beside Kaggle's four CSVs, or images/ beside metadata.csv".to_owned()
     };
-    let expected = format!(
-        "a tree whose labels are all used: {advice}; --layout {} says that they are not wanted",
-        if layout == Layout::Bare { "bare" } else { layout.name() }
-    );
+    let expected =
+        format!("a tree whose labels are all used: {advice}; --layout {} says that they are not wanted", layout.name());
     let mut names: Vec<String> = unused.iter().map(|sign| sign.path.display().to_string()).collect();
     let more = names.len().saturating_sub(EXAMPLES);
     names.truncate(EXAMPLES);

@@ -100,19 +100,7 @@ impl Fixture {
     }
 
     pub fn config(&self) -> PackConfig {
-        PackConfig {
-            source: SourceConfig { root: self.data(), ..SourceConfig::default() },
-            dst: self.store(),
-            codec: Codec::Zstd(3),
-            sites_per_shard: Some(5),
-            threads: 2,
-            on_error: OnError::Fail,
-            partition: Partition::WHOLE,
-            channel_names: Vec::new(),
-            add_classes: false,
-            rehash: false,
-            prune: false,
-        }
+        PackConfig { sites_per_shard: Some(5), threads: 2, ..PackConfig::new(&self.data(), &self.store()) }
     }
 
     pub fn pack(&self) -> PackReport {

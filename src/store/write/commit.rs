@@ -177,7 +177,7 @@ impl StoreWriter {
         self.session.settle_others(&|folder| settle(&self.root, folder, plate, files::exchange))
     }
 
-    /// The files of the root that follow from what this process packs with.
+    /// The files of the root that follow from what this process packs with; first the one that marks a folder as a store.
     fn root_headers(&self) -> [(String, Vec<u8>); 2] {
         let classes = self.classes.to_csv().into_bytes();
         [(format!("{PIXELS}/{ZARR_JSON}"), self.spec.root_document()), (CLASSES.to_owned(), classes)]
@@ -200,9 +200,9 @@ impl StoreWriter {
 
     /// Writes the documents that every store has, where they are not there yet.
     pub(super) fn write_headers(&self, plate: &PlateId) -> Result<()> {
-        // First, as it marks the folder as a store.
-        self.write_root_file(&format!("{PIXELS}/{ZARR_JSON}"), &self.spec.root_document())?;
-        self.write_root_file(CLASSES, self.classes.to_csv().as_bytes())?;
+        for (path, bytes) in self.root_headers() {
+            self.write_root_file(&path, &bytes)?;
+        }
         self.write_root_file(&group_path(plate), &experiment_document())
     }
 

@@ -3,9 +3,8 @@ use std::collections::BTreeMap;
 use crate::device::ffi::trace::{self, Call};
 use crate::device::loader::Sites;
 use cellshard::feed::{Io, Reader, Verify};
-use cellshard::pack::{OnError, PackConfig, Partition, pack};
+use cellshard::pack::{PackConfig, pack};
 use cellshard::simulate::{CellType, Config, simulate};
-use cellshard::source::SourceConfig;
 use cellshard::store::{Codec, Store};
 
 use super::*;
@@ -23,19 +22,7 @@ fn sites(dir: &std::path::Path) -> Sites {
         ..Config::default()
     };
     simulate(&config, &dir.join("data"), &|_| {}).unwrap();
-    let config = PackConfig {
-        source: SourceConfig { root: dir.join("data"), ..SourceConfig::default() },
-        dst: dir.join("store"),
-        codec: Codec::Raw,
-        sites_per_shard: None,
-        threads: 1,
-        on_error: OnError::Fail,
-        partition: Partition::WHOLE,
-        channel_names: Vec::new(),
-        add_classes: false,
-        rehash: false,
-        prune: false,
-    };
+    let config = PackConfig { codec: Codec::Raw, ..PackConfig::new(&dir.join("data"), &dir.join("store")) };
     pack(&config, &|_| {}).unwrap();
     let reader = Reader::new(Store::open(&dir.join("store")).unwrap(), Io::Mmap, Verify::First);
     Sites::new(Arc::new(reader), |_| None, 1, false)

@@ -9,9 +9,8 @@ mod resume;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use cellshard::pack::{OnError, PackConfig, Partition, pack};
+use cellshard::pack::{PackConfig, pack};
 use cellshard::simulate::{CellType, Config, simulate};
-use cellshard::source::SourceConfig;
 use cellshard::store::Codec;
 use cellshard::training::recipe::Recipe;
 use tempfile::TempDir;
@@ -38,17 +37,10 @@ static PLATES: LazyLock<TempDir> = LazyLock::new(|| {
     };
     simulate(&config, &dir.path().join("data"), &|_| {}).unwrap();
     let config = PackConfig {
-        source: SourceConfig { root: dir.path().join("data"), ..SourceConfig::default() },
-        dst: dir.path().join("store"),
         codec: Codec::Raw,
         sites_per_shard: Some(8),
         threads: 2,
-        on_error: OnError::Fail,
-        partition: Partition::WHOLE,
-        channel_names: Vec::new(),
-        add_classes: false,
-        rehash: false,
-        prune: false,
+        ..PackConfig::new(&dir.path().join("data"), &dir.path().join("store"))
     };
     pack(&config, &|_| {}).unwrap();
     dir
