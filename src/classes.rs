@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::csv_table::{from_csv, to_csv};
 use crate::error::{Error, Result};
-use crate::site::{Population, natural_cmp};
+use crate::site::{Label, Population, natural_cmp};
 
 /// One class: a row of `classes.csv`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -140,6 +140,12 @@ impl Classes {
     pub fn sirna_of(&self, class: u32) -> Option<&str> {
         let position = self.rows.binary_search_by_key(&class, |row| row.class).ok()?;
         Some(&self.rows[position].sirna)
+    }
+
+    /// Whether a label has a class that its siRNA has not.
+    #[must_use]
+    pub fn contradict(&self, label: &Label) -> bool {
+        label.class.is_some_and(|class| self.class_of(&label.sirna) != Some(class))
     }
 
     /// Whether a number is that of a class.

@@ -90,7 +90,7 @@ fn check_sites(root: &Path, plate: &PlateId, spec: &StoreSpec, sites: &[SiteRow]
 pub fn check_classes(root: &Path, plate: &PlateId, classes: &Classes) -> Result<()> {
     let place = listing_file(plate, SITES);
     for row in read_rows::<SiteRow>(root, plate, SITES)? {
-        if row.label.class.is_some_and(|class| classes.class_of(&row.label.sirna) != Some(class)) {
+        if classes.contradict(&row.label) {
             let expected = format!("the class that {} gives siRNA {:?}", store::CLASSES, row.label.sirna);
             let found = row.label.class.map_or_else(String::new, |class| class.to_string());
             return Err(Error::malformed(format!("{place}: {}", row.id), expected, found));

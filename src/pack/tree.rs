@@ -169,9 +169,7 @@ fn check_classes(store: &Path, path: &Path) -> Result<()> {
     let classes = Classes::parse(&files::read_text(path)?, &path.display().to_string())?;
     for plate in listed_plates(store)? {
         let rows = unless_damaged(read_rows::<SiteRow>(store, &plate, SITES))?.unwrap_or_default();
-        let is_other =
-            |row: &&SiteRow| row.label.class.is_some_and(|class| classes.class_of(&row.label.sirna) != Some(class));
-        if let Some(SiteRow { id, label, .. }) = rows.iter().find(is_other) {
+        if let Some(SiteRow { id, label, .. }) = rows.iter().find(|row| classes.contradict(&row.label)) {
             let class = label.class.map_or_else(String::new, |class| class.to_string());
             let expected = format!("class {class} for siRNA {:?}, as site {id} has it", label.sirna);
             return Err(Error::malformed(path.display(), expected, "another"));

@@ -5,9 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
-use cellshard::pack::{OnError, PackConfig, PackReport, Partition, pack};
-use cellshard::source::SourceConfig;
-use cellshard::store::Codec;
+use cellshard::pack::{PackConfig, PackReport, pack};
 use tempfile::TempDir;
 
 /// A tree to be written.

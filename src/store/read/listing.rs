@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::site::PlateId;
 use crate::store::format::manifest::{self, Entry};
-use crate::store::format::names::{FILES, METADATA, PLATES, REJECTED, listing_file};
+use crate::store::format::names::{FILES, METADATA, PLATES, REJECTED, SHA256SUMS, listing_file};
 use crate::store::format::rows::{Rejected, SiteRow};
 
 /// Reads a store's `metadata.csv`, row by row with their lines: it grows with the store and is never in memory whole.
@@ -34,6 +34,14 @@ pub fn each_site(store: &Path, each: &mut dyn FnMut(u64, SiteRow) -> Result<()>)
 pub fn read_rows<R: DeserializeOwned>(store: &Path, plate: &PlateId, name: &str) -> Result<Vec<R>> {
     let path = store.join(listing_file(plate, name));
     from_csv(&files::read_text(&path)?, &path.display().to_string())
+}
+
+/// Reads the list of all files of a finished store.
+///
+/// # Errors
+/// If it cannot be read or is not well formed.
+pub fn read_sums(store: &Path) -> Result<Vec<Entry>> {
+    manifest::parse(&files::read_text(&store.join(SHA256SUMS))?, SHA256SUMS)
 }
 
 /// Reads one of a listing's lists of files.

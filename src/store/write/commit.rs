@@ -16,8 +16,8 @@ use crate::store::format::checksum::Sha;
 use crate::store::format::listing::ListingFiles;
 use crate::store::format::manifest::{self, Entry};
 use crate::store::format::names::{
-    CLASSES, FILES, PIXELS, SHA256SUMS, SITES, SOURCES, ZARR_JSON, array_document_path, array_path, group_path,
-    listing_file, listing_path,
+    CLASSES, FILES, PIXELS, SITES, SOURCES, ZARR_JSON, array_document_path, array_path, group_path, listing_file,
+    listing_path,
 };
 use crate::store::format::rows::SiteRow;
 use crate::store::format::spec::{StoreSpec, experiment_document};
@@ -28,7 +28,7 @@ use super::leftovers::{ROOT_FILE, is_of_array, is_of_listing, settle};
 use super::lock::Lock;
 use super::plate::PlateBuilder;
 use super::session::Session;
-use super::swap::{ARRAY, LISTING, Swap, UNLISTED};
+use super::swap::{ARRAY, LISTING, Swap, UNLISTED, mark_unfinished};
 
 /// A store that is being written by this process.
 pub struct StoreWriter {
@@ -128,9 +128,7 @@ impl StoreWriter {
         check_ours(&self.root.join(array_path(plate)), &is_of_array)?;
         self.complete(builder, listing, shards, stamp)?;
         self.mend_root()?;
-        if files::remove_file(&self.root.join(SHA256SUMS))? {
-            files::sync_dir(&self.root)?;
-        }
+        mark_unfinished(&self.root)?;
         self.write_headers(plate)?;
         // From here on whoever finds the plate puts it in its place.
         files::rename(&builder.dir().join(UNLISTED), &builder.dir().join(LISTING))?;

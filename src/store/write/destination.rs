@@ -7,10 +7,10 @@ use crate::classes::Classes;
 use crate::error::{Error, Result, unless_damaged};
 use crate::files::{self, Links};
 use crate::store::format::checksum::Sha;
-use crate::store::format::manifest::{self, Entry};
+use crate::store::format::manifest::Entry;
 use crate::store::format::names::{CLASSES, FILES, PIXELS, SHA256SUMS, TEMPORARY, ZARR_JSON};
 use crate::store::format::spec::StoreSpec;
-use crate::store::read::listing::{listed_plates, read_list};
+use crate::store::read::listing::{listed_plates, read_list, read_sums};
 use crate::store::read::proof::Depth;
 
 /// Whether `path` is a store, finished or not, as opposed to a raw tree, which may have a folder `plates` and a
@@ -91,7 +91,7 @@ pub fn check_destination(root: &Path, spec: &StoreSpec, classes: &Classes, chang
 
 /// What the list of all files of a finished store says of those of its root.
 pub(super) fn own_list(root: &Path) -> Result<HashMap<String, Entry>> {
-    let list = files::read_text(&root.join(SHA256SUMS)).and_then(|text| manifest::parse(&text, SHA256SUMS));
+    let list = read_sums(root);
     let of_root = [CLASSES.to_owned(), format!("{PIXELS}/{ZARR_JSON}")];
     let entries = unless_damaged(list)?.unwrap_or_default().into_iter();
     Ok(entries.filter(|entry| of_root.contains(&entry.path)).map(|entry| (entry.path.clone(), entry)).collect())

@@ -16,7 +16,7 @@ use crate::store::format::names::{
 };
 use crate::store::format::statistics::Counts;
 use crate::store::read::belongs::{check_plate, refuse_foreign};
-use crate::store::read::listing::{each_site, listed_plates, plate_folders_or, read_list};
+use crate::store::read::listing::{each_site, listed_plates, plate_folders_or, read_list, read_sums};
 use crate::store::read::proof::{Depth, are_whole};
 use crate::store::read::store::Store;
 
@@ -24,6 +24,7 @@ use super::commit::StoreWriter;
 use super::leftovers::ROOT_FILE;
 use super::lock::Lock;
 use super::merged::{Merged, MergedFile};
+use super::swap::mark_unfinished;
 
 /// Whether to merge a store that is finished.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,8 +78,8 @@ impl StoreWriter {
         }
         let merged = Merged::new(&self.root, &self.spec, &plates)?;
         // A list is never there beside files that it does not mean.
-        if !self.mend_root()? && files::remove_file(&self.root.join(SHA256SUMS))? {
-            files::sync_dir(&self.root)?;
+        if !self.mend_root()? {
+            mark_unfinished(&self.root)?;
         }
         for plate in &plates {
             self.write_headers(plate)?;
@@ -111,7 +112,7 @@ impl StoreWriter {
     /// # Errors
     /// If there is one, or the system cannot tell.
     pub fn refuse_foreign(&self, to_pack: &BTreeSet<&PlateId>) -> Result<()> {
-        let sums = files::read_text(&self.root.join(SHA256SUMS)).and_then(|text| manifest::parse(&text, SHA256SUMS));
+        let sums = read_sums(&self.root);
         let named: HashMap<String, Entry> =
             unless_damaged(sums)?.unwrap_or_default().into_iter().map(|file| (file.path.clone(), file)).collect();
         for plate in listed_plates(&self.root)?.iter().filter(|plate| !to_pack.contains(plate)) {
@@ -126,7 +127,7 @@ impl StoreWriter {
     /// Whether the store is finished: no file of it is gone, none of its plates was added since, and it can be opened.
     /// Whether each file is unharmed is for `verify` to say.
     fn is_finished(&self, plates: &[PlateId]) -> Result<bool> {
-        let sums = files::read_text(&self.root.join(SHA256SUMS)).and_then(|text| manifest::parse(&text, SHA256SUMS));
+        let sums = read_sums(&self.root);
         let Some(files) = unless_damaged(sums)? else { return Ok(false) };
         let names: HashSet<&str> = files.iter().map(|file| file.path.as_str()).collect();
         Ok(plates.iter().all(|plate| names.contains(listing_file(plate, FILES).as_str()))
@@ -149,9 +150,7 @@ impl StoreWriter {
         } else {
             written.sync_all().map_err(Error::io(&built, "sync"))?;
             // From here on the list of a store that was finished is not right any more.
-            if files::remove_file(&self.root.join(SHA256SUMS))? {
-                files::sync_dir(&self.root)?;
-            }
+            mark_unfinished(&self.root)?;
             self.install(&built, &self.root.join(&entry.path))?;
         }
         Ok(Entry { size: None, ..entry })
@@ -205,7 +204,7 @@ pub fn known_plates(store: &Path, unreadable: &mut dyn FnMut(Error) -> Result<()
     if unless_damaged(metadata).or_else(|error| unreadable(error).map(|()| None))?.is_some() {
         known.extend(with_sites);
     }
-    let sums = files::read_text(&store.join(SHA256SUMS)).and_then(|text| manifest::parse(&text, SHA256SUMS));
+    let sums = read_sums(store);
     let prefix = format!("{PLATES}/");
     if let Some(entries) = unless_damaged(sums).or_else(|error| unreadable(error).map(|()| None))? {
         known.extend(entries.iter().filter_map(|entry| parse(entry.path.strip_prefix(&prefix)?)));

@@ -19,6 +19,14 @@ pub(super) const UNLISTED: &str = "unlisted";
 pub(super) const OLD_ARRAY: &str = "old-array";
 pub(super) const OLD_LISTING: &str = "old-listing";
 
+/// Takes the list of all files away, before anything that it names is changed: without it a store counts as unfinished.
+pub(super) fn mark_unfinished(root: &Path) -> Result<()> {
+    if files::remove_file(&root.join(SHA256SUMS))? {
+        files::sync_dir(root)?;
+    }
+    Ok(())
+}
+
 /// Exchanges two folders; false where the file system cannot. [`files::exchange`], but for tests.
 pub(super) type Exchange = fn(&Path, &Path) -> Result<bool>;
 
@@ -104,9 +112,7 @@ impl Swap<'_> {
     }
 
     fn restore(&self, listing: &Path, array: &Path) -> Result<()> {
-        if files::remove_file(&self.root.join(SHA256SUMS))? {
-            files::sync_dir(self.root)?;
-        }
+        mark_unfinished(self.root)?;
         if !files::exists(array)? {
             self.retire(&self.array(), OLD_ARRAY)?;
         } else if array != self.array() {
