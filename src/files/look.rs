@@ -48,6 +48,31 @@ pub fn is_dir(path: &Path) -> Result<bool> {
     Ok(look_at(path)?.is_some_and(|found| found.is_dir()))
 }
 
+/// Whether a path is taken, if only by a link to nothing.
+///
+/// # Errors
+/// If that cannot be told.
+pub fn is_taken(path: &Path) -> Result<bool> {
+    Ok(look_at_itself(path)?.is_some())
+}
+
+/// Whether a link is there.
+///
+/// # Errors
+/// If that cannot be told.
+pub fn is_link(path: &Path) -> Result<bool> {
+    Ok(look_at_itself(path)?.is_some_and(|found| found.is_symlink()))
+}
+
+/// What is there; of a link, not what it leads to.
+fn look_at_itself(path: &Path) -> Result<Option<Metadata>> {
+    match fs::symlink_metadata(path) {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if is_not_there(&error) => Ok(None),
+        Err(error) => Err(Error::io(path, "look at")(error)),
+    }
+}
+
 /// When a file was last written to.
 ///
 /// # Errors

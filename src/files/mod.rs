@@ -11,6 +11,7 @@
 //! Clippy forbids the functions of the standard library that promise less. Knows no format.
 #![allow(clippy::disallowed_methods, reason = "this is the door")]
 
+mod all;
 mod limit;
 mod look;
 mod read;
@@ -18,8 +19,9 @@ mod walk;
 mod whole;
 mod write;
 
+pub use all::{AllFiles, AnyFile, all_files, every_file};
 pub use limit::{most_kept_mapped, most_kept_open, most_open, raise_open_files};
-pub use look::{exists, is_dir, is_file, look_at, modified, resolve};
+pub use look::{exists, is_dir, is_file, is_link, is_taken, look_at, modified, resolve};
 pub use read::{
     LARGEST_DOCUMENT, LARGEST_TEXT, open, open_if_there, read, read_at_most, read_document, read_document_if_there,
     read_if_there, read_text,

@@ -2,12 +2,12 @@
 //! written, and the link stays; what is no regular file (a pipe, a device, a terminal) is written into. Knows no content.
 
 use std::fs::{self, File, Metadata, Permissions};
-use std::io::{self, ErrorKind, Seek, Write};
+use std::io::{self, BufWriter, ErrorKind, Seek, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Access, OFlags, access, fcntl_getfl, fcntl_setfl, fstat};
+use rustix::fs::{Access, MemfdFlags, OFlags, access, fcntl_getfl, fcntl_setfl, fstat, memfd_create};
 use rustix::io::Errno;
 use tempfile::NamedTempFile;
 
@@ -22,19 +22,18 @@ const MOST_LINKS: usize = 40;
 /// A file under way. Dropped before it is complete, it leaves nothing.
 #[derive(Debug)]
 pub struct WholeFile {
-    file: NamedTempFile,
     /// As it was asked for.
     path: PathBuf,
     end: End,
 }
 
-/// What becomes of a file when it is complete.
+/// Where a file is until it is complete, and what becomes of it then.
 #[derive(Debug)]
 enum End {
-    /// It takes this place.
-    Replace(PathBuf),
-    /// Its content is written into this.
-    Into(File),
+    /// It lies beside a place, which it takes.
+    Replace(NamedTempFile, PathBuf),
+    /// It is in memory, and is written into a stream.
+    Into(File, File),
 }
 
 impl WholeFile {
@@ -48,37 +47,52 @@ impl WholeFile {
         check_local(path)?;
         // Temporary files are private by default, but this one is to end as an ordinary file.
         let mut permissions = Permissions::from_mode(0o666);
-        let end = match look_at(path)? {
+        let stream = match look_at(path)? {
             Some(found) if found.is_dir() => return Err(Error::refused(path.display(), "a file", "a folder")),
             Some(found) => match own_stream(&found).map_err(Error::io(path, "open"))? {
-                Some(stream) => End::Into(stream),
                 None if found.is_file() => {
                     check_writable(path, &found)?;
                     permissions = Permissions::from_mode(found.permissions().mode() & 0o777);
-                    End::Replace(resolve(path)?.unwrap_or_else(|| path.to_owned()))
+                    None
                 }
-                None => End::Into(open_stream(path).map_err(Error::io(path, "open"))?),
+                None => Some(open_stream(path).map_err(Error::io(path, "open"))?),
+                stream => stream,
             },
-            None => End::Replace(follow_links(path)?),
+            None => None,
         };
-        let dir = match &end {
-            End::Replace(place) => folder(place).to_owned(),
-            End::Into(_) => std::env::temp_dir(),
+        let end = if let Some(stream) = stream {
+            let memory = memfd_create("cellshard", MemfdFlags::CLOEXEC).map_err(io::Error::from);
+            End::Into(memory.map_err(Error::io(path, "buffer"))?.into(), stream)
+        } else {
+            let place = follow_links(path)?;
+            let file = tempfile::Builder::new().permissions(permissions).tempfile_in(folder(&place));
+            End::Replace(file.map_err(Error::io(path, "create"))?, place)
         };
-        let file = tempfile::Builder::new().permissions(permissions).tempfile_in(dir);
-        Ok(Self { file: file.map_err(Error::io(path, "create"))?, path: path.to_owned(), end })
+        Ok(Self { path: path.to_owned(), end })
     }
 
-    /// Where the file is until it is complete.
+    /// As it was asked for.
     #[must_use]
-    pub fn temporary(&self) -> &Path {
-        self.file.path()
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where the file is until it is complete, if it is not in memory.
+    #[must_use]
+    pub fn temporary(&self) -> Option<&Path> {
+        match &self.end {
+            End::Replace(file, _) => Some(file.path()),
+            End::Into(..) => None,
+        }
     }
 
     /// Where to write to.
     #[must_use]
     pub fn as_file(&self) -> &File {
-        self.file.as_file()
+        match &self.end {
+            End::Replace(file, _) => file.as_file(),
+            End::Into(memory, _) => memory,
+        }
     }
 
     /// Puts the file in its place.
@@ -86,19 +100,31 @@ impl WholeFile {
     /// # Errors
     /// If it cannot be synced or renamed.
     pub fn finish(self) -> Result<()> {
-        let Self { mut file, path, end } = self;
+        let Self { path, end } = self;
         match end {
-            End::Replace(place) => {
+            End::Replace(file, place) => {
                 file.as_file().sync_all().map_err(Error::io(&path, "sync"))?;
                 file.persist(&place).map_err(|e| e.error).map_err(Error::io(&path, "rename into place"))?;
                 sync_dir(folder(&place))
             }
-            End::Into(mut stream) => {
-                file.rewind().map_err(Error::io(&path, "read back"))?;
-                let written = io::copy(file.as_file_mut(), &mut stream).and_then(|_| stream.flush());
+            End::Into(mut memory, mut stream) => {
+                memory.rewind().map_err(Error::io(&path, "read back"))?;
+                let written = io::copy(&mut memory, &mut stream).and_then(|_| stream.flush());
                 written.map_err(Error::io(&path, "write"))
             }
         }
+    }
+
+    /// Writes by way of a buffer and puts the file in its place.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn finish_by(self, write: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>) -> Result<()> {
+        let mut out = BufWriter::with_capacity(1 << 20, self.as_file());
+        let written = write(&mut out).and_then(|()| out.flush());
+        drop(out);
+        written.map_err(Error::io(&self.path, "write"))?;
+        self.finish()
     }
 
     /// Writes the content and puts the file in its place.
@@ -144,8 +170,11 @@ fn open_stream(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// The place that a link to nothing leads to; the path itself if it is none.
+/// The place that a path leads to: where links end, be anything there or not.
 fn follow_links(path: &Path) -> Result<PathBuf> {
+    if let Some(real) = resolve(path)? {
+        return Ok(real);
+    }
     let mut place = path.to_owned();
     for _ in 0..MOST_LINKS {
         match fs::read_link(&place) {

@@ -1,5 +1,6 @@
 //! A plate on its way into the store: gathers what its shards yield, and commits it when the last one is done.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -14,7 +15,7 @@ use crate::store::format::listing::Listing;
 use crate::store::format::manifest::Entry;
 use crate::store::format::names::SOURCES;
 use crate::store::format::rows::{PixelStats, SiteRow};
-use crate::store::{Committed, FinishedShard, PlateBuilder, StoreSpec, StoreWriter};
+use crate::store::{Committed, FinishedShard, MayGo, PlateBuilder, StoreSpec, StoreWriter};
 
 use super::config::{OnError, PackConfig};
 use super::rejected::rejected_once;
@@ -55,6 +56,7 @@ pub(super) struct PlateWork<'a> {
     pub(super) plan: &'a PlatePlan,
     todo: &'a Todo,
     on_error: OnError,
+    prune: bool,
     /// Whether the store's plate stays, as names and CSVs alone show that it holds more.
     stays: bool,
     /// Whether sites are only looked at, because a fault keeps the plate out of the store, or the store's stays.
@@ -74,6 +76,7 @@ impl<'a> PlateWork<'a> {
             plan,
             todo,
             on_error,
+            prune: config.prune,
             stays,
             examine_only: AtomicBool::new(stays || (known && on_error == OnError::Fail)),
             builder: Mutex::default(),
@@ -148,7 +151,7 @@ impl<'a> PlateWork<'a> {
         }
         if self.stays {
             builder.discard();
-            outcome.held = HeldPlate::new(&self.plan.id, self.todo.lost.clone(), &outcome.faults);
+            outcome.held = self.held(self.todo.lost.clone(), &outcome.faults);
             return Ok(outcome);
         }
         if good.iter().any(Option::is_none) && !files.is_empty() {
@@ -177,7 +180,8 @@ impl<'a> PlateWork<'a> {
         let n_sites = listing.sites.len() as u64;
         let listing = listing.to_files();
         let stamp = self.todo.stamp.time(Sha::of(listing.contents[SOURCES].as_bytes()));
-        let lost = match writer.commit(&builder, &listing, files, stamp)? {
+        let may_go = if self.prune { MayGo::Sites(&self.todo.lost) } else { MayGo::Nothing };
+        let lost = match writer.commit(&builder, &listing, files, stamp, may_go)? {
             Committed::Kept(lost) => lost,
             Committed::Done { removed } => {
                 outcome.sites_packed = Some(n_sites);
@@ -185,7 +189,14 @@ impl<'a> PlateWork<'a> {
                 removed
             }
         };
-        outcome.held = HeldPlate::new(&self.plan.id, lost, &outcome.faults);
+        outcome.held = self.held(lost, &outcome.faults);
         Ok(outcome)
+    }
+
+    /// What the store holds of the plate and the source no longer has.
+    fn held(&self, lost: Vec<SiteId>, faults: &[Fault]) -> Option<HeldPlate> {
+        let gone: HashSet<&SiteId> = self.todo.lost.iter().collect();
+        let can_be_pruned = lost.iter().all(|site| gone.contains(site));
+        HeldPlate::new(&self.plan.id, lost, faults, can_be_pruned)
     }
 }

@@ -21,11 +21,14 @@ pub struct HeldPlate {
     pub sites: Vec<SiteId>,
     /// What the source says of the first of them: a kind of fault, or `not-in-source`.
     pub reason: &'static str,
+    /// Whether names and CSVs alone show that the source has none of them, so that `--prune` removes them; it removes
+    /// nothing of which an image is only damaged.
+    pub can_be_pruned: bool,
 }
 
 impl HeldPlate {
     /// A plate and its sites, if there are any, and what `faults` says of them.
-    pub(super) fn new(plate: &PlateId, sites: Vec<SiteId>, faults: &[Fault]) -> Option<Self> {
+    pub(super) fn new(plate: &PlateId, sites: Vec<SiteId>, faults: &[Fault], can_be_pruned: bool) -> Option<Self> {
         let first = sites.first()?;
         let is_of_it = |fault: &&Fault| {
             fault.plate.as_ref() == Some(plate)
@@ -33,7 +36,7 @@ impl HeldPlate {
                 && fault.site.is_none_or(|site| site == first.site)
         };
         let reason = faults.iter().find(is_of_it).map_or("not-in-source", |fault| fault.kind.name());
-        Some(Self { plate: plate.clone(), sites, reason })
+        Some(Self { plate: plate.clone(), sites, reason, can_be_pruned })
     }
 }
 

@@ -67,9 +67,8 @@ pub(super) fn transcode(config: &PackConfig, progress: &(dyn Fn(Progress) + Sync
     progress(Progress::Planned(plan.sites_to_pack));
     let was_finished = files::exists(&config.dst.join(METADATA))?;
     let writer = StoreWriter::open(&config.dst, spec.clone(), origin.classes.clone(), config.changes())?;
-    let writer = writer.pruning(config.prune);
     writer.refuse_foreign(&to_pack.iter().map(|plate| &plate.id).collect())?;
-    let mut packed = work::run(config.threads, &origin, &spec, &writer, &to_pack, progress)?;
+    let mut packed = work::run(config, &origin, &spec, &writer, &to_pack, progress)?;
     let damaged: HashSet<&PlateId> = packed.faults.iter().filter_map(|fault| fault.plate.as_ref()).collect();
     let carried = to_pack.iter().filter(|plate| !damaged.contains(&plate.id));
     let n_rejected = rejected_before + carried.map(|plate| plate.n_rejected).sum::<u64>();
@@ -104,7 +103,7 @@ fn prepare(config: &PackConfig) -> Result<Prepared> {
                 rejected_before += plate.n_rejected;
             }
             State::ToPack(plate, lost) => {
-                held.extend(HeldPlate::new(&plate.id, lost, &[]));
+                held.extend(HeldPlate::new(&plate.id, lost, &[], true));
                 to_pack.push(plate);
             }
             State::Damaged(found) => faults.extend(found),

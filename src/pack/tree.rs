@@ -55,7 +55,7 @@ pub(super) fn plan(config: &PackConfig) -> Result<(Plan, Vec<Fault>)> {
     for (i, todo) in to_pack {
         let id = &source.plates[i].id;
         if !is_refused(id) {
-            plan.held.extend(HeldPlate::new(id, todo.lost, &faults));
+            plan.held.extend(HeldPlate::new(id, todo.lost, &faults, true));
         }
     }
     Ok((plan, faults))
@@ -79,7 +79,6 @@ fn pack_at(
     // Only a store that was finished once has it, and it stays while others change the store.
     let was_finished = files::exists(&config.dst.join(METADATA))?;
     let writer = StoreWriter::open(&config.dst, spec.clone(), source.classes.clone(), config.changes())?;
-    let writer = writer.pruning(config.prune);
     proofs.iter().for_each(resume::Proof::note);
     let plates: Vec<(&PlatePlan, &resume::Todo)> = to_pack.iter().map(|(i, todo)| (&source.plates[*i], todo)).collect();
     writer.refuse_foreign(&plates.iter().map(|(plate, _)| &plate.id).collect())?;

@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::site::PlateId;
 
 use super::layout::Layout;
+use super::tree::Unplaced;
 
 /// What to look for, and where.
 #[derive(Debug, Clone, Default)]
@@ -34,11 +35,21 @@ pub struct SourceConfig {
 }
 
 impl SourceConfig {
-    /// Whether an image that no plate takes may belong to what was asked for: if only some is, its path tells.
-    pub(super) fn is_of_interest(&self, path: &str) -> bool {
+    /// Whether a plate was asked for.
+    fn wants(&self, id: &PlateId) -> bool {
+        let experiment = id.experiment.as_str();
+        (self.experiments.is_empty() || self.experiments.iter().any(|e| e == experiment))
+            && (self.plates.is_empty() || self.plates.contains(id))
+    }
+
+    /// Whether an image that no plate takes may belong to what was asked for: its plate tells, or its path.
+    pub(super) fn is_of_interest(&self, image: &Unplaced) -> bool {
+        if let Some(plate) = &image.plate {
+            return self.wants(plate);
+        }
         let of_plates = self.plates.iter().map(|plate| plate.experiment.as_str());
         let mut wanted = self.experiments.iter().map(String::as_str).chain(of_plates).peekable();
-        wanted.peek().is_none() || wanted.any(|experiment| path.split('/').any(|part| part == experiment))
+        wanted.peek().is_none() || wanted.any(|experiment| image.path.split('/').any(|part| part == experiment))
     }
 
     /// Of the plates that are there, those that were asked for.
@@ -56,11 +67,6 @@ impl SourceConfig {
         if let Some(plate) = self.plates.iter().find(|plate| !ids.contains(plate)) {
             return Err(Error::refused("--plates", "plates of the source, such as HEPG2-08/Plate1", plate));
         }
-        let wanted = |id: &&PlateId| {
-            let experiment = id.experiment.as_str();
-            (self.experiments.is_empty() || self.experiments.iter().any(|e| e == experiment))
-                && (self.plates.is_empty() || self.plates.contains(id))
-        };
-        Ok(ids.iter().copied().filter(wanted).cloned().collect())
+        Ok(ids.iter().copied().filter(|id| self.wants(id)).cloned().collect())
     }
 }

@@ -66,7 +66,7 @@ pub(super) fn implied(rows: &[Row]) -> Result<Implied> {
         let class = |row: &Row| Ok(Class { class: number(row)?, sirna: row.sirna.clone(), population: row.population });
         return Ok(Implied { numbered: labelled().map(class).collect::<Result<_>>()?, named: Vec::new() });
     }
-    // Treatments may be numbered where controls have names; one kind in which most are numbers has numbers only.
+    // Treatments may be numbered where controls have names; those of one kind are all numbers or all names.
     let [treatments, controls] = [false, true]
         .map(|of_controls| labelled().filter(|row| row.population.is_control() == of_controls).collect::<Vec<&Row>>());
     Ok(match (numbers(&treatments)?, numbers(&controls)?) {
@@ -84,14 +84,16 @@ pub(super) fn implied(rows: &[Row]) -> Result<Implied> {
 /// The classes of labels that are numbers; `None` where they are names.
 ///
 /// # Errors
-/// If most are numbers and one is not: it would make names of all, and number every class anew.
+/// If some are numbers and some are not: one slip would make names of all, and number every class anew.
 fn numbers(rows: &[&Row]) -> Result<Option<Vec<Class>>> {
     let number = |row: &&Row| parse_number::<u32>(&row.sirna);
-    let n_numbers = rows.iter().filter(|row| number(row).is_some()).count();
-    if let Some(odd) = rows.iter().find(|row| number(row).is_none()) {
-        if 2 * n_numbers > rows.len() {
-            return Err(odd.at.malformed("a number as siRNA, as most rows have", format!("{:?}", odd.sirna)));
-        }
+    let (numbers, names): (Vec<&Row>, Vec<&Row>) = rows.iter().copied().partition(|row| number(row).is_some());
+    if let (Some(a_number), Some(a_name)) = (numbers.first(), names.first()) {
+        let (odd, usual) = if numbers.len() < names.len() { (a_number, a_name) } else { (a_name, a_number) };
+        let expected = "siRNAs that are all numbers or all names (or --classes FILE, which numbers them)";
+        return Err(odd.at.malformed(expected, format!("{:?} where others are as {:?}", odd.sirna, usual.sirna)));
+    }
+    if !names.is_empty() {
         return Ok(None);
     }
     let class = |row: &&Row| Class {

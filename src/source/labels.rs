@@ -160,7 +160,7 @@ pub enum Fixed {
 /// Reads the CSVs of `layout` in `dir`; `fixed` classes come before those that the CSVs imply.
 ///
 /// # Errors
-/// If a CSV is missing, is malformed, names a well twice, or a siRNA has no class.
+/// If a CSV is missing, is malformed, names a well twice, or a siRNA has no class or another one than it is given.
 pub fn read(layout: Layout, dir: &Path, fixed: Fixed) -> Result<Labels> {
     let (mut rows, mut experiments) = (Vec::new(), BTreeSet::new());
     match layout {
@@ -224,6 +224,12 @@ fn add(labels: &mut Labels, row: Row) -> Result<()> {
     if class.is_none() && !row.sirna.is_empty() {
         let expected = format!("a class for siRNA {:?}", row.sirna);
         return Err(row.at.malformed(expected, "none (see --classes, --add-classes)"));
+    }
+    if let (Some(number), Some(class)) = (row.class, class)
+        && number != class
+    {
+        let expected = format!("sirna_id {class} for siRNA {:?}, as the given classes have it", row.sirna);
+        return Err(row.at.malformed(expected, number));
     }
     let Row { well, site, dataset, population, sirna, at, .. } = row;
     let label = Label { dataset: dataset.into(), population, sirna: sirna.into(), class };

@@ -70,7 +70,7 @@ impl Source {
         let Scan { plates: found, unplaced, unreadable } = tree::scan(root, layout)?;
         let ids: BTreeSet<&PlateId> = found.keys().chain(labels.plates.keys()).collect();
         if ids.is_empty()
-            && let Some(Unplaced { path, expected, found }) = unplaced.first()
+            && let Some(Unplaced { path, expected, found, .. }) = unplaced.first()
         {
             return Err(Error::malformed(root.join(path).display(), expected, found));
         }
@@ -106,11 +106,7 @@ impl Source {
             classes: labels.classes,
             plates,
             unreadable: unreadable.into_iter().map(unreadable_fault).collect(),
-            unplaced: unplaced
-                .into_iter()
-                .filter(|image| config.is_of_interest(&image.path))
-                .map(Fault::from)
-                .collect(),
+            unplaced: unplaced.into_iter().filter(|image| config.is_of_interest(image)).map(Fault::from).collect(),
             other_files,
             unusual,
         })
@@ -144,7 +140,7 @@ impl Source {
 }
 
 impl From<Unplaced> for Fault {
-    fn from(Unplaced { path, expected, found }: Unplaced) -> Self {
+    fn from(Unplaced { path, expected, found, .. }: Unplaced) -> Self {
         let detail = format!("expected {expected}, found {found}");
         Self { plate: None, well: None, site: None, kind: FaultKind::NoPlate, file: path, detail }
     }

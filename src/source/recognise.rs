@@ -34,21 +34,17 @@ enum SignKind {
 /// The layout of a tree: what the user says it is, or what all that is in sight agrees on.
 ///
 /// # Errors
-/// If there is something in sight that the layout would not use.
+/// If there is something in sight that the layout would not use, or `--metadata` names CSVs that it has none of.
 pub(super) fn layout(config: &SourceConfig) -> Result<Layout> {
     if let Some(layout) = config.layout {
+        if let (Layout::Bare, Some(metadata)) = (layout, &config.metadata) {
+            return Err(Error::refused("--metadata", "no CSVs, as --layout bare has none", metadata.display()));
+        }
         return Ok(layout);
     }
     let root = config.root.as_path();
     let metadata = config.metadata.as_deref().unwrap_or(root);
-    let has_folder = |name: &str| files::is_dir(&root.join(name));
-    let is_kaggle = has_kaggle_csv(metadata)? && (has_folder(KAGGLE_FOLDERS[0])? || has_folder(KAGGLE_FOLDERS[1])?);
-    let is_rxrx_ai = files::exists(&metadata.join(RXRX_AI_CSV))? && has_folder(RXRX_AI_FOLDER)?;
-    let layout = match (is_kaggle, is_rxrx_ai) {
-        (true, _) => Layout::Kaggle,
-        (false, true) => Layout::RxrxAi,
-        (false, false) => Layout::Bare,
-    };
+    let layout = layout_of(root, metadata)?;
     let mut unused = Vec::new();
     for sign in in_sight(root, metadata, layout)? {
         let counts = sign.kind != SignKind::Folder || tree::has_plates(&sign.path);
@@ -57,12 +53,22 @@ pub(super) fn layout(config: &SourceConfig) -> Result<Layout> {
         }
     }
     if !unused.is_empty() {
-        return Err(refusal(root, layout, &unused));
+        return Err(refusal(config, metadata, layout, &unused)?);
     }
     if layout == Layout::Bare && config.metadata.is_some() {
         return Err(Error::refused("--metadata", "a folder with CSVs of a known layout", metadata.display()));
     }
     Ok(layout)
+}
+
+/// The layout by the folders in `root` and the CSVs in `metadata`.
+fn layout_of(root: &Path, metadata: &Path) -> Result<Layout> {
+    let has_folder = |name: &str| files::is_dir(&root.join(name));
+    if has_kaggle_csv(metadata)? && (has_folder(KAGGLE_FOLDERS[0])? || has_folder(KAGGLE_FOLDERS[1])?) {
+        return Ok(Layout::Kaggle);
+    }
+    let is_rxrx_ai = files::exists(&metadata.join(RXRX_AI_CSV))? && has_folder(RXRX_AI_FOLDER)?;
+    Ok(if is_rxrx_ai { Layout::RxrxAi } else { Layout::Bare })
 }
 
 /// All that tells of labels: below the root, in the folder of the CSVs, and, for a tree without any, one folder up.
@@ -124,33 +130,55 @@ fn is_used(sign: &Sign, root: &Path, metadata: &Path, layout: Layout) -> bool {
     };
     match sign.kind {
         SignKind::Folder => folders.iter().any(|folder| sign.path.starts_with(root.join(folder))),
-        SignKind::Table { name, is_packed } => {
-            let used = metadata.join(name);
-            // Where the user names the folder of the CSVs, those of the same names elsewhere are not meant.
-            let is_elsewhere = is_packed || metadata != root;
-            tables.contains(&name) && (sign.path == used || (is_elsewhere && files::is_file(&used).unwrap_or(false)))
-        }
+        // One of the same name elsewhere is not meant: a part of the one that is used, or what it was unpacked from.
+        SignKind::Table { name, .. } => tables.contains(&name) && files::is_file(&metadata.join(name)).unwrap_or(false),
     }
 }
 
-fn refusal(root: &Path, layout: Layout, unused: &[Sign]) -> Error {
-    let tables: Vec<&Sign> = unused.iter().filter(|sign| sign.kind != SignKind::Folder).collect();
-    let is_packed = |sign: &Sign| matches!(sign.kind, SignKind::Table { is_packed: true, .. });
-    let advice = if let Some(packed) = tables.iter().find(|sign| is_packed(sign)) {
-        format!("unpack {}", packed.path.display())
-    } else if let Some(dir) = tables.first().and_then(|sign| sign.path.parent()).filter(|dir| *dir != root) {
-        format!("--src {}", dir.display())
-    } else if tables.is_empty() {
-        "the CSVs beside them (were they lost?)".to_owned()
-    } else {
-        "train/ or test/ beside Kaggle's four CSVs, or images/ beside metadata.csv".to_owned()
-    };
-    let expected =
-        format!("a tree whose labels are all used: {advice}; --layout {} says that they are not wanted", layout.name());
+fn refusal(config: &SourceConfig, metadata: &Path, layout: Layout, unused: &[Sign]) -> Result<Error> {
+    let root = config.root.as_path();
     let mut names: Vec<String> = unused.iter().map(|sign| sign.path.display().to_string()).collect();
     let more = names.len().saturating_sub(EXAMPLES);
     names.truncate(EXAMPLES);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    let as_what = if layout == Layout::Bare { String::new() } else { format!(" beside the {} layout", layout.name()) };
-    Error::refused(root.display(), expected, format!("{}{more}{as_what}, unused", names.join(", ")))
+    let (as_what, without) = match (layout, &config.metadata) {
+        (Layout::Bare, Some(_)) => (String::new(), "--layout bare without --metadata"),
+        (Layout::Bare, None) => (String::new(), "--layout bare"),
+        (Layout::Kaggle, _) => (" beside the kaggle layout".to_owned(), "--layout kaggle"),
+        (Layout::RxrxAi, _) => (" beside the rxrx.ai layout".to_owned(), "--layout rxrx.ai"),
+    };
+    let advice = advice(root, metadata, layout, unused)?;
+    let expected = format!("a tree whose labels are all used: {advice}; {without} does without them");
+    Ok(Error::refused(root.display(), expected, format!("{}{more}{as_what}, unused", names.join(", "))))
+}
+
+/// What makes use of what is in sight.
+fn advice(root: &Path, metadata: &Path, layout: Layout, unused: &[Sign]) -> Result<String> {
+    let is_packed = |sign: &&Sign| matches!(sign.kind, SignKind::Table { is_packed: true, .. });
+    if let Some(packed) = unused.iter().find(is_packed) {
+        return Ok(format!("unpack {}", packed.path.display()));
+    }
+    let tables: Vec<&Sign> = unused.iter().filter(|sign| sign.kind != SignKind::Folder).collect();
+    let dirs: Vec<&Path> = tables.iter().filter_map(|table| table.path.parent()).collect();
+    let Some(&dir) = dirs.first() else {
+        return Ok("the CSVs beside them (were they lost?)".to_owned());
+    };
+    if layout != Layout::Bare {
+        let csvs: &[&str] = if layout == Layout::Kaggle { &KAGGLE_CSVS } else { &[RXRX_AI_CSV] };
+        let is_of_it = |sign: &&&Sign| matches!(sign.kind, SignKind::Table { name, .. } if csvs.contains(&name));
+        return Ok(match tables.iter().find(is_of_it) {
+            Some(table) => format!("{} in {}, where the others are", table.path.display(), metadata.display()),
+            None => format!("{} elsewhere, or the tree that it belongs to", tables[0].path.display()),
+        });
+    }
+    for dir in dirs.iter().filter(|dir| **dir != root) {
+        if metadata == root && layout_of(dir, dir)? != Layout::Bare {
+            return Ok(format!("--src {}", dir.display()));
+        }
+        if *dir != metadata && layout_of(root, dir)? != Layout::Bare {
+            return Ok(format!("--metadata {}", dir.display()));
+        }
+    }
+    let of = "the folders of experiments in train/ or test/ for Kaggle's four CSVs, in images/ for metadata.csv";
+    Ok(if dir == root { of.to_owned() } else { format!("{of}, and --metadata {}", dir.display()) })
 }

@@ -1,6 +1,7 @@
 //! Walking a tree of images: which plates, sites and channels are there, by name alone. Opens no image.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use rayon::prelude::*;
@@ -46,10 +47,33 @@ impl Scan {
 pub struct Unplaced {
     /// Its path, relative to the root, with `/`, as well as it can be shown.
     pub path: String,
+    /// The plate whose folder it is in, if it is in one.
+    pub plate: Option<PlateId>,
     /// What a plate would take.
     pub expected: String,
     /// What is there in its place: a folder, or a name.
     pub found: String,
+}
+
+impl Unplaced {
+    /// Because of its folder.
+    fn in_folder(root: &Path, image: &files::Found, expected: &str) -> Self {
+        let folder = image.path.parent().and_then(|folder| folder.strip_prefix(root).ok());
+        let folder = folder.filter(|folder| !folder.as_os_str().is_empty());
+        let found = folder.map_or("none".into(), |folder| format!("{:?}", folder.to_string_lossy()));
+        Self { found, ..Self::named(root, image, expected) }
+    }
+
+    /// Because of its name.
+    fn named(root: &Path, image: &files::Found, expected: &str) -> Self {
+        let path = image.path.strip_prefix(root).unwrap_or(&image.path);
+        Self {
+            path: path.to_string_lossy().into_owned(),
+            plate: path.ancestors().skip(1).find_map(plate_of),
+            expected: expected.to_owned(),
+            found: format!("{:?}", image.path.file_name().unwrap_or_default().to_string_lossy()),
+        }
+    }
 }
 
 /// The images of one plate.
@@ -143,10 +167,28 @@ pub(super) fn has_plates(dir: &Path) -> bool {
 }
 
 /// Whether plates are looked for in a folder of a tree that begins at `root`: below a plate there is none, a store in
-/// the tree has folders named like plates, and hidden folders are nobody's.
+/// the tree has folders named like plates, and hidden folders without plates are nobody's.
 pub(super) fn is_entered(root: &Path, dir: &files::Found) -> bool {
     let is_plate = dir.path.strip_prefix(root).is_ok_and(|below| plate_of(below).is_some());
-    !is_hidden(dir) && !is_plate && !is_store(dir)
+    !is_nobodys(dir) && !is_plate && !is_store(dir)
+}
+
+/// Whether a folder is hidden and has nothing to do with plates. What is in `.HUVEC-02/Plate1` or `.Plate1` was hidden by
+/// a slip: no plate takes it, and that is said.
+fn is_nobodys(dir: &files::Found) -> bool {
+    let is_plate = |dir: &files::Found| {
+        let name = dir.path.file_name().and_then(|name| name.to_str());
+        name.is_some_and(|name| plate_number(name.trim_start_matches('.')).is_some())
+    };
+    let holds_plates = || {
+        files::walk(&dir.path, 1..=1, files::Links::Follow).any(|found| match found {
+            Ok(found) => found.is_dir() && is_plate(&found),
+            // Others' rubbish bins may be closed to us; what else cannot be looked at is named by the walk.
+            Err(Error::Io { source, .. }) => source.kind() != ErrorKind::PermissionDenied,
+            Err(_) => true,
+        })
+    };
+    is_hidden(dir) && !is_plate(dir) && !holds_plates()
 }
 
 /// Whether a folder is a store; not, where that cannot be told: then the walk names what it cannot look at.
@@ -162,21 +204,6 @@ fn is_hidden(found: &files::Found) -> bool {
 fn is_image(found: &files::Found) -> bool {
     let extension = found.path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
     !found.is_dir() && !is_hidden(found) && extension.is_some_and(|extension| IMAGES.contains(&extension.as_str()))
-}
-
-/// An image that no plate takes because of its folder.
-fn in_no_plate(root: &Path, image: &files::Found, expected: &str) -> Unplaced {
-    let path = image.path.strip_prefix(root).unwrap_or(&image.path);
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let found = folder.map_or("none".into(), |folder| format!("{:?}", folder.to_string_lossy()));
-    Unplaced { path: path.to_string_lossy().into_owned(), expected: expected.to_owned(), found }
-}
-
-/// An image that no plate takes because of its name.
-fn misnamed(root: &Path, image: &files::Found, expected: &str) -> Unplaced {
-    let path = image.path.strip_prefix(root).unwrap_or(&image.path);
-    let found = format!("{:?}", image.path.file_name().unwrap_or_default().to_string_lossy());
-    Unplaced { path: path.to_string_lossy().into_owned(), expected: expected.to_owned(), found }
 }
 
 type Found = (PlateId, String, Option<&'static str>);
@@ -206,13 +233,13 @@ fn find_plates(
                 for image in images {
                     let Some(image) = scan.note(root, image)? else { continue };
                     if is_image(&image) {
-                        scan.unplaced.push(in_no_plate(root, &image, why));
+                        scan.unplaced.push(Unplaced::in_folder(root, &image, why));
                     }
                 }
             }
             (None, _) if is_image(&found) => {
                 let expected = "a folder EXPERIMENT/PlateN (letters, digits, '-', '_', '.'; at most 64)";
-                scan.unplaced.push(in_no_plate(root, &found, expected));
+                scan.unplaced.push(Unplaced::in_folder(root, &found, expected));
             }
             (None, _) => {}
         }
@@ -225,13 +252,13 @@ fn find_plates(
 fn find_beside(root: &Path, folders: &[&str], expected: &str, scan: &mut Scan) -> Result<()> {
     let start = root.to_owned();
     let is_of_layout = |dir: &files::Found| folders.iter().any(|folder| dir.path == start.join(folder));
-    let enter = |dir: &files::Found| !is_of_layout(dir) && !is_hidden(dir) && !is_store(dir);
+    let enter = |dir: &files::Found| !is_of_layout(dir) && !is_nobodys(dir) && !is_store(dir);
     for found in files::walk_into(root, 1..=usize::MAX, files::Links::Follow, enter) {
         let Some(found) = scan.note(root, found)? else { continue };
         let in_plate = || found.path.parent().is_some_and(|dir| plate_of(dir).is_some());
         let is_named = || found.name().and_then(parse_image_name).is_some();
         if is_image(&found) && (in_plate() || is_named()) {
-            scan.unplaced.push(in_no_plate(root, &found, expected));
+            scan.unplaced.push(Unplaced::in_folder(root, &found, expected));
         }
     }
     Ok(())
@@ -239,12 +266,15 @@ fn find_beside(root: &Path, folders: &[&str], expected: &str, scan: &mut Scan) -
 
 /// The plate of a folder `EXPERIMENT/PlateN`; `plate_2`, `Plate 2` and `PLATE-02` are plate 2, too.
 fn plate_of(folder: &Path) -> Option<PlateId> {
-    let name = folder.file_name()?.to_str()?;
-    let (word, number) = (name.get(..5)?, name.get(5..)?);
-    let number = number.strip_prefix(['_', '-', ' ']).unwrap_or(number);
-    let plate = parse_number(number).filter(|_| word.eq_ignore_ascii_case("plate") && !number.is_empty())?;
+    let plate = plate_number(folder.file_name()?.to_str()?)?;
     let experiment = folder.parent()?.file_name()?.to_str()?.parse().ok()?;
     Some(PlateId { experiment, plate })
+}
+
+fn plate_number(name: &str) -> Option<u16> {
+    let (word, number) = (name.get(..5)?, name.get(5..)?);
+    let number = number.strip_prefix(['_', '-', ' ']).unwrap_or(number);
+    parse_number(number).filter(|_| word.eq_ignore_ascii_case("plate") && !number.is_empty())
 }
 
 fn list_images(root: &Path, dir: &str, dataset: Option<&'static str>) -> Result<(PlateFiles, Scan)> {
@@ -262,14 +292,14 @@ fn list_images(root: &Path, dir: &str, dataset: Option<&'static str>) -> Result<
                     *plate.sites.entry((well, site)).or_default() |= 1 << (channel - 1);
                 } else {
                     let expected = format!("one way to write well {well}: {known}");
-                    beside.unplaced.push(misnamed(root, &found, &expected));
+                    beside.unplaced.push(Unplaced::named(root, &found, &expected));
                 }
             }
             None if is_image(&found) => {
                 beside.unplaced.push(if is_direct {
-                    misnamed(root, &found, "WELL_sSITE_wCHANNEL.png")
+                    Unplaced::named(root, &found, "WELL_sSITE_wCHANNEL.png")
                 } else {
-                    in_no_plate(root, &found, "images of a plate in its folder itself")
+                    Unplaced::in_folder(root, &found, "images of a plate in its folder itself")
                 });
             }
             None if is_direct => {
@@ -283,48 +313,6 @@ fn list_images(root: &Path, dir: &str, dataset: Option<&'static str>) -> Result<
     plate.spelled = spellings;
     plate.other_files.sort_unstable();
     Ok((plate, beside))
-}
-
-/// Every file below a folder, as paths relative to it, with `/`, sorted.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct AllFiles {
-    /// Those that a list of files can name.
-    pub files: Vec<String>,
-    /// Those that it cannot, because their names are not UTF-8 or hold a line break or a backslash; shown as well as
-    /// can be.
-    pub unlistable: Vec<String>,
-    /// Why something could not be looked at or entered: its path, shown as well as can be, and the cause.
-    pub unreadable: Vec<(String, String)>,
-}
-
-/// Finds every file below `root`. Links to folders are followed; one that leads back to a folder that it is in cannot
-/// be.
-///
-/// # Errors
-/// If `root` itself cannot be read. What cannot be below it is named.
-pub fn all_files(root: &Path) -> Result<AllFiles> {
-    let mut all = AllFiles::default();
-    for found in files::walk(root, 1..=usize::MAX, files::Links::Follow) {
-        let found = match found {
-            Err(Error::Io { path, source, .. }) if path != root => {
-                let path = path.strip_prefix(root).unwrap_or(&path);
-                all.unreadable.push((path.to_string_lossy().escape_debug().to_string(), source.to_string()));
-                continue;
-            }
-            found => found?,
-        };
-        let path = found.path.strip_prefix(root).unwrap_or(&found.path);
-        // A folder whose name cannot stand in a list is named itself, too.
-        let is_plain = path.to_str().is_some_and(|path| !path.contains(['\n', '\r', '\\']));
-        match path.to_str().filter(|_| is_plain) {
-            Some(_) if found.is_dir() => {}
-            Some(path) => all.files.push(path.to_owned()),
-            None => all.unlistable.push(path.to_string_lossy().escape_debug().to_string()),
-        }
-    }
-    all.files.sort_unstable();
-    all.unlistable.sort_unstable();
-    Ok(all)
 }
 
 #[cfg(test)]

@@ -10,6 +10,6 @@ pub use format::spec::{Codec, StoreSpec};
 pub use read::map::MappedShard;
 pub use read::shard::Shard;
 pub use read::store::{Store, read_spec};
-pub use write::commit::{Committed, StoreWriter};
+pub use write::commit::{Committed, MayGo, StoreWriter};
 pub use write::destination::{Changes, check_destination, is_store};
 pub use write::plate::{FinishedShard, PlateBuilder, ShardWriter};

@@ -7,7 +7,6 @@ use std::time::Instant;
 
 use crate::error::Result;
 use crate::files;
-use crate::source::tree::all_files;
 use crate::store::format::names::{PIXELS, REJECTED, SHA256SUMS, ZARR_JSON};
 use crate::store::read::listing::left_out;
 use crate::store::read_spec;
@@ -37,7 +36,7 @@ pub struct StoreConfig {
 pub fn verify_store(config: &StoreConfig, progress: &(dyn Fn(u64) + Sync)) -> Result<Report> {
     let start = Instant::now();
     let root = config.root.as_path();
-    let all = all_files(root)?;
+    let all = files::all_files(root)?;
     let mut report = Report { files: all.files.len() as u64, ..Report::default() };
     let findings = &mut report.findings;
     let read = AtomicU64::new(0);

@@ -1,16 +1,20 @@
 //! Verifying a raw tree: every PNG decoded under the rules of `pack`, or every file compared with a list made earlier.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
-use crate::fault::Fault;
+use crate::fault::{Fault, FaultKind};
+use crate::files::{self, AnyFile};
+use crate::memory;
 use crate::source::png::SiteDecoder;
-use crate::source::tree::all_files;
+
 use crate::source::{PlatePlan, SitePlan, Source, SourceConfig};
 use crate::store::format::checksum::Sha;
 use crate::store::format::manifest::{self, Entry};
@@ -18,11 +22,10 @@ use crate::store::format::names::{REJECTED, SOURCES};
 use crate::store::format::rows::Rejected;
 use crate::store::is_store;
 use crate::store::read::listing::{listed_plates, read_list, read_rows};
-use crate::{files, memory};
 
 use super::files::check_files;
 use super::labels::changed_labels;
-use super::report::{Depth, Finding, Kind, Report};
+use super::report::{Depth, Finding, Kind, Report, describe};
 
 /// What a raw tree holds, and what is wrong with it.
 #[derive(Debug, Clone)]
@@ -49,8 +52,8 @@ pub struct TreeReport {
     pub other_files: Vec<String>,
     /// What is no fault but worth a look.
     pub unusual: Vec<String>,
-    /// Every file of the tree with its SHA-256, if a list was asked for.
-    pub list: Vec<Entry>,
+    /// Every file of the tree with its SHA-256, if a list was asked for and all of them can be read.
+    pub list: Option<Vec<Entry>>,
     /// Seconds it took.
     pub seconds: f64,
 }
@@ -74,34 +77,34 @@ pub fn verify_tree(
     let bytes = AtomicU64::new(0);
     let new = || (SiteDecoder::new(source.size), Vec::new());
     let site_bytes = source.n_channels * source.size.pixels();
-    let examined: Vec<(Vec<Entry>, Vec<Fault>)> = sites
+    let list = Mutex::new(Vec::new());
+    let examined: Vec<Vec<Fault>> = sites
         .par_iter()
         .map_init(new, |(decoder, pixels), (plate, site)| {
             memory::resize(pixels, site_bytes, "the pixels of a site")?;
             let images = source.read_images(plate, site);
             let whole = || images.iter().filter_map(|image| Some((&image.path, image.content.as_ref().ok()?)));
             bytes.fetch_add(whole().map(|(_, content)| content.len() as u64).sum(), Ordering::Relaxed);
-            let entries = match with_list {
-                Some(_) => whole().map(|(path, content)| Entry::of(path, content)).collect(),
-                None => Vec::new(),
-            };
+            if with_list.is_some() {
+                let entries: Vec<Entry> = whole().map(|(path, content)| Entry::of(path, content)).collect();
+                list.lock().expect("no thread panics while it holds the list").extend(entries);
+            }
             let faults = source.decode_images(plate, site, &images, decoder, pixels);
             progress(1);
-            Ok((entries, faults))
+            Ok(faults)
         })
         .collect::<Result<_>>()?;
     let mut faults = [source.unplaced.clone(), source.unreadable.clone()].concat();
     faults.extend(source.plates.iter().flat_map(|plate| plate.faults.iter().cloned()));
-    let mut known: BTreeMap<String, Entry> = BTreeMap::new();
-    for (entries, found) in examined {
-        faults.extend(found);
-        known.extend(entries.into_iter().map(|entry| (entry.path.clone(), entry)));
-    }
-    faults.sort();
+    faults.extend(examined.into_iter().flatten());
     let list = match with_list {
-        Some(except) => list_files(&config.root, except, known)?,
-        None => Vec::new(),
+        Some(except) => {
+            let known = list.into_inner().expect("no thread panicked");
+            complete(&config.root, except, known, &mut faults)?
+        }
+        None => None,
     };
+    faults.sort();
     Ok(TreeReport {
         layout: source.layout.name(),
         classes: source.classes.rows().len(),
@@ -119,33 +122,55 @@ pub fn verify_tree(
     })
 }
 
-/// Every file of the tree but `except`; those that are `known` are not hashed again.
-fn list_files(root: &Path, except: &[&Path], known: BTreeMap<String, Entry>) -> Result<Vec<Entry>> {
-    let all = all_files(root)?;
-    if let Some(name) = all.unlistable.first() {
-        let expected = "names in UTF-8 without line breaks and backslashes";
-        return Err(Error::malformed(root.display(), expected, name));
-    }
-    if let Some((path, why)) = all.unreadable.first() {
-        let expected = "folders and files that can be read";
-        return Err(Error::malformed(root.join(path).display(), expected, why));
-    }
+/// Every file of the tree but `except`; those that are `known` are not hashed again. `None` where one cannot be read,
+/// which is a fault then.
+fn complete(
+    root: &Path,
+    except: &[&Path],
+    mut known: Vec<Entry>,
+    faults: &mut Vec<Fault>,
+) -> Result<Option<Vec<Entry>>> {
     let mut lists: Vec<PathBuf> = Vec::new();
     for path in except {
         lists.extend(files::resolve(path)?);
     }
-    let mut unknown: Vec<String> = Vec::new();
-    for path in all.files.into_iter().filter(|path| !known.contains_key(path)) {
-        if !files::resolve(&root.join(&path))?.is_some_and(|path| lists.contains(&path)) {
-            unknown.push(path);
+    known.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+    let is_known = |path: &String| known.binary_search_by(|entry| entry.path.cmp(path)).is_ok();
+    let (mut unknown, mut unreadable) = (Vec::new(), Vec::new());
+    for file in files::every_file(root) {
+        match file? {
+            AnyFile::Listable(path) if is_known(&path) => {}
+            AnyFile::Listable(path) => {
+                if !files::resolve(&root.join(&path))?.is_some_and(|path| lists.contains(&path)) {
+                    unknown.push(path);
+                }
+            }
+            AnyFile::Unlistable(name) => {
+                let expected = "names in UTF-8 without line breaks and backslashes";
+                return Err(Error::malformed(root.display(), expected, name));
+            }
+            AnyFile::Unreadable(path, why) => unreadable.push((path, why)),
         }
     }
-    let entry = |path: String| {
-        let (sha, size) = Sha::of_file(&root.join(&path), &|_| {})?;
-        Ok(Entry { path, sha, size: Some(size) })
+    let entry = |path: String| match Sha::of_file(&root.join(&path), &|_| {}) {
+        Ok((sha, size)) => Ok(Entry { path, sha, size: Some(size) }),
+        Err(error) => Err((path, describe(&error))),
     };
-    let hashed: Vec<Entry> = unknown.into_par_iter().map(entry).collect::<Result<_>>()?;
-    Ok(known.into_values().chain(hashed).collect())
+    let hashed: Vec<Result<Entry, (String, String)>> = unknown.into_par_iter().map(entry).collect();
+    for entry in hashed {
+        match entry {
+            Ok(entry) => known.push(entry),
+            Err(error) => unreadable.push(error),
+        }
+    }
+    let is_whole = unreadable.is_empty();
+    for (file, detail) in unreadable {
+        // Of a plate's image it is said already.
+        if faults.iter().all(|fault| fault.file != file) {
+            faults.push(Fault { plate: None, well: None, site: None, kind: FaultKind::Unreadable, file, detail });
+        }
+    }
+    Ok(is_whole.then_some(known))
 }
 
 /// Compares a tree with a list that was written earlier, or with the sources of a store. Files that a list does not
@@ -158,24 +183,30 @@ pub fn compare_tree(source: &SourceConfig, against: &Path, progress: &(dyn Fn(u6
     let start = Instant::now();
     let root = source.root.as_path();
     let of_store = is_store(against)?;
-    let (expected, left_out) = if of_store {
+    let (mut expected, left_out) = if of_store {
         sources_of(against)?
     } else {
-        (manifest::parse(&files::read_text(against)?, &against.display().to_string())?, None)
+        let mut list = BufReader::new(files::open(against)?);
+        (manifest::read(&mut list, &against.display().to_string())?, None)
     };
-    let all = all_files(root)?;
-    let names: BTreeSet<&str> = expected.iter().map(|entry| entry.path.as_str()).collect();
+    expected.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+    let is_known = |path: &String| expected.binary_search_by(|entry| entry.path.cmp(path)).is_ok();
     let mut report = Report { files: expected.len() as u64, is_finished: true, ..Report::default() };
     let own = files::resolve(against)?;
-    let is_extra = |path: &&String| {
-        let known = names.contains(path.as_str());
+    let is_extra = |path: &String| {
         // What cannot be told apart from the list is named.
         let is_list = own.is_some() && files::resolve(&root.join(path)).is_ok_and(|path| path == own);
-        !known && !is_list && left_out.as_ref().is_none_or(|left_out| left_out.would_name(path))
+        !is_known(path) && !is_list && left_out.as_ref().is_none_or(|left_out| left_out.would_name(path))
     };
-    let extra = all.files.iter().filter(is_extra).chain(&all.unlistable);
-    report.findings.extend(extra.map(|path| Finding::new(Kind::Extra, path, "not named before")));
-    report.findings.extend(all.unreadable.iter().map(|(path, why)| Finding::new(Kind::Unreadable, path, why)));
+    for file in files::every_file(root) {
+        report.findings.extend(match file? {
+            AnyFile::Listable(path) if !is_extra(&path) => None,
+            AnyFile::Listable(path) | AnyFile::Unlistable(path) => {
+                Some(Finding::new(Kind::Extra, &path, "not named before"))
+            }
+            AnyFile::Unreadable(path, why) => Some(Finding::new(Kind::Unreadable, &path, why)),
+        });
+    }
     let read = AtomicU64::new(0);
     let count = |n| {
         read.fetch_add(n, Ordering::Relaxed);

@@ -11,6 +11,8 @@ use crate::common::{Fixture, TreeSpec, assert_same, contents, copy_folder, small
 const VICTIM: &str = "test/RPE-02/Plate1/B03_s2_w1.png";
 
 /// Ways in which a source loses what it had, and how many sites of one plate that is. Each alone is no error to `skip`.
+/// The first ones leave something in its place.
+const N_DAMAGED: usize = 2;
 type Loss = (&'static str, usize, fn(&Fixture));
 const LOSSES: [Loss; 6] = [
     ("an image that became empty", 1, |fixture| fs::write(fixture.image(VICTIM), "").unwrap()),
@@ -60,7 +62,7 @@ fn what_a_source_lost_stays_in_the_store_and_is_named() {
 
 #[test]
 fn only_prune_removes_and_the_store_is_that_of_the_source_then() {
-    for (what, n_sites, lose) in LOSSES {
+    for (what, n_sites, lose) in LOSSES.into_iter().skip(N_DAMAGED) {
         let fixture = Fixture::kaggle(small());
         fixture.pack();
         lose(&fixture);
@@ -72,6 +74,30 @@ fn only_prune_removes_and_the_store_is_that_of_the_source_then() {
         pack(&PackConfig { dst: fresh.clone(), ..pruning.clone() }, &|_| {}).unwrap();
         assert_same(&fresh, &fixture.store());
         assert!(pack(&pruning, &|_| {}).unwrap().removed.is_empty(), "{what}");
+    }
+}
+
+#[test]
+fn what_is_only_damaged_is_not_pruned_until_it_is_gone() {
+    for (what, n_sites, damage) in LOSSES.into_iter().take(N_DAMAGED) {
+        let fixture = Fixture::kaggle(small());
+        fixture.pack();
+        let whole = contents(&fixture.store());
+        damage(&fixture);
+        let mut command = tool("pack");
+        command.arg("--src").arg(fixture.data()).arg("--dst").arg(fixture.store());
+        command.args(["--sites-per-shard", "5", "--on-error", "skip", "--prune"]);
+        let output = command.output().unwrap();
+        let text = stdout(&output);
+        assert!(output.status.code() == Some(1) && text.contains("send the damaged images again"), "{what}: {text}");
+        // Nor beside one of the same plate that is gone.
+        fs::remove_file(fixture.image("test/RPE-02/Plate1/B04_s1_w1.png")).unwrap();
+        assert_eq!(command.output().unwrap().status.code(), Some(1), "{what}");
+        assert!(contents(&fixture.store()) == whole, "{what}");
+        fs::remove_file(fixture.image(VICTIM)).unwrap();
+        let output = command.output().unwrap();
+        assert!(output.status.success() && stdout(&output).contains("removed "), "{what}: {}", stdout(&output));
+        assert_eq!(Store::open(&fixture.store()).unwrap().sites().len(), 48 - n_sites - 1);
     }
 }
 

@@ -34,9 +34,48 @@ fn one_odd_label_among_numbers_is_an_error_at_its_line() {
             &format!("HEPG2-01_1_B04,HEPG2-01,1,B04,{odd}\n"),
         );
         let error = pack(&fixture.config(), &|_| {}).unwrap_err();
-        assert!(error.is_data_fault() && error.to_string().contains("train.csv:3: expected a "), "{odd:?}: {error}");
+        assert!(error.is_data_fault() && error.to_string().contains("train.csv:3: expected "), "{odd:?}: {error}");
         assert!(!fixture.store().exists());
     }
+}
+
+#[test]
+fn numbers_and_names_are_not_mixed_whichever_are_more() {
+    for (names, at) in
+        [(&[3, 7][..], "\"9\" where others are as \"x7\""), (&[9][..], "\"x9\" where others are as \"3\"")]
+    {
+        let fixture = Fixture::kaggle(small());
+        fixture.write_kaggle_csvs(|class| if names.contains(&class) { format!("x{class}") } else { class.to_string() });
+        let error = pack(&fixture.config(), &|_| {}).unwrap_err();
+        let says = |text: &str| error.to_string().contains(text);
+        assert!(error.is_data_fault() && says(at) && says("train.csv:") && says("--classes FILE"), "{error}");
+        // Given numbers, they are what they are.
+        let list = fixture.path().join("classes.csv");
+        let name = |class: &u32| if names.contains(class) { format!("x{class}") } else { class.to_string() };
+        let rows = [3, 7, 9].iter().map(|class| format!("{class},{},treatment\n", name(class)));
+        let controls = "1109,1109,positive_control\n1121,1121,positive_control\n1138,1138,negative_control\n";
+        fs::write(&list, format!("class,sirna,well_type\n{}{controls}", rows.collect::<String>())).unwrap();
+        let mut config = fixture.config();
+        config.source.classes = Some(list);
+        assert!(pack(&config, &|_| {}).unwrap().finished);
+    }
+}
+
+#[test]
+fn given_classes_do_not_overrule_the_numbers_of_a_table() {
+    let fixture = Fixture::rxrx_ai(small());
+    fixture.pack();
+    let list = fixture.path().join("classes.csv");
+    let own = fs::read_to_string(fixture.store().join("classes.csv")).unwrap();
+    let mut config = fixture.config();
+    config.dst = fixture.path().join("other");
+    config.source.classes = Some(list.clone());
+    fs::write(&list, own.replace("3,s3,", "4,s3,")).unwrap();
+    let error = pack(&config, &|_| {}).unwrap_err();
+    let expected = "expected sirna_id 4 for siRNA \"s3\", as the given classes have it, found 3";
+    assert!(error.is_data_fault() && error.to_string().ends_with(expected), "{error}");
+    fs::write(&list, own).unwrap();
+    assert!(pack(&config, &|_| {}).unwrap().finished);
 }
 
 #[test]

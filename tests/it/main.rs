@@ -30,5 +30,6 @@ mod store;
 mod store_of_0_1_0;
 mod swap;
 mod transcode;
+mod unplaced;
 mod verify;
 mod zarr_documents;

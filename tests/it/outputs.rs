@@ -65,6 +65,29 @@ fn a_list_that_is_asked_for_on_stdout_comes_there_beside_the_report() {
 }
 
 #[test]
+fn a_stream_needs_no_place_for_temporary_files() {
+    let fixture = Fixture::bare(small());
+    let mut command = tool("verify");
+    command.arg(fixture.data()).args(["--write", "/dev/stdout"]).env("TMPDIR", "/nowhere");
+    let output = command.output().unwrap();
+    assert!(output.status.success() && stdout(&output).contains(".png\n"), "{output:?}");
+}
+
+#[test]
+fn a_list_of_a_tree_that_cannot_all_be_read_is_not_written_and_all_else_is_told() {
+    let fixture = Fixture::bare(small());
+    std::os::unix::fs::symlink(".", fixture.image("circle")).unwrap();
+    fs::write(fixture.image("RPE-02/Plate1/B03_s1_w1.png"), "").unwrap();
+    let list = fixture.path().join("list");
+    let output = verify(&fixture.data(), "--write", &list);
+    let text = stdout(&output);
+    for part in ["unreadable: 1 file", "circle: ", "empty-file: 1 file", "nothing, as not all can be read"] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    assert!(output.status.code() == Some(1) && !list.exists());
+}
+
+#[test]
 fn a_list_written_into_what_it_is_of_is_no_part_of_it() {
     let fixture = Fixture::bare(small());
     fixture.pack();

@@ -87,7 +87,7 @@ fn csvs_of_another_layout_than_the_folders_are_named() {
         fs::remove_file(kaggle.image(name)).unwrap();
     }
     fs::copy(other.image("metadata.csv"), kaggle.image("metadata.csv")).unwrap();
-    check_refused(&kaggle, &kaggle.data(), &["data/metadata.csv", "images/ beside metadata.csv"]);
+    check_refused(&kaggle, &kaggle.data(), &["data/metadata.csv", "images/ for metadata.csv"]);
     // A second table is as good as a lost one: nobody knows which is meant.
     let kaggle = Fixture::kaggle(small());
     fs::copy(other.image("metadata.csv"), kaggle.image("metadata.csv")).unwrap();
@@ -117,6 +117,58 @@ fn a_folder_of_csvs_that_is_named_is_used_or_refused() {
         fs::copy(csvs.join(name), elsewhere.image(name)).unwrap();
     }
     assert_eq!(pack(&config, &|_| {}).unwrap().plates_packed, 0);
+    // Who wants none names none.
+    config.source.layout = Some(Layout::Bare);
+    assert!(pack(&config, &|_| {}).unwrap_err().to_string().contains("as --layout bare has none"));
+}
+
+#[test]
+fn what_a_refusal_advises_mends() {
+    let metadata_of = |fixture: &Fixture, dir: &str, names: &[&str]| {
+        let dir = fixture.path().join(dir);
+        fs::create_dir_all(&dir).unwrap();
+        names.iter().for_each(|name| fs::rename(fixture.image(name), dir.join(name)).unwrap());
+        dir
+    };
+    let refusal = |config: &PackConfig| pack(config, &|_| {}).unwrap_err().to_string();
+    // The CSVs in a folder of their own, in the tree or beside it.
+    for dir in ["data/csvs", "data/a/b"] {
+        let fixture = Fixture::kaggle(small());
+        let csvs = metadata_of(&fixture, dir, &CSVS);
+        let error = refusal(&fixture.config());
+        assert!(error.contains(&format!("--metadata {};", csvs.display())), "{error}");
+        let mut config = fixture.config();
+        config.source.metadata = Some(csvs);
+        assert_eq!(pack(&config, &|_| {}).unwrap().plan.labelled_wells, Some(24));
+    }
+    // A part of the table in a folder below is not what is meant; one that is not where the others are, is.
+    let fixture = Fixture::kaggle(small());
+    fs::create_dir(fixture.image("folds")).unwrap();
+    fs::copy(fixture.image("train.csv"), fixture.image("folds/train.csv")).unwrap();
+    assert!(fixture.pack().finished);
+    let fixture = Fixture::kaggle(small());
+    let lost = metadata_of(&fixture, "data/more", &["test.csv", "test_controls.csv"]);
+    let error = refusal(&fixture.config());
+    let advice = format!("{} in {}, where the others are", lost.join("test.csv").display(), fixture.data().display());
+    assert!(error.contains(&advice) && error.contains("--layout kaggle does without them"), "{error}");
+    // CSVs for folders that have no place in them.
+    let (bare, other) = (Fixture::bare(small()), Fixture::kaggle(small()));
+    let mut config = bare.config();
+    config.source.metadata = Some(other.data());
+    let error = refusal(&config);
+    let advice = format!(
+        "in train/ or test/ for Kaggle's four CSVs, in images/ for metadata.csv, and --metadata {}",
+        other.data().display()
+    );
+    assert!(error.contains(&advice) && error.contains("--layout bare without --metadata"), "{error}");
+    for dataset in ["train", "test"] {
+        fs::create_dir_all(bare.image(dataset)).unwrap();
+        for found in fs::read_dir(other.image(dataset)).unwrap() {
+            let name = found.unwrap().file_name();
+            fs::rename(bare.data().join(&name), bare.image(dataset).join(&name)).unwrap();
+        }
+    }
+    assert_eq!(pack(&config, &|_| {}).unwrap().plan.labelled_wells, Some(24));
 }
 
 #[test]
@@ -134,93 +186,6 @@ fn a_bare_tree_says_on_its_first_line_that_it_has_no_labels() {
     let labelled = Fixture::kaggle(small());
     let lines = run("verify", &[&labelled.data().display().to_string()]);
     assert!(lines.iter().any(|line| line.contains("kaggle layout, 24 labelled wells, 6 classes")), "{lines:?}");
-}
-
-fn renamed(spec: TreeSpec, from: &str, to: &str) -> (Fixture, PackReport) {
-    let fixture = Fixture::bare(spec);
-    fs::create_dir_all(fixture.image(to).parent().unwrap()).unwrap();
-    fs::rename(fixture.image(from), fixture.image(to)).unwrap();
-    let report = fixture.pack();
-    (fixture, report)
-}
-
-#[test]
-fn a_plates_folder_is_read_however_people_write_plate() {
-    for name in ["Plate_2", "plate2", "Plate 2", "PLATE-02", "a/b/c/d/e/f/g/RPE-02/Plate2"] {
-        let to = if name.contains('/') { name.to_owned() } else { format!("RPE-02/{name}") };
-        let (fixture, report) = renamed(small(), "RPE-02/Plate2", &to);
-        assert!(report.finished && report.faults.is_empty(), "{name}: {:?}", report.faults);
-        assert_eq!(Store::open(&fixture.store()).unwrap().plates().len(), 4, "{name}");
-    }
-}
-
-#[test]
-fn every_image_that_no_plate_takes_is_a_fault_with_its_path() {
-    let long = format!("{}/Plate2", "x".repeat(65));
-    for to in ["HUVEC 01/Plate2", "RPE-02/Plate2b", "RPE-02/second", &long, "RPE-02/Plate1/more"] {
-        let (fixture, report) = renamed(small(), "RPE-02/Plate2", to);
-        assert!(!report.finished, "{to}");
-        assert_eq!(report.faults.len(), 24, "{to}");
-        for fault in &report.faults {
-            assert!(fault.kind == FaultKind::NoPlate && fault.file.starts_with(to), "{fault}");
-        }
-        let skip = PackConfig { on_error: OnError::Skip, ..fixture.config() };
-        let report = pack(&skip, &|_| {}).unwrap();
-        assert!(report.finished && report.faults.len() == 24, "named again, and left out as asked");
-    }
-}
-
-#[test]
-fn a_folder_whose_name_is_not_utf8_is_named_as_well_as_can_be() {
-    use std::os::unix::ffi::OsStrExt;
-    let fixture = Fixture::bare(small());
-    let name = std::ffi::OsStr::from_bytes(b"RPE\xff02");
-    fs::rename(fixture.image("RPE-02"), fixture.data().join(name)).unwrap();
-    let report = fixture.pack();
-    assert!(!report.finished && report.faults.len() == 48, "{:?}", report.faults.first());
-}
-
-#[test]
-fn images_of_another_name_or_kind_beside_those_of_a_plate_are_faults() {
-    let fixture = Fixture::bare(small());
-    let names = ["b02_s3_w1.png", "B02_s1_w1 (copy).png", "B02_s3_w1.tif", "B02_s01_w3.PNG"];
-    for name in names {
-        fs::write(fixture.image("RPE-02/Plate1").join(name), "").unwrap();
-    }
-    // What no microscope writes is only told.
-    for name in ["Thumbs.db", "._B02_s1_w1.png", "notes.txt"] {
-        fs::write(fixture.image("RPE-02/Plate1").join(name), "").unwrap();
-    }
-    let report = fixture.pack();
-    let mut found: Vec<&str> = report.faults.iter().map(|fault| fault.file.rsplit('/').next().unwrap()).collect();
-    let mut expected = names;
-    found.sort_unstable();
-    expected.sort_unstable();
-    assert_eq!(found, expected);
-    assert_eq!(report.plan.other_files.len(), 3);
-}
-
-#[test]
-fn wells_with_and_without_the_zero_are_wells_and_two_spellings_of_one_are_a_fault() {
-    let spec = TreeSpec { wells: vec!["A1", "A9", "A10"], ..small() };
-    let fixture = Fixture::bare(spec);
-    let report = fixture.pack();
-    assert!(report.finished && report.faults.is_empty());
-    let store = Store::open(&fixture.store()).unwrap();
-    let wells: Vec<String> = store.sites()[..6].iter().map(|row| row.id.well.well.to_string()).collect();
-    assert_eq!(wells, ["A01", "A01", "A09", "A09", "A10", "A10"]);
-    assert_eq!(fixture.pack().plates_packed, 0, "resumed by the names that the files have");
-    for channel in [1, 2] {
-        let plate = fixture.image("RPE-02/Plate1");
-        fs::copy(plate.join(format!("A1_s2_w{channel}.png")), plate.join(format!("A01_s2_w{channel}.png"))).unwrap();
-    }
-    let report = fixture.pack();
-    let kinds: Vec<FaultKind> = report.faults.iter().map(|fault| fault.kind).collect();
-    assert_eq!(
-        kinds,
-        [[FaultKind::NoPlate; 4].as_slice(), &[FaultKind::MissingSite]].concat(),
-        "those of the second one"
-    );
 }
 
 #[test]
@@ -304,23 +269,4 @@ fn a_dry_run_reads_a_header_of_every_plate_and_channel_and_changes_nothing() {
     assert_eq!(times(), before);
     assert_eq!(pack(&config, &|_| {}).unwrap().plates_packed, 0);
     assert_ne!(times(), before, "a run notes it");
-}
-
-#[test]
-fn experiments_beside_the_folders_of_a_layout_are_faults_and_other_pictures_are_nobodys() {
-    for fixture in [Fixture::kaggle(small()), Fixture::rxrx_ai(small())] {
-        let other = Fixture::bare(small());
-        copy_folder(&other.image("RPE-02"), &fixture.image("HUVEC-77"));
-        copy_folder(&other.image("RPE-02/Plate1"), &fixture.image("more/RPE-78/Plate1"));
-        fs::write(fixture.image("overview.png"), "").unwrap();
-        let report = fixture.pack();
-        assert!(!report.finished);
-        assert_eq!(report.faults.len(), 48 + 24);
-        assert!(report.faults.iter().all(|fault| fault.kind == FaultKind::NoPlate));
-        // No list of the store has them, so that the exit code tells.
-        let mut skip = crate::common::tool("pack");
-        skip.arg("--src").arg(fixture.data()).arg("--dst").arg(fixture.store());
-        skip.args(["--on-error", "skip", "--sites-per-shard", "5"]);
-        assert_eq!(skip.output().unwrap().status.code(), Some(1));
-    }
 }

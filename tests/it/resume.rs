@@ -10,7 +10,7 @@ use cellshard::site::{ImageSize, Label, PlateId, SiteId};
 use cellshard::store::format::listing::Listing;
 use cellshard::store::format::rows::SiteRow;
 use cellshard::store::format::spec::channels;
-use cellshard::store::{Changes, Codec, Store, StoreSpec, StoreWriter};
+use cellshard::store::{Changes, Codec, MayGo, Store, StoreSpec, StoreWriter};
 use png::{BitDepth, ColorType};
 
 use crate::common::{Fixture, TreeSpec, assert_same, contents, encode_png, small, write_png};
@@ -201,7 +201,8 @@ fn a_living_process_keeps_its_folder_and_notices_if_it_is_gone() {
         rejected: vec![],
         sources: vec![],
     };
-    let error = first.commit(&builder, &listing.to_files(), vec![shard.entry], SystemTime::now()).unwrap_err();
+    let error =
+        first.commit(&builder, &listing.to_files(), vec![shard.entry], SystemTime::now(), MayGo::Nothing).unwrap_err();
     assert!(error.to_string().contains("cannot find again"), "{error}");
     drop(first);
     assert!(!fixture.store().exists(), "the last one to go takes the lock with it");
@@ -273,7 +274,7 @@ fn a_process_with_other_settings_that_began_at_the_same_time_is_refused() {
             sources: vec![],
         };
         let builder = writer.plate_builder(&plate).unwrap();
-        writer.commit(&builder, &listing.to_files(), vec![], SystemTime::now())
+        writer.commit(&builder, &listing.to_files(), vec![], SystemTime::now(), MayGo::Nothing)
     };
     commit(&first).unwrap();
     assert!(commit(&second).unwrap_err().to_string().contains("--codec"));

@@ -10,7 +10,7 @@ use cellshard::pack::{PackConfig, pack};
 use cellshard::store::Store;
 use cellshard::verify::{Depth, StoreConfig, verify_store};
 
-use crate::common::{Fixture, assert_same, copy_folder, small, strace, tool, write_png};
+use crate::common::{Fixture, assert_same, contents, copy_folder, small, strace, tool, write_png};
 
 fn program(fixture: &Fixture, dst: &Path) -> Command {
     let mut command = tool("pack");
@@ -28,6 +28,23 @@ fn changed() -> (Fixture, std::path::PathBuf) {
     let expected = fixture.path().join("expected");
     pack(&PackConfig { dst: expected.clone(), ..fixture.config() }, &|_| {}).unwrap();
     (fixture, expected)
+}
+
+#[test]
+fn a_plates_folder_that_became_a_link_is_mended_and_what_it_leads_to_stays() {
+    for folder in ["pixels.zarr/RPE-02/Plate1", "plates/RPE-02/Plate1"] {
+        for leads_to_it in [false, true] {
+            let (fixture, expected) = changed();
+            let (place, elsewhere) = (fixture.store().join(folder), fixture.path().join("elsewhere"));
+            fs::rename(&place, &elsewhere).unwrap();
+            let before = contents(&elsewhere);
+            let target = if leads_to_it { elsewhere.clone() } else { fixture.path().join("nowhere") };
+            std::os::unix::fs::symlink(target, &place).unwrap();
+            assert!(fixture.pack().finished, "{folder}");
+            assert_same(&fixture.store(), &expected);
+            assert!(contents(&elsewhere) == before, "{folder}");
+        }
+    }
 }
 
 /// Has a redo fail, or be killed, at each of some calls in turn, has a run that is not about its plate go by, and looks for

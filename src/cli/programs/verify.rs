@@ -87,7 +87,7 @@ fn body() -> anyhow::Result<Exit> {
     drop(bar);
     if let Some(file) = damaged_list {
         // The list that is being written is no part of what is verified.
-        let own = [Some(file.temporary()), args.damaged_list.as_deref()].into_iter().flatten().map(files::resolve);
+        let own = [file.temporary(), args.damaged_list.as_deref()].into_iter().flatten().map(files::resolve);
         let own: Vec<Option<PathBuf>> = own.collect::<Result<_, _>>()?;
         let is_own = |path: &str| files::resolve(&args.path.join(path)).is_ok_and(|path| own.contains(&path));
         found.findings.retain(|finding| finding.kind != Kind::Extra || !is_own(&finding.path));
@@ -122,12 +122,12 @@ fn verify_tree(args: &Args) -> anyhow::Result<Exit> {
     let list = args.write.as_deref();
     let file = list.map(WholeFile::create).transpose()?;
     let bar = Progress::new("verify", "sites");
-    let temporary = file.as_ref().map(|file| file.temporary().to_owned());
-    let except: Option<Vec<&Path>> = list.map(|list| temporary.as_deref().into_iter().chain([list]).collect());
+    let temporary = file.as_ref().and_then(WholeFile::temporary);
+    let except: Option<Vec<&Path>> = list.map(|list| temporary.into_iter().chain([list]).collect());
     let found = verify::verify_tree(&config, except.as_deref(), &|n| bar.set_total(n), &|n| bar.add(n))?;
     drop(bar);
-    if let Some(file) = file {
-        file.finish_with(manifest::format(&found.list).as_bytes())?;
+    if let (Some(file), Some(entries)) = (file, &found.list) {
+        file.finish_by(|out| manifest::write(entries, out))?;
     }
     cli::show(report::tree(&args.path, &found, list, args.json))?;
     Ok(if found.faults.is_empty() { Exit::Success } else { Exit::Faults })

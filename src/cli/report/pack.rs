@@ -47,25 +47,30 @@ pub fn plan(plan: &Plan, faults: &[Fault], prune: bool, as_json: bool) -> anyhow
         bytes(plan.estimated_bytes)
     )?;
     write_faults_summary(&mut out, faults)?;
-    write_held(&mut out, kept, "kept", "it would lose", ": --prune removes them")?;
-    write_held(&mut out, removed, "to remove", "the source no longer has", "")?;
+    write_held(&mut out, kept, "kept", "it would lose", true)?;
+    write_held(&mut out, removed, "to remove", "the source no longer has", false)?;
     Ok(())
 }
 
 fn held_json(held: &[HeldPlate]) -> Value {
-    listed(held.iter().map(|HeldPlate { plate, sites, reason }| {
+    listed(held.iter().map(|HeldPlate { plate, sites, reason, can_be_pruned }| {
         let sites = listed(sites.iter().map(|site| site.to_string().into()));
-        json!({ "plate": plate.to_string(), "reason": reason, "sites": sites })
+        json!({ "plate": plate.to_string(), "reason": reason, "can_be_pruned": can_be_pruned, "sites": sites })
     }))
 }
 
 /// Names the plates of which the store holds more than the source.
-fn write_held(out: &mut impl Write, held: &[HeldPlate], what: &str, why: &str, remedy: &str) -> io::Result<()> {
-    for (n, HeldPlate { plate, sites, reason }) in held.iter().enumerate() {
+fn write_held(out: &mut impl Write, held: &[HeldPlate], what: &str, why: &str, stay: bool) -> io::Result<()> {
+    for (n, HeldPlate { plate, sites, reason, can_be_pruned }) in held.iter().enumerate() {
         let what = if n == 0 { what } else { "" };
         let first = sites.iter().take(EXAMPLES).map(ToString::to_string).collect::<Vec<_>>().join(", ");
         let more = if sites.len() > EXAMPLES { ", ..." } else { "" };
         let n_sites = plural(sites.len() as u64, "site");
+        let remedy = match (stay, can_be_pruned) {
+            (false, _) => "",
+            (true, true) => ": --prune removes them",
+            (true, false) => ": send the damaged images again (--prune removes only what is gone)",
+        };
         writeln!(out, "{what:10} {plate}: {why} {n_sites} ({reason}): {first}{more}{remedy}")?;
     }
     Ok(())
@@ -146,8 +151,8 @@ pub fn pack(report: &PackReport, dst: &Path, as_json: bool) -> anyhow::Result<()
         let n = count(report.rejected_before);
         writeln!(out, "left out   {n} by earlier runs: {}", shown_path(&dst.join(REJECTED)))?;
     }
-    write_held(&mut out, &report.removed, "removed", "the source no longer has", "")?;
-    write_held(&mut out, &report.kept, "kept", "it would lose", ": --prune removes them")?;
+    write_held(&mut out, &report.removed, "removed", "the source no longer has", false)?;
+    write_held(&mut out, &report.kept, "kept", "it would lose", true)?;
     let refused = report.n_refused();
     if refused > 0 {
         let (plates, dst) = (plural(refused as u64, "plate"), shown_path(dst));

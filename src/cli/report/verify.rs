@@ -152,7 +152,8 @@ fn finding_json(finding: &Finding) -> Value {
 /// If stdout is closed.
 pub fn tree(path: &Path, report: &TreeReport, list: Option<&Path>, as_json: bool) -> anyhow::Result<()> {
     if as_json {
-        let written = list.map(|list| json!({ "path": list.display().to_string(), "files": report.list.len() }));
+        let written = list.zip(report.list.as_ref());
+        let written = written.map(|(list, of)| json!({ "path": list.display().to_string(), "files": of.len() }));
         return print_json(
             "verify",
             &json!({
@@ -185,8 +186,10 @@ pub fn tree(path: &Path, report: &TreeReport, list: Option<&Path>, as_json: bool
     writeln!(out, "decoded    {} of PNGs in {:.2} s", bytes(report.bytes), report.seconds)?;
     write_notes(&mut out, &report.other_files, &report.unusual)?;
     write_faults_summary(&mut out, &report.faults)?;
-    if let Some(list) = list {
-        writeln!(out, "written    {}: {}", shown_path(list), files(report.list.len()))?;
+    match (list, &report.list) {
+        (Some(list), Some(of)) => writeln!(out, "written    {}: {}", shown_path(list), files(of.len()))?,
+        (Some(list), None) => writeln!(out, "written    {}: nothing, as not all can be read", shown_path(list))?,
+        (None, _) => {}
     }
     let whole = report.faults.is_empty();
     writeln!(out, "result     {}", if whole { "whole" } else { "not whole" })?;

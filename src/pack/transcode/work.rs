@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use crate::error::{Error, Result};
 use crate::fault::Fault;
 use crate::memory;
-use crate::pack::config::Progress;
+use crate::pack::config::{PackConfig, Progress};
 use crate::pack::report::{HeldPlate, Packed};
 use crate::pack::thread_group::ThreadGroup;
 use crate::plate_statistics;
@@ -23,7 +23,7 @@ use crate::store::format::manifest::Entry;
 use crate::store::format::names::listing_path;
 use crate::store::read::decode::Decoder;
 use crate::store::write::encode::Encoder;
-use crate::store::{Committed, FinishedShard, PlateBuilder, Shard, ShardWriter, StoreSpec, StoreWriter};
+use crate::store::{Committed, FinishedShard, MayGo, PlateBuilder, Shard, ShardWriter, StoreSpec, StoreWriter};
 
 use super::origin::{Origin, Plate, describe};
 
@@ -53,6 +53,7 @@ struct Gathered {
 
 /// What all threads share.
 struct Shared<'a> {
+    config: &'a PackConfig,
     origin: &'a Origin,
     spec: &'a StoreSpec,
     writer: &'a StoreWriter,
@@ -77,7 +78,7 @@ struct Buffers {
 
 /// Transcodes `plates` into the store.
 pub(super) fn run(
-    threads: usize,
+    config: &PackConfig,
     origin: &Origin,
     spec: &StoreSpec,
     writer: &StoreWriter,
@@ -91,8 +92,9 @@ pub(super) fn run(
         let starts = (0..n_sites).step_by(per_shard).enumerate();
         jobs.extend(starts.map(|(shard, start)| Job { plate, shard, sites: start..n_sites.min(start + per_shard) }));
     }
-    let n_workers = threads.min(jobs.len());
+    let n_workers = config.threads.min(jobs.len());
     let shared = Shared {
+        config,
         origin,
         spec,
         writer,
@@ -238,14 +240,16 @@ impl Shared<'_> {
         };
         let files: Vec<Entry> = files.into_iter().map(|file| file.entry).collect();
         let stored_bytes: u64 = files.iter().filter_map(|file| file.size).sum();
-        let committed = self.writer.commit(&builder, &listing, files, plate.stamp)?;
+        // A damaged plate does not come this far: what this one lacks, the lists of the source do not name.
+        let may_go = if self.config.prune { MayGo::All } else { MayGo::Nothing };
+        let committed = self.writer.commit(&builder, &listing, files, plate.stamp, may_go)?;
         let mut packed = self.packed.lock().expect("no thread panics while it holds the sums");
         match committed {
             Committed::Kept(lost) => {
-                packed.kept.extend(HeldPlate::new(&plate.id, lost, &[]));
+                packed.kept.extend(HeldPlate::new(&plate.id, lost, &[], true));
                 return Ok(());
             }
-            Committed::Done { removed } => packed.removed.extend(HeldPlate::new(&plate.id, removed, &[])),
+            Committed::Done { removed } => packed.removed.extend(HeldPlate::new(&plate.id, removed, &[], true)),
         }
         packed.plates += 1;
         packed.sites += plate.sites.len() as u64;

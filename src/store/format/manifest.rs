@@ -9,10 +9,16 @@
 //!
 //! The line of the size is there in lists of a plate; in `SHA256SUMS` it is not.
 
+use std::io::{self, BufRead, Read, Write};
+use std::path::Path;
+
 use crate::error::{Error, Result};
 use crate::site::parse_number;
 
-use super::checksum::Sha;
+use super::checksum::{HashingWriter, Sha};
+
+/// No line of a list is longer: no system has paths of this length.
+const LONGEST_LINE: u64 = 1 << 16;
 
 /// One file of a list.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,19 +40,32 @@ impl Entry {
 }
 
 /// Writes a list: sorted bytewise by path, closed by its own SHA-256.
-#[must_use]
-pub fn format(entries: &[Entry]) -> String {
+///
+/// # Errors
+/// If it cannot be written.
+pub fn write(entries: &[Entry], out: &mut impl Write) -> io::Result<()> {
     let mut sorted: Vec<&Entry> = entries.iter().collect();
     sorted.sort_unstable_by(|a, b| a.path.cmp(&b.path));
-    let mut text = String::new();
+    let mut hashing = HashingWriter::new(out);
     for Entry { path, sha, size } in sorted {
         if let Some(size) = size {
-            text += &format!("# {size} bytes\n");
+            writeln!(hashing, "# {size} bytes")?;
         }
-        text += &format!("{sha}  {path}\n");
+        writeln!(hashing, "{sha}  {path}")?;
     }
-    let own = Sha::of(text.as_bytes());
-    text + &format!("# sha256 {own}\n")
+    let (out, own, _) = hashing.finish();
+    writeln!(out, "# sha256 {own}")
+}
+
+/// The same, as text.
+///
+/// # Panics
+/// Never.
+#[must_use]
+pub fn format(entries: &[Entry]) -> String {
+    let mut text = Vec::new();
+    write(entries, &mut text).expect("memory takes everything");
+    String::from_utf8(text).expect("paths are text")
 }
 
 /// Parses a list; `place` names it in errors.
@@ -54,56 +73,135 @@ pub fn format(entries: &[Entry]) -> String {
 /// # Errors
 /// If its own SHA-256 is not right, or any line is not one that [`format()`] would write.
 pub fn parse(text: &str, place: &str) -> Result<Vec<Entry>> {
-    let body_end = text.strip_suffix('\n').map_or(0, |text| text.rfind('\n').map_or(0, |at| at + 1));
-    let (body, last) = text.split_at(body_end);
+    read(&mut text.as_bytes(), place)
+}
+
+/// Reads a list of any length; `place` names it in errors.
+///
+/// # Errors
+/// If it cannot be read, its own SHA-256 is not right, or any line is not one that [`format()`] would write.
+pub fn read(list: &mut impl BufRead, place: &str) -> Result<Vec<Entry>> {
+    let mut entries = Entries::new(place);
+    let mut form = Form::default();
+    let mut body = HashingWriter::new(io::sink());
+    let (mut last, mut line) = (Vec::new(), Vec::new());
+    loop {
+        let io_error = Error::io(Path::new(place), "read");
+        let read = list.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line).map_err(io_error)?;
+        if read as u64 == LONGEST_LINE {
+            let expected = format!("lines of fewer than {LONGEST_LINE} bytes");
+            return Err(Error::malformed(place, expected, "a longer one"));
+        }
+        if !last.is_empty() {
+            form.note(&last);
+            if read == 0 {
+                break;
+            }
+            body.write_all(&last).map_err(Error::io(Path::new(place), "hash"))?;
+            entries.push(&last);
+        } else if read == 0 {
+            break;
+        }
+        std::mem::swap(&mut last, &mut line);
+        line.clear();
+    }
+    // Whether the list is whole comes before what is wrong with a line.
+    let last = String::from_utf8_lossy(&last);
     let own = last.strip_prefix("# sha256 ").and_then(|rest| rest.strip_suffix('\n')).and_then(Sha::parse);
-    let Some(own) = own else { return Err(not_ours(text, last, place)) };
-    let found = Sha::of(body.as_bytes());
+    let Some(own) = own else { return Err(form.not_ours(&last, place)) };
+    let (_, found, _) = body.finish();
     if own != found {
         return Err(Error::malformed(place, format!("a list of SHA-256 {own}"), found));
     }
-    let mut entries: Vec<Entry> = Vec::new();
-    let mut size = None;
-    for (i, line) in body.split_terminator('\n').enumerate() {
-        let at = || format!("{place}:{}", i + 1);
+    entries.finish()
+}
+
+/// The entries of the lines so far, or what is wrong with the first that is none.
+struct Entries<'a> {
+    place: &'a str,
+    n_lines: usize,
+    entries: Result<Vec<Entry>>,
+    /// Of the next file.
+    size: Option<u64>,
+}
+
+impl<'a> Entries<'a> {
+    fn new(place: &'a str) -> Self {
+        Self { place, n_lines: 0, entries: Ok(Vec::new()), size: None }
+    }
+
+    /// Takes a line with its end.
+    fn push(&mut self, line: &[u8]) {
+        self.n_lines += 1;
+        let Ok(entries) = &mut self.entries else { return };
+        let at = || format!("{}:{}", self.place, self.n_lines);
+        let Ok(line) = std::str::from_utf8(line.strip_suffix(b"\n").unwrap_or(line)) else {
+            self.entries = Err(Error::malformed(at(), "UTF-8 text", "a byte that is not"));
+            return;
+        };
         let number = line.strip_prefix("# ").and_then(|rest| rest.strip_suffix(" bytes"));
         let number = number.filter(|number| *number == "0" || !number.starts_with('0'));
         let sized = number.and_then(parse_number);
-        if sized.is_some() && size.is_none() {
-            size = sized;
-            continue;
+        if sized.is_some() && self.size.is_none() {
+            self.size = sized;
+            return;
         }
         let entry = line.split_once("  ").and_then(|(sha, path)| Some((Sha::parse(sha)?, path)));
         let Some((sha, path)) = entry.filter(|(_, path)| is_plain_path(path)) else {
-            return Err(Error::malformed(at(), "SHA-256, two spaces, a relative path", format!("{line:?}")));
+            self.entries = Err(Error::malformed(at(), "SHA-256, two spaces, a relative path", format!("{line:?}")));
+            return;
         };
         if let Some(last) = entries.last().filter(|last| last.path.as_str() >= path) {
-            return Err(Error::malformed(at(), format!("a path after {:?}", last.path), format!("{path:?}")));
+            let expected = format!("a path after {:?}", last.path);
+            self.entries = Err(Error::malformed(at(), expected, format!("{path:?}")));
+            return;
         }
-        entries.push(Entry { path: path.to_owned(), sha, size: size.take() });
+        entries.push(Entry { path: path.to_owned(), sha, size: self.size.take() });
     }
-    if size.is_some() {
-        return Err(Error::malformed(place, "a file after each size", "none"));
+
+    fn finish(self) -> Result<Vec<Entry>> {
+        let entries = self.entries?;
+        if self.size.is_some() {
+            return Err(Error::malformed(self.place, "a file after each size", "none"));
+        }
+        Ok(entries)
     }
-    Ok(entries)
 }
 
-/// What is wrong with a list that does not end as ours do.
-fn not_ours(text: &str, last: &str, place: &str) -> Error {
-    if text.contains("\r\n") {
-        let expected = "lines that end in LF alone, as they were written";
-        return Error::malformed(place, expected, "CR LF: something on the way converted the ends of lines");
+/// What lines look like, to tell what a list is that does not end as ours do.
+#[derive(Default)]
+struct Form {
+    n_lines: usize,
+    has_crlf: bool,
+    /// Lines as sha256sum writes them.
+    n_of_sha256sum: usize,
+}
+
+impl Form {
+    fn note(&mut self, line: &[u8]) {
+        self.n_lines += 1;
+        self.has_crlf |= line.ends_with(b"\r\n");
+        let line = line.strip_prefix(b"\\").unwrap_or(line);
+        let is_of_sha256sum = line.split_at_checked(64).is_some_and(|(sha, rest)| {
+            let sha = std::str::from_utf8(sha).ok().and_then(Sha::parse);
+            sha.is_some() && (rest.starts_with(b"  ") || rest.starts_with(b" *"))
+        });
+        self.n_of_sha256sum += usize::from(is_of_sha256sum);
     }
-    let is_of_sha256sum = |line: &str| {
-        let parts = line.trim_start_matches('\\').split_at_checked(64);
-        parts.is_some_and(|(sha, rest)| Sha::parse(sha).is_some() && (rest.starts_with("  ") || rest.starts_with(" *")))
-    };
-    if !text.is_empty() && text.lines().all(is_of_sha256sum) {
-        let expected = "a list that verify --write made, whose last line '# sha256 HEX' proves it whole";
-        return Error::malformed(place, expected, "one that sha256sum itself made (sha256sum --check reads it)");
+
+    fn not_ours(&self, last: &str, place: &str) -> Error {
+        if self.has_crlf {
+            let expected = "lines that end in LF alone, as they were written";
+            return Error::malformed(place, expected, "CR LF: something on the way converted the ends of lines");
+        }
+        if self.n_lines > 0 && self.n_of_sha256sum == self.n_lines {
+            let expected = "a list that verify --write made, whose last line '# sha256 HEX' proves it whole";
+            let found = "one that sha256sum itself made (sha256sum --check reads it)";
+            return Error::malformed(place, expected, found);
+        }
+        let found = format!("{:?}", last.trim_end().chars().take(80).collect::<String>());
+        Error::malformed(place, "a last line '# sha256 HEX' (the list is cut short)", found)
     }
-    let found = format!("{:?}", last.trim_end().chars().take(80).collect::<String>());
-    Error::malformed(place, "a last line '# sha256 HEX' (the list is cut short)", found)
 }
 
 /// Whether a path stays below its root on any system: relative, no `.` or `..`, no backslash, no line break.

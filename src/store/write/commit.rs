@@ -1,8 +1,8 @@
 //! Writing into a store. Everything is built in a temporary folder beside its place, synced, and renamed; a plate's
 //! listing is renamed last. Whoever writes holds a lock on the store's folder while it renames. What the store holds
-//! whole is never replaced by less, unless the writer was told to prune.
+//! whole is never replaced by less, but for sites of which the writer is told that they may go.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
@@ -37,7 +37,6 @@ pub struct StoreWriter {
     pub(super) classes: Classes,
     changes: Changes,
     pub(super) session: Session,
-    prune: bool,
     /// Held with the store's lock, which on some file systems is none: threads of this process never meet there.
     pub(super) one_at_a_time: Mutex<()>,
 }
@@ -48,11 +47,35 @@ pub struct StoreWriter {
 pub enum Committed {
     /// It is there; these are gone.
     Done {
-        /// None, unless the writer prunes.
+        /// None, but of those that may go.
         removed: Vec<SiteId>,
     },
     /// The store's plate stays as it is, since it would lose these.
     Kept(Vec<SiteId>),
+}
+
+/// The sites of a plate that the store may lose.
+#[derive(Debug, Clone, Copy)]
+pub enum MayGo<'a> {
+    /// None.
+    Nothing,
+    /// These.
+    Sites(&'a [SiteId]),
+    /// Whatever the new plate lacks.
+    All,
+}
+
+impl MayGo<'_> {
+    fn has_all(self, lost: &[SiteId]) -> bool {
+        match self {
+            Self::Nothing => lost.is_empty(),
+            Self::Sites(sites) => {
+                let sites: HashSet<&SiteId> = sites.iter().collect();
+                lost.iter().all(|site| sites.contains(site))
+            }
+            Self::All => true,
+        }
+    }
 }
 
 impl StoreWriter {
@@ -65,15 +88,7 @@ impl StoreWriter {
         check_destination(root, &spec, &classes, changes)?;
         let store = root.to_owned();
         let session = Session::open(root, Box::new(move |folder| settle(&store, folder, None, files::exchange)))?;
-        Ok(Self {
-            root: root.to_owned(),
-            spec,
-            classes,
-            changes,
-            session,
-            prune: false,
-            one_at_a_time: Mutex::default(),
-        })
+        Ok(Self { root: root.to_owned(), spec, classes, changes, session, one_at_a_time: Mutex::default() })
     }
 
     /// Ends the work on the store: takes away what was temporary, as dropping the writer does, but says if it cannot.
@@ -84,12 +99,6 @@ impl StoreWriter {
         self.session.close()
     }
 
-    /// Lets plates be replaced by some that have less, where `prune` says so.
-    #[must_use]
-    pub fn pruning(self, prune: bool) -> Self {
-        Self { prune, ..self }
-    }
-
     /// A new empty folder in which to build a plate.
     ///
     /// # Errors
@@ -98,8 +107,8 @@ impl StoreWriter {
         PlateBuilder::new(plate, self.session.temporary().join(plate.to_string()), self.spec.clone())
     }
 
-    /// Puts a finished plate into the store, in place of any earlier one, unless sites would be lost by that. `stamp`
-    /// becomes the time of the list of its sources. From here until [`StoreWriter::merge`] the store counts as
+    /// Puts a finished plate into the store, in place of any earlier one, unless sites would be lost by that that may not
+    /// go. `stamp` becomes the time of the list of its sources. From here until [`StoreWriter::merge`] the store counts as
     /// unfinished.
     ///
     /// # Errors
@@ -111,6 +120,7 @@ impl StoreWriter {
         listing: &ListingFiles,
         shards: Vec<Entry>,
         stamp: SystemTime,
+        may_go: MayGo<'_>,
     ) -> Result<Committed> {
         let plate = builder.plate();
         builder.check(&shards)?;
@@ -120,7 +130,7 @@ impl StoreWriter {
         // Another process may have begun the store with other settings since this one looked.
         check_destination(&self.root, &self.spec, &self.classes, self.changes)?;
         let lost = self.lost(listing)?;
-        if !lost.is_empty() && !self.prune {
+        if !may_go.has_all(&lost) {
             builder.discard();
             return Ok(Committed::Kept(lost));
         }

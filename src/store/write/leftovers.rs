@@ -37,7 +37,8 @@ fn is_all_ours(folder: &Path) -> Result<bool> {
         let is_ours = match found.kind {
             FoundKind::Dir => name.is_some(),
             FoundKind::File => name.is_some_and(is_of_process),
-            FoundKind::Other => false,
+            // A plate's folder that was a link, and was replaced.
+            FoundKind::Other => name.is_some_and(is_plate_folder) && files::is_link(&found.path)?,
         };
         if !is_ours {
             return Ok(false);
@@ -49,22 +50,35 @@ fn is_all_ours(folder: &Path) -> Result<bool> {
 /// Whether a file is one that a process puts into its temporary folder.
 fn is_of_process(name: &str) -> bool {
     let in_plate = |name: &str| {
-        let mut parts = name.splitn(4, '/');
-        let (Some(experiment), Some(plate), Some(folder), Some(file)) =
-            (parts.next(), parts.next(), parts.next(), parts.next())
-        else {
-            return false;
-        };
-        // `old-array-2` lies there where `old-array` was in the way.
-        let folder = folder.trim_end_matches(|c: char| c.is_ascii_digit()).trim_end_matches('-');
-        format!("{experiment}/{plate}").parse::<PlateId>().is_ok()
-            && match folder {
-                ARRAY | OLD_ARRAY | CLOSED => is_of_array(file),
-                LISTING | OLD_LISTING | UNLISTED => is_of_listing(file),
-                _ => false,
-            }
+        let end = name.match_indices('/').nth(2)?.0;
+        let (folder, file) = (plate_folder(&name[..end])?, &name[end + 1..]);
+        Some(match folder {
+            Folder::Array => is_of_array(file),
+            Folder::Listing => is_of_listing(file),
+        })
     };
-    [ALIVE, ROOT_FILE].contains(&name) || in_plate(name)
+    [ALIVE, ROOT_FILE].contains(&name) || in_plate(name).unwrap_or(false)
+}
+
+fn is_plate_folder(name: &str) -> bool {
+    plate_folder(name).is_some()
+}
+
+/// What a folder holds that a process makes for a plate.
+enum Folder {
+    Array,
+    Listing,
+}
+
+/// `EXPERIMENT/PLATE/array` and the like; `old-array-2` lies there where `old-array` was in the way.
+fn plate_folder(name: &str) -> Option<Folder> {
+    let (plate, folder) = name.rsplit_once('/')?;
+    plate.parse::<PlateId>().ok()?;
+    match folder.trim_end_matches(|c: char| c.is_ascii_digit()).trim_end_matches('-') {
+        ARRAY | OLD_ARRAY | CLOSED => Some(Folder::Array),
+        LISTING | OLD_LISTING | UNLISTED => Some(Folder::Listing),
+        _ => None,
+    }
 }
 
 /// Whether a file of a plate's listing is one that a store puts there.

@@ -132,7 +132,7 @@ impl Swap<'_> {
     fn put(&self, new: &Path, place: &Path, aside: &str) -> Result<()> {
         let parent = place.parent().unwrap_or(self.root);
         files::create_dirs(parent)?;
-        if !files::exists(place)? {
+        if !files::is_taken(place)? {
             files::rename(new, place)?;
         } else if !(self.exchange)(new, place)? {
             self.retire(place, aside)?;
@@ -144,12 +144,12 @@ impl Swap<'_> {
 
     /// Moves what is at a place, if anything is, into the temporary folder.
     fn retire(&self, place: &Path, aside: &str) -> Result<()> {
-        if !files::exists(place)? {
+        if !files::is_taken(place)? {
             return Ok(());
         }
         let mut to = self.built.join(aside);
         let mut n = 1;
-        while files::exists(&to)? {
+        while files::is_taken(&to)? {
             n += 1;
             to = self.built.join(format!("{aside}-{n}"));
         }

@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::{Command, CommandFactory, Parser, ValueEnum};
 
 use crate::device::DeviceChoice;
-use crate::models::export::{self, MatrixFormat};
+use crate::models::export::MatrixFile;
 use crate::predict::{PredictConfig, Wells, predict};
 use cellshard::classes::Classes;
 use cellshard::cli::{self, Exit, Progress};
@@ -106,13 +106,9 @@ fn body(flags: &Flags) -> anyhow::Result<Exit> {
     let table = |path: &PathBuf| WellTable::read(path, spelling);
     let like = flags.like.as_ref().map(table).transpose()?;
     let truth = flags.truth.as_ref().map(table).transpose()?;
-    for path in flags.probabilities.iter().chain(&flags.embeddings) {
-        MatrixFormat::of(path)?;
-    }
     let out = flags.out.as_deref().map(WholeFile::create).transpose()?;
-    for path in flags.probabilities.iter().chain(&flags.embeddings) {
-        WholeFile::create(path)?;
-    }
+    let probabilities = flags.probabilities.as_deref().map(MatrixFile::create).transpose()?;
+    let embeddings = flags.embeddings.as_deref().map(MatrixFile::create).transpose()?;
     let config = PredictConfig {
         runs: flags.run.clone(),
         checkpoint: match flags.checkpoint {
@@ -146,11 +142,11 @@ fn body(flags: &Flags) -> anyhow::Result<Exit> {
         let dialect = like.map_or_else(|| Dialect::of(&classes), |like| like.dialect);
         file.finish_with(to_csv(&rows, dialect, spelling)?.as_bytes())?;
     }
-    if let Some(path) = &flags.probabilities {
-        export::write(path, "probabilities", &found.wells, &found.probabilities)?;
+    if let Some(file) = probabilities {
+        file.finish("probabilities", &found.wells, &found.probabilities)?;
     }
-    if let Some((path, rows)) = flags.embeddings.as_ref().zip(found.embeddings.as_ref()) {
-        export::write(path, "embeddings", &found.wells, rows)?;
+    if let Some((file, rows)) = embeddings.zip(found.embeddings.as_ref()) {
+        file.finish("embeddings", &found.wells, rows)?;
     }
     let outputs = [&flags.out, &flags.probabilities, &flags.embeddings];
     cli::show(predictions::print(&found, &outputs.map(Option::as_ref), flags.json).context("stdout"))?;

@@ -9,7 +9,7 @@ use tch::Tensor;
 use crate::models::weights;
 use cellshard::csv_table::to_csv;
 use cellshard::error::{Error, Result};
-use cellshard::files::write_whole;
+use cellshard::files::WholeFile;
 use cellshard::site::WellId;
 
 /// How a matrix is written.
@@ -42,28 +42,48 @@ struct IndexRow {
     id_code: WellId,
 }
 
-/// Writes `[wells][columns]` f32 as `name`, and `PATH.csv` with `row,id_code` beside it. Neither is ever half there.
-///
-/// # Errors
-/// If the files cannot be written, or the name asks for no known format.
-///
-/// # Panics
-/// If rows differ in length, or there are not as many as wells.
-pub fn write(path: &Path, name: &str, wells: &[WellId], rows: &[Vec<f32>]) -> Result<()> {
-    let n_columns = rows.first().map_or(0, Vec::len);
-    assert!(rows.len() == wells.len() && rows.iter().all(|row| row.len() == n_columns), "[wells][columns]");
-    let index: Vec<IndexRow> = (0..).zip(wells).map(|(row, well)| IndexRow { row, id_code: well.clone() }).collect();
-    write_whole(&index_path(path), to_csv(&index).as_bytes())?;
-    let values: Vec<f32> = rows.iter().flatten().copied().collect();
-    match MatrixFormat::of(path)? {
-        MatrixFormat::Npy => {
-            let mut bytes = npy_header(rows.len(), n_columns);
-            bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
-            write_whole(path, &bytes)
-        }
-        MatrixFormat::Safetensors => {
-            let matrix = Tensor::from_slice(&values).view([rows.len() as i64, n_columns as i64]);
-            weights::save(path, &[(name, &matrix)], &BTreeMap::new())
+/// A matrix under way, and the CSV beside it that names its rows. Neither is ever half there.
+#[derive(Debug)]
+pub struct MatrixFile {
+    format: MatrixFormat,
+    matrix: WholeFile,
+    index: WholeFile,
+}
+
+impl MatrixFile {
+    /// Starts both files: before long work, this shows whether they can be written.
+    ///
+    /// # Errors
+    /// If one cannot be, or the name asks for no known format.
+    pub fn create(path: &Path) -> Result<Self> {
+        let format = MatrixFormat::of(path)?;
+        Ok(Self { format, matrix: WholeFile::create(path)?, index: WholeFile::create(&index_path(path))? })
+    }
+
+    /// Writes `[wells][columns]` f32 as `name`, and `row,id_code` beside it.
+    ///
+    /// # Errors
+    /// If the files cannot be written.
+    ///
+    /// # Panics
+    /// If rows differ in length, or there are not as many as wells.
+    pub fn finish(self, name: &str, wells: &[WellId], rows: &[Vec<f32>]) -> Result<()> {
+        let n_columns = rows.first().map_or(0, Vec::len);
+        assert!(rows.len() == wells.len() && rows.iter().all(|row| row.len() == n_columns), "[wells][columns]");
+        let index: Vec<IndexRow> =
+            (0..).zip(wells).map(|(row, well)| IndexRow { row, id_code: well.clone() }).collect();
+        self.index.finish_with(to_csv(&index).as_bytes())?;
+        let values: Vec<f32> = rows.iter().flatten().copied().collect();
+        match self.format {
+            MatrixFormat::Npy => {
+                let mut bytes = npy_header(rows.len(), n_columns);
+                bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+                self.matrix.finish_with(&bytes)
+            }
+            MatrixFormat::Safetensors => {
+                let matrix = Tensor::from_slice(&values).view([rows.len() as i64, n_columns as i64]);
+                weights::write(self.matrix, &[(name, &matrix)], &BTreeMap::new())
+            }
         }
     }
 }
@@ -99,7 +119,7 @@ mod tests {
         let rows = vec![vec![1.0, 2.0, 3.5], vec![-4.0, 0.0, 6.25]];
         for name in ["m.npy", "m.safetensors"] {
             let path = dir.path().join(name);
-            write(&path, "probabilities", &wells, &rows).unwrap();
+            MatrixFile::create(&path).unwrap().finish("probabilities", &wells, &rows).unwrap();
             let read = match MatrixFormat::of(&path).unwrap() {
                 MatrixFormat::Npy => Tensor::read_npy(&path).unwrap(),
                 MatrixFormat::Safetensors => weights::read(&path).unwrap().tensors["probabilities"].shallow_clone(),
@@ -108,6 +128,6 @@ mod tests {
             let index = std::fs::read_to_string(index_path(&path)).unwrap();
             assert_eq!(index, "row,id_code\n0,RPE-01_1_B02\n1,RPE-01_1_AA02\n");
         }
-        assert!(write(&dir.path().join("m.csv"), "x", &wells, &rows).is_err());
+        assert!(MatrixFile::create(&dir.path().join("m.csv")).is_err());
     }
 }

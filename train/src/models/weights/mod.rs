@@ -3,5 +3,5 @@
 mod pretrained;
 mod safetensors;
 
-pub use self::safetensors::{Weights, load, read, save};
+pub use self::safetensors::{Weights, load, read, save, write};
 pub use pretrained::{InitReport, init_from};

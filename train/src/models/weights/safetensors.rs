@@ -54,6 +54,15 @@ pub struct Weights {
 /// If two tensors have one name, if a kind has no name in safetensors, if a device refuses to give its values, or if
 /// the file cannot be written.
 pub fn save(path: &Path, tensors: &[(&str, &Tensor)], metadata: &BTreeMap<String, String>) -> Result<()> {
+    write(WholeFile::create(path)?, tensors, metadata)
+}
+
+/// The same, into a file that is under way.
+///
+/// # Errors
+/// As [`save`] has them.
+pub fn write(file: WholeFile, tensors: &[(&str, &Tensor)], metadata: &BTreeMap<String, String>) -> Result<()> {
+    let path = file.path();
     let refuse = |expected: &str, found: String| Error::refused(path.display(), expected, found);
     let mut sorted = Vec::with_capacity(tensors.len());
     let mut names = BTreeSet::from([METADATA]);
@@ -69,7 +78,6 @@ pub fn save(path: &Path, tensors: &[(&str, &Tensor)], metadata: &BTreeMap<String
     // Wide numbers first, so that every tensor begins at a multiple of its numbers' width.
     sorted.sort_by_key(|(_, _, dtype)| std::cmp::Reverse(dtype.bitsize()));
 
-    let file = WholeFile::create(path)?;
     let mut out = BufWriter::with_capacity(1 << 20, file.as_file());
     write_header(&mut out, &sorted, metadata).map_err(Error::io(path, "write"))?;
     for (name, tensor, dtype) in &sorted {
