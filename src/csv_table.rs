@@ -100,16 +100,11 @@ pub fn kept<R: DeserializeOwned>(text: &str, place: &str, keep: impl Fn(&R) -> b
 pub enum Header {
     /// The columns of the rows, in order.
     Exact,
-    /// The columns of the rows, among others and in any order.
-    AmongOthers,
-}
-
-/// Whether a table has a column; not, where its header cannot be read.
-#[must_use]
-pub fn has_column(text: &str, name: &str) -> bool {
-    let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text.as_bytes());
-    let mut header = csv::StringRecord::new();
-    reader.read_record(&mut header).is_ok_and(|found| found) && header.iter().any(|cell| cell == name)
+    /// The columns of the rows, among others and in any order. Of these, those that the table lacks count as empty.
+    AmongOthers {
+        /// Columns that the table may lack.
+        optional: &'static [&'static str],
+    },
 }
 
 /// The rows of a table, each with the line of the file that it starts at.
@@ -119,8 +114,8 @@ pub struct Rows<'t, R> {
     /// Bytes read since the last row ended.
     since_row: Rc<Cell<usize>>,
     columns: &'static [&'static str],
-    /// Where each of the columns stands among the cells.
-    positions: Vec<usize>,
+    /// Where each of the columns stands among the cells, if it does.
+    positions: Vec<Option<usize>>,
     n_cells: usize,
     /// The cells of the row read last.
     cells: csv::StringRecord,
@@ -156,16 +151,31 @@ impl<'t, R: DeserializeOwned> Rows<'t, R> {
         }
         let malformed = |expected: String| Error::malformed(format!("{place}:1"), expected, shown(&cells));
         let positions = match header {
-            Header::Exact if cells == *columns => (0..columns.len()).collect(),
+            Header::Exact if cells == *columns => (0..columns.len()).map(Some).collect(),
             Header::Exact => return Err(malformed(columns.join(","))),
-            Header::AmongOthers => {
+            Header::AmongOthers { optional } => {
                 let position = |name: &&str| {
-                    cells.iter().position(|cell| cell == *name).ok_or_else(|| malformed(format!("a column {name:?}")))
+                    let is_it = |cell: &str| cell.trim().eq_ignore_ascii_case(name);
+                    let mut like_it = cells.iter().enumerate().filter(|(_, cell)| is_it(cell));
+                    match (like_it.next(), like_it.next()) {
+                        (Some((position, cell)), None) if cell == *name => Ok(Some(position)),
+                        (None, _) if optional.contains(name) => Ok(None),
+                        (None, _) => Err(malformed(format!("a column {name:?}"))),
+                        (Some(_), None) => Err(malformed(format!("a column named exactly {name:?}"))),
+                        (Some(_), Some(_)) => Err(malformed(format!("one column {name:?}"))),
+                    }
                 };
                 columns.iter().map(position).collect::<Result<_>>()?
             }
         };
         Ok(Self { place, reader, since_row, columns, positions, n_cells: cells.len(), cells, row: PhantomData })
+    }
+
+    /// Whether the table has a column of the rows.
+    #[must_use]
+    pub fn has(&self, column: &str) -> bool {
+        let place = self.columns.iter().position(|name| *name == column);
+        place.is_some_and(|place| self.positions[place].is_some())
     }
 
     fn parse(&self) -> Result<(u64, R)> {

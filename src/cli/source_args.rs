@@ -61,6 +61,7 @@ impl SourceArgs {
             known_partial: self.known_partial.clone(),
             channels: self.channels,
             sites: self.sites,
+            known_classes: None,
             add_classes: false,
             experiments: self.experiments.clone(),
             plates: self.plates.clone(),

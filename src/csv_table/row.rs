@@ -44,15 +44,15 @@ impl Error for RowError {
 /// The cells of a row that a struct is made of.
 pub(super) struct RowCells<'de> {
     cells: &'de csv::StringRecord,
-    columns: std::iter::Zip<std::slice::Iter<'static, &'static str>, std::slice::Iter<'de, usize>>,
+    columns: std::iter::Zip<std::slice::Iter<'static, &'static str>, std::slice::Iter<'de, Option<usize>>>,
 }
 
 impl<'de> RowCells<'de> {
-    /// The cells at `positions`, one a column.
+    /// The cells at `positions`, one a column; empty where there is none.
     pub(super) fn new(
         cells: &'de csv::StringRecord,
         columns: &'static [&'static str],
-        positions: &'de [usize],
+        positions: &'de [Option<usize>],
     ) -> Self {
         Self { cells, columns: columns.iter().zip(positions) }
     }
@@ -75,8 +75,8 @@ impl<'de> SeqAccess<'de> for RowCells<'de> {
     type Error = RowError;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, RowError> {
-        let Some((column, &position)) = self.columns.next() else { return Ok(None) };
-        let value = seed.deserialize(Cell(&self.cells[position]));
+        let Some((column, position)) = self.columns.next() else { return Ok(None) };
+        let value = seed.deserialize(Cell(position.map_or("", |position| &self.cells[position])));
         value.map(Some).map_err(|error| RowError { column: Some(column), ..error })
     }
 }

@@ -1,6 +1,5 @@
 //! A plate on its way into the store: gathers what its shards yield, and commits it when the last one is done.
 
-use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -15,7 +14,7 @@ use crate::store::format::listing::Listing;
 use crate::store::format::manifest::Entry;
 use crate::store::format::names::SOURCES;
 use crate::store::format::rows::{PixelStats, SiteRow};
-use crate::store::{Committed, FinishedShard, MayGo, PlateBuilder, StoreSpec, StoreWriter};
+use crate::store::{Committed, FinishedShard, Lost, MayGo, PlateBuilder, StoreSpec, StoreWriter};
 
 use super::config::{OnError, PackConfig};
 use super::rejected::rejected_once;
@@ -30,7 +29,7 @@ pub(super) struct PlateOutcome {
     pub(super) stored_bytes: u64,
     pub(super) faults: Vec<Fault>,
     /// What the store holds of the plate and the source no longer has: why it stays as it is, or what was removed.
-    pub(super) held: Option<HeldPlate>,
+    pub(super) held: Vec<HeldPlate>,
 }
 
 /// One site that was decoded without a fault.
@@ -180,7 +179,7 @@ impl<'a> PlateWork<'a> {
         let n_sites = listing.sites.len() as u64;
         let listing = listing.to_files();
         let stamp = self.todo.stamp.time(Sha::of(listing.contents[SOURCES].as_bytes()));
-        let may_go = if self.prune { MayGo::Sites(&self.todo.lost) } else { MayGo::Nothing };
+        let may_go = if self.prune { MayGo::This(&self.todo.lost) } else { MayGo::Nothing };
         let lost = match writer.commit(&builder, &listing, files, stamp, may_go)? {
             Committed::Kept(lost) => lost,
             Committed::Done { removed } => {
@@ -194,9 +193,8 @@ impl<'a> PlateWork<'a> {
     }
 
     /// What the store holds of the plate and the source no longer has.
-    fn held(&self, lost: Vec<SiteId>, faults: &[Fault]) -> Option<HeldPlate> {
-        let gone: HashSet<&SiteId> = self.todo.lost.iter().collect();
-        let can_be_pruned = lost.iter().all(|site| gone.contains(site));
-        HeldPlate::new(&self.plan.id, lost, faults, can_be_pruned)
+    fn held(&self, lost: Lost, faults: &[Fault]) -> Vec<HeldPlate> {
+        let can_be_pruned = lost.is_within(&self.todo.lost);
+        HeldPlate::of(&self.plan.id, lost, faults, can_be_pruned)
     }
 }

@@ -7,36 +7,53 @@ use serde::Serialize;
 use crate::error::Result;
 use crate::fault::Fault;
 use crate::site::{PlateId, SiteId};
-use crate::store::StoreWriter;
 use crate::store::write::merge::{Merge, Rewrite};
+use crate::store::{Lost, StoreWriter};
 
 use super::config::{OnError, PackConfig};
 
-/// A plate of which the store holds sites that the source no longer has.
+/// A plate of which the store holds more than the source.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HeldPlate {
     /// The plate.
     pub plate: PlateId,
+    /// What of it.
+    pub what: Held,
     /// The sites.
     pub sites: Vec<SiteId>,
-    /// What the source says of the first of them: a kind of fault, or `not-in-source`.
+    /// What the source says of the first of them: a kind of fault, `not-in-source`, or `no-label`.
     pub reason: &'static str,
-    /// Whether names and CSVs alone show that the source has none of them, so that `--prune` removes them; it removes
+    /// Whether names and CSVs alone show that the source has none of it, so that `--prune` removes it; it removes
     /// nothing of which an image is only damaged.
     pub can_be_pruned: bool,
 }
 
+/// What of a plate a store holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Held {
+    /// Whole sites.
+    Sites,
+    /// Labels of sites, or parts of them.
+    Labels,
+}
+
 impl HeldPlate {
-    /// A plate and its sites, if there are any, and what `faults` says of them.
-    pub(super) fn new(plate: &PlateId, sites: Vec<SiteId>, faults: &[Fault], can_be_pruned: bool) -> Option<Self> {
-        let first = sites.first()?;
-        let is_of_it = |fault: &&Fault| {
-            fault.plate.as_ref() == Some(plate)
-                && fault.well.is_none_or(|well| well == first.well.well)
-                && fault.site.is_none_or(|site| site == first.site)
+    /// A plate and what is held of it, if anything is, and what `faults` says of that.
+    pub(super) fn of(plate: &PlateId, lost: Lost, faults: &[Fault], can_be_pruned: bool) -> Vec<Self> {
+        let held = |what: Held, sites: Vec<SiteId>| {
+            let first = sites.first()?;
+            let is_of_it = |fault: &&Fault| {
+                fault.plate.as_ref() == Some(plate)
+                    && fault.well.is_none_or(|well| well == first.well.well)
+                    && fault.site.is_none_or(|site| site == first.site)
+            };
+            let reason = match what {
+                Held::Sites => faults.iter().find(is_of_it).map_or("not-in-source", |fault| fault.kind.name()),
+                Held::Labels => "no-label",
+            };
+            Some(Self { plate: plate.clone(), what, sites, reason, can_be_pruned })
         };
-        let reason = faults.iter().find(is_of_it).map_or("not-in-source", |fault| fault.kind.name());
-        Some(Self { plate: plate.clone(), sites, reason, can_be_pruned })
+        held(Held::Sites, lost.sites).into_iter().chain(held(Held::Labels, lost.labels)).collect()
     }
 }
 

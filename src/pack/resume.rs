@@ -20,7 +20,7 @@ use crate::store::format::names::{FILES, REJECTED, SITES, SOURCES, array_documen
 use crate::store::format::rows::{Rejected, SiteRow};
 use crate::store::read::listing::{read_list, read_rows};
 use crate::store::read::proof::{Depth, are_whole};
-use crate::store::write::held::{lost_sites, says_as_much};
+use crate::store::write::held::{Lost, lost};
 
 use super::config::{OnError, PackConfig};
 use super::rejected::to_rejected;
@@ -58,8 +58,8 @@ pub(super) struct Todo {
     pub(super) source_bytes: u64,
     /// What the system says of its PNGs.
     pub(super) stamp: Stamp,
-    /// The sites that the store holds of it and of which names and CSVs alone show that the source has them no more.
-    pub(super) lost: Vec<SiteId>,
+    /// What the store holds of it and of which names and CSVs alone show that the source has it no more.
+    pub(super) lost: Lost,
 }
 
 /// Looks at a plate. A listing that cannot be read is as good as none: the plate is packed again.
@@ -79,9 +79,8 @@ pub(super) fn look_at(
     let whole = |site: &&SitePlan| plate.missing_channel(site, source.n_channels).is_none();
     let stay: HashMap<(Well, u16), &Label> =
         plate.sites.iter().filter(whole).map(|site| ((site.well, site.site), &site.label)).collect();
-    let stays =
-        |old: &SiteRow| stay.get(&(old.id.well.well, old.id.site)).is_some_and(|new| says_as_much(new, &old.label));
-    let lost = lost_sites(&config.dst, spec, &plate.id, &stays)?;
+    let new = |old: &SiteId| Some((*stay.get(&(old.well.well, old.site))?, &plate.id.experiment));
+    let lost = lost(&config.dst, spec, &plate.id, &new)?;
     Ok(State::ToPack(Todo { source_bytes, stamp, lost }))
 }
 

@@ -14,14 +14,14 @@ use rayon::prelude::*;
 use crate::error::{Error, Result, unless_damaged};
 use crate::fault::Fault;
 use crate::files;
-use crate::site::{ImageSize, PlateId, SiteId, Well};
+use crate::site::{ImageSize, PlateId};
 use crate::store::format::manifest::Entry;
 use crate::store::format::names::{FILES, METADATA, PIXELS, PLATES, array_document_path};
 use crate::store::format::spec::{ALIGNMENT, MAX_SITES_PER_SHARD};
 use crate::store::read::listing::read_list;
 use crate::store::read::proof::{Depth, are_whole};
-use crate::store::write::held::lost_sites;
-use crate::store::{Codec, StoreSpec, StoreWriter, check_destination, shard_path};
+use crate::store::write::held::{Lost, lost_by};
+use crate::store::{Codec, StoreSpec, StoreWriter, check_destination, refuse_other_classes, shard_path};
 
 use super::config::{OnError, PackConfig, Progress};
 use super::place::{check_counts, check_free_space, resolve};
@@ -46,8 +46,8 @@ struct Prepared {
 /// What is to be done for one plate.
 enum State {
     Done(Plate),
-    /// And the sites that the destination holds of it and the source does not.
-    ToPack(Plate, Vec<SiteId>),
+    /// And what the destination holds of it and the source does not.
+    ToPack(Plate, Lost),
     Damaged(Vec<Fault>),
 }
 
@@ -90,6 +90,7 @@ fn prepare(config: &PackConfig) -> Result<Prepared> {
     }
     let spec = StoreSpec { codec: config.codec, sites_per_shard, ..origin.spec.clone() };
     check_destination(&config.dst, &spec, &origin.classes, config.changes())?;
+    refuse_other_classes(&config.dst, &origin.classes)?;
     let ids: BTreeSet<&PlateId> = origin.plates.keys().collect();
     let planned = config.source.select(&ids)?;
     let mine: Vec<&PlateId> = (0..).zip(&planned).filter(|&(i, _)| config.partition.has(i)).map(|(_, id)| id).collect();
@@ -103,7 +104,7 @@ fn prepare(config: &PackConfig) -> Result<Prepared> {
                 rejected_before += plate.n_rejected;
             }
             State::ToPack(plate, lost) => {
-                held.extend(HeldPlate::new(&plate.id, lost, &[], true));
+                held.extend(HeldPlate::of(&plate.id, lost, &[], true));
                 to_pack.push(plate);
             }
             State::Damaged(found) => faults.extend(found),
@@ -171,9 +172,8 @@ fn look_at(config: &PackConfig, origin: &Origin, spec: &StoreSpec, id: &PlateId)
     Ok(match origin.plate(id) {
         Err(faults) => State::Damaged(faults),
         Ok((plate, _)) if is_done(config, spec, &plate)? => State::Done(plate),
-        Ok((plate, _)) => {
-            let sites: HashSet<(Well, u16)> = plate.sites.iter().map(|site| (site.well, site.number)).collect();
-            let lost = lost_sites(&config.dst, spec, id, &|row| sites.contains(&(row.id.well.well, row.id.site)))?;
+        Ok((plate, listing)) => {
+            let lost = lost_by(&config.dst, spec, &listing)?;
             State::ToPack(plate, lost)
         }
     })

@@ -6,17 +6,14 @@ use std::time::{Instant, SystemTime};
 
 use rayon::prelude::*;
 
-use crate::classes::Classes;
-use crate::error::{Error, Result, unless_damaged};
+use crate::error::{Error, Result};
 use crate::fault::Fault;
 use crate::files;
 use crate::site::{ImageSize, PlateId};
 use crate::source::{Layout, PlatePlan, Source, SourceConfig};
-use crate::store::format::names::{CLASSES, METADATA, SITES};
-use crate::store::format::rows::SiteRow;
+use crate::store::format::names::METADATA;
 use crate::store::format::spec::{ALIGNMENT, Channel, DEFAULT_SITES_PER_SHARD, MAX_SITES_PER_SHARD, rxrx1_channels};
-use crate::store::read::listing::{listed_plates, read_rows};
-use crate::store::{Codec, StoreSpec, StoreWriter, check_destination};
+use crate::store::{Codec, StoreSpec, StoreWriter, check_destination, refuse_other_classes, store_classes};
 
 use super::config::{OnError, PackConfig, Progress};
 use super::place::{check_counts, check_free_space, resolve};
@@ -55,7 +52,7 @@ pub(super) fn plan(config: &PackConfig) -> Result<(Plan, Vec<Fault>)> {
     for (i, todo) in to_pack {
         let id = &source.plates[i].id;
         if !is_refused(id) {
-            plan.held.extend(HeldPlate::new(id, todo.lost, &faults, true));
+            plan.held.extend(HeldPlate::of(id, todo.lost, &faults, true));
         }
     }
     Ok((plan, faults))
@@ -106,6 +103,7 @@ fn prepare(config: &PackConfig, now: SystemTime) -> Result<Prepared> {
     };
     check_counts(&spec, source.plates.iter().map(|plate| (&plate.id, plate.sites.len(), Some(plate.dir.as_str()))))?;
     check_destination(&config.dst, &spec, &source.classes, config.changes())?;
+    refuse_other_classes(&config.dst, &source.classes)?;
     check_apart(&config.source.root, &config.dst)?;
     let mine: Vec<usize> = (0..source.plates.len()).filter(|&i| config.partition.has(i)).collect();
     let states: Vec<resume::State> = mine
@@ -152,29 +150,11 @@ fn prepare(config: &PackConfig, now: SystemTime) -> Result<Prepared> {
 /// What is to be read where classes are to be added: by the classes that the store has, and then more.
 fn with_classes_of_the_store(config: &PackConfig) -> Result<SourceConfig> {
     let mut source = config.source.clone();
-    if config.add_classes {
-        source.add_classes = true;
-        let of_store = config.dst.join(CLASSES);
-        if source.classes.is_none() && files::exists(&of_store)? {
-            check_classes(&config.dst, &of_store)?;
-            source.classes = Some(of_store);
-        }
+    source.add_classes |= config.add_classes;
+    if config.add_classes && source.classes.is_none() {
+        source.known_classes = store_classes(&config.dst, config.changes())?;
     }
     Ok(source)
-}
-
-/// Whether the classes of a store are those of its sites: what is damaged is not added to.
-fn check_classes(store: &Path, path: &Path) -> Result<()> {
-    let classes = Classes::parse(&files::read_text(path)?, &path.display().to_string())?;
-    for plate in listed_plates(store)? {
-        let rows = unless_damaged(read_rows::<SiteRow>(store, &plate, SITES))?.unwrap_or_default();
-        if let Some(SiteRow { id, label, .. }) = rows.iter().find(|row| classes.contradict(&row.label)) {
-            let class = label.class.map_or_else(String::new, |class| class.to_string());
-            let expected = format!("class {class} for siRNA {:?}, as site {id} has it", label.sirna);
-            return Err(Error::malformed(path.display(), expected, "another"));
-        }
-    }
-    Ok(())
 }
 
 /// What the channels show: what the user says, or what the layout does; else their numbers in file names.

@@ -32,6 +32,12 @@ impl Experiment {
         self.cell_type.as_deref().unwrap_or_else(of_name)
     }
 
+    /// Whether a table says its cell type, and another one than its name tells.
+    #[must_use]
+    pub fn has_told_cell_type(&self) -> bool {
+        self.cell_type.is_some()
+    }
+
     /// The same experiment with the cell type that a table says it has.
     ///
     /// # Errors

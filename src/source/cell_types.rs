@@ -1,44 +1,32 @@
 //! The cell types of experiments, where a table has a column of them.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
-use serde::Deserialize;
-
-use crate::csv_table::{Header, Rows, has_column};
-use crate::error::{Error, Result};
-use crate::files;
+use crate::error::Result;
 use crate::site::Experiment;
 
-/// What a row says of its experiment.
-#[derive(Deserialize)]
-struct CellTypeRow {
-    experiment: Experiment,
-    cell_type: String,
-}
+use super::label_rows::At;
 
-/// Adds the experiments of a table, each with its cell type; none where it has no column of them.
+/// Notes what a row says of the cell type of its experiment.
 ///
 /// # Errors
-/// If the table is malformed, or one experiment has two.
-pub(super) fn read(path: &Path, experiments: &mut BTreeSet<Experiment>) -> Result<()> {
-    let (text, place) = (files::read_text(path)?, path.display().to_string());
-    if !has_column(&text, "cell_type") {
+/// If that is none, or another than that of rows before.
+pub(super) fn note(
+    experiments: &mut BTreeSet<Experiment>,
+    experiment: &Experiment,
+    cell_type: &str,
+    at: &At,
+) -> Result<()> {
+    let known = experiments.get(experiment);
+    if known.is_some_and(|known| known.cell_type() == cell_type) {
         return Ok(());
     }
-    for row in Rows::open(&text, &place, Header::AmongOthers)? {
-        let (line, CellTypeRow { experiment, cell_type }) = row?;
-        let malformed =
-            |expected: String| Error::malformed(format!("{place}:{line}"), expected, format!("{cell_type:?}"));
-        let experiment = experiment.of_cell_type(&cell_type).map_err(|e| malformed(e.expected.to_owned()))?;
-        match experiments.get(&experiment) {
-            None => drop(experiments.insert(experiment)),
-            Some(known) if known.cell_type() == cell_type => {}
-            Some(known) => {
-                let expected = format!("cell type {:?} of experiment {known}, as rows before say", known.cell_type());
-                return Err(malformed(expected));
-            }
-        }
+    let named = experiment.clone().of_cell_type(cell_type);
+    let named = named.map_err(|e| at.malformed(e.expected, format!("{cell_type:?}")))?;
+    if let Some(known) = known {
+        let expected = format!("cell type {:?} of experiment {known}, as rows before say", known.cell_type());
+        return Err(at.malformed(expected, format!("{cell_type:?}")));
     }
+    experiments.insert(named);
     Ok(())
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use crate::classes::Classes;
 use crate::error::{Error, Result};
 use crate::site::PlateId;
 
@@ -20,7 +21,9 @@ pub struct SourceConfig {
     pub metadata: Option<PathBuf>,
     /// A `classes.csv` that fixes the classes.
     pub classes: Option<PathBuf>,
-    /// Whether siRNAs that it does not have become classes behind its last.
+    /// The classes of a store that is to grow, where no file fixes them.
+    pub known_classes: Option<Classes>,
+    /// Whether siRNAs that these do not have become classes behind their last.
     pub add_classes: bool,
     /// A file with further wells that are known to have fewer sites than others.
     pub known_partial: Option<PathBuf>,

@@ -6,7 +6,6 @@ use std::path::Path;
 use std::rc::Rc;
 
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 
 use crate::classes::{Classes, well_type};
 use crate::csv_table::{Header, Rows};
@@ -48,65 +47,18 @@ impl Labels {
     }
 }
 
-/// A row of `test.csv`.
+/// A row of one of Kaggle's CSVs.
 #[derive(Deserialize)]
-struct TestRow {
-    id_code: String,
-    experiment: Experiment,
-    plate: u16,
-    well: Well,
-}
-
-/// A row of `train.csv`.
-#[derive(Deserialize)]
-struct TrainRow {
-    id_code: String,
-    experiment: Experiment,
-    plate: u16,
-    well: Well,
-    sirna: String,
-}
-
-/// A row of `train_controls.csv` and `test_controls.csv`.
-#[derive(Deserialize)]
-struct ControlRow {
-    id_code: String,
-    experiment: Experiment,
-    plate: u16,
-    well: Well,
-    sirna: String,
-    #[serde(with = "well_type")]
-    well_type: Population,
-}
-
-/// What a row of any of them says; `sirna` is `None` where the file does not tell.
 struct KaggleRow {
     id_code: String,
-    well: WellId,
+    experiment: Experiment,
+    plate: u16,
+    well: Well,
     sirna: Option<String>,
-    population: Population,
-}
-
-impl From<TestRow> for KaggleRow {
-    fn from(row: TestRow) -> Self {
-        let TestRow { id_code, experiment, plate, well } = row;
-        let well = WellId { plate: PlateId { experiment, plate }, well };
-        Self { id_code, well, sirna: None, population: Population::Treatment }
-    }
-}
-
-impl From<TrainRow> for KaggleRow {
-    fn from(row: TrainRow) -> Self {
-        let TrainRow { id_code, experiment, plate, well, sirna } = row;
-        Self { sirna: Some(sirna), ..TestRow { id_code, experiment, plate, well }.into() }
-    }
-}
-
-impl From<ControlRow> for KaggleRow {
-    fn from(row: ControlRow) -> Self {
-        let ControlRow { id_code, experiment, plate, well, sirna, well_type } = row;
-        Self { population: well_type, ..TrainRow { id_code, experiment, plate, well, sirna }.into() }
-    }
+    #[serde(with = "well_type")]
+    well_type: Population,
+    sirna_id: Option<u32>,
+    cell_type: Option<String>,
 }
 
 /// A row of rxrx.ai's `metadata.csv`.
@@ -122,17 +74,16 @@ struct SiteRow {
     well_type: Population,
     sirna: String,
     sirna_id: Option<u32>,
+    cell_type: Option<String>,
 }
 
-/// Reads a CSV of one of Kaggle's kinds: file, dataset, rows before.
-type ReadKaggle = fn(&Path, &'static str, &mut Vec<Row>) -> Result<()>;
-
-/// The CSVs of Kaggle's layout, each with its dataset and how it is read.
-const KAGGLE: [(&str, &str, ReadKaggle); 4] = [
-    (KAGGLE_CSVS[0], "train", read_kaggle::<TrainRow>),
-    (KAGGLE_CSVS[1], "test", read_kaggle::<TestRow>),
-    (KAGGLE_CSVS[2], "train", read_kaggle::<ControlRow>),
-    (KAGGLE_CSVS[3], "test", read_kaggle::<ControlRow>),
+/// The CSVs of Kaggle's layout, each with its dataset and the columns that it may lack: those of the labels and of what
+/// they say more of, where Kaggle's own have none.
+const KAGGLE: [(&str, &str, &[&str]); 4] = [
+    (KAGGLE_CSVS[0], "train", &["well_type", "sirna_id", "cell_type"]),
+    (KAGGLE_CSVS[1], "test", &["sirna", "well_type", "sirna_id", "cell_type"]),
+    (KAGGLE_CSVS[2], "train", &["sirna_id", "cell_type"]),
+    (KAGGLE_CSVS[3], "test", &["sirna_id", "cell_type"]),
 ];
 
 /// Whether `dir` holds a CSV of Kaggle's layout.
@@ -185,18 +136,15 @@ pub fn read(layout: Layout, dir: &Path, fixed: Fixed) -> Result<Labels> {
                     return Err(Error::malformed(dir.join(&pair[lost]).display(), expected, "no file"));
                 }
             }
-            for (name, dataset, read) in KAGGLE {
+            for (name, dataset, optional) in KAGGLE {
                 let path = dir.join(name);
                 if files::exists(&path)? {
-                    read(&path, dataset, &mut rows)?;
-                    cell_types::read(&path, &mut experiments)?;
+                    read_kaggle(&path, dataset, optional, &mut rows, &mut experiments)?;
                 }
             }
         }
         Layout::RxrxAi => {
-            let path = dir.join(RXRX_AI_CSV);
-            read_rxrx_ai(&path, &mut rows)?;
-            cell_types::read(&path, &mut experiments)?;
+            read_rxrx_ai(&dir.join(RXRX_AI_CSV), &mut rows, &mut experiments)?;
         }
     }
     let place = dir.display().to_string();
@@ -253,42 +201,66 @@ fn add(labels: &mut Labels, row: Row) -> Result<()> {
     Ok(())
 }
 
-fn read_kaggle<R: DeserializeOwned + Into<KaggleRow>>(
+/// Refuses an empty cell where a table has the column: it would say less than others.
+fn check_well_type(population: Population, at: &At) -> Result<()> {
+    if population == Population::Unknown {
+        return Err(at.malformed("a well_type", "an empty cell"));
+    }
+    Ok(())
+}
+
+fn read_kaggle(
     path: &Path,
     dataset: &'static str,
+    optional: &'static [&'static str],
     rows: &mut Vec<Row>,
+    experiments: &mut BTreeSet<Experiment>,
 ) -> Result<()> {
     let (text, place) = (files::read_text(path)?, path.display().to_string());
     let file: Rc<str> = place.as_str().into();
     let mut seen = BTreeSet::new();
-    for row in Rows::<R>::open(&text, &place, Header::AmongOthers)? {
+    let table = Rows::open(&text, &place, Header::AmongOthers { optional })?;
+    let [tells_type, tells_cell_type] = ["well_type", "cell_type"].map(|column| table.has(column));
+    let needs_sirna = !optional.contains(&"sirna");
+    for row in table {
         let (line, row) = row?;
         let at = At { file: Rc::clone(&file), line };
-        let KaggleRow { id_code, well, sirna, population } = row.into();
+        let KaggleRow { id_code, experiment, plate, well, sirna, well_type, sirna_id, cell_type } = row;
+        if tells_cell_type {
+            cell_types::note(experiments, &experiment, &cell_type.unwrap_or_default(), &at)?;
+        }
+        let well = WellId { plate: PlateId { experiment, plate }, well };
         if id_code != well.to_string() {
             return Err(at.malformed(format!("id_code {well}"), format!("{id_code:?}")));
         }
         if !seen.insert(well.clone()) {
             return Err(at.malformed("each well once", format!("{well} again")));
         }
-        match &sirna {
-            Some(sirna) if sirna.is_empty() => return Err(at.malformed("a siRNA", "an empty cell")),
-            Some(sirna) => check_sirna(sirna, &at)?,
-            None => {}
+        let sirna = sirna.unwrap_or_default();
+        if sirna.is_empty() && (needs_sirna || sirna_id.is_some()) {
+            return Err(at.malformed("a siRNA", "an empty cell"));
         }
-        rows.push(Row { well, site: None, dataset, population, sirna: sirna.unwrap_or_default(), class: None, at });
+        check_sirna(&sirna, &at)?;
+        let population = if tells_type { well_type } else { Population::Treatment };
+        check_well_type(population, &at)?;
+        rows.push(Row { well, site: None, dataset, population, sirna, class: sirna_id, at });
     }
     Ok(())
 }
 
-fn read_rxrx_ai(path: &Path, rows: &mut Vec<Row>) -> Result<()> {
+fn read_rxrx_ai(path: &Path, rows: &mut Vec<Row>, experiments: &mut BTreeSet<Experiment>) -> Result<()> {
     let (text, place) = (files::read_text(path)?, path.display().to_string());
     let file: Rc<str> = place.as_str().into();
     let mut seen = BTreeSet::new();
-    for row in Rows::open(&text, &place, Header::AmongOthers)? {
+    let table = Rows::open(&text, &place, Header::AmongOthers { optional: &["cell_type"] })?;
+    let tells_cell_type = table.has("cell_type");
+    for row in table {
         let (line, row) = row?;
         let at = At { file: Rc::clone(&file), line };
-        let SiteRow { site_id, dataset, experiment, plate, well, site, well_type, sirna, sirna_id } = row;
+        let SiteRow { site_id, dataset, experiment, plate, well, site, well_type, sirna, sirna_id, cell_type } = row;
+        if tells_cell_type {
+            cell_types::note(experiments, &experiment, &cell_type.unwrap_or_default(), &at)?;
+        }
         let well = WellId { plate: PlateId { experiment, plate }, well };
         let id = SiteId { well, site };
         if site_id != id.to_string() {
@@ -299,6 +271,7 @@ fn read_rxrx_ai(path: &Path, rows: &mut Vec<Row>) -> Result<()> {
         }
         let dataset = parse_dataset(&dataset, &at)?;
         check_sirna(&sirna, &at)?;
+        check_well_type(well_type, &at)?;
         if sirna.is_empty() && (dataset == "train" || sirna_id.is_some()) {
             return Err(at.malformed("a siRNA", "an empty cell"));
         }

@@ -67,7 +67,7 @@ impl Source {
         if let Some(path) = &config.known_partial {
             known_partial.extend(parse_wells(&files::read_text(path)?, &path.display().to_string())?);
         }
-        let Scan { plates: found, unplaced, unreadable } = tree::scan(root, layout)?;
+        let Scan { plates: found, unplaced, unreadable, unseen } = tree::scan(root, layout)?;
         let ids: BTreeSet<&PlateId> = found.keys().chain(labels.plates.keys()).collect();
         if ids.is_empty()
             && let Some(Unplaced { path, expected, found, .. }) = unplaced.first()
@@ -96,6 +96,7 @@ impl Source {
         let other_files = ids.iter().flat_map(others).collect();
         let mut unusual: Vec<String> = unusual_channels(layout, &numbers).into_iter().collect();
         unusual.extend(uneven_plates(&plates));
+        unusual.extend(unseen);
         Ok(Self {
             root: root.clone(),
             layout,
@@ -168,10 +169,11 @@ pub fn read_labels(config: &SourceConfig) -> Result<Labels> {
 }
 
 fn labels_of(config: &SourceConfig, layout: Layout) -> Result<Labels> {
-    let fixed = match &config.classes {
+    let given = config.classes.as_deref().map(read_classes).transpose()?.or_else(|| config.known_classes.clone());
+    let fixed = match given {
         None => Fixed::Nothing,
-        Some(path) if config.add_classes => Fixed::AndMore(read_classes(path)?),
-        Some(path) => Fixed::Classes(read_classes(path)?),
+        Some(classes) if config.add_classes => Fixed::AndMore(classes),
+        Some(classes) => Fixed::Classes(classes),
     };
     labels::read(layout, config.metadata.as_deref().unwrap_or(&config.root), fixed)
 }
@@ -223,7 +225,7 @@ fn channel_numbers<'a>(
 /// Says which channels may have been lost everywhere.
 fn unusual_channels(layout: Layout, numbers: &[usize]) -> Option<String> {
     let n = numbers.len();
-    if layout == Layout::Kaggle && n != 6 {
+    if layout != Layout::Bare && n != 6 {
         return Some(format!("sites have {n} channels, those of RxRx1 have 6 (--channels 6 finds what is lost)"));
     }
     let last = *numbers.last()?;

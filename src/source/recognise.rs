@@ -117,7 +117,10 @@ impl Sign {
             let is_images = is_packed && !found.name()?.to_ascii_lowercase().contains(".csv") && name != RXRX_AI_CSV;
             (!is_images).then_some(SignKind::Table { name, is_packed })
         };
-        Some(Self { path: found.path.clone(), kind: kind? })
+        // A store's own tables are of its sites.
+        let is_of_store = || found.path.parent().is_some_and(tree::is_store);
+        let kind = kind.filter(|kind| *kind == SignKind::Folder || !is_of_store())?;
+        Some(Self { path: found.path.clone(), kind })
     }
 }
 

@@ -1,12 +1,12 @@
 //! Walking a tree of images: which plates, sites and channels are there, by name alone. Opens no image.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::path::Path;
 
 use rayon::prelude::*;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, shown_path};
 use crate::files;
 use crate::site::{PlateId, Well, parse_number};
 
@@ -14,6 +14,10 @@ use super::layout::{KAGGLE_FOLDERS, Layout, RXRX_AI_FOLDER};
 
 /// The folder by which a store is known.
 pub(super) const STORE: &str = "pixels.zarr";
+/// The folder of a store's listings.
+const LISTINGS: &str = "plates";
+/// Folders that systems make wherever they are.
+const OF_SYSTEMS: [&str; 5] = ["lost+found", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "__MACOSX"];
 /// What names of images end in, of whatever kind.
 const IMAGES: [&str; 9] = ["png", "tif", "tiff", "jpg", "jpeg", "jp2", "bmp", "gif", "webp"];
 
@@ -26,6 +30,8 @@ pub struct Scan {
     pub unplaced: Vec<Unplaced>,
     /// Folders and files that cannot be looked at: relative to the root, and why. What is in them is not known.
     pub unreadable: Vec<(String, String)>,
+    /// What cannot be looked at beside the folders of the layout, each as a phrase.
+    pub unseen: Vec<String>,
 }
 
 impl Scan {
@@ -131,11 +137,11 @@ pub fn scan(root: &Path, layout: Layout) -> Result<Scan> {
                     find_plates(root, dataset, 2, Some(dataset), &mut found, &mut scan)?;
                 }
             }
-            find_beside(root, &KAGGLE_FOLDERS, "a plate in train/ or test/", &mut scan)?;
+            find_beside(root, &KAGGLE_FOLDERS, "a plate in train/ or test/", &found, &mut scan)?;
         }
         Layout::RxrxAi => {
             find_plates(root, RXRX_AI_FOLDER, 2, None, &mut found, &mut scan)?;
-            find_beside(root, &[RXRX_AI_FOLDER], "a plate in images/", &mut scan)?;
+            find_beside(root, &[RXRX_AI_FOLDER], "a plate in images/", &found, &mut scan)?;
         }
         Layout::Bare => find_plates(root, "", usize::MAX, None, &mut found, &mut scan)?,
     }
@@ -167,14 +173,14 @@ pub(super) fn has_plates(dir: &Path) -> bool {
 }
 
 /// Whether plates are looked for in a folder of a tree that begins at `root`: below a plate there is none, a store in
-/// the tree has folders named like plates, and hidden folders without plates are nobody's.
+/// the tree has folders named like plates, and some folders are nobody's.
 pub(super) fn is_entered(root: &Path, dir: &files::Found) -> bool {
     let is_plate = dir.path.strip_prefix(root).is_ok_and(|below| plate_of(below).is_some());
-    !is_nobodys(dir) && !is_plate && !is_store(dir)
+    !is_nobodys(dir) && !is_plate && !is_of_store(dir)
 }
 
-/// Whether a folder is hidden and has nothing to do with plates. What is in `.HUVEC-02/Plate1` or `.Plate1` was hidden by
-/// a slip: no plate takes it, and that is said.
+/// Whether a folder has nothing to do with plates: one that systems make, or a hidden one. What is in `.HUVEC-02/Plate1`
+/// or `.Plate1` was hidden by a slip: no plate takes it, and that is said.
 fn is_nobodys(dir: &files::Found) -> bool {
     let is_plate = |dir: &files::Found| {
         let name = dir.path.file_name().and_then(|name| name.to_str());
@@ -188,12 +194,20 @@ fn is_nobodys(dir: &files::Found) -> bool {
             Err(_) => true,
         })
     };
-    is_hidden(dir) && !is_plate(dir) && !holds_plates()
+    let is_of_system = dir.name().is_some_and(|name| OF_SYSTEMS.contains(&name));
+    is_of_system || (is_hidden(dir) && !is_plate(dir) && !holds_plates())
 }
 
-/// Whether a folder is a store; not, where that cannot be told: then the walk names what it cannot look at.
-fn is_store(dir: &files::Found) -> bool {
-    files::exists(&dir.path.join(STORE).join("zarr.json")).unwrap_or(false)
+/// Whether a folder is one of a store, which has folders named like plates; not, where that cannot be told: then the walk
+/// names what it cannot look at.
+fn is_of_store(dir: &files::Found) -> bool {
+    let is_named = dir.name().is_some_and(|name| [STORE, LISTINGS].contains(&name));
+    is_named && dir.path.parent().is_some_and(is_store)
+}
+
+/// Whether there is a store in a folder, as far as that can be told.
+pub(super) fn is_store(dir: &Path) -> bool {
+    files::exists(&dir.join(STORE).join("zarr.json")).unwrap_or(false)
 }
 
 fn is_hidden(found: &files::Found) -> bool {
@@ -248,13 +262,24 @@ fn find_plates(
 }
 
 /// Collects the images of plates beside the folders that a layout has: experiments that were put elsewhere. Other
-/// pictures there are nobody's.
-fn find_beside(root: &Path, folders: &[&str], expected: &str, scan: &mut Scan) -> Result<()> {
-    let start = root.to_owned();
-    let is_of_layout = |dir: &files::Found| folders.iter().any(|folder| dir.path == start.join(folder));
-    let enter = |dir: &files::Found| !is_of_layout(dir) && !is_nobodys(dir) && !is_store(dir);
+/// pictures there are nobody's, and so is what cannot be looked at, which is noted. What a link leads to that is in its
+/// place is no other.
+fn find_beside(root: &Path, folders: &[&str], expected: &str, plates: &[Found], scan: &mut Scan) -> Result<()> {
+    let mut taken = BTreeSet::new();
+    for folder in folders.iter().copied().chain(plates.iter().map(|(_, dir, _)| dir.as_str())) {
+        taken.extend(files::resolve(&root.join(folder))?);
+    }
+    let is_taken = |dir: &Path| files::resolve(dir).is_ok_and(|real| real.is_some_and(|real| taken.contains(&real)));
+    let enter = |dir: &files::Found| !is_taken(&dir.path) && !is_nobodys(dir) && !is_of_store(dir);
     for found in files::walk_into(root, 1..=usize::MAX, files::Links::Follow, enter) {
-        let Some(found) = scan.note(root, found)? else { continue };
+        let found = match found {
+            Err(Error::Io { path, source, .. }) if path != root => {
+                let path = path.strip_prefix(root).unwrap_or(&path);
+                scan.unseen.push(format!("{} cannot be looked at: {source}", shown_path(path)));
+                continue;
+            }
+            found => found?,
+        };
         let in_plate = || found.path.parent().is_some_and(|dir| plate_of(dir).is_some());
         let is_named = || found.name().and_then(parse_image_name).is_some();
         if is_image(&found) && (in_plate() || is_named()) {
@@ -282,7 +307,7 @@ fn list_images(root: &Path, dir: &str, dataset: Option<&'static str>) -> Result<
     let mut beside = Scan::default();
     let mut spellings: BTreeMap<Well, String> = BTreeMap::new();
     let top = root.join(dir);
-    for found in files::walk_into(&top, 1..=usize::MAX, files::Links::Follow, |dir| !is_hidden(dir)) {
+    for found in files::walk_into(&top, 1..=usize::MAX, files::Links::Follow, |dir| !is_nobodys(dir)) {
         let Some(found) = beside.note(root, found)? else { continue };
         let is_direct = found.path.parent() == Some(top.as_path());
         match found.name().filter(|_| is_direct && !found.is_dir()).and_then(parse_image_name) {

@@ -11,5 +11,6 @@ pub use read::map::MappedShard;
 pub use read::shard::Shard;
 pub use read::store::{Store, read_spec};
 pub use write::commit::{Committed, MayGo, StoreWriter};
-pub use write::destination::{Changes, check_destination, is_store};
+pub use write::destination::{Changes, check_destination, is_store, refuse_other_classes, store_classes};
+pub use write::held::Lost;
 pub use write::plate::{FinishedShard, PlateBuilder, ShardWriter};

@@ -50,7 +50,10 @@ fn changed(rows: &[SiteRow], labels: &Labels) -> Option<Finding> {
         let well = &row.id.well;
         let found = labels.plates.get(&well.plate).and_then(|wells| Some(&wells.get(&well.well)?.label));
         let experiment = &well.plate.experiment;
-        let same_cell_type = labels.experiments.get(experiment).is_none_or(|e| e.cell_type() == experiment.cell_type());
+        let same_cell_type = match labels.experiments.get(experiment) {
+            Some(told) => told.cell_type() == experiment.cell_type(),
+            None => !experiment.has_told_cell_type(),
+        };
         let same =
             |found: &Label| told(found) == told(&row.label) && (!labels.has_numbers || found.class == row.label.class);
         if !same_cell_type || !found.is_some_and(same) {

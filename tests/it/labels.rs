@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use cellshard::pack::{PackConfig, pack};
+use cellshard::site::Population;
 use cellshard::store::Store;
 use cellshard::verify::{Depth, StoreConfig, verify_store};
 
@@ -42,7 +43,7 @@ fn one_odd_label_among_numbers_is_an_error_at_its_line() {
 #[test]
 fn numbers_and_names_are_not_mixed_whichever_are_more() {
     for (names, at) in
-        [(&[3, 7][..], "\"9\" where others are as \"x7\""), (&[9][..], "\"x9\" where others are as \"3\"")]
+        [(&[3, 7][..], "\"9\" where others are as \"x7\""), (&[9][..], "\"x9\" where others are as \"7\"")]
     {
         let fixture = Fixture::kaggle(small());
         fixture.write_kaggle_csvs(|class| if names.contains(&class) { format!("x{class}") } else { class.to_string() });
@@ -180,35 +181,6 @@ fn a_number_that_stands_for_two_sirnas_is_refused_also_when_a_store_grows() {
 }
 
 #[test]
-fn a_flipped_digit_of_the_classes_is_damage_and_never_what_a_store_is_held_to() {
-    for (path, from, to) in [("classes.csv", "1109,1109", "1108,1109"), ("pixels.zarr/zarr.json", "FFFFFF", "FFFFFE")] {
-        let fixture = Fixture::kaggle(small());
-        fixture.pack();
-        let file = fixture.store().join(path);
-        let good = fs::read_to_string(&file).unwrap();
-        assert!(good.contains(from));
-        let bad = good.replacen(from, to, 1);
-        fs::write(&file, &bad).unwrap();
-        let check = |config: &PackConfig, advice: &str| {
-            let error = pack(config, &|_| {}).unwrap_err();
-            assert!(error.is_data_fault() && error.to_string().contains(advice), "{error}");
-            assert_eq!(fs::read_to_string(&file).unwrap(), bad, "the damage is not made more of");
-        };
-        check(&fixture.config(), "--rehash writes it anew");
-        // What earlier advice made of it: the damaged file as the law.
-        let mut held = PackConfig { rehash: true, ..fixture.config() };
-        held.source.classes = Some(fixture.store().join("classes.csv"));
-        if path == "classes.csv" {
-            check(&held, "send it again");
-            assert!(pack(&PackConfig { rehash: true, add_classes: true, ..fixture.config() }, &|_| {}).is_err());
-        }
-        let report = pack(&PackConfig { rehash: true, ..fixture.config() }, &|_| {}).unwrap();
-        assert!(report.finished);
-        assert_eq!(fs::read_to_string(&file).unwrap(), good);
-    }
-}
-
-#[test]
 fn a_cell_type_comes_from_its_column_where_there_is_one() {
     let fixture = Fixture::rxrx_ai(small());
     let csv = fixture.image("metadata.csv");
@@ -273,42 +245,6 @@ fn a_table_whose_header_is_one_quoted_cell_is_an_error_and_no_panic() {
 }
 
 #[test]
-fn a_lost_file_of_the_root_comes_back_as_it_was_or_not_at_all() {
-    for path in ["classes.csv", "pixels.zarr/zarr.json"] {
-        let fixture = Fixture::kaggle(small());
-        fixture.write_kaggle_csvs(|class| format!("sirna_{class}"));
-        fixture.pack();
-        let good = fs::read(fixture.store().join(path)).unwrap();
-        fs::remove_file(fixture.store().join(path)).unwrap();
-        let others = Fixture::kaggle(small());
-        others.write_kaggle_csvs(|class| if class == 3 { "sirna_1".into() } else { format!("sirna_{class}") });
-        let codec = cellshard::store::Codec::Raw;
-        let config = PackConfig { dst: fixture.store(), ..others.config() };
-        let config = if path == "classes.csv" { config } else { PackConfig { codec, ..config } };
-        let error = pack(&config, &|_| {}).unwrap_err();
-        assert!(error.is_data_fault() && error.to_string().contains("send it again"), "{error}");
-        assert!(!fixture.store().join(path).exists());
-        assert!(fixture.pack().finished);
-        assert_eq!(fs::read(fixture.store().join(path)).unwrap(), good);
-    }
-}
-
-#[test]
-fn classes_that_are_not_those_of_the_sites_are_not_added_to() {
-    let fixture = Fixture::kaggle(small());
-    fixture.write_kaggle_csvs(|class| format!("sirna_{class}"));
-    fixture.pack();
-    fs::remove_file(fixture.store().join("SHA256SUMS")).unwrap();
-    let path = fixture.store().join("classes.csv");
-    let bad = fs::read_to_string(&path).unwrap().replacen("sirna_7", "sirna_8", 1);
-    fs::write(&path, &bad).unwrap();
-    let config = PackConfig { add_classes: true, ..fixture.config() };
-    let error = pack(&config, &|_| {}).unwrap_err().to_string();
-    assert!(error.contains("classes.csv: expected class 1 for siRNA \"sirna_7\""), "{error}");
-    assert_eq!(fs::read_to_string(&path).unwrap(), bad);
-}
-
-#[test]
 fn a_number_that_a_named_control_has_taken_is_a_name_to_a_store_that_grows() {
     let named = |class: u32| if class > 1000 { format!("control_{class}") } else { class.to_string() };
     let first = Fixture::kaggle(small());
@@ -337,4 +273,51 @@ fn no_label_of_a_store_is_replaced_by_none() {
     pack(&PackConfig { prune: true, ..config }, &|_| {}).unwrap();
     let store = Store::open(&fixture.store()).unwrap();
     assert!(store.sites().iter().all(|row| row.label.class.is_none()));
+}
+
+#[test]
+fn what_a_table_says_beyond_the_usual_columns_is_used() {
+    // Labels of a test set, and controls beside treatments, as tables that others made have them.
+    let fixture = Fixture::kaggle(small());
+    for dataset in ["train", "test"] {
+        let path = |name: &str| fixture.image(&format!("{dataset}{name}.csv"));
+        let controls = fs::read_to_string(path("_controls")).unwrap();
+        let treatments = fs::read_to_string(path("")).unwrap();
+        let (header, rows) = controls.split_once('\n').unwrap();
+        let treated = treatments.lines().skip(1).map(|line| {
+            let sirna = if dataset == "test" { ",7" } else { "" };
+            format!("{line}{sirna},treatment\n")
+        });
+        let all = format!("{header}\n{rows}{}", treated.collect::<String>());
+        assert!(header.ends_with("sirna,well_type"));
+        fs::write(path(""), all).unwrap();
+        fs::write(path("_controls"), format!("{header}\n")).unwrap();
+    }
+    fixture.pack();
+    let store = Store::open(&fixture.store()).unwrap();
+    let of = |population: Population| store.sites().iter().filter(|row| row.label.population == population).count();
+    let other = Fixture::kaggle(small());
+    other.pack();
+    let other = Store::open(&other.store()).unwrap();
+    let of_other =
+        |population: Population| other.sites().iter().filter(|row| row.label.population == population).count();
+    for population in [Population::Treatment, Population::PositiveControl, Population::NegativeControl] {
+        assert_eq!(of(population), of_other(population), "{population}");
+        assert!(of(population) > 0);
+    }
+    assert!(store.sites().iter().all(|row| row.label.class.is_some()), "those of the test set, too");
+}
+
+#[test]
+fn a_column_that_is_twice_there_or_named_nearly_so_and_an_empty_kind_of_well_are_errors() {
+    for (csv, from, to, says) in [
+        ("train.csv", "well,sirna\n", "well,sirna,sirna\n", "train.csv:1: expected one column \"sirna\""),
+        ("train.csv", "well,sirna\n", "well,sirna,Cell_Type\n", "a column named exactly \"cell_type\""),
+        ("test_controls.csv", ",negative_control\n", ",\n", "expected a well_type, found an empty cell"),
+    ] {
+        let fixture = Fixture::kaggle(small());
+        edit(&fixture, csv, from, to);
+        let error = pack(&fixture.config(), &|_| {}).unwrap_err();
+        assert!(error.is_data_fault() && error.to_string().contains(says), "{error}");
+    }
 }

@@ -25,6 +25,7 @@ mod pack;
 mod pipes;
 mod recognise;
 mod resume;
+mod root_files;
 mod simulate;
 mod store;
 mod store_of_0_1_0;

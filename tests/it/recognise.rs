@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use cellshard::fault::FaultKind;
-use cellshard::pack::{OnError, PackConfig, PackReport, pack, plan};
+use cellshard::pack::{PackConfig, pack, plan};
 use cellshard::source::{Layout, SourceConfig};
 use cellshard::store::Store;
 use cellshard::verify::verify_tree;
@@ -269,4 +269,14 @@ fn a_dry_run_reads_a_header_of_every_plate_and_channel_and_changes_nothing() {
     assert_eq!(times(), before);
     assert_eq!(pack(&config, &|_| {}).unwrap().plates_packed, 0);
     assert_ne!(times(), before, "a run notes it");
+}
+
+#[test]
+fn a_channel_that_is_missing_everywhere_is_pointed_at_in_every_layout_of_rxrx1() {
+    for fixture in [Fixture::kaggle(small()), Fixture::rxrx_ai(small())] {
+        let report = fixture.pack();
+        let note = "sites have 2 channels, those of RxRx1 have 6";
+        assert!(report.plan.unusual.iter().any(|text| text.starts_with(note)), "{:?}", report.plan.unusual);
+    }
+    assert!(Fixture::bare(small()).pack().plan.unusual.is_empty());
 }

@@ -6,7 +6,7 @@ use cellshard::fault::FaultKind;
 use cellshard::pack::{OnError, PackConfig, PackReport, pack};
 use cellshard::store::Store;
 
-use crate::common::{Fixture, TreeSpec, contents, copy_folder, encode_png, small};
+use crate::common::{Fixture, TreeSpec, copy_folder, small};
 
 fn renamed(spec: TreeSpec, from: &str, to: &str) -> (Fixture, PackReport) {
     let fixture = Fixture::bare(spec);
@@ -142,4 +142,45 @@ fn experiments_beside_the_folders_of_a_layout_are_faults_and_other_pictures_are_
         skip.args(["--on-error", "skip", "--sites-per-shard", "5"]);
         assert_eq!(skip.output().unwrap().status.code(), Some(1));
     }
+}
+
+#[test]
+fn a_folder_that_a_link_puts_in_its_place_is_no_other_beside_it() {
+    let link = |fixture: &Fixture, from: &str, to: &str| {
+        fs::create_dir_all(fixture.image(to).parent().unwrap()).unwrap();
+        fs::rename(fixture.image(from), fixture.image(to)).unwrap();
+        std::os::unix::fs::symlink(fixture.image(to), fixture.image(from)).unwrap();
+    };
+    for (from, to) in
+        [("train", "real"), ("train/HEPG2-01", "pool/HEPG2-01"), ("test/RPE-02/Plate1", "pool/RPE-02/Plate1")]
+    {
+        let fixture = Fixture::kaggle(small());
+        link(&fixture, from, to);
+        let report = fixture.pack();
+        assert_eq!((report.faults, report.finished), (vec![], true), "{from}");
+    }
+}
+
+#[test]
+fn what_cannot_be_looked_at_beside_the_folders_of_a_layout_is_noted_and_no_reason_to_refuse() {
+    let fixture = Fixture::kaggle(small());
+    std::os::unix::fs::symlink(".", fixture.image("self")).unwrap();
+    let report = fixture.pack();
+    assert!(report.finished);
+    assert!(report.plan.unusual.iter().any(|note| note.starts_with("self cannot be looked at: ")));
+    // In a tree that may have plates anywhere, nobody knows what is in it.
+    let bare = Fixture::bare(small());
+    std::os::unix::fs::symlink(".", bare.image("self")).unwrap();
+    assert!(pack(&bare.config(), &|_| {}).unwrap_err().to_string().contains("self"));
+}
+
+#[test]
+fn plates_in_a_folder_that_is_also_a_store_are_seen() {
+    let fixture = Fixture::bare(small());
+    let store = Fixture::bare(TreeSpec { experiments: vec![("U2OS-03", "")], ..small() });
+    let inner = fixture.image("inner");
+    pack(&PackConfig { dst: inner.clone(), ..store.config() }, &|_| {}).unwrap();
+    assert_eq!(pack(&fixture.config(), &|_| {}).unwrap().plan.plates, 4, "a store is no tree of plates");
+    copy_folder(&store.image("U2OS-03"), &inner.join("U2OS-03"));
+    assert_eq!(fixture.pack().plan.plates, 6);
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::cli::table::{bytes, count, plural};
 use crate::error::shown_path;
 use crate::fault::Fault;
-use crate::pack::{HeldPlate, PackReport, Plan};
+use crate::pack::{Held, HeldPlate, PackReport, Plan};
 use crate::store::format::names::REJECTED;
 use crate::store::read::listing::{self, LeftOut};
 use crate::store::read_spec;
@@ -53,25 +53,35 @@ pub fn plan(plan: &Plan, faults: &[Fault], prune: bool, as_json: bool) -> anyhow
 }
 
 fn held_json(held: &[HeldPlate]) -> Value {
-    listed(held.iter().map(|HeldPlate { plate, sites, reason, can_be_pruned }| {
+    listed(held.iter().map(|HeldPlate { plate, what, sites, reason, can_be_pruned }| {
         let sites = listed(sites.iter().map(|site| site.to_string().into()));
-        json!({ "plate": plate.to_string(), "reason": reason, "can_be_pruned": can_be_pruned, "sites": sites })
+        json!({
+            "plate": plate.to_string(),
+            "what": match what { Held::Sites => "sites", Held::Labels => "labels" },
+            "reason": reason,
+            "can_be_pruned": can_be_pruned,
+            "sites": sites,
+        })
     }))
 }
 
 /// Names the plates of which the store holds more than the source.
 fn write_held(out: &mut impl Write, held: &[HeldPlate], what: &str, why: &str, stay: bool) -> io::Result<()> {
-    for (n, HeldPlate { plate, sites, reason, can_be_pruned }) in held.iter().enumerate() {
+    for (n, HeldPlate { plate, what: of, sites, reason, can_be_pruned }) in held.iter().enumerate() {
         let what = if n == 0 { what } else { "" };
         let first = sites.iter().take(EXAMPLES).map(ToString::to_string).collect::<Vec<_>>().join(", ");
         let more = if sites.len() > EXAMPLES { ", ..." } else { "" };
+        let of_what = match of {
+            Held::Sites => "",
+            Held::Labels => "labels of ",
+        };
         let n_sites = plural(sites.len() as u64, "site");
         let remedy = match (stay, can_be_pruned) {
             (false, _) => "",
             (true, true) => ": --prune removes them",
             (true, false) => ": send the damaged images again (--prune removes only what is gone)",
         };
-        writeln!(out, "{what:10} {plate}: {why} {n_sites} ({reason}): {first}{more}{remedy}")?;
+        writeln!(out, "{what:10} {plate}: {why} {of_what}{n_sites} ({reason}): {first}{more}{remedy}")?;
     }
     Ok(())
 }

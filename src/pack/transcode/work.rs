@@ -246,10 +246,10 @@ impl Shared<'_> {
         let mut packed = self.packed.lock().expect("no thread panics while it holds the sums");
         match committed {
             Committed::Kept(lost) => {
-                packed.kept.extend(HeldPlate::new(&plate.id, lost, &[], true));
+                packed.kept.extend(HeldPlate::of(&plate.id, lost, &[], true));
                 return Ok(());
             }
-            Committed::Done { removed } => packed.removed.extend(HeldPlate::new(&plate.id, removed, &[], true)),
+            Committed::Done { removed } => packed.removed.extend(HeldPlate::of(&plate.id, removed, &[], true)),
         }
         packed.plates += 1;
         packed.sites += plate.sites.len() as u64;

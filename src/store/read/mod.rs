@@ -9,3 +9,4 @@ pub mod map;
 pub mod proof;
 pub mod shard;
 pub mod store;
+pub mod told;

@@ -2,28 +2,24 @@
 //! listing is renamed last. Whoever writes holds a lock on the store's folder while it renames. What the store holds
 //! whole is never replaced by less, but for sites of which the writer is told that they may go.
 
-use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use crate::classes::Classes;
-use crate::csv_table::from_csv;
 use crate::error::{Error, Result, unless_damaged};
 use crate::files::{self, LARGEST_TEXT, Links};
-use crate::site::{Label, PlateId, SiteId};
+use crate::site::PlateId;
 use crate::store::format::checksum::Sha;
 use crate::store::format::listing::ListingFiles;
 use crate::store::format::manifest::{self, Entry};
 use crate::store::format::names::{
-    CLASSES, FILES, PIXELS, SITES, SOURCES, ZARR_JSON, array_document_path, array_path, group_path, listing_file,
-    listing_path,
+    CLASSES, FILES, PIXELS, SOURCES, ZARR_JSON, array_document_path, array_path, group_path, listing_file, listing_path,
 };
-use crate::store::format::rows::SiteRow;
 use crate::store::format::spec::{StoreSpec, experiment_document};
 
 use super::destination::{Changes, check_destination, own_list};
-use super::held::{lost_sites, says_as_much};
+use super::held::{Lost, lost_by};
 use super::leftovers::{ROOT_FILE, is_of_array, is_of_listing, settle};
 use super::lock::Lock;
 use super::plate::PlateBuilder;
@@ -41,38 +37,34 @@ pub struct StoreWriter {
     pub(super) one_at_a_time: Mutex<()>,
 }
 
-/// What came of putting a plate into the store. Sites are those that the store held whole, or beside such, and that
-/// the new plate has not.
+/// What came of putting a plate into the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Committed {
-    /// It is there; these are gone.
+    /// It is there; this is gone.
     Done {
-        /// None, but of those that may go.
-        removed: Vec<SiteId>,
+        /// Nothing, but of what may go.
+        removed: Lost,
     },
-    /// The store's plate stays as it is, since it would lose these.
-    Kept(Vec<SiteId>),
+    /// The store's plate stays as it is, since it would lose this.
+    Kept(Lost),
 }
 
-/// The sites of a plate that the store may lose.
+/// What the store may lose of a plate.
 #[derive(Debug, Clone, Copy)]
 pub enum MayGo<'a> {
-    /// None.
+    /// Nothing.
     Nothing,
-    /// These.
-    Sites(&'a [SiteId]),
+    /// This.
+    This(&'a Lost),
     /// Whatever the new plate lacks.
     All,
 }
 
 impl MayGo<'_> {
-    fn has_all(self, lost: &[SiteId]) -> bool {
+    fn has(self, lost: &Lost) -> bool {
         match self {
             Self::Nothing => lost.is_empty(),
-            Self::Sites(sites) => {
-                let sites: HashSet<&SiteId> = sites.iter().collect();
-                lost.iter().all(|site| sites.contains(site))
-            }
+            Self::This(this) => lost.is_within(this),
             Self::All => true,
         }
     }
@@ -129,8 +121,8 @@ impl StoreWriter {
         self.settle_others(Some(plate))?;
         // Another process may have begun the store with other settings since this one looked.
         check_destination(&self.root, &self.spec, &self.classes, self.changes)?;
-        let lost = self.lost(listing)?;
-        if !may_go.has_all(&lost) {
+        let lost = lost_by(&self.root, &self.spec, listing)?;
+        if !may_go.has(&lost) {
             builder.discard();
             return Ok(Committed::Kept(lost));
         }
@@ -147,15 +139,6 @@ impl StoreWriter {
         // What is left is the folder of what was replaced.
         files::remove_dir_all(builder.dir())?;
         Ok(Committed::Done { removed: lost })
-    }
-
-    /// The sites that the store would lose if this listing took the place of the plate's.
-    fn lost(&self, listing: &ListingFiles) -> Result<Vec<SiteId>> {
-        let path = listing_file(&listing.plate, SITES);
-        let rows = from_csv::<SiteRow>(listing.contents.get(SITES).map_or("", String::as_str), &path)?;
-        let new: HashMap<SiteId, Label> = rows.into_iter().map(|row| (row.id, row.label)).collect();
-        let stays = |old: &SiteRow| new.get(&old.id).is_some_and(|new| says_as_much(new, &old.label));
-        lost_sites(&self.root, &self.spec, &listing.plate, &stays)
     }
 
     /// Writes what is left of a plate to be written, and syncs all of it; its listing has yet to get its name.
@@ -225,6 +208,7 @@ impl StoreWriter {
         if unless_damaged(files::read(&target))?.is_some_and(|found| found == bytes) {
             return Ok(());
         }
+        make_way(&target)?;
         let built = self.session.temporary().join(ROOT_FILE);
         files::write_synced(&built, bytes)?;
         self.install(&built, &target)
@@ -237,6 +221,18 @@ impl StoreWriter {
         files::rename(built, target)?;
         files::sync_up_to(&self.root, parent)
     }
+}
+
+/// Takes an empty folder out of the way of a file of the store; one with something in it is somebody's.
+pub(super) fn make_way(place: &Path) -> Result<()> {
+    if !files::is_dir(place)? || files::is_link(place)? {
+        return Ok(());
+    }
+    if !files::is_empty_dir(place)? {
+        let expected = "a file of the store, or nothing";
+        return Err(Error::refused(place.display(), expected, "a folder with something in it (move it away)"));
+    }
+    files::remove_dir(place).map(drop)
 }
 
 /// Writes a listing's seven files into `dir`, an empty folder, the list of files last. `array_files` are the files of the

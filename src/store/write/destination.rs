@@ -12,6 +12,7 @@ use crate::store::format::names::{CLASSES, FILES, PIXELS, SHA256SUMS, TEMPORARY,
 use crate::store::format::spec::StoreSpec;
 use crate::store::read::listing::{listed_plates, read_list, read_sums};
 use crate::store::read::proof::Depth;
+use crate::store::read::told::{contradiction, is_told_spec, told_classes};
 
 /// Whether `path` is a store, finished or not, as opposed to a raw tree, which may have a folder `plates` and a
 /// `SHA256SUMS` of its own.
@@ -47,8 +48,7 @@ pub fn check_destination(root: &Path, spec: &StoreSpec, classes: &Classes, chang
     if is_damaged(&name, &spec.root_document())? {
         // It is to be written anew, as it was.
     } else if files::exists(&document)? {
-        let place = document.display().to_string();
-        let found = StoreSpec::parse_root(&files::read_document(&document)?, &place)?;
+        let found = root_document(root, &document, spec, changes)?;
         let refuse = |what: &str, expected: &dyn std::fmt::Display, found: &dyn std::fmt::Display| {
             let what = format!("{}: {what} of the store that is there already", root.display());
             Err(Error::refused(what, expected, found))
@@ -71,22 +71,103 @@ pub fn check_destination(root: &Path, spec: &StoreSpec, classes: &Classes, chang
     {
         return Err(Error::refused(root.display(), "a store, or a new or empty folder", format!("{name:?} in it")));
     }
-    let path = root.join(CLASSES);
-    if !is_damaged(CLASSES, classes.to_csv().as_bytes())? && files::exists(&path)? {
-        let found = Classes::parse(&files::read_text(&path)?, &path.display().to_string())?;
-        let grows = changes.more_classes && classes.has_all_of(&found);
-        if found != *classes && !grows {
-            let what = format!("{}: classes of the source", root.display());
-            let file = path.display();
-            let expected = if classes.rows().iter().all(|class| found.class_of(&class.sirna).is_some()) {
-                format!("those of the store (a tree is held to them by --classes {file})")
-            } else {
-                format!("those of the store (packing a tree, --add-classes appends what is new to {file})")
-            };
-            return Err(Error::refused(what, expected, "others"));
-        }
+    if !is_damaged(CLASSES, classes.to_csv().as_bytes())? {
+        check_classes(root, classes, changes)?;
     }
     Ok(())
+}
+
+/// What a store's document says; what this run makes of it, where it is damaged and is to be written anew.
+fn root_document(root: &Path, path: &Path, made: &StoreSpec, changes: Changes) -> Result<StoreSpec> {
+    let place = path.display().to_string();
+    match files::read_document(path).and_then(|document| StoreSpec::parse_root(&document, &place)) {
+        Err(error) if error.is_data_fault() && is_told_spec(root, made)? => {
+            if changes.mend {
+                return Ok(made.clone());
+            }
+            let expected = "the document of a store as its plates are (--rehash writes it anew)";
+            Err(Error::malformed(place, expected, error))
+        }
+        found => found,
+    }
+}
+
+/// Refuses classes that are not those that a store has, or more where they may be.
+fn check_classes(root: &Path, classes: &Classes, changes: Changes) -> Result<()> {
+    let path = root.join(CLASSES);
+    let found = unless_damaged(read_classes(&path))?;
+    if found.as_ref() == Some(classes) {
+        return Ok(());
+    }
+    // Before anybody is held to the file, it is held to the sites.
+    let Some(found) = found else { return check_told(root, classes, changes) };
+    if let Some(error) = contradiction(root, &found)? {
+        let is_mended = changes.mend && contradiction(root, classes)?.is_none();
+        return if is_mended { Ok(()) } else { Err(error) };
+    }
+    if changes.more_classes && classes.has_all_of(&found) {
+        return Ok(());
+    }
+    let file = path.display();
+    let expected = if classes.rows().iter().all(|class| found.class_of(&class.sirna).is_some()) {
+        format!("those of the store (a tree is held to them by --classes {file})")
+    } else {
+        format!("those of the store (packing a tree, --add-classes appends what is new to {file})")
+    };
+    Err(Error::refused(format!("{}: classes of the source", root.display()), expected, "others"))
+}
+
+/// The same of a store whose own list of them is lost or damaged: what is made in its place must be what the sites
+/// tell.
+fn check_told(root: &Path, classes: &Classes, changes: Changes) -> Result<()> {
+    let path = root.join(CLASSES);
+    let is_there = files::exists(&path)?;
+    let fits = contradiction(root, classes)?.is_none();
+    if fits && (changes.mend || !is_there) {
+        return Ok(());
+    }
+    let advice = match (fits, is_there) {
+        (true, _) => "--rehash writes it anew",
+        (false, true) => "packing a tree, --add-classes --rehash writes it anew",
+        (false, false) => "packing a tree, --add-classes writes it anew",
+    };
+    let found = if is_there { "what is none" } else { "no file" };
+    Err(Error::malformed(path.display(), format!("the classes of the store's sites ({advice})"), found))
+}
+
+/// Refuses classes that are not those of a store's sites, whatever its own list of them says: damage is nothing that a
+/// source is held to. Asked once, as it reads every listing.
+///
+/// # Errors
+/// If they are not, or that cannot be told.
+pub fn refuse_other_classes(root: &Path, classes: &Classes) -> Result<()> {
+    contradiction(root, classes)?.map_or(Ok(()), Err)
+}
+
+/// The classes that a store has, to be added to: those of its list, or, where that is lost, or damaged and to be mended,
+/// those that its sites tell. `None` where there is no store yet.
+///
+/// # Errors
+/// If the list is damaged and is to stay so, or that cannot be told.
+pub fn store_classes(root: &Path, changes: Changes) -> Result<Option<Classes>> {
+    let path = root.join(CLASSES);
+    let told = || told_classes(root).map(Some);
+    if !files::exists(&path)? {
+        return Ok(told()?.filter(|told| !told.rows().is_empty()));
+    }
+    match read_classes(&path) {
+        Ok(found) => match contradiction(root, &found)? {
+            None => Ok(Some(found)),
+            Some(_) if changes.mend => told(),
+            Some(error) => Err(error),
+        },
+        Err(error) if error.is_data_fault() && changes.mend => told(),
+        Err(error) => Err(error),
+    }
+}
+
+fn read_classes(path: &Path) -> Result<Classes> {
+    Classes::parse(&files::read_text(path)?, &path.display().to_string())
 }
 
 /// What the list of all files of a finished store says of those of its root.
@@ -114,7 +195,13 @@ fn is_damaged(root: &Path, listed: Option<&Entry>, made: &[u8], changes: Changes
         return Ok(true);
     }
     let found = unless_damaged(Sha::of_file(&path, &|_| {}))?.map_or("no file".to_owned(), |(sha, _)| sha.short());
-    let advice = if can_be_mended { "--rehash writes it anew" } else { "send it again" };
+    let is_told =
+        || Ok::<_, Error>(listed.path == CLASSES && Sha::of(told_classes(root)?.to_csv().as_bytes()) == listed.sha);
+    let advice = match can_be_mended {
+        true => "--rehash writes it anew",
+        false if is_told()? => "packing a tree, --add-classes --rehash writes it anew",
+        false => "send it again",
+    };
     let expected = format!("SHA-256 {}, as {SHA256SUMS} says ({advice})", listed.sha.short());
     Err(Error::malformed(path.display(), expected, found))
 }

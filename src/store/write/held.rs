@@ -1,42 +1,98 @@
 //! What a store holds of a plate, proven site by site, so that nothing whole is replaced by less.
 
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
+use crate::csv_table::from_csv;
 use crate::error::{Result, unless_damaged};
-use crate::site::{Label, PlateId, SiteId};
+use crate::site::{Experiment, Label, PlateId, Population, SiteId};
 use crate::store::format::checksum::crc32c;
-use crate::store::format::names::SITES;
+use crate::store::format::listing::ListingFiles;
+use crate::store::format::names::{SITES, listing_file};
 use crate::store::format::rows::SiteRow;
 use crate::store::format::spec::StoreSpec;
 use crate::store::read::decode::Decoder;
 use crate::store::read::listing::{each_site, read_rows};
 use crate::store::read::shard::Shard;
 
-/// Whether a label says as much as another: no label takes the place of one.
-#[must_use]
-pub fn says_as_much(new: &Label, old: &Label) -> bool {
-    (old.sirna.is_empty() || !new.sirna.is_empty()) && (old.class.is_none() || new.class.is_some())
+/// What the store would lose of a plate.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Lost {
+    /// Sites that it holds whole, or beside such.
+    pub sites: Vec<SiteId>,
+    /// Sites of which less would be known.
+    pub labels: Vec<SiteId>,
 }
 
-/// The sites that the store would lose, or whose label it would, if of a plate only those were left that `stays` says
-/// yes to: none, if none of them can be read as it was packed.
+impl Lost {
+    /// Whether that is nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.sites.is_empty() && self.labels.is_empty()
+    }
+
+    /// Whether another loss has all of this one.
+    #[must_use]
+    pub fn is_within(&self, other: &Self) -> bool {
+        let is_within = |these: &[SiteId], others: &[SiteId]| {
+            let others: HashSet<&SiteId> = others.iter().collect();
+            these.iter().all(|site| others.contains(site))
+        };
+        is_within(&self.sites, &other.sites) && is_within(&self.labels, &other.labels)
+    }
+}
+
+/// Whether a label and an experiment say as much as those of a row: nothing takes the place of something.
+#[must_use]
+fn says_as_much((label, experiment): (&Label, &Experiment), old: &SiteRow) -> bool {
+    (old.label.sirna.is_empty() || !label.sirna.is_empty())
+        && (old.label.class.is_none() || label.class.is_some())
+        && (old.label.dataset.is_empty() || !label.dataset.is_empty())
+        && (old.label.population == Population::Unknown || label.population != Population::Unknown)
+        && (!old.id.well.plate.experiment.has_told_cell_type() || experiment.has_told_cell_type())
+}
+
+/// What the store would lose if of a plate only that was left that `new` knows: no sites, if none of those that would go
+/// can be read as it was packed.
 ///
 /// # Errors
 /// If the system cannot tell.
-pub fn lost_sites(
+pub fn lost<'n>(
     root: &Path,
     spec: &StoreSpec,
     plate: &PlateId,
-    stays: &dyn Fn(&SiteRow) -> bool,
-) -> Result<Vec<SiteId>> {
+    new: &dyn Fn(&SiteId) -> Option<(&'n Label, &'n Experiment)>,
+) -> Result<Lost> {
+    let mut lost = Lost::default();
     let rows = rows(root, plate)?;
-    let lost: Vec<&SiteRow> = rows.iter().filter(|row| !stays(row)).collect();
-    for row in &lost {
-        if is_whole(root, spec, row, rows.len())? {
-            return Ok(lost.into_iter().map(|row| row.id.clone()).collect());
+    let mut gone = Vec::new();
+    for row in &rows {
+        match new(&row.id) {
+            None => gone.push(row),
+            Some(new) if says_as_much(new, row) => {}
+            Some(_) => lost.labels.push(row.id.clone()),
         }
     }
-    Ok(Vec::new())
+    for row in &gone {
+        if is_whole(root, spec, row, rows.len())? {
+            lost.sites = gone.into_iter().map(|row| row.id.clone()).collect();
+            break;
+        }
+    }
+    Ok(lost)
+}
+
+/// What the store would lose if this listing took the place of its plate's.
+///
+/// # Errors
+/// If the listing is not well formed, or the system cannot tell.
+pub fn lost_by(root: &Path, spec: &StoreSpec, listing: &ListingFiles) -> Result<Lost> {
+    let text = listing.contents.get(SITES).map_or("", String::as_str);
+    let rows = from_csv::<SiteRow>(text, &listing_file(&listing.plate, SITES))?;
+    let new: HashMap<SiteId, Label> = rows.into_iter().map(|row| (row.id, row.label)).collect();
+    lost(root, spec, &listing.plate, &|old| {
+        new.get_key_value(old).map(|(id, label)| (label, &id.well.plate.experiment))
+    })
 }
 
 /// The rows of a plate: those of its listing, or where that is damaged, those of the whole store's.

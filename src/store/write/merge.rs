@@ -20,7 +20,7 @@ use crate::store::read::listing::{each_site, listed_plates, plate_folders_or, re
 use crate::store::read::proof::{Depth, are_whole};
 use crate::store::read::store::Store;
 
-use super::commit::StoreWriter;
+use super::commit::{StoreWriter, make_way};
 use super::leftovers::ROOT_FILE;
 use super::lock::Lock;
 use super::merged::{Merged, MergedFile};
@@ -149,6 +149,7 @@ impl StoreWriter {
             files::remove_file(&built)?;
         } else {
             written.sync_all().map_err(Error::io(&built, "sync"))?;
+            make_way(&self.root.join(&entry.path))?;
             // From here on the list of a store that was finished is not right any more.
             mark_unfinished(&self.root)?;
             self.install(&built, &self.root.join(&entry.path))?;

@@ -23,6 +23,8 @@ pub(super) struct Session {
     /// Locked as long as this process lives, so that others know its folder from one left by a killed process.
     alive: Option<File>,
     is_closed: bool,
+    /// Whether the store's folder was made for it: then it goes again if nothing is put into it.
+    made_root: bool,
     settle: Box<Settle>,
 }
 
@@ -30,6 +32,7 @@ impl Session {
     /// Makes the store's folder if it is not there, takes away what killed processes left in it, and makes a folder for
     /// this one. `settle` is shown each folder that was left, saves what is worth it, and says whether the rest may go.
     pub(super) fn open(root: &Path, settle: Box<Settle>) -> Result<Self> {
+        let made_root = !files::exists(root)?;
         let lock = Self::enter(root)?;
         for (folder, alive) in left_behind(root, None)? {
             if settle(&folder)? && lock.is_held && alive.is_some() {
@@ -43,7 +46,10 @@ impl Session {
         let alive = files::open_for_lock(&path, true).map_err(Error::io(&path, "create"))?;
         match alive.try_lock() {
             Err(TryLockError::Error(e)) if e.kind() != io::ErrorKind::Unsupported => Err(Error::io(&path, "lock")(e)),
-            _ => Ok(Self { root: root.to_owned(), temporary, alive: Some(alive), is_closed: false, settle }),
+            _ => {
+                let root = root.to_owned();
+                Ok(Self { root, temporary, alive: Some(alive), is_closed: false, made_root, settle })
+            }
         }
     }
 
@@ -69,8 +75,8 @@ impl Session {
         }
     }
 
-    /// Takes the folder away, and the lock with it if no other process is at work; and the store's folder, if nothing was
-    /// put into it.
+    /// Takes the folder away, and the lock with it if no other process is at work; and the store's folder, if it was made
+    /// for this and nothing was put into it.
     pub(super) fn close(&mut self) -> Result<()> {
         self.is_closed = true;
         let _lock = Lock::take(&self.root)?;
@@ -83,7 +89,7 @@ impl Session {
         }
         if temporaries(&self.root)?.is_empty() {
             files::remove_file(&self.root.join(LOCK))?;
-            if files::is_empty_dir(&self.root)? {
+            if self.made_root && files::is_empty_dir(&self.root)? {
                 files::remove_dir(&self.root)?;
             }
         }
