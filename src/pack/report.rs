@@ -168,14 +168,23 @@ impl PackReport {
             }
         }
         // What was whole before is whole now, with the whole plates of this run.
-        self.finished = is_complete || (was_finished && writer.merge(&[], Rewrite::IfNeeded)? == Merge::Finished);
+        self.finished = is_complete || (was_finished && self.is_whole_as_it_is(writer)?);
         Ok(())
+    }
+
+    /// Whether what the store has is finished. What keeps it from that is for the faults to tell, where there are any.
+    fn is_whole_as_it_is(&self, writer: &StoreWriter) -> Result<bool> {
+        match writer.merge(&[], Rewrite::IfNeeded) {
+            Err(error) if error.is_data_fault() && self.has_faults() => Ok(false),
+            merged => Ok(merged? == Merge::Finished),
+        }
     }
 
     /// Plates that faults kept out of the store.
     #[must_use]
     pub fn n_refused(&self) -> usize {
-        self.plan.plates_to_pack.saturating_sub(self.plates_packed + self.kept.len())
+        let kept: BTreeSet<&PlateId> = self.kept.iter().map(|held| &held.plate).collect();
+        self.plan.plates_to_pack.saturating_sub(self.plates_packed + kept.len())
     }
 
     /// Whether there are faults.

@@ -23,6 +23,7 @@ use crate::store::read::proof::{Depth, are_whole};
 use crate::store::write::held::{Lost, lost_by};
 use crate::store::{Codec, StoreSpec, StoreWriter, check_destination, refuse_other_classes, shard_path};
 
+use super::cell_types;
 use super::config::{OnError, PackConfig, Progress};
 use super::place::{check_counts, check_free_space, resolve};
 use super::report::{HeldPlate, PackReport, Plan};
@@ -111,6 +112,7 @@ fn prepare(config: &PackConfig) -> Result<Prepared> {
         }
     }
     check_counts(&spec, to_pack.iter().map(|plate| (&plate.id, plate.sites.len(), None)))?;
+    cell_types::changing(&config.dst, &to_pack.iter().map(|plate| &plate.id).collect())?;
     let sites_to_pack = to_pack.iter().map(|plate| plate.sites.len() as u64).sum();
     let source_bytes = to_pack.iter().map(|plate| plate.shard_bytes(&origin.spec)).sum();
     let ImageSize { height, width } = spec.size;

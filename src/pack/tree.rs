@@ -19,7 +19,7 @@ use super::config::{OnError, PackConfig, Progress};
 use super::place::{check_counts, check_free_space, resolve};
 use super::report::{HeldPlate, PackReport, Plan};
 use super::thread_group::in_pool;
-use super::{pipeline, resume};
+use super::{cell_types, pipeline, resume};
 
 /// Raw pixels that a shard holds at most where `--sites-per-shard` is not given: 77 sites of RxRx1.
 const DEFAULT_SHARD_BYTES: usize = DEFAULT_SITES_PER_SHARD as usize * 6 * 512 * 512;
@@ -77,10 +77,16 @@ fn pack_at(
     let was_finished = files::exists(&config.dst.join(METADATA))?;
     let writer = StoreWriter::open(&config.dst, spec.clone(), source.classes.clone(), config.changes())?;
     proofs.iter().for_each(resume::Proof::note);
-    let plates: Vec<(&PlatePlan, &resume::Todo)> = to_pack.iter().map(|(i, todo)| (&source.plates[*i], todo)).collect();
+    let mut plates: Vec<(&PlatePlan, &resume::Todo)> =
+        to_pack.iter().map(|(i, todo)| (&source.plates[*i], todo)).collect();
     writer.refuse_foreign(&plates.iter().map(|(plate, _)| &plate.id).collect())?;
+    let all: Vec<&PlatePlan> = plates.iter().map(|(plate, _)| *plate).collect();
+    let held_back = in_pool(config.threads, || cell_types::hold_back(config, &source, &spec, &all))??;
+    plates.retain(|(plate, _)| !held_back.experiments.contains(&plate.id.experiment));
     let mut packed = pipeline::run(config, &source, &spec, &writer, &plates, progress)?;
     packed.faults.extend(source.unplaced.iter().cloned());
+    packed.faults.extend(held_back.faults);
+    packed.kept.extend(held_back.kept);
     let mut report = PackReport::of(plan, packed, rejected_before);
     let planned: Vec<PlateId> = source.plates.iter().map(|plate| plate.id.clone()).collect();
     report.finish(config, &writer, &planned, was_finished)?;
@@ -125,6 +131,7 @@ fn prepare(config: &PackConfig, now: SystemTime) -> Result<Prepared> {
             }
         }
     }
+    cell_types::changing(&config.dst, &to_pack.iter().map(|(i, _)| &source.plates[*i].id).collect())?;
     let sites_to_pack = to_pack.iter().map(|(i, _)| source.plates[*i].sites.len() as u64).sum();
     let ImageSize { height, width } = source.size;
     let plan = Plan {

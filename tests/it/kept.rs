@@ -324,3 +324,63 @@ fn a_label_stays_where_the_pixels_beside_it_are_damaged_and_losing_it_is_told_as
     let output = run.arg("--prune").output().unwrap();
     assert!(stdout(&output).contains("the source no longer has labels of 12 sites"), "{}", stdout(&output));
 }
+
+#[test]
+fn an_experiment_gets_another_cell_type_on_all_its_plates_or_on_none() {
+    let csv = |fixture: &Fixture| fixture.image("metadata.csv");
+    let changed = || {
+        let fixture = Fixture::rxrx_ai(small());
+        fixture.pack();
+        let text = fs::read_to_string(csv(&fixture)).unwrap();
+        fs::write(csv(&fixture), text.replace(",HEPG2,", ",primary liver,")).unwrap();
+        fixture
+    };
+    let cell_types = |fixture: &Fixture| {
+        let store = Store::open(&fixture.store()).unwrap();
+        store.plates().keys().map(|plate| plate.experiment.cell_type().to_owned()).collect::<Vec<_>>()
+    };
+    let (old, new) = (["HEPG2", "HEPG2", "RPE", "RPE"], ["primary liver", "primary liver", "RPE", "RPE"]);
+    let victim = "images/HEPG2-01/Plate2/B03_s1_w2.png";
+    for (lose, on_error) in
+        [(true, OnError::Fail), (false, OnError::Fail), (true, OnError::Skip), (false, OnError::Skip)]
+    {
+        let fixture = changed();
+        let whole = contents(&fixture.store());
+        let image = fs::read(fixture.image(victim)).unwrap();
+        if lose {
+            fs::remove_file(fixture.image(victim)).unwrap();
+        } else {
+            fs::write(fixture.image(victim), &image[..50]).unwrap();
+        }
+        let report = pack(&PackConfig { on_error, ..fixture.config() }, &|_| {}).unwrap();
+        assert!(report.finished && report.faults.iter().any(|fault| fault.file == victim), "{lose} {on_error:?}");
+        assert!(contents(&fixture.store()) == whole && cell_types(&fixture) == old, "{lose} {on_error:?}");
+        fs::write(fixture.image(victim), image).unwrap();
+        assert!(fixture.pack().finished && cell_types(&fixture) == new);
+    }
+    // Nor where only some are asked for.
+    let fixture = changed();
+    let whole = contents(&fixture.store());
+    let mut config = fixture.config();
+    config.source.plates = vec!["HEPG2-01/Plate1".parse().unwrap()];
+    for error in [pack(&config, &|_| {}).unwrap_err(), plan(&config).unwrap_err()] {
+        let expected = "cell type of HEPG2-01/Plate2: expected \"primary liver\", as in the source (pack all plates of";
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+    assert!(contents(&fixture.store()) == whole);
+}
+
+#[test]
+fn sites_stay_where_all_that_names_them_with_their_labels_is_damaged() {
+    let fixture = Fixture::kaggle(small());
+    fixture.pack();
+    for name in ["SHA256SUMS", "metadata.csv"] {
+        fs::remove_file(fixture.store().join(name)).unwrap();
+    }
+    let sites = fixture.store().join("plates/RPE-02/Plate1/sites.csv");
+    let text = fs::read_to_string(&sites).unwrap();
+    fs::write(&sites, &text[..300]).unwrap();
+    fs::remove_file(fixture.image(VICTIM)).unwrap();
+    let report = pack(&PackConfig { on_error: OnError::Skip, ..fixture.config() }, &|_| {}).unwrap();
+    assert_eq!(kept(&report), [("RPE-02/Plate1".to_owned(), 1)]);
+}

@@ -37,11 +37,18 @@ pub(crate) fn same_classes(table: &Classes, store: &Store) -> Result<()> {
     Ok(())
 }
 
-/// Which networks of a run answer for which sites: that of the site's cell type where the run has one, else its own.
-pub(crate) fn members_of(run: &RunFolder, first: &RunInfo, store: &Store, sites: &[usize]) -> Result<Vec<Member>> {
-    let two_step = run.recipe()?.two_step;
-    let mut trained: BTreeSet<String> = BTreeSet::new();
-    if two_step {
+/// The cell types that a run has trained on.
+fn trained_cell_types(run: &RunFolder, info: &RunInfo, store: &Store) -> Result<BTreeSet<String>> {
+    for experiment in store.plates().keys().map(|plate| &plate.experiment) {
+        if let Some(known) = info.cell_types.get(experiment.as_str()).filter(|known| *known != experiment.cell_type()) {
+            let place = format!("{}: cell type of {experiment}", store.root().display());
+            let expected = format!("{known:?}, as the run was trained with it");
+            return Err(Error::refused(place, expected, format!("{:?}", experiment.cell_type())));
+        }
+    }
+    let mut trained: BTreeSet<String> = info.cell_types.values().cloned().collect();
+    if trained.is_empty() {
+        // A run of a version that did not note them.
         let path = run.file(SPLIT);
         for well in files::read_text(&path)?.lines().filter_map(|line| line.strip_suffix(",train")) {
             let well: WellId = well.parse().map_err(|e| Error::malformed(path.display(), "a well", e))?;
@@ -51,6 +58,13 @@ pub(crate) fn members_of(run: &RunFolder, first: &RunInfo, store: &Store, sites:
             trained.insert(experiment.cell_type().to_owned());
         }
     }
+    Ok(trained)
+}
+
+/// Which networks of a run answer for which sites: that of the site's cell type where the run has one, else its own.
+pub(crate) fn members_of(run: &RunFolder, first: &RunInfo, store: &Store, sites: &[usize]) -> Result<Vec<Member>> {
+    let two_step = run.recipe()?.two_step;
+    let trained = if two_step { trained_cell_types(run, first, store)? } else { BTreeSet::new() };
     let mut by_folder: BTreeMap<Option<String>, Vec<usize>> = BTreeMap::new();
     for &site in sites {
         let cell_type = store.sites()[site].id.well.plate.experiment.cell_type();

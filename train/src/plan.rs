@@ -19,7 +19,7 @@ use cellshard::store::format::checksum::Sha;
 use cellshard::store::{SHA256SUMS, Store};
 use cellshard::training::data::{ClassMap, EpochSampler, Split};
 use cellshard::training::recipe::{Precision, Recipe, SplitBy};
-use cellshard::training::run::{RunClass, RunInfo};
+use cellshard::training::run::{RunClass, RunFolder, RunInfo};
 
 /// A run as it is asked for.
 #[derive(Debug, Clone)]
@@ -121,6 +121,10 @@ impl Plan<'_> {
             let treated = self.split.train.iter().filter(|&&i| self.is_treatment(i));
             let cell_types: BTreeSet<&str> = treated.map(cell_type).collect();
             for name in cell_types {
+                if !RunFolder::can_be_folder(name) {
+                    let expected = "cell types that can be folders of a run beside its own files";
+                    return Err(Error::refused("--two-step", expected, format!("{name:?}")));
+                }
                 let split = self.split.filtered(|i| cell_type(&i) == name);
                 stages.push(stage(Some(name), self.recipe.second_step(), split)?);
             }
@@ -160,6 +164,7 @@ impl Plan<'_> {
             n_treatments: self.classes.n_treatments(),
             store_sha256: sha.to_string(),
             second_step_of: None,
+            cell_types: treated.iter().map(|&i| cell_type_of(store, i)).collect(),
             trained: Pipeline::trained(recipe, store, &treated)?,
         })
     }
@@ -190,4 +195,10 @@ impl Plan<'_> {
         let optimizer = Optimizer::new(recipe, &parameters);
         Ok((network, optimizer))
     }
+}
+
+/// The experiment of a site, and its cell type.
+fn cell_type_of(store: &Store, site: usize) -> (String, String) {
+    let experiment = &store.sites()[site].id.well.plate.experiment;
+    (experiment.as_str().to_owned(), experiment.cell_type().to_owned())
 }

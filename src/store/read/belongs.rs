@@ -6,25 +6,24 @@ use std::path::Path;
 use crate::classes::Classes;
 use crate::error::{Error, Result, unless_damaged};
 use crate::files;
-use crate::site::PlateId;
+use crate::site::{Experiment, PlateId};
 use crate::store::format::names::{CLASSES, SITES, array_document_path, listing_file};
 use crate::store::format::rows::SiteRow;
 use crate::store::format::spec::StoreSpec;
 
 use super::listing::read_rows;
 
-/// Proves that a plate is one of this store.
+/// Proves that a plate is one of this store; its experiment, as its sites have it, if it has any.
 ///
 /// # Errors
 /// If its listing or its array's document says otherwise, or cannot be read.
-pub fn check_plate(root: &Path, spec: &StoreSpec, classes: &Classes, plate: &PlateId) -> Result<()> {
+pub fn check_plate(root: &Path, spec: &StoreSpec, classes: &Classes, plate: &PlateId) -> Result<Option<Experiment>> {
     let rows = read_rows::<SiteRow>(root, plate, SITES)?;
     check_rows(plate, &rows, classes)?;
-    if rows.is_empty() {
-        return Ok(());
-    }
+    let Some(first) = rows.first() else { return Ok(None) };
     let path = array_document_path(plate);
-    check_document(spec, plate, rows.len(), &files::read(&root.join(path))?)
+    check_document(spec, plate, rows.len(), &files::read(&root.join(path))?)?;
+    Ok(Some(first.id.well.plate.experiment.clone()))
 }
 
 /// The same as far as it can be told: a plate that is damaged, or that another process is about to replace, is not

@@ -8,8 +8,8 @@ use crate::error::{Result, unless_damaged};
 use crate::site::{Experiment, Label, PlateId, Population, SiteId};
 use crate::store::format::checksum::crc32c;
 use crate::store::format::listing::ListingFiles;
-use crate::store::format::names::{SITES, listing_file};
-use crate::store::format::rows::SiteRow;
+use crate::store::format::names::{PIXEL_STATS, SITES, listing_file};
+use crate::store::format::rows::{PixelStats, SiteRow};
 use crate::store::format::spec::StoreSpec;
 use crate::store::read::decode::Decoder;
 use crate::store::read::listing::{each_site, read_rows};
@@ -64,7 +64,7 @@ pub fn lost<'n>(
     new: &dyn Fn(&SiteId) -> Option<(&'n Label, &'n Experiment)>,
 ) -> Result<Lost> {
     let mut lost = Lost::default();
-    let rows = rows(root, plate)?;
+    let (rows, have_checksums) = rows(root, plate)?;
     let mut gone = Vec::new();
     for row in &rows {
         match new(&row.id) {
@@ -74,7 +74,7 @@ pub fn lost<'n>(
         }
     }
     for row in &gone {
-        if is_whole(root, spec, row, rows.len())? {
+        if is_whole(root, spec, row, rows.len(), have_checksums)? {
             lost.sites = gone.into_iter().map(|row| row.id.clone()).collect();
             break;
         }
@@ -95,21 +95,32 @@ pub fn lost_by(root: &Path, spec: &StoreSpec, listing: &ListingFiles) -> Result<
     })
 }
 
-/// The rows of a plate: those of its listing, or where that is damaged, those of the whole store's.
-fn rows(root: &Path, plate: &PlateId) -> Result<Vec<SiteRow>> {
+/// The rows of a plate, and whether their checksums are known: those of its listing, or where that is damaged, those of
+/// the whole store's, or at least the sites that it has statistics of, without labels.
+fn rows(root: &Path, plate: &PlateId) -> Result<(Vec<SiteRow>, bool)> {
     if let Some(rows) = unless_damaged(read_rows::<SiteRow>(root, plate, SITES))? {
-        return Ok(rows);
+        return Ok((rows, true));
     }
     let mut rows = Vec::new();
     let all = each_site(root, &mut |_, row| {
         rows.extend(Some(row).filter(|row| row.id.well.plate == *plate));
         Ok(())
     });
-    Ok(if unless_damaged(all)?.is_some() { rows } else { Vec::new() })
+    if unless_damaged(all)?.is_some() {
+        return Ok((rows, true));
+    }
+    let mut ids: Vec<SiteId> = unless_damaged(read_rows::<PixelStats>(root, plate, PIXEL_STATS))?
+        .unwrap_or_default()
+        .into_iter()
+        .map(|channel| channel.id)
+        .collect();
+    ids.dedup();
+    let row = |(row, id)| SiteRow { id, label: Label::unknown(), row, crc32c: 0 };
+    Ok(((0..).zip(ids).map(row).collect(), false))
 }
 
-/// Whether a site can be read as it was packed.
-fn is_whole(root: &Path, spec: &StoreSpec, row: &SiteRow, n_sites: usize) -> Result<bool> {
+/// Whether a site can be read as it was packed; `checksum` tells whether its row has one, beside those of its shard.
+fn is_whole(root: &Path, spec: &StoreSpec, row: &SiteRow, n_sites: usize, checksum: bool) -> Result<bool> {
     let (n, per_shard) = (row.row as usize, spec.sites_per_shard as usize);
     if n >= n_sites {
         return Ok(false);
@@ -118,7 +129,7 @@ fn is_whole(root: &Path, spec: &StoreSpec, row: &SiteRow, n_sites: usize) -> Res
         let shard = Shard::open(root, spec, &row.id.well.plate, n / per_shard, n_sites)?;
         let mut pixels = vec![0; spec.site_bytes()];
         shard.read(n % per_shard, &mut Decoder::default(), &mut Vec::new(), &mut pixels)?;
-        Ok(crc32c(&pixels) == row.crc32c)
+        Ok(!checksum || crc32c(&pixels) == row.crc32c)
     };
     Ok(unless_damaged(read())?.unwrap_or(false))
 }

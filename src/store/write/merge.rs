@@ -7,12 +7,12 @@ use std::sync::PoisonError;
 
 use crate::error::{Error, Result, unless_damaged};
 use crate::files;
-use crate::site::{PlateId, parse_number};
+use crate::site::{Experiment, PlateId, parse_number};
 use crate::store::format::checksum::HashingWriter;
 use crate::store::format::manifest::{self, Entry};
 use crate::store::format::names::{
-    CHUNKS, CLASSES, FILES, PIXELS, PLATES, REJECTED, SHA256SUMS, STATISTICS, ZARR_JSON, group_path, listing_file,
-    statistics_chunk_path, statistics_path,
+    CHUNKS, CLASSES, FILES, PIXELS, PLATES, REJECTED, SHA256SUMS, SITES, STATISTICS, ZARR_JSON, group_path,
+    listing_file, statistics_chunk_path, statistics_path,
 };
 use crate::store::format::statistics::Counts;
 use crate::store::read::belongs::{check_plate, refuse_foreign};
@@ -73,8 +73,15 @@ impl StoreWriter {
         if rewrite == Rewrite::IfNeeded && self.is_finished(&plates)? {
             return Ok(Merge::Finished);
         }
+        let mut experiments: BTreeSet<Experiment> = BTreeSet::new();
         for plate in &plates {
-            check_plate(&self.root, &self.spec, &self.classes, plate)?;
+            let Some(experiment) = check_plate(&self.root, &self.spec, &self.classes, plate)? else { continue };
+            if let Some(known) = experiments.replace(experiment.clone())
+                && known.cell_type() != experiment.cell_type()
+            {
+                let expected = format!("cell type {:?} of {known}, as plates before say", known.cell_type());
+                return Err(Error::malformed(listing_file(plate, SITES), expected, experiment.cell_type()));
+            }
         }
         let merged = Merged::new(&self.root, &self.spec, &plates)?;
         // A list is never there beside files that it does not mean.

@@ -10,6 +10,7 @@
 //!     HUVEC/ ...                                  two steps: a run folder of its own for each cell type
 //! ```
 
+use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
@@ -64,6 +65,10 @@ pub struct RunInfo {
     pub store_sha256: String,
     /// The cell type that this is the second step of, and then the folder above is the run.
     pub second_step_of: Option<String>,
+    /// The cell types of the experiments that are trained on: an experiment that another store gives another one is not
+    /// answered for by the network of either.
+    #[serde(default)]
+    pub cell_types: BTreeMap<String, String>,
     /// `[centre, spread]` of each channel over all wells of the plates that are trained on, in grey levels.
     pub trained: Vec<[f32; 2]>,
 }
@@ -145,6 +150,14 @@ impl RunFolder {
             return Err(Error::refused(root.display(), format!("a run folder (with {INFO})"), found));
         }
         Ok(Self { root: root.to_owned() })
+    }
+
+    /// Whether a cell type may have a run folder within one: its name is none of what a run has beside.
+    #[must_use]
+    pub fn can_be_folder(cell_type: &str) -> bool {
+        let is_of_run = |extension: &str| ["toml", "csv", "json", "log", "safetensors"].contains(&extension);
+        let extension = Path::new(cell_type).extension().and_then(|extension| extension.to_str());
+        !extension.is_some_and(is_of_run) && !cell_type.starts_with("events.out")
     }
 
     /// The run folder of one cell type within this one, for the second of two steps.

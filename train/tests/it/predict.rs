@@ -276,3 +276,64 @@ fn symmetries_are_averaged_and_embeddings_and_probabilities_are_written() {
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("a run folder"), "{}", stderr(&output));
 }
+
+/// Writes the cell type of each experiment into all CSVs of a tree.
+fn tell_cell_types(tree: &Path, told: impl Fn(&str) -> String) {
+    for name in ["train.csv", "test.csv", "train_controls.csv", "test_controls.csv"] {
+        let text = fs::read_to_string(tree.join(name)).unwrap();
+        let with = |(n, line): (usize, &str)| {
+            let cell = if n == 0 { "cell_type".to_owned() } else { told(line.split(',').nth(1).unwrap()) };
+            format!("{line},{cell}\n")
+        };
+        fs::write(tree.join(name), text.lines().enumerate().map(with).collect::<String>()).unwrap();
+    }
+}
+
+#[test]
+fn a_cell_types_network_answers_for_experiments_that_the_run_has_never_seen_also_where_a_table_tells_the_type() {
+    let dir = tempfile::tempdir().unwrap();
+    let (tree, store) = (dir.path().join("data"), dir.path().join("store"));
+    copy_folder(&path("data"), &tree);
+    let told = |experiment: &str| if experiment.starts_with("RPE") { "retina" } else { "primary vein" }.to_owned();
+    tell_cell_types(&tree, told);
+    let fixture = Fixture::bare(small());
+    let source = SourceConfig { root: tree.clone(), ..SourceConfig::default() };
+    let whole = cellshard::pack::PackConfig { source, dst: store.clone(), ..fixture.config() };
+    pack(&whole, &|_| {}).unwrap();
+    let changes = [("model", "base-cnn"), ("epochs", "1"), ("batch", "8"), ("two-step", "true")];
+    let recipe = Recipe::default().with(&changes.map(|(k, v)| (k.to_owned(), v.to_owned()))).unwrap();
+    let train_on = |store: &Path, run: &str| {
+        let run = Some(dir.path().join(run));
+        train(&TrainConfig { run, device: DeviceChoice::Cpu, ..TrainConfig::new(store, "r", recipe.clone()) }, &mut ())
+    };
+    train_on(&store, "run").unwrap();
+    let run = dir.path().join("run");
+    assert!(run.join("primary vein").is_dir() && run.join("retina").is_dir());
+    let predict_on = |shards: &Path| {
+        let config = PredictConfig { device: DeviceChoice::Cpu, ..PredictConfig::new(shards, &run) };
+        predict(&PredictConfig { checkpoint: LAST.into(), ..config }, &|_| {})
+    };
+    // The experiments of the test set alone, in a store of their own.
+    let mut part = cellshard::pack::PackConfig { dst: dir.path().join("part"), ..whole.clone() };
+    part.source.experiments = vec!["HUVEC-03".into(), "RPE-03".into()];
+    part.source.classes = Some(store.join("classes.csv"));
+    pack(&part, &|_| {}).unwrap();
+    let (all, few) = (predict_on(&store).unwrap(), predict_on(&part.dst).unwrap());
+    assert!(largest_difference(&all, &few) < 1e-5, "{}", largest_difference(&all, &few));
+    // A store that says another cell type of what the run was trained on is answered for by nobody.
+    let error = predict_on(&path("store")).unwrap_err().to_string();
+    let expected = "cell type of HUVEC-01: expected \"primary vein\", as the run was trained with it, found \"HUVEC\"";
+    assert!(error.ends_with(expected), "{error}");
+    // A cell type that would be a file of the run.
+    for name in ["train.csv", "test.csv", "train_controls.csv", "test_controls.csv"] {
+        let text = fs::read_to_string(tree.join(name)).unwrap().replace(",retina", ",recipe.toml");
+        fs::write(tree.join(name), text).unwrap();
+    }
+    let odd = cellshard::pack::PackConfig { dst: dir.path().join("odd"), ..whole };
+    pack(&odd, &|_| {}).unwrap();
+    let error = train_on(&odd.dst, "odd-run").unwrap_err().to_string();
+    assert!(
+        error.contains("found \"recipe.toml\"") && !dir.path().join("odd-run/last.safetensors").exists(),
+        "{error}"
+    );
+}
