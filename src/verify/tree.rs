@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use rayon::prelude::*;
@@ -87,7 +87,7 @@ pub fn verify_tree(
             bytes.fetch_add(whole().map(|(_, content)| content.len() as u64).sum(), Ordering::Relaxed);
             if with_list.is_some() {
                 let entries: Vec<Entry> = whole().map(|(path, content)| Entry::of(path, content)).collect();
-                list.lock().expect("no thread panics while it holds the list").extend(entries);
+                list.lock().unwrap_or_else(PoisonError::into_inner).extend(entries);
             }
             let faults = source.decode_images(plate, site, &images, decoder, pixels);
             progress(1);
@@ -99,7 +99,7 @@ pub fn verify_tree(
     faults.extend(examined.into_iter().flatten());
     let list = match with_list {
         Some(except) => {
-            let known = list.into_inner().expect("no thread panicked");
+            let known = list.into_inner().unwrap_or_else(PoisonError::into_inner);
             complete(&config.root, except, known, &mut faults)?
         }
         None => None,

@@ -127,7 +127,9 @@ fn what_a_refusal_advises_mends() {
     let metadata_of = |fixture: &Fixture, dir: &str, names: &[&str]| {
         let dir = fixture.path().join(dir);
         fs::create_dir_all(&dir).unwrap();
-        names.iter().for_each(|name| fs::rename(fixture.image(name), dir.join(name)).unwrap());
+        for name in names {
+            fs::rename(fixture.image(name), dir.join(name)).unwrap();
+        }
         dir
     };
     let refusal = |config: &PackConfig| pack(config, &|_| {}).unwrap_err().to_string();

@@ -120,23 +120,23 @@ pub fn read(list: &mut impl BufRead, place: &str) -> Result<Vec<Entry>> {
 struct Entries<'a> {
     place: &'a str,
     n_lines: usize,
-    entries: Result<Vec<Entry>>,
+    found: Result<Vec<Entry>>,
     /// Of the next file.
     size: Option<u64>,
 }
 
 impl<'a> Entries<'a> {
     fn new(place: &'a str) -> Self {
-        Self { place, n_lines: 0, entries: Ok(Vec::new()), size: None }
+        Self { place, n_lines: 0, found: Ok(Vec::new()), size: None }
     }
 
     /// Takes a line with its end.
     fn push(&mut self, line: &[u8]) {
         self.n_lines += 1;
-        let Ok(entries) = &mut self.entries else { return };
+        let Ok(entries) = &mut self.found else { return };
         let at = || format!("{}:{}", self.place, self.n_lines);
         let Ok(line) = std::str::from_utf8(line.strip_suffix(b"\n").unwrap_or(line)) else {
-            self.entries = Err(Error::malformed(at(), "UTF-8 text", "a byte that is not"));
+            self.found = Err(Error::malformed(at(), "UTF-8 text", "a byte that is not"));
             return;
         };
         let number = line.strip_prefix("# ").and_then(|rest| rest.strip_suffix(" bytes"));
@@ -148,19 +148,19 @@ impl<'a> Entries<'a> {
         }
         let entry = line.split_once("  ").and_then(|(sha, path)| Some((Sha::parse(sha)?, path)));
         let Some((sha, path)) = entry.filter(|(_, path)| is_plain_path(path)) else {
-            self.entries = Err(Error::malformed(at(), "SHA-256, two spaces, a relative path", format!("{line:?}")));
+            self.found = Err(Error::malformed(at(), "SHA-256, two spaces, a relative path", format!("{line:?}")));
             return;
         };
         if let Some(last) = entries.last().filter(|last| last.path.as_str() >= path) {
             let expected = format!("a path after {:?}", last.path);
-            self.entries = Err(Error::malformed(at(), expected, format!("{path:?}")));
+            self.found = Err(Error::malformed(at(), expected, format!("{path:?}")));
             return;
         }
         entries.push(Entry { path: path.to_owned(), sha, size: self.size.take() });
     }
 
     fn finish(self) -> Result<Vec<Entry>> {
-        let entries = self.entries?;
+        let entries = self.found?;
         if self.size.is_some() {
             return Err(Error::malformed(self.place, "a file after each size", "none"));
         }
