@@ -16,10 +16,9 @@ use crate::site::PlateId;
 use crate::store::Shard;
 use crate::store::StoreSpec;
 use crate::store::format::checksum::crc32c;
+use crate::store::format::listing::check_names;
 use crate::store::format::manifest::{self, Entry};
-use crate::store::format::names::{
-    COMOMENTS, CSVS, FILES, HISTOGRAM, PIXEL_STATS, REJECTED, SITES, SOURCES, listing_file,
-};
+use crate::store::format::names::{COMOMENTS, FILES, HISTOGRAM, PIXEL_STATS, REJECTED, SITES, SOURCES, listing_file};
 use crate::store::format::rows::{PixelStats, Rejected, SiteRow};
 use crate::store::read::decode::Decoder;
 use crate::store::read::listing::read_rows;
@@ -38,7 +37,7 @@ pub fn faults_of_listing(
     let text = |name: &str| files::read_text(&root.join(path(name)));
     let counts = |name: &str, rows: &dyn Fn() -> Result<String>| is_written_as(&text(name)?, &path(name), &rows()?);
     let checks: [(&str, Result<()>); 7] = [
-        (FILES, text(FILES).and_then(|text| names_what_all_name(&text, &path(FILES), sums))),
+        (FILES, text(FILES).and_then(|text| names_what_all_name(root, plate, spec, &text, sums))),
         (SOURCES, text(SOURCES).and_then(|text| manifest::parse(&text, &path(SOURCES)).map(drop))),
         (SITES, text(SITES).and_then(|text| is_own_form::<SiteRow>(&text, &path(SITES)))),
         (REJECTED, text(REJECTED).and_then(|text| is_own_form::<Rejected>(&text, &path(REJECTED)))),
@@ -113,15 +112,19 @@ fn is_written_as(text: &str, place: &str, expected: &str) -> Result<()> {
     Err(Error::malformed(format!("{place}:{}", line + 1), shown(expected), shown(text)))
 }
 
-/// Whether a plate's list agrees with the list of all on each file, itself aside.
-fn names_what_all_name(text: &str, own: &str, sums: &BTreeMap<String, Entry>) -> Result<()> {
-    let files = manifest::parse(text, own)?;
-    let folder = own.strip_suffix(FILES).unwrap_or(own);
-    for name in CSVS.into_iter().chain([SOURCES]) {
-        let path = format!("{folder}{name}");
-        if files.iter().all(|file| file.path != path) {
-            return Err(Error::malformed(own, format!("a line of {path}"), "none"));
-        }
+/// Whether a plate's list names its files, and agrees with the list of all on each of them.
+fn names_what_all_name(
+    root: &Path,
+    plate: &PlateId,
+    spec: &StoreSpec,
+    text: &str,
+    sums: &BTreeMap<String, Entry>,
+) -> Result<()> {
+    let own = listing_file(plate, FILES);
+    let files = manifest::parse(text, &own)?;
+    // Rows that cannot be read are told by themselves.
+    if let Ok(rows) = read_rows::<SiteRow>(root, plate, SITES) {
+        check_names(&files, plate, spec, rows.len())?;
     }
     for file in files {
         let known = sums.get(&file.path).map(|known| known.sha);

@@ -11,11 +11,9 @@ use crate::error::{Error, Result};
 use crate::fault::{Fault, FaultKind};
 use crate::files;
 use crate::site::{PlateId, Well};
-use crate::store::format::listing::ListingFiles;
+use crate::store::format::listing::{ListingFiles, check_names};
 use crate::store::format::manifest::{self, Entry};
-use crate::store::format::names::{
-    CSVS, FILES, PIXELS, PLATES, REJECTED, SITES, SOURCES, ZARR_JSON, array_document_path, listing_path,
-};
+use crate::store::format::names::{CSVS, FILES, PIXELS, PLATES, REJECTED, SITES, SOURCES, ZARR_JSON, listing_path};
 use crate::store::format::rows::{Rejected, SiteRow};
 use crate::store::{CLASSES, SHA256SUMS, Shard, StoreSpec, is_store, shard_path};
 
@@ -118,7 +116,7 @@ impl Origin {
             stamp: stamp.map_err(one(sources))?,
             files,
         };
-        plate.check_names(&self.spec, &own).map_err(one(own.clone()))?;
+        check_names(&plate.files, id, &self.spec, plate.sites.len()).map_err(one(own.clone()))?;
         let listing = ListingFiles { plate: id.clone(), n_sites: plate.sites.len(), contents };
         Ok((plate, listing))
     }
@@ -192,20 +190,6 @@ impl Plate {
         let shards: BTreeSet<String> =
             (0..spec.n_shards(self.sites.len())).map(|shard| shard_path(&self.id, shard)).collect();
         self.files.iter().filter(|file| shards.contains(&file.path)).filter_map(|file| file.size).sum()
-    }
-
-    /// A list names the files that a plate of so many sites has, and no others.
-    fn check_names(&self, spec: &StoreSpec, own: &str) -> Result<()> {
-        let n_sites = self.sites.len();
-        let mut expected: BTreeSet<String> = (0..spec.n_shards(n_sites)).map(|i| shard_path(&self.id, i)).collect();
-        expected.extend((n_sites > 0).then(|| array_document_path(&self.id)));
-        expected.extend(CSVS.into_iter().chain([SOURCES]).map(|name| format!("{}/{name}", listing_path(&self.id))));
-        let found: BTreeSet<String> = self.files.iter().map(|file| file.path.clone()).collect();
-        match expected.symmetric_difference(&found).next() {
-            None => Ok(()),
-            Some(path) if expected.contains(path) => Err(Error::malformed(own, format!("a line of {path}"), "none")),
-            Some(path) => Err(Error::malformed(own, "only files of this plate", path)),
-        }
     }
 }
 

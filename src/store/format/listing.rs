@@ -1,15 +1,19 @@
 //! A plate's listing: the seven text files in `plates/EXPERIMENT/PlateN/` that say what the plate's array holds, what
 //! it was made from, and what was left out. A plate without one is not done.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::csv_table::to_csv;
 use crate::error::{Error, Result};
 use crate::site::PlateId;
 
 use super::manifest::{self, Entry};
-use super::names::{COMOMENTS, HISTOGRAM, PIXEL_STATS, REJECTED, SITES, SOURCES};
+use super::names::{
+    COMOMENTS, CSVS, FILES, HISTOGRAM, PIXEL_STATS, REJECTED, SITES, SOURCES, array_document_path, listing_file,
+    shard_path,
+};
 use super::rows::{ComomentRow, HistogramRow, PixelStats, Rejected, SiteRow};
+use super::spec::StoreSpec;
 
 /// All that a listing says.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,6 +47,23 @@ impl Listing {
             (SOURCES, manifest::format(&self.sources)),
         ]);
         ListingFiles { plate: self.plate.clone(), n_sites: self.sites.len(), contents }
+    }
+}
+
+/// Whether a plate's list of files names those that a plate of so many sites has, and no others.
+///
+/// # Errors
+/// The first that it lacks, or names beyond them.
+pub fn check_names(files: &[Entry], plate: &PlateId, spec: &StoreSpec, n_sites: usize) -> Result<()> {
+    let mut expected: BTreeSet<String> = (0..spec.n_shards(n_sites)).map(|i| shard_path(plate, i)).collect();
+    expected.extend((n_sites > 0).then(|| array_document_path(plate)));
+    expected.extend(CSVS.into_iter().chain([SOURCES]).map(|name| listing_file(plate, name)));
+    let found: BTreeSet<String> = files.iter().map(|file| file.path.clone()).collect();
+    let own = listing_file(plate, FILES);
+    match expected.symmetric_difference(&found).next() {
+        None => Ok(()),
+        Some(path) if expected.contains(path) => Err(Error::malformed(own, format!("a line of {path}"), "none")),
+        Some(path) => Err(Error::malformed(own, "only files of this plate", path)),
     }
 }
 
