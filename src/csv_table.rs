@@ -155,7 +155,7 @@ impl<'t, R: DeserializeOwned> Rows<'t, R> {
             Header::Exact => return Err(malformed(columns.join(","))),
             Header::AmongOthers { optional } => {
                 let position = |name: &&str| {
-                    let is_it = |cell: &str| cell.trim().eq_ignore_ascii_case(name);
+                    let is_it = |cell: &str| plain(cell) == plain(name);
                     let mut like_it = cells.iter().enumerate().filter(|(_, cell)| is_it(cell));
                     match (like_it.next(), like_it.next()) {
                         (Some((position, cell)), None) if cell == *name => Ok(Some(position)),
@@ -220,6 +220,11 @@ impl Read for Metered<'_> {
         }
         Ok(n)
     }
+}
+
+/// A name but for what people write in many ways.
+fn plain(name: &str) -> String {
+    name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
 /// That the system cannot read a table says nothing of the table.

@@ -94,6 +94,8 @@ fn a_column_that_may_be_absent_is_empty_then_and_a_name_that_is_only_like_it_or_
         ("nuclei,well,Remark\n", "a column named exactly \"remark\""),
         ("nuclei,well, remark\n", "a column named exactly \"remark\""),
         ("nuclei,WELL\n", "a column named exactly \"well\""),
+        ("nuclei,we ll\n", "a column named exactly \"well\""),
+        ("nuclei,well,re_mark\n", "a column named exactly \"remark\""),
         ("nuclei,well,well\n", "one column \"well\""),
         ("nuclei,well,area,Area\n", "one column \"area\""),
     ] {

@@ -2,6 +2,7 @@
 
 use std::fs::{self, Metadata};
 use std::io::{self, ErrorKind};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -54,6 +55,15 @@ pub fn is_dir(path: &Path) -> Result<bool> {
 /// If that cannot be told.
 pub fn is_taken(path: &Path) -> Result<bool> {
     Ok(look_at_itself(path)?.is_some())
+}
+
+/// Whether two things that are there are on one file system, so that they can be renamed from one to the other.
+///
+/// # Errors
+/// If that cannot be told.
+pub fn is_on_same_device(a: &Path, b: &Path) -> Result<bool> {
+    let device = |path: &Path| fs::metadata(path).map(|found| found.dev()).map_err(Error::io(path, "look at"));
+    Ok(device(a)? == device(b)?)
 }
 
 /// Whether a link is there.

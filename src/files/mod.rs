@@ -21,7 +21,7 @@ mod write;
 
 pub use all::{AllFiles, AnyFile, all_files, every_file};
 pub use limit::{most_kept_mapped, most_kept_open, most_open, raise_open_files};
-pub use look::{exists, is_dir, is_file, is_link, is_taken, look_at, modified, resolve};
+pub use look::{exists, is_dir, is_file, is_link, is_on_same_device, is_taken, look_at, modified, resolve};
 pub use read::{
     LARGEST_DOCUMENT, LARGEST_TEXT, open, open_if_there, read, read_at_most, read_document, read_document_if_there,
     read_if_there, read_text,

@@ -1,7 +1,7 @@
 //! Experiments that get another cell type than a store has them with. It is one for all plates of an experiment, or no
 //! reader opens the store: so all of them change in one run, or none does.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::Path;
 
 use rayon::prelude::*;
@@ -20,29 +20,50 @@ use crate::store::write::held::lost;
 
 use super::config::{OnError, PackConfig};
 use super::report::HeldPlate;
+use super::resume::Todo;
 
-/// The experiments of `to_pack` of which the store has plates with another cell type.
-///
-/// # Errors
-/// If one of those is not among `to_pack`, or the system cannot tell.
-pub(super) fn changing(store: &Path, to_pack: &BTreeSet<&PlateId>) -> Result<BTreeSet<Experiment>> {
-    let of_source: BTreeSet<&Experiment> = to_pack.iter().map(|plate| &plate.experiment).collect();
-    let mut changing = BTreeSet::new();
-    for plate in listed_plates(store)? {
-        let Some(&new) = of_source.get(&plate.experiment) else { continue };
-        let rows = unless_damaged(read_rows::<SiteRow>(store, &plate, SITES))?.unwrap_or_default();
-        let Some(old) = rows.first().map(|row| &row.id.well.plate.experiment) else { continue };
-        if old.cell_type() == new.cell_type() {
-            continue;
+/// Experiments that get another cell type than the store has plates of them with.
+#[derive(Default)]
+pub(super) struct Changing {
+    /// All of those plates are to be packed.
+    whole: BTreeSet<Experiment>,
+    /// One of them is not.
+    parted: BTreeMap<Experiment, PlateId>,
+}
+
+impl Changing {
+    /// Looks at the store for those of `to_pack`.
+    pub(super) fn of(store: &Path, to_pack: &BTreeSet<&PlateId>) -> Result<Self> {
+        let of_source: BTreeSet<&Experiment> = to_pack.iter().map(|plate| &plate.experiment).collect();
+        let mut changing = Self::default();
+        for plate in listed_plates(store)? {
+            let Some(&new) = of_source.get(&plate.experiment) else { continue };
+            let rows = unless_damaged(read_rows::<SiteRow>(store, &plate, SITES))?.unwrap_or_default();
+            let Some(old) = rows.first().map(|row| &row.id.well.plate.experiment) else { continue };
+            if old.cell_type() != new.cell_type() {
+                if to_pack.contains(&plate) {
+                    changing.whole.insert(new.clone());
+                } else {
+                    changing.parted.insert(new.clone(), plate);
+                }
+            }
         }
-        if !to_pack.contains(&plate) {
-            let place = format!("{}: cell type of {plate}", store.display());
-            let expected = format!("{:?}, as in the source (pack all plates of {new} in one run)", new.cell_type());
-            return Err(Error::refused(place, expected, format!("{:?}", old.cell_type())));
-        }
-        changing.insert(new.clone());
+        Ok(changing)
     }
-    Ok(changing)
+
+    /// Refuses to pack a part of an experiment that changes.
+    pub(super) fn refuse_parted(&self, store: &Path) -> Result<()> {
+        let Some((experiment, plate)) = self.parted.first_key_value() else { return Ok(()) };
+        let place = format!("{}: cell type of {plate}", store.display());
+        let expected = format!("{:?}, as in the source (pack all plates of it in one run)", experiment.cell_type());
+        Err(Error::refused(place, expected, "another"))
+    }
+
+    /// The plates that stay as they are because others of their experiments do, without looking at an image.
+    pub(super) fn held<'a>(&self, to_pack: impl Iterator<Item = &'a PlateId>) -> Vec<HeldPlate> {
+        let is_held = |plate: &&PlateId| self.parted.contains_key(&plate.experiment);
+        to_pack.filter(is_held).map(HeldPlate::by_its_experiment).collect()
+    }
 }
 
 /// Decodes all of the plates of changing experiments, and says what would keep any of them as it is: then nothing of its
@@ -51,29 +72,32 @@ pub(super) fn hold_back(
     config: &PackConfig,
     source: &Source,
     spec: &StoreSpec,
-    plates: &[&PlatePlan],
+    plates: &[(&PlatePlan, &Todo)],
 ) -> Result<HeldBack> {
-    let mut held_back = HeldBack::default();
-    let changing = changing(&config.dst, &plates.iter().map(|plate| &plate.id).collect())?;
-    for plate in plates.iter().filter(|plate| changing.contains(&plate.id.experiment)) {
+    let changing = Changing::of(&config.dst, &plates.iter().map(|(plate, _)| &plate.id).collect())?;
+    let mut held_back = HeldBack { experiments: changing.parted.keys().cloned().collect(), ..HeldBack::default() };
+    for (plate, todo) in plates.iter().filter(|(plate, _)| changing.whole.contains(&plate.id.experiment)) {
         let mut faults = plate.faults.clone();
         faults.extend(decode(source, spec, plate)?);
         let bad: HashSet<(Well, u16)> = faults.iter().filter_map(|fault| Some((fault.well?, fault.site?))).collect();
-        let stay: HashMap<(Well, u16), &Label> = plate
-            .sites
-            .iter()
-            .map(|site| ((site.well, site.site), &site.label))
-            .filter(|(at, _)| !bad.contains(at))
-            .collect();
+        let places = plate.sites.iter().map(|site| ((site.well, site.site), &site.label));
+        let stay: HashMap<(Well, u16), &Label> = places.filter(|(at, _)| !bad.contains(at)).collect();
         let new = |old: &SiteId| Some((*stay.get(&(old.well.well, old.site))?, &plate.id.experiment));
-        let lost = if config.prune { None } else { Some(lost(&config.dst, spec, &plate.id, &new)?) };
-        let lost = lost.filter(|lost| !lost.is_empty());
-        if lost.is_some() || (config.on_error == OnError::Fail && !faults.is_empty()) {
+        let lost = lost(&config.dst, spec, &plate.id, &new)?;
+        let can_be_pruned = lost.is_within(&todo.lost);
+        let may_go = lost.is_empty() || (config.prune && can_be_pruned);
+        if !may_go || (config.on_error == OnError::Fail && !faults.is_empty()) {
             held_back.experiments.insert(plate.id.experiment.clone());
-            held_back.kept.extend(lost.into_iter().flat_map(|lost| HeldPlate::of(&plate.id, lost, &faults, false)));
+            held_back.told.insert(plate.id.clone());
+            if !may_go {
+                held_back.kept.extend(HeldPlate::of(&plate.id, lost, &faults, can_be_pruned));
+            }
             held_back.faults.extend(faults);
         }
     }
+    let others = plates.iter().map(|(plate, _)| &plate.id);
+    let others = others.filter(|id| held_back.experiments.contains(&id.experiment) && !held_back.told.contains(id));
+    held_back.kept.extend(others.map(HeldPlate::by_its_experiment).collect::<Vec<_>>());
     Ok(held_back)
 }
 
@@ -81,6 +105,8 @@ pub(super) fn hold_back(
 #[derive(Default)]
 pub(super) struct HeldBack {
     pub(super) experiments: BTreeSet<Experiment>,
+    /// The plates that keep others.
+    told: BTreeSet<PlateId>,
     pub(super) faults: Vec<Fault>,
     pub(super) kept: Vec<HeldPlate>,
 }

@@ -21,7 +21,7 @@ pub struct HeldPlate {
     pub what: Held,
     /// The sites.
     pub sites: Vec<SiteId>,
-    /// What the source says of the first of them: a kind of fault, `not-in-source`, or `no-label`.
+    /// What the source says of the first of them: a kind of fault, `not-in-source`, `no-label`, or `cell-type`.
     pub reason: &'static str,
     /// Whether names and CSVs alone show that the source has none of it, so that `--prune` removes it; it removes
     /// nothing of which an image is only damaged.
@@ -35,9 +35,17 @@ pub enum Held {
     Sites,
     /// Labels of sites, or parts of them.
     Labels,
+    /// All of it, as another plate of its experiment stays, which has one cell type.
+    Experiment,
 }
 
 impl HeldPlate {
+    /// A plate that would get another cell type than others of its experiment, which stay as they are.
+    pub(super) fn by_its_experiment(plate: &PlateId) -> Self {
+        let (plate, what) = (plate.clone(), Held::Experiment);
+        Self { plate, what, sites: Vec::new(), reason: "cell-type", can_be_pruned: false }
+    }
+
     /// A plate and what is held of it, if anything is, and what `faults` says of that.
     pub(super) fn of(plate: &PlateId, lost: Lost, faults: &[Fault], can_be_pruned: bool) -> Vec<Self> {
         let held = |what: Held, sites: Vec<SiteId>| {
@@ -49,7 +57,7 @@ impl HeldPlate {
             };
             let reason = match what {
                 Held::Sites => faults.iter().find(is_of_it).map_or("not-in-source", |fault| fault.kind.name()),
-                Held::Labels => "no-label",
+                Held::Labels | Held::Experiment => "no-label",
             };
             Some(Self { plate: plate.clone(), what, sites, reason, can_be_pruned })
         };

@@ -21,9 +21,9 @@ use crate::store::format::spec::{ALIGNMENT, MAX_SITES_PER_SHARD};
 use crate::store::read::listing::read_list;
 use crate::store::read::proof::{Depth, are_whole};
 use crate::store::write::held::{Lost, lost_by};
-use crate::store::{Codec, StoreSpec, StoreWriter, check_destination, refuse_other_classes, shard_path};
+use crate::store::{Codec, StoreSpec, StoreWriter, check_destination, shard_path};
 
-use super::cell_types;
+use super::cell_types::Changing;
 use super::config::{OnError, PackConfig, Progress};
 use super::place::{check_counts, check_free_space, resolve};
 use super::report::{HeldPlate, PackReport, Plan};
@@ -91,7 +91,6 @@ fn prepare(config: &PackConfig) -> Result<Prepared> {
     }
     let spec = StoreSpec { codec: config.codec, sites_per_shard, ..origin.spec.clone() };
     check_destination(&config.dst, &spec, &origin.classes, config.changes())?;
-    refuse_other_classes(&config.dst, &origin.classes)?;
     let ids: BTreeSet<&PlateId> = origin.plates.keys().collect();
     let planned = config.source.select(&ids)?;
     let mine: Vec<&PlateId> = (0..).zip(&planned).filter(|&(i, _)| config.partition.has(i)).map(|(_, id)| id).collect();
@@ -112,7 +111,7 @@ fn prepare(config: &PackConfig) -> Result<Prepared> {
         }
     }
     check_counts(&spec, to_pack.iter().map(|plate| (&plate.id, plate.sites.len(), None)))?;
-    cell_types::changing(&config.dst, &to_pack.iter().map(|plate| &plate.id).collect())?;
+    Changing::of(&config.dst, &to_pack.iter().map(|plate| &plate.id).collect())?.refuse_parted(&config.dst)?;
     let sites_to_pack = to_pack.iter().map(|plate| plate.sites.len() as u64).sum();
     let source_bytes = to_pack.iter().map(|plate| plate.shard_bytes(&origin.spec)).sum();
     let ImageSize { height, width } = spec.size;

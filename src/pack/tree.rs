@@ -15,11 +15,12 @@ use crate::store::format::names::METADATA;
 use crate::store::format::spec::{ALIGNMENT, Channel, DEFAULT_SITES_PER_SHARD, MAX_SITES_PER_SHARD, rxrx1_channels};
 use crate::store::{Codec, StoreSpec, StoreWriter, check_destination, refuse_other_classes, store_classes};
 
+use super::cell_types::{self, Changing};
 use super::config::{OnError, PackConfig, Progress};
 use super::place::{check_counts, check_free_space, resolve};
 use super::report::{HeldPlate, PackReport, Plan};
 use super::thread_group::in_pool;
-use super::{cell_types, pipeline, resume};
+use super::{pipeline, resume};
 
 /// Raw pixels that a shard holds at most where `--sites-per-shard` is not given: 77 sites of RxRx1.
 const DEFAULT_SHARD_BYTES: usize = DEFAULT_SITES_PER_SHARD as usize * 6 * 512 * 512;
@@ -46,6 +47,8 @@ pub(super) fn plan(config: &PackConfig) -> Result<(Plan, Vec<Fault>)> {
         faults.extend(source.sample_headers(plate));
     }
     faults.sort();
+    let ids = || to_pack.iter().map(|&(i, _)| &source.plates[i].id);
+    plan.held.extend(Changing::of(&config.dst, &ids().collect())?.held(ids()));
     // Without the plates that faults keep out of the store, as `pack` does.
     let is_refused =
         |id: &PlateId| config.on_error == OnError::Fail && faults.iter().any(|fault| fault.plate.as_ref() == Some(id));
@@ -80,8 +83,7 @@ fn pack_at(
     let mut plates: Vec<(&PlatePlan, &resume::Todo)> =
         to_pack.iter().map(|(i, todo)| (&source.plates[*i], todo)).collect();
     writer.refuse_foreign(&plates.iter().map(|(plate, _)| &plate.id).collect())?;
-    let all: Vec<&PlatePlan> = plates.iter().map(|(plate, _)| *plate).collect();
-    let held_back = in_pool(config.threads, || cell_types::hold_back(config, &source, &spec, &all))??;
+    let held_back = in_pool(config.threads, || cell_types::hold_back(config, &source, &spec, &plates))??;
     plates.retain(|(plate, _)| !held_back.experiments.contains(&plate.id.experiment));
     let mut packed = pipeline::run(config, &source, &spec, &writer, &plates, progress)?;
     packed.faults.extend(source.unplaced.iter().cloned());
@@ -109,7 +111,9 @@ fn prepare(config: &PackConfig, now: SystemTime) -> Result<Prepared> {
     };
     check_counts(&spec, source.plates.iter().map(|plate| (&plate.id, plate.sites.len(), Some(plate.dir.as_str()))))?;
     check_destination(&config.dst, &spec, &source.classes, config.changes())?;
-    refuse_other_classes(&config.dst, &source.classes)?;
+    if config.source.classes.is_some() {
+        refuse_other_classes(&config.dst, &source.classes)?;
+    }
     check_apart(&config.source.root, &config.dst)?;
     let mine: Vec<usize> = (0..source.plates.len()).filter(|&i| config.partition.has(i)).collect();
     let states: Vec<resume::State> = mine
@@ -131,7 +135,6 @@ fn prepare(config: &PackConfig, now: SystemTime) -> Result<Prepared> {
             }
         }
     }
-    cell_types::changing(&config.dst, &to_pack.iter().map(|(i, _)| &source.plates[*i].id).collect())?;
     let sites_to_pack = to_pack.iter().map(|(i, _)| source.plates[*i].sites.len() as u64).sum();
     let ImageSize { height, width } = source.size;
     let plan = Plan {

@@ -62,7 +62,11 @@ pub(super) fn implied(rows: &[Row]) -> Result<Implied> {
     let labelled = || rows.iter().filter(|row| !row.sirna.is_empty());
     let named = |row: &Row| (row.sirna.clone(), row.population);
     if labelled().any(|row| row.class.is_some()) {
-        let number = |row: &Row| row.class.ok_or_else(|| row.at.malformed("a sirna_id, as other rows have", "none"));
+        let number = |row: &Row| {
+            row.class.ok_or_else(|| {
+                row.at.malformed("a sirna_id, as rows of these tables have it (or no such column)", "none")
+            })
+        };
         let class = |row: &Row| Ok(Class { class: number(row)?, sirna: row.sirna.clone(), population: row.population });
         return Ok(Implied { numbered: labelled().map(class).collect::<Result<_>>()?, named: Vec::new() });
     }

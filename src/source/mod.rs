@@ -7,6 +7,7 @@ mod images;
 mod label_rows;
 pub mod labels;
 mod layout;
+pub mod names;
 mod open;
 mod plan;
 pub mod png;

@@ -14,6 +14,7 @@ use crate::site::{ImageSize, PlateId, WellId};
 use super::config::SourceConfig;
 use super::labels::{self, Fixed, Labels};
 use super::layout::Layout;
+use super::names;
 use super::plan::{Planner, PlatePlan, SitePlan};
 use super::tree::{self, PlateFiles, Scan, Unplaced};
 use super::{png, recognise};
@@ -58,7 +59,7 @@ impl Source {
         if !files::is_dir(root)? {
             return Err(Error::refused(root.display(), "a folder with images", "none"));
         }
-        if files::is_dir(&root.join(tree::STORE))? {
+        if files::is_dir(&root.join(names::STORE))? {
             return Err(Error::refused(root.display(), "a tree of PNGs", "a store"));
         }
         let layout = recognise::layout(config)?;

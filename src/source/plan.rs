@@ -8,7 +8,8 @@ use crate::site::{Label, PlateId, Well, WellId};
 
 use super::labels::{Labels, WellLabel};
 use super::layout::Layout;
-use super::tree::{self, PlateFiles};
+use super::names;
+use super::tree::PlateFiles;
 
 /// One site that there is something of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +52,7 @@ impl PlatePlan {
 
     fn file_of(&self, well: Well, site: u16, number: usize) -> String {
         let spelled = self.spelled.get(&well).cloned().unwrap_or_else(|| well.to_string());
-        format!("{}/{}", self.dir, tree::image_name(&spelled, site, number))
+        format!("{}/{}", self.dir, names::image_name(&spelled, site, number))
     }
 
     /// The fault of `site` if it lacks channels.

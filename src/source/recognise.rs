@@ -9,6 +9,7 @@ use crate::files::{self, Found, Links};
 use super::config::SourceConfig;
 use super::labels::has_kaggle_csv;
 use super::layout::{KAGGLE_CSVS, KAGGLE_FOLDERS, Layout, RXRX_AI_CSV, RXRX_AI_FOLDER};
+use super::names;
 use super::tree;
 
 /// How such tables arrive when nobody unpacked them.
@@ -75,7 +76,7 @@ fn layout_of(root: &Path, metadata: &Path) -> Result<Layout> {
 fn in_sight(root: &Path, metadata: &Path, layout: Layout) -> Result<Vec<Sign>> {
     let mut signs = Vec::new();
     let start = root.to_owned();
-    for found in files::walk_into(root, 1..=usize::MAX, Links::Follow, move |dir| tree::is_entered(&start, dir)) {
+    for found in files::walk_into(root, 1..=usize::MAX, Links::Follow, move |dir| names::is_entered(&start, dir)) {
         match found {
             Ok(found) => signs.extend(Sign::of(&found)),
             // Whoever looks for images meets it again, and tells it.
@@ -118,7 +119,7 @@ impl Sign {
             (!is_images).then_some(SignKind::Table { name, is_packed })
         };
         // A store's own tables are of its sites.
-        let is_of_store = || found.path.parent().is_some_and(tree::is_store);
+        let is_of_store = || found.path.parent().is_some_and(names::is_store);
         let kind = kind.filter(|kind| *kind == SignKind::Folder || !is_of_store())?;
         Some(Self { path: found.path.clone(), kind })
     }
@@ -132,7 +133,13 @@ fn is_used(sign: &Sign, root: &Path, metadata: &Path, layout: Layout) -> bool {
         Layout::Bare => (&[], &[]),
     };
     match sign.kind {
-        SignKind::Folder => folders.iter().any(|folder| sign.path.starts_with(root.join(folder))),
+        SignKind::Folder => folders.iter().any(|folder| {
+            // It may be what a link in its place leads to.
+            let leads_there = |real: &Path| files::resolve(&sign.path).is_ok_and(|own| own.as_deref() == Some(real));
+            let place = root.join(folder);
+            sign.path.starts_with(&place)
+                || files::resolve(&place).is_ok_and(|real| real.is_some_and(|r| leads_there(&r)))
+        }),
         // One of the same name elsewhere is not meant: a part of the one that is used, or what it was unpacked from.
         SignKind::Table { name, .. } => tables.contains(&name) && files::is_file(&metadata.join(name)).unwrap_or(false),
     }
@@ -155,6 +162,13 @@ fn refusal(config: &SourceConfig, metadata: &Path, layout: Layout, unused: &[Sig
     Ok(Error::refused(root.display(), expected, format!("{}{more}{as_what}, unused", names.join(", "))))
 }
 
+/// The name that a folder in the root should have.
+fn misspelled<'s>(sign: &'s Sign, root: &Path) -> Option<(&'s Sign, &'static str)> {
+    let name = sign.path.file_name()?.to_str()?;
+    let known = KAGGLE_FOLDERS.into_iter().chain([RXRX_AI_FOLDER]).find(|known| known.eq_ignore_ascii_case(name))?;
+    (sign.kind == SignKind::Folder && sign.path.parent() == Some(root) && name != known).then_some((sign, known))
+}
+
 /// What makes use of what is in sight.
 fn advice(root: &Path, metadata: &Path, layout: Layout, unused: &[Sign]) -> Result<String> {
     let is_packed = |sign: &&Sign| matches!(sign.kind, SignKind::Table { is_packed: true, .. });
@@ -174,13 +188,26 @@ fn advice(root: &Path, metadata: &Path, layout: Layout, unused: &[Sign]) -> Resu
             None => format!("{} elsewhere, or the tree that it belongs to", tables[0].path.display()),
         });
     }
-    for dir in dirs.iter().filter(|dir| **dir != root) {
-        if metadata == root && layout_of(dir, dir)? != Layout::Bare {
-            return Ok(format!("--src {}", dir.display()));
+    // Other spellings of a layout's folder beside its CSVs.
+    if let Some((sign, name)) = unused.iter().find_map(|sign| misspelled(sign, root)) {
+        return Ok(format!("{} renamed to {name}", sign.path.display()));
+    }
+    let mut trees: Vec<&Path> = Vec::new();
+    for dir in dirs.iter().copied().filter(|dir| *dir != root) {
+        if metadata == root && !trees.contains(&dir) && layout_of(dir, dir)? != Layout::Bare {
+            trees.push(dir);
         }
-        if *dir != metadata && layout_of(root, dir)? != Layout::Bare {
+        if dir != metadata && layout_of(root, dir)? != Layout::Bare {
             return Ok(format!("--metadata {}", dir.display()));
         }
+    }
+    let shown = trees.iter().map(|tree| tree.display().to_string()).collect::<Vec<_>>().join(", then ");
+    let beside = tree::plates_beside(root, &trees);
+    match (trees.len(), beside) {
+        (0, _) => {}
+        (1, None) => return Ok(format!("--src {shown}")),
+        (_, None) => return Ok(format!("one after the other, --src {shown}")),
+        (_, Some(plate)) => return Ok(format!("--src {shown}, which leaves {} out", plate.display())),
     }
     let of = "the folders of experiments in train/ or test/ for Kaggle's four CSVs, in images/ for metadata.csv";
     Ok(if dir == root { of.to_owned() } else { format!("{of}, and --metadata {}", dir.display()) })

@@ -1,25 +1,21 @@
 //! Walking a tree of images: which plates, sites and channels are there, by name alone. Opens no image.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
 use crate::error::{Error, Result, shown_path};
 use crate::files;
-use crate::site::{PlateId, Well, parse_number};
+use crate::site::{PlateId, Well};
 
 use super::layout::{KAGGLE_FOLDERS, Layout, RXRX_AI_FOLDER};
+use super::names::{
+    is_entered, is_hidden_path, is_image, is_nobodys, is_of_store, is_of_system, parse_image_name, plate_of,
+};
 
-/// The folder by which a store is known.
-pub(super) const STORE: &str = "pixels.zarr";
-/// The folder of a store's listings.
-const LISTINGS: &str = "plates";
-/// Folders that systems make wherever they are.
-const OF_SYSTEMS: [&str; 5] = ["lost+found", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "__MACOSX"];
-/// What names of images end in, of whatever kind.
-const IMAGES: [&str; 9] = ["png", "tif", "tiff", "jpg", "jpeg", "jp2", "bmp", "gif", "webp"];
+/// Where a plate's images are.
+const IN_PLATE: &str = "images of a plate in its folder itself";
 
 /// What is in a tree.
 #[derive(Debug, Default)]
@@ -97,32 +93,6 @@ pub struct PlateFiles {
     pub other_files: Vec<String>,
 }
 
-/// The name of one channel's image, such as `B02_s1_w3.png`; `channel` counts from 1.
-#[must_use]
-pub fn image_name(well: &str, site: u16, channel: usize) -> String {
-    format!("{well}_s{site}_w{channel}.png")
-}
-
-/// Parses [`image_name`]: the well as it is spelled, the site, and the channel from 1. A number is written without
-/// zeros before it; a well's column may be (`A1` is A01).
-fn parse_image_name(name: &str) -> Option<(&str, Well, u16, usize)> {
-    let (spelled, rest) = name.strip_suffix(".png")?.split_once("_s")?;
-    let (site, channel) = rest.split_once("_w")?;
-    let well = parse_well(spelled)?;
-    let (site, channel) = (parse_number(site)?, parse_number::<usize>(channel)?);
-    let known = (1..=64).contains(&channel) && image_name(spelled, site, channel) == name;
-    known.then_some((spelled, well, site, channel))
-}
-
-/// A well as file names may spell it: `A01`, `A1`.
-fn parse_well(text: &str) -> Option<Well> {
-    text.parse().ok().or_else(|| {
-        let digit = text.char_indices().last().filter(|(_, last)| last.is_ascii_digit())?.0;
-        let (row, column) = text.split_at(digit);
-        format!("{row}0{column}").parse().ok()
-    })
-}
-
 /// Finds the plates of a tree, and what images there are beside them.
 ///
 /// # Errors
@@ -156,6 +126,12 @@ pub fn scan(root: &Path, layout: Layout) -> Result<Scan> {
         scan.unplaced.extend(beside.unplaced);
         scan.unreadable.extend(beside.unreadable);
     }
+    // A hidden copy of a plate that is there is nobody's.
+    let Scan { plates, unplaced, .. } = &mut scan;
+    unplaced.retain(|image| {
+        let is_copy = || image.plate.as_ref().is_some_and(|plate| plates.contains_key(plate));
+        image.expected == IN_PLATE || !is_hidden_path(Path::new(&image.path)) || !is_copy()
+    });
     scan.unplaced.sort_unstable();
     scan.unreadable.sort_unstable();
     Ok(scan)
@@ -172,52 +148,14 @@ pub(super) fn has_plates(dir: &Path) -> bool {
     false
 }
 
-/// Whether plates are looked for in a folder of a tree that begins at `root`: below a plate there is none, a store in
-/// the tree has folders named like plates, and some folders are nobody's.
-pub(super) fn is_entered(root: &Path, dir: &files::Found) -> bool {
-    let is_plate = dir.path.strip_prefix(root).is_ok_and(|below| plate_of(below).is_some());
-    !is_nobodys(dir) && !is_plate && !is_of_store(dir)
-}
-
-/// Whether a folder has nothing to do with plates: one that systems make, or a hidden one. What is in `.HUVEC-02/Plate1`
-/// or `.Plate1` was hidden by a slip: no plate takes it, and that is said.
-fn is_nobodys(dir: &files::Found) -> bool {
-    let is_plate = |dir: &files::Found| {
-        let name = dir.path.file_name().and_then(|name| name.to_str());
-        name.is_some_and(|name| plate_number(name.trim_start_matches('.')).is_some())
-    };
-    let holds_plates = || {
-        files::walk(&dir.path, 1..=1, files::Links::Follow).any(|found| match found {
-            Ok(found) => found.is_dir() && is_plate(&found),
-            // Others' rubbish bins may be closed to us; what else cannot be looked at is named by the walk.
-            Err(Error::Io { source, .. }) => source.kind() != ErrorKind::PermissionDenied,
-            Err(_) => true,
-        })
-    };
-    let is_of_system = dir.name().is_some_and(|name| OF_SYSTEMS.contains(&name));
-    is_of_system || (is_hidden(dir) && !is_plate(dir) && !holds_plates())
-}
-
-/// Whether a folder is one of a store, which has folders named like plates; not, where that cannot be told: then the walk
-/// names what it cannot look at.
-fn is_of_store(dir: &files::Found) -> bool {
-    let is_named = dir.name().is_some_and(|name| [STORE, LISTINGS].contains(&name));
-    is_named && dir.path.parent().is_some_and(is_store)
-}
-
-/// Whether there is a store in a folder, as far as that can be told.
-pub(super) fn is_store(dir: &Path) -> bool {
-    files::exists(&dir.join(STORE).join("zarr.json")).unwrap_or(false)
-}
-
-fn is_hidden(found: &files::Found) -> bool {
-    found.path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
-}
-
-/// Whether a name is that of an image, of whatever kind and for whatever plate.
-fn is_image(found: &files::Found) -> bool {
-    let extension = found.path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
-    !found.is_dir() && !is_hidden(found) && extension.is_some_and(|extension| IMAGES.contains(&extension.as_str()))
+/// The first plate of a tree that is in none of these folders; none where the tree itself is in one of them.
+pub(super) fn plates_beside(root: &Path, folders: &[&Path]) -> Option<PathBuf> {
+    let is_in = |path: &Path| folders.iter().any(|folder| path.starts_with(folder));
+    let start = root.to_owned();
+    let mut found = files::walk_into(root, 1..=usize::MAX, files::Links::Follow, move |dir| is_entered(&start, dir));
+    let is_beside = |found: &files::Found| found.is_dir() && !is_in(&found.path) && plate_of(&found.path).is_some();
+    let beside = found.find(|found| found.as_ref().is_ok_and(is_beside))?.ok();
+    beside.map(|found| found.path).filter(|_| !is_in(root))
 }
 
 type Found = (PlateId, String, Option<&'static str>);
@@ -236,13 +174,15 @@ fn find_plates(
     for found in files::walk_into(&top, 1..=usize::MAX, files::Links::Follow, move |dir| is_entered(&start, dir)) {
         let Some(found) = scan.note(root, found)? else { continue };
         let below = found.path.strip_prefix(root).unwrap_or(&found.path);
-        let plate = plate_of(below).filter(|_| found.is_dir() && !is_hidden(&found));
-        match (plate, below.to_str()) {
-            (Some(plate), Some(path)) if depth_of(&found.path) <= depth => {
-                plates.push((plate, path.to_owned(), dataset));
-            }
-            (Some(_), path) => {
-                let why = if path.is_some() { "a plate less deep in the tree" } else { "a path in UTF-8" };
+        let plate = plate_of(below).filter(|_| found.is_dir());
+        let why = match below.to_str() {
+            None => Some("a path in UTF-8"),
+            Some(_) if is_hidden_path(below) => Some("a plate that is not hidden"),
+            Some(_) => (depth_of(&found.path) > depth).then_some("a plate less deep in the tree"),
+        };
+        match (plate, why) {
+            (Some(plate), None) => plates.push((plate, below.to_string_lossy().into_owned(), dataset)),
+            (Some(_), Some(why)) => {
                 let images = files::walk(&found.path, 1..=usize::MAX, files::Links::Follow);
                 for image in images {
                     let Some(image) = scan.note(root, image)? else { continue };
@@ -271,6 +211,7 @@ fn find_beside(root: &Path, folders: &[&str], expected: &str, plates: &[Found], 
     }
     let is_taken = |dir: &Path| files::resolve(dir).is_ok_and(|real| real.is_some_and(|real| taken.contains(&real)));
     let enter = |dir: &files::Found| !is_taken(&dir.path) && !is_nobodys(dir) && !is_of_store(dir);
+    let mut images = Vec::new();
     for found in files::walk_into(root, 1..=usize::MAX, files::Links::Follow, enter) {
         let found = match found {
             Err(Error::Io { path, source, .. }) if path != root => {
@@ -283,23 +224,26 @@ fn find_beside(root: &Path, folders: &[&str], expected: &str, plates: &[Found], 
         let in_plate = || found.path.parent().is_some_and(|dir| plate_of(dir).is_some());
         let is_named = || found.name().and_then(parse_image_name).is_some();
         if is_image(&found) && (in_plate() || is_named()) {
-            scan.unplaced.push(Unplaced::in_folder(root, &found, expected));
+            images.push(found);
+        }
+    }
+    let linked = if images.is_empty() { BTreeSet::new() } else { link_targets(root, plates) };
+    for image in images {
+        if !files::resolve(&image.path)?.is_some_and(|real| linked.contains(&real)) {
+            scan.unplaced.push(Unplaced::in_folder(root, &image, expected));
         }
     }
     Ok(())
 }
 
-/// The plate of a folder `EXPERIMENT/PlateN`; `plate_2`, `Plate 2` and `PLATE-02` are plate 2, too.
-fn plate_of(folder: &Path) -> Option<PlateId> {
-    let plate = plate_number(folder.file_name()?.to_str()?)?;
-    let experiment = folder.parent()?.file_name()?.to_str()?.parse().ok()?;
-    Some(PlateId { experiment, plate })
-}
-
-fn plate_number(name: &str) -> Option<u16> {
-    let (word, number) = (name.get(..5)?, name.get(5..)?);
-    let number = number.strip_prefix(['_', '-', ' ']).unwrap_or(number);
-    parse_number(number).filter(|_| word.eq_ignore_ascii_case("plate") && !number.is_empty())
+/// What links in the folders of plates lead to.
+fn link_targets(root: &Path, plates: &[Found]) -> BTreeSet<PathBuf> {
+    let links = |(_, dir, _): &Found| {
+        let found = files::walk(&root.join(dir), 1..=1, files::Links::Keep).flatten();
+        let links = found.filter(|found| found.kind == files::FoundKind::Other);
+        links.filter_map(|link| files::resolve(&link.path).ok().flatten()).collect::<Vec<_>>()
+    };
+    plates.iter().flat_map(links).collect()
 }
 
 fn list_images(root: &Path, dir: &str, dataset: Option<&'static str>) -> Result<(PlateFiles, Scan)> {
@@ -307,9 +251,20 @@ fn list_images(root: &Path, dir: &str, dataset: Option<&'static str>) -> Result<
     let mut beside = Scan::default();
     let mut spellings: BTreeMap<Well, String> = BTreeMap::new();
     let top = root.join(dir);
-    for found in files::walk_into(&top, 1..=usize::MAX, files::Links::Follow, |dir| !is_nobodys(dir)) {
+    let mut hidden = Vec::new();
+    for found in files::walk_into(&top, 1..=usize::MAX, files::Links::Follow, |dir| !is_of_system(dir)) {
         let Some(found) = beside.note(root, found)? else { continue };
         let is_direct = found.path.parent() == Some(top.as_path());
+        if !is_direct && found.path.strip_prefix(&top).is_ok_and(is_hidden_path) {
+            hidden.extend(
+                found
+                    .name()
+                    .filter(|_| !found.is_dir())
+                    .and_then(parse_image_name)
+                    .map(|(_, well, site, channel)| (well, site, channel, Unplaced::in_folder(root, &found, IN_PLATE))),
+            );
+            continue;
+        }
         match found.name().filter(|_| is_direct && !found.is_dir()).and_then(parse_image_name) {
             Some((spelled, well, site, channel)) => {
                 let known = spellings.entry(well).or_insert_with(|| spelled.to_owned());
@@ -324,7 +279,7 @@ fn list_images(root: &Path, dir: &str, dataset: Option<&'static str>) -> Result<
                 beside.unplaced.push(if is_direct {
                     Unplaced::named(root, &found, "WELL_sSITE_wCHANNEL.png")
                 } else {
-                    Unplaced::in_folder(root, &found, "images of a plate in its folder itself")
+                    Unplaced::in_folder(root, &found, IN_PLATE)
                 });
             }
             None if is_direct => {
@@ -334,50 +289,15 @@ fn list_images(root: &Path, dir: &str, dataset: Option<&'static str>) -> Result<
             None => {}
         }
     }
+    // A hidden copy of what is there is nobody's, what was moved there is lost.
+    let is_there = |well, site, channel: usize| {
+        plate.sites.get(&(well, site)).is_some_and(|channels| channels & (1 << (channel - 1)) != 0)
+    };
+    beside.unplaced.extend(
+        hidden.into_iter().filter(|&(well, site, channel, _)| !is_there(well, site, channel)).map(|(.., image)| image),
+    );
     spellings.retain(|well, spelled| well.to_string() != *spelled);
     plate.spelled = spellings;
     plate.other_files.sort_unstable();
     Ok((plate, beside))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_image_is_known_by_well_site_and_channel_and_a_column_may_lack_its_zero() {
-        let b02 = "B02".parse().unwrap();
-        assert_eq!(parse_image_name("B02_s1_w6.png"), Some(("B02", b02, 1, 6)));
-        assert_eq!(parse_image_name("B2_s1_w64.png"), Some(("B2", b02, 1, 64)));
-        assert_eq!(parse_image_name("AA2_s1_w1.png"), Some(("AA2", "AA02".parse().unwrap(), 1, 1)));
-        for name in [
-            "B02_s1_w0.png",
-            "B02_s01_w1.png",
-            "B0_s1_w1.png",
-            "B002_s1_w1.png",
-            "b2_s1_w1.png",
-            "2_s1_w1.png",
-            "_s1_w1.png",
-            "B02_s1_w1.PNG",
-            "B02_s1.png",
-            "B02_s1_w65.png",
-            "B02_s1_w1.png.part",
-            "B02_s70000_w1.png",
-            ".B02_s1_w1.png",
-        ] {
-            assert_eq!(parse_image_name(name), None, "{name}");
-        }
-    }
-
-    #[test]
-    fn a_plates_folder_is_read_as_people_write_it() {
-        for name in ["Plate2", "plate2", "Plate_2", "Plate 2", "PLATE-02"] {
-            let plate = plate_of(&Path::new("HUVEC-01").join(name)).unwrap();
-            assert_eq!(plate.to_string(), "HUVEC-01/Plate2", "{name}");
-        }
-        let long = format!("{}/Plate1", "x".repeat(65));
-        for path in ["Plate2", "a b/Plate2", "a/Plate", "a/Plate_", "a/Plate2b", "a/Plates2", &long, "a/plàte2"] {
-            assert_eq!(plate_of(Path::new(path)), None, "{path}");
-        }
-    }
 }

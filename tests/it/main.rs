@@ -14,6 +14,7 @@ mod fuzz;
 mod interruption;
 mod json;
 mod kept;
+mod known;
 mod labels;
 mod leftovers;
 mod limits;

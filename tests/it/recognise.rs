@@ -153,6 +153,27 @@ fn what_a_refusal_advises_mends() {
     let error = refusal(&fixture.config());
     let advice = format!("{} in {}, where the others are", lost.join("test.csv").display(), fixture.data().display());
     assert!(error.contains(&advice) && error.contains("--layout kaggle does without them"), "{error}");
+    // More than one tree, or one and a plate beside it: what is left out is said.
+    let fixture = Fixture::kaggle(small());
+    fs::create_dir(fixture.path().join("all")).unwrap();
+    for name in ["all/a", "all/b"] {
+        copy_folder(&fixture.data(), &fixture.path().join(name));
+    }
+    let config = |root: &str| PackConfig {
+        source: SourceConfig { root: fixture.path().join(root), ..SourceConfig::default() },
+        ..fixture.config()
+    };
+    let error = refusal(&config("all"));
+    assert!(error.contains("one after the other, --src") && error.contains("all/a, then"), "{error}");
+    fs::remove_dir_all(fixture.path().join("all/b")).unwrap();
+    copy_folder(&fixture.image("test/RPE-02"), &fixture.path().join("all/RPE-09"));
+    let error = refusal(&config("all"));
+    assert!(error.contains("all/a, which leaves") && error.contains("all/RPE-09/Plate1 out"), "{error}");
+    for name in ["train", "test"] {
+        fs::rename(fixture.image(name), fixture.image(&name.to_uppercase())).unwrap();
+    }
+    let error = refusal(&fixture.config());
+    assert!(error.contains("data/TEST renamed to test"), "{error}");
     // CSVs for folders that have no place in them.
     let (bare, other) = (Fixture::bare(small()), Fixture::kaggle(small()));
     let mut config = bare.config();

@@ -159,11 +159,17 @@ fn a_document_or_list_of_classes_that_is_cut_in_an_unfinished_store_is_written_a
 
 #[test]
 fn an_empty_folder_in_the_place_of_a_file_goes_and_a_full_one_is_named() {
-    for name in ["classes.csv", "metadata.csv", "pixels.zarr/zarr.json"] {
+    for (name, is_finished) in ["classes.csv", "metadata.csv", "pixels.zarr/zarr.json"]
+        .into_iter()
+        .flat_map(|name| [(name, true), (name, false)])
+    {
         let fixture = Fixture::kaggle(small());
         fixture.pack();
         let before = contents(&fixture.store());
         let path = fixture.store().join(name);
+        if !is_finished {
+            fs::remove_file(fixture.store().join("SHA256SUMS")).unwrap();
+        }
         fs::remove_file(&path).unwrap();
         fs::create_dir(&path).unwrap();
         fs::write(path.join("mine"), "").unwrap();

@@ -47,6 +47,29 @@ fn a_plates_folder_that_became_a_link_is_mended_and_what_it_leads_to_stays() {
     }
 }
 
+#[test]
+fn a_folder_on_another_file_system_is_named_before_anything_is_changed() {
+    use std::os::unix::fs::MetadataExt;
+    let (fixture, expected) = changed();
+    let elsewhere = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let device = |path: &Path| fs::metadata(path).unwrap().dev();
+    if device(elsewhere.path()) == device(fixture.path()) {
+        return;
+    }
+    let place = fixture.store().join("plates/RPE-02");
+    copy_folder(&place, &elsewhere.path().join("RPE-02"));
+    fs::remove_dir_all(&place).unwrap();
+    std::os::unix::fs::symlink(elsewhere.path().join("RPE-02"), &place).unwrap();
+    let before = contents(&fixture.store());
+    let error = pack(&fixture.config(), &|_| {}).unwrap_err().to_string();
+    assert!(error.contains("plates/RPE-02: expected a folder on the file system of the store"), "{error}");
+    assert!(contents(&fixture.store()) == before);
+    fs::remove_file(&place).unwrap();
+    copy_folder(&elsewhere.path().join("RPE-02"), &place);
+    assert!(fixture.pack().finished);
+    assert_same(&fixture.store(), &expected);
+}
+
 /// Has a redo fail, or be killed, at each of some calls in turn, has a run that is not about its plate go by, and looks for
 /// all plates. `fault` and those beside it are in strace's words.
 fn interrupt_at_each(fault: &str, beside: &[&str]) {

@@ -105,6 +105,25 @@ fn what_a_slip_has_hidden_is_named_and_other_hidden_folders_are_nobodys() {
         assert_eq!(hidden.filter(|fault| fault.file.starts_with(to)).count(), n, "{to}");
     }
     let fixture = Fixture::bare(small());
+    fs::create_dir(fixture.image(".batch")).unwrap();
+    fs::rename(fixture.image("RPE-02"), fixture.image(".batch/RPE-02")).unwrap();
+    assert_eq!(fixture.pack().faults.len(), 48);
+    copy_folder(&fixture.image(".batch/RPE-02"), &fixture.image("RPE-02"));
+    assert!(fixture.pack().finished, "a hidden copy of what is there");
+    // In a plate's own folder, a copy is nobody's, and what was moved is lost.
+    let fixture = Fixture::bare(small());
+    let hidden = fixture.image("RPE-02/Plate1/.more");
+    fs::create_dir(&hidden).unwrap();
+    for name in ["B02_s1_w1.png", "B02_s1_w2.png"] {
+        fs::copy(fixture.image("RPE-02/Plate1").join(name), hidden.join(name)).unwrap();
+    }
+    assert_eq!(fixture.pack().faults, []);
+    for name in ["B02_s1_w1.png", "B02_s1_w2.png", "B02_s2_w1.png", "B02_s2_w2.png"] {
+        fs::rename(fixture.image("RPE-02/Plate1").join(name), hidden.join(name)).unwrap();
+    }
+    let faults = fixture.pack().faults;
+    assert_eq!(faults.iter().filter(|fault| fault.kind == FaultKind::NoPlate).count(), 4, "{faults:?}");
+    let fixture = Fixture::bare(small());
     copy_folder(&fixture.image("RPE-02"), &fixture.image(".RPE-03"));
     assert!(fixture.pack().faults.iter().all(|fault| fault.file.starts_with(".RPE-03/")));
     let fixture = Fixture::kaggle(small());
@@ -151,9 +170,13 @@ fn a_folder_that_a_link_puts_in_its_place_is_no_other_beside_it() {
         fs::rename(fixture.image(from), fixture.image(to)).unwrap();
         std::os::unix::fs::symlink(fixture.image(to), fixture.image(from)).unwrap();
     };
-    for (from, to) in
-        [("train", "real"), ("train/HEPG2-01", "pool/HEPG2-01"), ("test/RPE-02/Plate1", "pool/RPE-02/Plate1")]
-    {
+    for (from, to) in [
+        ("train", "real"),
+        ("train", "store/train"),
+        ("train/HEPG2-01", "pool/HEPG2-01"),
+        ("test/RPE-02/Plate1", "pool/RPE-02/Plate1"),
+        ("test/RPE-02/Plate1/B03_s1_w1.png", "pool/B03_s1_w1.png"),
+    ] {
         let fixture = Fixture::kaggle(small());
         link(&fixture, from, to);
         let report = fixture.pack();

@@ -57,7 +57,7 @@ fn held_json(held: &[HeldPlate]) -> Value {
         let sites = listed(sites.iter().map(|site| site.to_string().into()));
         json!({
             "plate": plate.to_string(),
-            "what": match what { Held::Sites => "sites", Held::Labels => "labels" },
+            "what": match what { Held::Sites => "sites", Held::Labels => "labels", Held::Experiment => "experiment" },
             "reason": reason,
             "can_be_pruned": can_be_pruned,
             "sites": sites,
@@ -74,6 +74,13 @@ fn write_held(out: &mut impl Write, held: &[HeldPlate], what: &str, why: &str, s
         let of_what = match of {
             Held::Sites => "",
             Held::Labels => "labels of ",
+            Held::Experiment => {
+                writeln!(
+                    out,
+                    "{what:10} {plate}: it would get another cell type than plates of its experiment that stay"
+                )?;
+                continue;
+            }
         };
         let n_sites = plural(sites.len() as u64, "site");
         let remedy = match (stay, can_be_pruned) {
@@ -167,7 +174,7 @@ pub fn pack(report: &PackReport, dst: &Path, as_json: bool) -> anyhow::Result<()
     if refused > 0 {
         let (plates, dst) = (plural(refused as u64, "plate"), shown_path(dst));
         if report.finished {
-            writeln!(out, "store      {dst} is finished, but {plates} stayed as they were because of these faults")?;
+            writeln!(out, "store      {dst} is finished, with {plates} as before because of these faults")?;
         } else {
             writeln!(out, "store      {dst} is not finished: {plates} left out because of these faults")?;
         }

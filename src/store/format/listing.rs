@@ -75,7 +75,7 @@ pub struct ListingFiles {
     pub plate: PlateId,
     /// Its sites.
     pub n_sites: usize,
-    /// The content of each of [`CSVS`](super::names::CSVS), and of [`SOURCES`].
+    /// The content of each of [`CSVS`], and of [`SOURCES`].
     pub contents: BTreeMap<&'static str, String>,
 }
 

@@ -44,7 +44,7 @@ pub fn contradiction(root: &Path, classes: &Classes) -> Result<Option<Error>> {
         let Some((line, row)) = (2..).zip(&rows).find(|(_, row)| classes.contradict(&row.label)) else { continue };
         let name = |class: Option<u32>| class.map_or("no class".to_owned(), |class| format!("class {class}"));
         let (sirna, known) = (&row.label.sirna, name(classes.class_of(&row.label.sirna)));
-        let advice = "if that is damaged, --rehash writes it anew for a tree that is not held to it";
+        let advice = "if that is damaged, --rehash writes it anew for a tree that is not held to it; if the plate is another store's, remove it";
         let expected = format!("{known} for {sirna:?}, as {CLASSES} has it ({advice})");
         let at = format!("{}:{line}", listing_file(&plate, SITES));
         return Ok(Some(Error::malformed(at, expected, name(row.label.class))));
@@ -71,7 +71,10 @@ pub fn is_told_spec(root: &Path, spec: &StoreSpec) -> Result<bool> {
 }
 
 /// The sites of a plate, if its list proves them.
-fn proven_rows(root: &Path, plate: &PlateId) -> Result<Option<Vec<SiteRow>>> {
+///
+/// # Errors
+/// If the system cannot tell.
+pub fn proven_rows(root: &Path, plate: &PlateId) -> Result<Option<Vec<SiteRow>>> {
     let Some(list) = unless_damaged(read_list(root, plate, FILES))? else { return Ok(None) };
     let path = listing_file(plate, SITES);
     match list.iter().find(|entry| entry.path == path) {

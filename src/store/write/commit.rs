@@ -128,6 +128,13 @@ impl StoreWriter {
         }
         check_ours(&self.root.join(listing_path(plate)), &is_of_listing)?;
         check_ours(&self.root.join(array_path(plate)), &is_of_array)?;
+        for place in [listing_path(plate), array_path(plate)].map(|path| self.root.join(path)) {
+            let folder = place.parent().unwrap_or(&self.root);
+            if files::exists(folder)? && !files::is_on_same_device(folder, builder.dir())? {
+                let expected = "a folder on the file system of the store (move it back)";
+                return Err(Error::refused(folder.display(), expected, "one on another"));
+            }
+        }
         self.complete(builder, listing, shards, stamp)?;
         self.mend_root()?;
         mark_unfinished(&self.root)?;

@@ -72,7 +72,7 @@ pub fn check_destination(root: &Path, spec: &StoreSpec, classes: &Classes, chang
         return Err(Error::refused(root.display(), "a store, or a new or empty folder", format!("{name:?} in it")));
     }
     if !is_damaged(CLASSES, classes.to_csv().as_bytes())? {
-        check_classes(root, classes, changes)?;
+        check_classes(root, classes, changes, listed.contains_key(CLASSES))?;
     }
     Ok(())
 }
@@ -81,7 +81,7 @@ pub fn check_destination(root: &Path, spec: &StoreSpec, classes: &Classes, chang
 fn root_document(root: &Path, path: &Path, made: &StoreSpec, changes: Changes) -> Result<StoreSpec> {
     let place = path.display().to_string();
     match files::read_document(path).and_then(|document| StoreSpec::parse_root(&document, &place)) {
-        Err(error) if error.is_data_fault() && is_told_spec(root, made)? => {
+        Err(error) if (error.is_data_fault() || files::is_dir(path)?) && is_told_spec(root, made)? => {
             if changes.mend {
                 return Ok(made.clone());
             }
@@ -92,8 +92,9 @@ fn root_document(root: &Path, path: &Path, made: &StoreSpec, changes: Changes) -
     }
 }
 
-/// Refuses classes that are not those that a store has, or more where they may be.
-fn check_classes(root: &Path, classes: &Classes, changes: Changes) -> Result<()> {
+/// Refuses classes that are not those that a store has, or more where they may be. `is_proven` tells that the list of all
+/// proves those of the store.
+fn check_classes(root: &Path, classes: &Classes, changes: Changes, is_proven: bool) -> Result<()> {
     let path = root.join(CLASSES);
     let found = unless_damaged(read_classes(&path))?;
     if found.as_ref() == Some(classes) {
@@ -101,7 +102,7 @@ fn check_classes(root: &Path, classes: &Classes, changes: Changes) -> Result<()>
     }
     // Before anybody is held to the file, it is held to the sites.
     let Some(found) = found else { return check_told(root, classes, changes) };
-    if let Some(error) = contradiction(root, &found)? {
+    if !is_proven && let Some(error) = contradiction(root, &found)? {
         let is_mended = changes.mend && contradiction(root, classes)?.is_none();
         return if is_mended { Ok(()) } else { Err(error) };
     }
@@ -136,11 +137,15 @@ fn check_told(root: &Path, classes: &Classes, changes: Changes) -> Result<()> {
 }
 
 /// Refuses classes that are not those of a store's sites, whatever its own list of them says: damage is nothing that a
-/// source is held to. Asked once, as it reads every listing.
+/// source is held to. Asked once, as it reads every listing, and only of such as came from that list: what a source
+/// tells by itself is no damage. Where the list of all proves the list, it is right.
 ///
 /// # Errors
 /// If they are not, or that cannot be told.
 pub fn refuse_other_classes(root: &Path, classes: &Classes) -> Result<()> {
+    if own_list(root)?.contains_key(CLASSES) {
+        return Ok(());
+    }
     contradiction(root, classes)?.map_or(Ok(()), Err)
 }
 
@@ -155,7 +160,9 @@ pub fn store_classes(root: &Path, changes: Changes) -> Result<Option<Classes>> {
     if !files::exists(&path)? {
         return Ok(told()?.filter(|told| !told.rows().is_empty()));
     }
+    let is_proven = own_list(root)?.get(CLASSES).map_or(Ok(false), |own| own.is_whole(root, Depth::Content))?;
     match read_classes(&path) {
+        Ok(found) if is_proven => Ok(Some(found)),
         Ok(found) => match contradiction(root, &found)? {
             None => Ok(Some(found)),
             Some(_) if changes.mend => told(),

@@ -5,15 +5,17 @@ use std::path::Path;
 
 use crate::csv_table::from_csv;
 use crate::error::{Result, unless_damaged};
+use crate::files;
 use crate::site::{Experiment, Label, PlateId, Population, SiteId};
 use crate::store::format::checksum::crc32c;
 use crate::store::format::listing::ListingFiles;
-use crate::store::format::names::{PIXEL_STATS, SITES, listing_file};
+use crate::store::format::names::{PIXEL_STATS, SITES, array_document_path, array_path, listing_file, listing_path};
 use crate::store::format::rows::{PixelStats, SiteRow};
 use crate::store::format::spec::StoreSpec;
 use crate::store::read::decode::Decoder;
 use crate::store::read::listing::{each_site, read_rows};
 use crate::store::read::shard::Shard;
+use crate::store::read::told::proven_rows;
 
 /// What the store would lose of a plate.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -64,20 +66,24 @@ pub fn lost<'n>(
     new: &dyn Fn(&SiteId) -> Option<(&'n Label, &'n Experiment)>,
 ) -> Result<Lost> {
     let mut lost = Lost::default();
-    let (rows, have_checksums) = rows(root, plate)?;
+    let known = Known::of(root, plate)?;
     let mut gone = Vec::new();
-    for row in &rows {
+    for (row, has_checksum) in &known.rows {
         match new(&row.id) {
-            None => gone.push(row),
+            None => gone.push((row, *has_checksum)),
             Some(new) if says_as_much(new, row) => {}
             Some(_) => lost.labels.push(row.id.clone()),
         }
     }
-    for row in &gone {
-        if is_whole(root, spec, row, rows.len(), have_checksums)? {
-            lost.sites = gone.into_iter().map(|row| row.id.clone()).collect();
+    for (row, has_checksum) in &gone {
+        if is_whole(root, spec, row, known.n_sites, *has_checksum)? {
+            lost.sites = gone.into_iter().map(|(row, _)| row.id.clone()).collect();
             break;
         }
+    }
+    for sites in [&mut lost.sites, &mut lost.labels] {
+        sites.sort_unstable();
+        sites.dedup();
     }
     Ok(lost)
 }
@@ -95,28 +101,45 @@ pub fn lost_by(root: &Path, spec: &StoreSpec, listing: &ListingFiles) -> Result<
     })
 }
 
-/// The rows of a plate, and whether their checksums are known: those of its listing, or where that is damaged, those of
-/// the whole store's, or at least the sites that it has statistics of, without labels.
-fn rows(root: &Path, plate: &PlateId) -> Result<(Vec<SiteRow>, bool)> {
-    if let Some(rows) = unless_damaged(read_rows::<SiteRow>(root, plate, SITES))? {
-        return Ok((rows, true));
+/// What is known of the sites of a plate.
+#[derive(Default)]
+struct Known {
+    /// Rows, and whether their checksums are known, too. Where no list proves them, there may be several of a site.
+    rows: Vec<(SiteRow, bool)>,
+    /// Sites of the array.
+    n_sites: usize,
+}
+
+impl Known {
+    /// What the listing says, if its list proves it; else all that any table says, damaged or older as it may be.
+    fn of(root: &Path, plate: &PlateId) -> Result<Self> {
+        let [array, listing] = [array_path(plate), listing_path(plate)].map(|path| root.join(path));
+        if !files::exists(&array)? && !files::exists(&listing)? {
+            return Ok(Self::default());
+        }
+        if let Some(rows) = proven_rows(root, plate)? {
+            let n_sites = rows.len();
+            return Ok(Self { rows: rows.into_iter().map(|row| (row, true)).collect(), n_sites });
+        }
+        let mut rows: Vec<SiteRow> = unless_damaged(read_rows(root, plate, SITES))?.unwrap_or_default();
+        unless_damaged(each_site(root, &mut |_, row| {
+            rows.extend(Some(row).filter(|row| row.id.well.plate == *plate));
+            Ok(())
+        }))?;
+        let mut ids: Vec<SiteId> = unless_damaged(read_rows::<PixelStats>(root, plate, PIXEL_STATS))?
+            .unwrap_or_default()
+            .into_iter()
+            .map(|channel| channel.id)
+            .collect();
+        ids.dedup();
+        let unlabelled = |(row, id)| SiteRow { id, label: Label::unknown(), row, crc32c: 0 };
+        let mut rows: Vec<(SiteRow, bool)> = rows.into_iter().map(|row| (row, true)).collect();
+        rows.extend((0..).zip(ids).map(unlabelled).map(|row| (row, false)));
+        let document = unless_damaged(files::read_document(&root.join(array_document_path(plate))))?;
+        let of_array = document.and_then(|document| StoreSpec::guess_from_plate(&document)).map(|(_, n_sites)| n_sites);
+        let n_rows = rows.iter().map(|(row, _)| row.row as usize + 1).max().unwrap_or(0);
+        Ok(Self { rows, n_sites: of_array.unwrap_or(n_rows) })
     }
-    let mut rows = Vec::new();
-    let all = each_site(root, &mut |_, row| {
-        rows.extend(Some(row).filter(|row| row.id.well.plate == *plate));
-        Ok(())
-    });
-    if unless_damaged(all)?.is_some() {
-        return Ok((rows, true));
-    }
-    let mut ids: Vec<SiteId> = unless_damaged(read_rows::<PixelStats>(root, plate, PIXEL_STATS))?
-        .unwrap_or_default()
-        .into_iter()
-        .map(|channel| channel.id)
-        .collect();
-    ids.dedup();
-    let row = |(row, id)| SiteRow { id, label: Label::unknown(), row, crc32c: 0 };
-    Ok(((0..).zip(ids).map(row).collect(), false))
 }
 
 /// Whether a site can be read as it was packed; `checksum` tells whether its row has one, beside those of its shard.
