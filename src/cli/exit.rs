@@ -8,7 +8,7 @@ use clap::{ArgMatches, Parser};
 use rustix::process::Signal;
 
 use crate::error::{Error, shown};
-use crate::files;
+use crate::{files, memory};
 
 use super::report::print_error;
 
@@ -64,7 +64,7 @@ pub fn run(tool: &str, body: impl FnOnce() -> anyhow::Result<Exit>) -> ExitCode 
     files::raise_open_files();
     // A file that grows beyond what the shell allows (`ulimit -f`) is an error of the write, and does not kill.
     let _ = signal_hook::flag::register(Signal::XFSZ.as_raw(), Arc::default());
-    let code = match body() {
+    let code = match memory::check_least().map_err(anyhow::Error::from).and_then(|()| body()) {
         Ok(Exit::Success) => 0,
         Ok(Exit::Faults) => 1,
         Ok(Exit::Stopped) => 75,

@@ -191,3 +191,23 @@ fn a_plate_of_another_store_is_replaced_by_what_the_source_has() {
         assert!(contents(&fixture.store()) == before);
     }
 }
+
+#[test]
+fn a_bit_flipped_anywhere_in_a_list_of_sites_is_mended_and_never_merged() {
+    let fixture = Fixture::kaggle(small());
+    fixture.pack();
+    let before = contents(&fixture.store());
+    let sites = fixture.store().join("plates/HEPG2-01/Plate1/sites.csv");
+    let good = fs::read(&sites).unwrap();
+    // The first bit of the cell type in its second row, and bits all over.
+    let second = good.iter().position(|&byte| byte == b'\n').unwrap() + 1;
+    let cell_type = second + good[second..].windows(6).position(|word| word == b",HEPG2").unwrap() + 1;
+    for bit in (0..good.len() * 8).step_by(173).chain([cell_type * 8, cell_type * 8 + 3]) {
+        let mut bad = good.clone();
+        bad[bit / 8] ^= 1 << (bit % 8);
+        fs::write(&sites, bad).unwrap();
+        let report = pack(&PackConfig { rehash: true, ..fixture.config() }, &|_| {}).unwrap();
+        assert!(report.finished && report.kept.is_empty(), "bit {bit}");
+        assert!(contents(&fixture.store()) == before, "bit {bit}");
+    }
+}

@@ -68,16 +68,16 @@ pub fn lost<'n>(
     let mut lost = Lost::default();
     let known = Known::of(root, plate)?;
     let mut gone = Vec::new();
-    for (row, has_checksum) in &known.rows {
-        match new(&row.id) {
-            None => gone.push((row, *has_checksum)),
-            Some(new) if says_as_much(new, row) => {}
-            Some(_) => lost.labels.push(row.id.clone()),
+    for site in &known.sites {
+        match new(&site.row.id) {
+            None => gone.push(site),
+            Some(new) if !site.label || says_as_much(new, &site.row) => {}
+            Some(_) => lost.labels.push(site.row.id.clone()),
         }
     }
-    for (row, has_checksum) in &gone {
-        if is_whole(root, spec, row, known.n_sites, *has_checksum)? {
-            lost.sites = gone.into_iter().map(|(row, _)| row.id.clone()).collect();
+    for site in &gone {
+        if is_whole(root, spec, site, known.n_sites)? {
+            lost.sites = gone.into_iter().map(|site| site.row.id.clone()).collect();
             break;
         }
     }
@@ -104,10 +104,19 @@ pub fn lost_by(root: &Path, spec: &StoreSpec, listing: &ListingFiles) -> Result<
 /// What is known of the sites of a plate.
 #[derive(Default)]
 struct Known {
-    /// Rows, and whether their checksums are known, too. Where no list proves them, there may be several of a site.
-    rows: Vec<(SiteRow, bool)>,
+    /// Where no list proves them, there may be several of a site.
+    sites: Vec<KnownSite>,
     /// Sites of the array.
     n_sites: usize,
+}
+
+/// A site, as a table has it.
+struct KnownSite {
+    row: SiteRow,
+    /// Whether what the row says of the site is believed; that there is one always is.
+    label: bool,
+    /// Whether the row has a checksum, beside those of the shard.
+    checksum: bool,
 }
 
 impl Known {
@@ -119,31 +128,33 @@ impl Known {
         }
         if let Some(rows) = proven_rows(root, plate)? {
             let n_sites = rows.len();
-            return Ok(Self { rows: rows.into_iter().map(|row| (row, true)).collect(), n_sites });
+            let sites = rows.into_iter().map(|row| KnownSite { row, label: true, checksum: true }).collect();
+            return Ok(Self { sites, n_sites });
         }
-        let mut rows: Vec<SiteRow> = unless_damaged(read_rows(root, plate, SITES))?.unwrap_or_default();
+        let of_listing: Vec<SiteRow> = unless_damaged(read_rows(root, plate, SITES))?.unwrap_or_default();
+        let mut sites: Vec<KnownSite> =
+            of_listing.into_iter().map(|row| KnownSite { row, label: false, checksum: true }).collect();
         unless_damaged(each_site(root, &mut |_, row| {
-            rows.extend(Some(row).filter(|row| row.id.well.plate == *plate));
+            let is_of_it = row.id.well.plate == *plate;
+            sites.extend(Some(KnownSite { row, label: true, checksum: true }).filter(|_| is_of_it));
             Ok(())
         }))?;
-        let mut ids: Vec<SiteId> = unless_damaged(read_rows::<PixelStats>(root, plate, PIXEL_STATS))?
-            .unwrap_or_default()
-            .into_iter()
-            .map(|channel| channel.id)
-            .collect();
+        let counted = unless_damaged(read_rows::<PixelStats>(root, plate, PIXEL_STATS))?.unwrap_or_default();
+        let mut ids: Vec<SiteId> = counted.into_iter().map(|channel| channel.id).collect();
         ids.dedup();
         let unlabelled = |(row, id)| SiteRow { id, label: Label::unknown(), row, crc32c: 0 };
-        let mut rows: Vec<(SiteRow, bool)> = rows.into_iter().map(|row| (row, true)).collect();
-        rows.extend((0..).zip(ids).map(unlabelled).map(|row| (row, false)));
+        let rows = (0..).zip(ids).map(unlabelled);
+        sites.extend(rows.map(|row| KnownSite { row, label: false, checksum: false }));
         let document = unless_damaged(files::read_document(&root.join(array_document_path(plate))))?;
         let of_array = document.and_then(|document| StoreSpec::guess_from_plate(&document)).map(|(_, n_sites)| n_sites);
-        let n_rows = rows.iter().map(|(row, _)| row.row as usize + 1).max().unwrap_or(0);
-        Ok(Self { rows, n_sites: of_array.unwrap_or(n_rows) })
+        let n_rows = sites.iter().map(|site| site.row.row as usize + 1).max().unwrap_or(0);
+        Ok(Self { sites, n_sites: of_array.unwrap_or(n_rows) })
     }
 }
 
-/// Whether a site can be read as it was packed; `checksum` tells whether its row has one, beside those of its shard.
-fn is_whole(root: &Path, spec: &StoreSpec, row: &SiteRow, n_sites: usize, checksum: bool) -> Result<bool> {
+/// Whether a site can be read as it was packed.
+fn is_whole(root: &Path, spec: &StoreSpec, site: &KnownSite, n_sites: usize) -> Result<bool> {
+    let KnownSite { row, checksum, .. } = site;
     let (n, per_shard) = (row.row as usize, spec.sites_per_shard as usize);
     if n >= n_sites {
         return Ok(false);

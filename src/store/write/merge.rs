@@ -12,7 +12,7 @@ use crate::store::format::checksum::HashingWriter;
 use crate::store::format::manifest::{self, Entry};
 use crate::store::format::names::{
     CHUNKS, CLASSES, FILES, PIXELS, PLATES, REJECTED, SHA256SUMS, SITES, STATISTICS, ZARR_JSON, group_path,
-    listing_file, statistics_chunk_path, statistics_path,
+    listing_file, listing_path, statistics_chunk_path, statistics_path,
 };
 use crate::store::format::statistics::Counts;
 use crate::store::read::belongs::{check_plate, refuse_foreign};
@@ -72,6 +72,18 @@ impl StoreWriter {
         }
         if rewrite == Rewrite::IfNeeded && self.is_finished(&plates)? {
             return Ok(Merge::Finished);
+        }
+        // What its own list does not prove is not merged.
+        for plate in &plates {
+            let prefix = format!("{}/", listing_path(plate));
+            let list = read_list(&self.root, plate, FILES)?;
+            let own: Vec<&Entry> = list.iter().filter(|file| file.path.starts_with(&prefix)).collect();
+            if !are_whole(&self.root, own, Depth::Content)? {
+                missing.push(plate.clone());
+            }
+        }
+        if !missing.is_empty() {
+            return Ok(Merge::Waiting(missing));
         }
         let mut experiments: BTreeSet<Experiment> = BTreeSet::new();
         for plate in &plates {
