@@ -29,14 +29,12 @@ pub fn resize(buffer: &mut Vec<u8>, bytes: usize, what: impl Display) -> Result<
 /// What a program needs before its work: its threads, tables of nothing, what it says of an error.
 const LEAST: usize = 32 << 20;
 
-/// Whether there is any to begin with (`ulimit -v`): small pieces are asked for without a word, and lacking them aborts.
-///
-/// # Errors
-/// If there is not.
-pub fn check_least() -> Result<()> {
+/// Whether there is enough to begin with (`ulimit -v`): small pieces are asked for without a word, and lacking them
+/// aborts. Asks for no memory but that.
+#[must_use]
+pub fn is_enough_to_begin() -> bool {
     let mut buffer: Vec<u8> = Vec::new();
-    let reserved = std::hint::black_box(&mut buffer).try_reserve_exact(LEAST);
-    reserved.map_err(|_| Error::refused("memory", format!("{LEAST} bytes to begin with"), "less (ulimit -v?)"))
+    std::hint::black_box(&mut buffer).try_reserve_exact(LEAST).is_ok()
 }
 
 #[cfg(test)]

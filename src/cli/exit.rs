@@ -61,10 +61,15 @@ pub fn check_paths(matches: &ArgMatches) -> crate::Result<()> {
 /// Runs a program's body and turns what comes of it into an exit code. An error is printed once, with its causes, to
 /// stderr, and with `--json` as an object to stdout, too. A reader that closed our stdout early (`| head`) is no error.
 pub fn run(tool: &str, body: impl FnOnce() -> anyhow::Result<Exit>) -> ExitCode {
+    if !memory::is_enough_to_begin() {
+        // Words that are there: there may be no memory to make any.
+        eprintln!("error: memory: expected 32 MiB to begin with, found less (ulimit -v?)");
+        return ExitCode::from(2);
+    }
     files::raise_open_files();
     // A file that grows beyond what the shell allows (`ulimit -f`) is an error of the write, and does not kill.
     let _ = signal_hook::flag::register(Signal::XFSZ.as_raw(), Arc::default());
-    let code = match memory::check_least().map_err(anyhow::Error::from).and_then(|()| body()) {
+    let code = match body() {
         Ok(Exit::Success) => 0,
         Ok(Exit::Faults) => 1,
         Ok(Exit::Stopped) => 75,
