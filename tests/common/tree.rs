@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use cellshard::pack::{PackConfig, PackReport, pack};
+use cellshard::store::format::manifest::{self, Entry};
 use tempfile::TempDir;
 
 /// A tree to be written.
@@ -218,6 +219,16 @@ pub fn contents(root: &Path) -> BTreeMap<String, Vec<u8>> {
 }
 
 /// Copies a folder with all that is in it.
+/// Writes a file of a store, and makes its list of all say so, as a store of such data would have it.
+pub fn write_resealed(store: &Path, name: &str, content: &str) {
+    fs::write(store.join(name), content).unwrap();
+    let sums = store.join("SHA256SUMS");
+    let mut entries = manifest::parse(&fs::read_to_string(&sums).unwrap(), "SHA256SUMS").unwrap();
+    let entry = entries.iter_mut().find(|entry| entry.path == name).unwrap();
+    entry.sha = Entry::of(name, content.as_bytes()).sha;
+    fs::write(&sums, manifest::format(&entries)).unwrap();
+}
+
 pub fn copy_folder(from: &Path, to: &Path) {
     for (name, bytes) in contents(from) {
         let path = to.join(name);

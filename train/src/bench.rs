@@ -72,7 +72,7 @@ impl StepBench {
     /// If store, recipe or device cannot be used.
     pub fn open(config: &TrainConfig) -> Result<Self> {
         let recipe = config.recipe.clone();
-        let store = Store::open(&config.shards)?;
+        let store = Store::open_proven(&config.shards)?;
         let (device, device_name) = device::open(config.device)?;
         check_precision(&recipe, device)?;
         let classes = ClassMap::new(&store, &recipe)?;

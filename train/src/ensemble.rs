@@ -13,6 +13,7 @@ use cellshard::store::{CLASSES, Store};
 use cellshard::training::recipe::Precision;
 use cellshard::training::run::{RunFolder, RunInfo, SPLIT};
 
+use crate::engine::checkpoint;
 use crate::models::{MemoryFormat, Network, weights};
 use crate::plan::network_spec;
 use crate::transforms::pipeline::Pipeline;
@@ -63,6 +64,7 @@ fn trained_cell_types(run: &RunFolder, info: &RunInfo, store: &Store) -> Result<
 
 /// Which networks of a run answer for which sites: that of the site's cell type where the run has one, else its own.
 pub(crate) fn members_of(run: &RunFolder, first: &RunInfo, store: &Store, sites: &[usize]) -> Result<Vec<Member>> {
+    run.check_seal()?;
     let two_step = run.recipe()?.two_step;
     let trained = if two_step { trained_cell_types(run, first, store)? } else { BTreeSet::new() };
     let mut by_folder: BTreeMap<Option<String>, Vec<usize>> = BTreeMap::new();
@@ -78,6 +80,7 @@ pub(crate) fn members_of(run: &RunFolder, first: &RunInfo, store: &Store, sites:
             let expected = format!("a second step that is over (train --resume --run {})", run.root().display());
             return Err(Error::refused(folder.root().display(), expected, "none"));
         }
+        folder.check_seal()?;
         let info = folder.info()?;
         let size = store.spec().size;
         let check = |what: &str, expected: String, found: String| {
@@ -102,7 +105,7 @@ pub(crate) fn members_of(run: &RunFolder, first: &RunInfo, store: &Store, sites:
 
 /// A member's network with its weights, and what images go through before.
 pub(crate) fn load(
-    checkpoint: &str,
+    name: &str,
     member: &Member,
     store: &Store,
     device: Device,
@@ -110,12 +113,12 @@ pub(crate) fn load(
     let (info, recipe) = (&member.info, member.folder.recipe()?);
     let format = MemoryFormat::of(device);
     let mut network = Network::in_format(&network_spec(info), 0, Kind::Float, device, format)?;
-    let path = member.folder.file(checkpoint);
+    let path = member.folder.file(name);
     if !files::exists(&path)? {
         let expected = "a network of an epoch that is over (train --resume goes on until there is one)";
         return Err(Error::refused(path.display(), expected, "none"));
     }
-    weights::load(&mut network, &weights::read(&path)?, &path.display().to_string())?;
+    weights::load(&mut network, &checkpoint::read(&member.folder, name)?, &path.display().to_string())?;
     let plates: BTreeSet<_> = member.sites.iter().map(|&i| &store.sites()[i].id.well.plate).collect();
     let pipeline = Pipeline::new(&recipe, store, &plates, &info.trained, device)?;
     Ok((network, pipeline, recipe.precision))

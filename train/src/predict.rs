@@ -122,7 +122,7 @@ impl Predictions {
 /// # Errors
 /// If store or runs cannot be used together, data is damaged, or a GPU is asked for that is not there.
 pub fn predict(config: &PredictConfig, progress: &dyn Fn(u64)) -> Result<Predictions> {
-    let store = Store::open(&config.shards)?;
+    let store = Store::open_proven(&config.shards)?;
     let runs: Vec<RunFolder> = config.runs.iter().map(|run| RunFolder::open(run)).collect::<Result<_>>()?;
     let first = runs.first().ok_or_else(|| Error::refused("--run", "a run folder", "none"))?;
     let info = first.info()?;

@@ -63,11 +63,12 @@ pub struct Summary {
 /// not finite, with the last good checkpoint kept.
 pub fn train(config: &TrainConfig, observer: &mut dyn Observer) -> Result<TrainReport> {
     let started = Instant::now();
-    let store = Store::open(&config.shards)?;
+    let store = Store::open_proven(&config.shards)?;
     let (device, device_name) = device::open(config.device)?;
     let (folder, recipe) = if config.resume {
         let root = config.run.as_deref().ok_or_else(|| Error::refused("--resume", "--run DIR with it", "none"))?;
         let folder = RunFolder::open(root)?;
+        folder.check_seal()?;
         if let Some(cell_type) = folder.info()?.second_step_of {
             let expected = "the run folder above, whose second step this is";
             return Err(Error::refused(format!("--resume --run {}", root.display()), expected, cell_type));
@@ -223,7 +224,9 @@ impl Run<'_> {
         if folder.is_finished()? {
             return Ok((None, folder.read_json(SUMMARY)?));
         }
-        if !folder.exists()? {
+        if folder.exists()? {
+            folder.check_seal()?;
+        } else {
             let info = RunInfo { second_step_of: cell_type.clone(), ..info.clone() };
             folder.begin(recipe, &split.to_csv(self.plan.store), &info)?;
         }
@@ -283,9 +286,8 @@ impl Run<'_> {
         log: &mut RunLog,
     ) -> Result<()> {
         if cell_type.is_some() {
-            let best = root.file(BEST_ACCURACY);
-            let path = if files::exists(&best)? { best } else { root.file(LAST) };
-            return weights::load(network, &weights::read(&path)?, &path.display().to_string());
+            let name = if files::exists(&root.file(BEST_ACCURACY))? { BEST_ACCURACY } else { LAST };
+            return weights::load(network, &checkpoint::read(root, name)?, &root.file(name).display().to_string());
         }
         if let Some(path) = &self.plan.recipe.init_from {
             let report = weights::init_from(network, Path::new(path))?;

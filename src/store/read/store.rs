@@ -9,13 +9,14 @@ use crate::error::{Error, Result};
 use crate::site::{Experiment, Names, PlateId, SiteId};
 use crate::store::format::checksum::crc32c;
 use crate::store::format::index::MOST_INFLATED;
-use crate::store::format::names::{CLASSES, METADATA, PIXELS, SHA256SUMS, ZARR_JSON, shard_path};
+use crate::store::format::names::{CHUNKS, CLASSES, METADATA, PIXELS, SHA256SUMS, STATISTICS, ZARR_JSON, shard_path};
 use crate::store::format::rows::SiteRow;
 use crate::store::format::spec::StoreSpec;
 use crate::{files, memory};
 
 use super::decode::Decoder;
-use super::listing::each_site;
+use super::listing::{each_site, read_sums};
+use super::proof::Depth;
 use super::shard::Shard;
 
 /// A finished store, open for reading.
@@ -50,6 +51,28 @@ impl Store {
             return Err(Error::Unfinished { path: root.to_owned() });
         }
         Self::read(root)
+    }
+
+    /// The same, once all but the shards is proven by the list of all: labels and counts are not trained on or predicted by
+    /// unproven. (A site is proven when it is read.)
+    ///
+    /// # Errors
+    /// As [`Store::open`] has them, or if a table or document is not what the list says.
+    pub fn open_proven(root: &Path) -> Result<Self> {
+        let store = Self::open(root)?;
+        let statistics = format!("{PIXELS}/{STATISTICS}/");
+        let is_shard = |path: &str| {
+            path.starts_with(PIXELS) && path.contains(&format!("/{CHUNKS}/")) && !path.starts_with(&statistics)
+        };
+        for entry in read_sums(root)?.iter().filter(|entry| !is_shard(&entry.path)) {
+            if let Err(damage) = entry.check(root, Depth::Content, &|_| {}) {
+                let error = damage.into_error(entry);
+                let Error::Malformed { expected, found, .. } = error else { return Err(error) };
+                let expected = format!("{expected}, as {SHA256SUMS} says (verify tells more)");
+                return Err(Error::malformed(root.join(&entry.path).display(), expected, found));
+            }
+        }
+        Ok(store)
     }
 
     /// The same of a store that is not finished: its writer finds out whether it could be opened if it were.

@@ -3,6 +3,7 @@
 //! ```text
 //! runs/resnet50-1/
 //!     recipe.toml   split.csv   run.json          written before training starts, never changed
+//!     seal.sha256                                 their SHA-256, by which the run is known
 //!     metrics.csv   metrics-groups.csv   events.out.tfevents.*   train.log
 //!     best-loss.safetensors   best-accuracy.safetensors   last.safetensors     the network, nothing else
 //!     resume.safetensors                          what `--resume` needs beside: optimiser, progress
@@ -21,6 +22,9 @@ use crate::classes::{Class, Classes};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::site::ImageSize;
+use crate::store::format::checksum::Sha;
+use crate::store::format::manifest::{self, Entry};
+use crate::store::read::proof::Depth;
 use crate::training::recipe::{Architecture, Recipe};
 
 /// The recipe as it was resolved.
@@ -41,6 +45,8 @@ pub const BEST_LOSS: &str = "best-loss.safetensors";
 pub const BEST_ACCURACY: &str = "best-accuracy.safetensors";
 /// Where training goes on.
 pub const RESUME: &str = "resume.safetensors";
+/// The list of what is written before training starts, with its SHA-256: the run is known by it.
+pub const SEAL: &str = "seal.sha256";
 
 /// What a run trains: everything that `predict` has to know beside the weights.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -102,6 +108,13 @@ impl RunInfo {
     pub fn input_size(&self) -> ImageSize {
         ImageSize { height: self.input_size[0], width: self.input_size[1] }
     }
+}
+
+/// A value as a JSON file.
+fn json(value: &impl Serialize) -> Vec<u8> {
+    let mut bytes = serde_json::to_vec_pretty(value).expect("what is written here is made of names and numbers");
+    bytes.push(b'\n');
+    bytes
 }
 
 /// One run folder.
@@ -202,7 +215,48 @@ impl RunFolder {
         files::create_dirs(&self.root)?;
         self.write(RECIPE, recipe.to_toml().as_bytes())?;
         self.write(SPLIT, split.as_bytes())?;
-        self.write_json(INFO, info)
+        let mut sealed = Vec::new();
+        for name in [RECIPE, SPLIT] {
+            sealed.push(Entry::of(name, &files::read(&self.file(name))?));
+        }
+        // Whoever finds the document finds the seal: it counts as begun by it.
+        let document = json(info);
+        sealed.push(Entry::of(INFO, &document));
+        self.write(SEAL, manifest::format(&sealed).as_bytes())?;
+        self.write(INFO, &document)
+    }
+
+    /// By what files of the run are known as such: the SHA-256 of its seal. `None` of a run that was made before there were
+    /// seals.
+    ///
+    /// # Errors
+    /// If that cannot be told.
+    pub fn identity(&self) -> Result<Option<String>> {
+        Ok(files::read_if_there(&self.file(SEAL))?.map(|seal| Sha::of(&seal).to_string()))
+    }
+
+    /// Proves that what was written before training started is as it was; says nothing of a run that has no seal.
+    ///
+    /// # Errors
+    /// If something was changed, or the system cannot tell.
+    pub fn check_seal(&self) -> Result<()> {
+        let path = self.file(SEAL);
+        if !files::exists(&path)? {
+            return Ok(());
+        }
+        let sealed = manifest::parse(&files::read_text(&path)?, &path.display().to_string())?;
+        let names: Vec<&str> = sealed.iter().map(|entry| entry.path.as_str()).collect();
+        if names != [RECIPE, INFO, SPLIT] {
+            let expected = format!("a list of {RECIPE}, {INFO} and {SPLIT}");
+            return Err(Error::malformed(path.display(), expected, names.join(", ")));
+        }
+        for entry in &sealed {
+            if !entry.is_whole(&self.root, Depth::Content)? {
+                let expected = format!("it as it was when the run began, as {SEAL} says");
+                return Err(Error::malformed(self.file(&entry.path).display(), expected, "another content"));
+            }
+        }
+        Ok(())
     }
 
     /// The recipe.
@@ -251,9 +305,7 @@ impl RunFolder {
     /// # Panics
     /// If `value` cannot be JSON, as a map with keys that are not texts.
     pub fn write_json(&self, name: &str, value: &impl Serialize) -> Result<()> {
-        let mut bytes = serde_json::to_vec_pretty(value).expect("what is written here is made of names and numbers");
-        bytes.push(b'\n');
-        self.write(name, &bytes)
+        self.write(name, &json(value))
     }
 
     /// Reads a JSON file.

@@ -7,7 +7,7 @@ mod progress;
 mod tensorboard;
 
 pub use folder::{
-    BEST_ACCURACY, BEST_LOSS, INFO, LAST, LOG, RECIPE, RESUME, RunClass, RunFolder, RunInfo, SPLIT, SUMMARY,
+    BEST_ACCURACY, BEST_LOSS, INFO, LAST, LOG, RECIPE, RESUME, RunClass, RunFolder, RunInfo, SEAL, SPLIT, SUMMARY,
 };
 pub use log::{Observer, RunLog};
 pub use progress::Progress;

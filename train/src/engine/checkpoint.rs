@@ -16,6 +16,8 @@ use cellshard::training::run::{Progress, RESUME, RunFolder};
 const MODEL: &str = "model.";
 const OPTIMIZER: &str = "optimizer.";
 const PROGRESS: &str = "progress";
+/// The run that a file is of.
+const RUN: &str = "run";
 
 /// Writes where training goes on.
 ///
@@ -28,8 +30,9 @@ pub(crate) fn save(folder: &RunFolder, network: &Network, optimizer: &Optimizer,
     let tensors: Vec<(String, Tensor)> = model.chain(state).collect();
     let tensors: Vec<(&str, &Tensor)> = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
     let json = serde_json::to_string(progress).expect("names and numbers");
-    let metadata =
+    let mut metadata =
         BTreeMap::from([(PROGRESS.to_owned(), json), ("optimizer_steps".to_owned(), optimizer.n_steps().to_string())]);
+    metadata.extend(folder.identity()?.map(|run| (RUN.to_owned(), run)));
     weights::save(&folder.file(RESUME), &tensors, &metadata)
 }
 
@@ -43,11 +46,11 @@ pub(crate) fn load(folder: &RunFolder, network: &mut Network, optimizer: &mut Op
         return Ok(None);
     }
     let place = path.display().to_string();
-    let Weights { tensors, metadata } = weights::read(&path)?;
+    let Weights { tensors, metadata, .. } = read(folder, RESUME)?;
     let entry = |name: &str| metadata.get(name).ok_or_else(|| Error::malformed(&place, format!("its {name}"), "none"));
     let progress = serde_json::from_str(entry(PROGRESS)?).map_err(|e| Error::malformed(&place, "its progress", e))?;
     let n_steps = entry("optimizer_steps")?.parse().map_err(|e| Error::malformed(&place, "a number of steps", e))?;
-    let mut model = Weights { tensors: BTreeMap::new(), metadata: BTreeMap::new() };
+    let mut model = Weights { tensors: BTreeMap::new(), metadata: BTreeMap::new(), is_proven: true };
     let mut state = BTreeMap::new();
     for (name, tensor) in tensors {
         if let Some(name) = name.strip_prefix(MODEL) {
@@ -66,9 +69,26 @@ pub(crate) fn load(folder: &RunFolder, network: &mut Network, optimizer: &mut Op
 /// # Errors
 /// If the file cannot be written.
 pub(crate) fn save_network(folder: &RunFolder, name: &str, network: &Network, epoch: u32) -> Result<()> {
-    let metadata = BTreeMap::from([
+    let mut metadata = BTreeMap::from([
         ("model".to_owned(), network.spec().architecture.name().to_owned()),
         ("epoch".to_owned(), epoch.to_string()),
     ]);
+    metadata.extend(folder.identity()?.map(|run| (RUN.to_owned(), run)));
     weights::save(&folder.file(name), &network.tensors(), &metadata)
+}
+
+/// Reads a file of a run, once it is proven to be whole and of that run; one of a run without a seal, as older versions
+/// made, is believed.
+///
+/// # Errors
+/// If it is damaged, or of another run.
+pub(crate) fn read(folder: &RunFolder, name: &str) -> Result<Weights> {
+    let path = folder.file(name);
+    let weights = weights::read(&path)?;
+    let Some(run) = folder.identity()? else { return Ok(weights) };
+    match weights.metadata.get(RUN) {
+        Some(found) if weights.is_proven && *found == run => Ok(weights),
+        Some(_) if weights.is_proven => Err(Error::malformed(path.display(), "a file of this run", "one of another")),
+        _ => Err(Error::malformed(path.display(), "a file of this run with its own SHA-256", "one without")),
+    }
 }

@@ -18,7 +18,7 @@ use cellshard_train::plan::TrainConfig;
 use cellshard_train::predict::{PredictConfig, Predictions, Wells, predict};
 use cellshard_train::train::train;
 
-use crate::common::{Fixture, JsonPage, copy_folder, small, stderr, stdout, tool};
+use crate::common::{Fixture, JsonPage, copy_folder, small, stderr, stdout, tool, write_resealed};
 
 /// A store whose classes have names, and two runs on it: `one` with one step, `two` with two.
 static RUNS: LazyLock<TempDir> = LazyLock::new(|| {
@@ -217,7 +217,7 @@ fn a_store_that_means_other_sirnas_by_its_classes_is_refused() {
     let classes = fs::read_to_string(copy.join("classes.csv")).unwrap();
     let first = classes.lines().nth(1).unwrap().to_owned();
     let other = first.replace("sirna_", "sirna_9");
-    fs::write(copy.join("classes.csv"), classes.replace(&first, &other)).unwrap();
+    write_resealed(&copy, "classes.csv", &classes.replace(&first, &other));
     let error = predict(&PredictConfig { shards: copy, ..config("one") }, &|_| {}).unwrap_err().to_string();
     assert!(error.contains("classes.csv: class 0") && error.contains("as the run has it"), "{error}");
 }

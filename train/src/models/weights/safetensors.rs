@@ -6,7 +6,7 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{self, BufWriter, Read, Write};
+use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
@@ -16,6 +16,7 @@ use tch::{Kind, TchError, Tensor};
 use crate::models::Network;
 use cellshard::error::{Error, Result};
 use cellshard::files::{self, WholeFile};
+use cellshard::store::format::checksum::HashingWriter;
 
 /// The largest header that the format allows.
 const LARGEST_HEADER: u64 = 100_000_000;
@@ -38,6 +39,9 @@ const KINDS: [(Dtype, Kind); 10] = [
     (Dtype::F64, Kind::Double),
 ];
 
+/// The key of the metadata that holds the SHA-256 of all else: of names, shapes, metadata and values.
+const SHA256: &str = "cellshard_sha256";
+
 /// What a file holds.
 #[derive(Debug)]
 pub struct Weights {
@@ -45,10 +49,13 @@ pub struct Weights {
     pub tensors: BTreeMap<String, Tensor>,
     /// Texts by key.
     pub metadata: BTreeMap<String, String>,
+    /// Whether the file has a SHA-256 of its own, which is right then. Those of other programs have none.
+    pub is_proven: bool,
 }
 
 /// Writes tensors of any device, memory format and kind beside `path`, syncs them, and renames them into place: after a
-/// crash there is the old file or the new one. The same tensors and metadata give the same bytes.
+/// crash there is the old file or the new one. The same tensors and metadata give the same bytes. The key `cellshard_sha256` of the
+/// metadata proves all of it.
 ///
 /// # Errors
 /// If two tensors have one name, if a kind has no name in safetensors, if a device refuses to give its values, or if
@@ -78,17 +85,43 @@ pub fn write(file: WholeFile, tensors: &[(&str, &Tensor)], metadata: &BTreeMap<S
     // Wide numbers first, so that every tensor begins at a multiple of its numbers' width.
     sorted.sort_by_key(|(_, _, dtype)| std::cmp::Reverse(dtype.bitsize()));
 
+    let mut metadata = metadata.clone();
+    metadata.insert(SHA256.to_owned(), "0".repeat(64));
+    let mut hash = hash_of_header(sorted.iter().map(|(name, tensor, dtype)| (*name, *dtype, tensor.size())), &metadata);
     let mut out = BufWriter::with_capacity(1 << 20, file.as_file());
-    write_header(&mut out, &sorted, metadata).map_err(Error::io(path, "write"))?;
+    write_header(&mut out, &sorted, &metadata).map_err(Error::io(path, "write"))?;
     for (name, tensor, dtype) in &sorted {
         let mut bytes = vec![0; tensor.numel() * dtype.bitsize() / 8];
         let copied = tensor.detach().f_copy_data_u8(&mut bytes, tensor.numel());
         copied.map_err(|e| refuse("the values of every tensor", format!("{name}: {}", first_line(&e))))?;
         out.write_all(&bytes).map_err(Error::io(path, "write"))?;
+        update(&mut hash, &bytes);
     }
+    // The place of the sum was kept free by one of the same length.
+    metadata.insert(SHA256.to_owned(), hash.finish().1.to_string());
+    out.seek(SeekFrom::Start(0)).map_err(Error::io(path, "write"))?;
+    write_header(&mut out, &sorted, &metadata).map_err(Error::io(path, "write"))?;
     out.flush().map_err(Error::io(path, "write"))?;
     drop(out);
     file.finish()
+}
+
+/// What a file's own SHA-256 covers before the values: each tensor's name, kind and shape, and all other metadata.
+fn hash_of_header<'t>(
+    tensors: impl Iterator<Item = (&'t str, Dtype, Vec<i64>)>,
+    metadata: &BTreeMap<String, String>,
+) -> HashingWriter<io::Sink> {
+    let tensors = tensors.map(|(name, dtype, shape)| json!([name, dtype, shape]));
+    let others = metadata.iter().filter(|(key, _)| *key != SHA256).map(|(key, value)| json!([key, value]));
+    let mut hash = HashingWriter::new(io::sink());
+    for part in tensors.chain(others) {
+        update(&mut hash, part.to_string().as_bytes());
+    }
+    hash
+}
+
+fn update(hash: &mut HashingWriter<io::Sink>, bytes: &[u8]) {
+    hash.write_all(bytes).expect("a sink takes everything");
 }
 
 /// The length and the JSON of the header. Not by the crate's writer, which gives metadata in no order.
@@ -125,17 +158,30 @@ pub fn read(path: &Path) -> Result<Weights> {
     let mut file = files::open(path)?;
     let length = file.metadata().map_err(Error::io(path, "read"))?.len();
     let header = read_header(path, &mut file, length)?;
-    let mut weights = Weights { tensors: BTreeMap::new(), metadata: BTreeMap::new() };
+    let mut weights = Weights { tensors: BTreeMap::new(), metadata: BTreeMap::new(), is_proven: false };
     weights.metadata.extend(header.metadata().clone().unwrap_or_default());
+    let shape = |info: &TensorInfo| info.shape.iter().map(|&side| side as i64).collect::<Vec<_>>();
+    let infos = header.offset_keys().into_iter().filter_map(|name| Some((header.info(&name)?, name)));
+    let infos: Vec<(String, Dtype, Vec<i64>)> = infos.map(|(info, name)| (name, info.dtype, shape(info))).collect();
+    let infos = infos.iter().map(|(name, dtype, shape)| (name.as_str(), *dtype, shape.clone()));
+    let mut hash = hash_of_header(infos, &weights.metadata);
     for name in header.offset_keys() {
         let info = header.info(&name).ok_or_else(|| malformed("a tensor a name", format!("no {name}")))?;
         // The header is known to claim no more than the file holds, so this is bounded by its length.
         let mut bytes = vec![0; info.data_offsets.1 - info.data_offsets.0];
         file.read_exact(&mut bytes).map_err(Error::io(path, "read"))?;
+        update(&mut hash, &bytes);
         let tensor = tensor(info, &bytes).map_err(|(expected, found)| {
             Error::malformed(format!("{}: tensor {name}", path.display()), expected, found)
         })?;
         weights.tensors.insert(name, tensor);
+    }
+    if let Some(own) = weights.metadata.remove(SHA256) {
+        let found = hash.finish().1.to_string();
+        if own != found {
+            return Err(malformed("the content whose SHA-256 it names", "another".into()));
+        }
+        weights.is_proven = true;
     }
     Ok(weights)
 }

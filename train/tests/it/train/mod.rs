@@ -5,6 +5,7 @@ mod damage;
 mod held_out;
 mod refusals;
 mod resume;
+mod seals;
 
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;

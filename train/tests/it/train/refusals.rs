@@ -6,7 +6,7 @@ use cellshard_train::device::DeviceChoice;
 use cellshard_train::plan::TrainConfig;
 
 use super::{PLATES, config, copy_of_store, recipe, refused, run};
-use crate::common::{Fixture, TreeSpec, small};
+use crate::common::{Fixture, TreeSpec, small, write_resealed};
 
 #[test]
 fn what_cannot_work_is_refused_before_anything_is_written() {
@@ -65,12 +65,12 @@ fn an_experiment_without_controls_is_refused_under_normalisations_that_need_them
 #[test]
 fn labels_outside_of_the_classes_and_a_single_class_are_refused() {
     let dir = tempfile::tempdir().unwrap();
-    // The store's tables are changed as a store of such data would have them; its lists are not looked at here.
+    // The store's tables are changed as a store of such data would have them.
     let copy = copy_of_store(dir.path());
     let config = TrainConfig { shards: copy.clone(), ..config(&dir.path().join("run"), recipe(&[])) };
     let text = fs::read_to_string(copy.join("classes.csv")).unwrap();
     let keep = |line: &&str| !line.ends_with(",treatment") || line.starts_with("3,");
-    fs::write(copy.join("classes.csv"), text.lines().filter(keep).collect::<Vec<_>>().join("\n") + "\n").unwrap();
+    write_resealed(&copy, "classes.csv", &(text.lines().filter(keep).collect::<Vec<_>>().join("\n") + "\n"));
     let error = refused(&config);
     assert!(error.contains("a class of classes.csv"), "{error}");
     let metadata = fs::read_to_string(copy.join("metadata.csv")).unwrap();
@@ -81,7 +81,7 @@ fn labels_outside_of_the_classes_and_a_single_class_are_refused() {
         }
         cells.join(",") + "\n"
     });
-    fs::write(copy.join("metadata.csv"), one_class.collect::<String>()).unwrap();
+    write_resealed(&copy, "metadata.csv", &one_class.collect::<String>());
     let error = refused(&config);
     assert!(error.contains("two classes of treatments"), "{error}");
 }
@@ -91,7 +91,7 @@ fn a_treatment_with_the_class_of_a_control_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let copy = copy_of_store(dir.path());
     let metadata = fs::read_to_string(copy.join("metadata.csv")).unwrap();
-    fs::write(copy.join("metadata.csv"), metadata.replace(",treatment,3,3,", ",treatment,36,36,")).unwrap();
+    write_resealed(&copy, "metadata.csv", &metadata.replace(",treatment,3,3,", ",treatment,36,36,"));
     for controls in ["none", "all"] {
         let recipe = recipe(&[("controls", controls)]);
         let config = TrainConfig { shards: copy.clone(), ..config(&dir.path().join("run"), recipe) };

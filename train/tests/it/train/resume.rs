@@ -3,13 +3,15 @@
 use std::fs;
 
 use cellshard::feed::mix;
+use cellshard::pack::{PackConfig, pack};
+use cellshard::store::Codec;
 use cellshard::training::run::{BEST_ACCURACY, LAST, RESUME};
 
 use cellshard_train::engine::stop::Stop;
 use cellshard_train::plan::TrainConfig;
 use cellshard_train::train::train;
 
-use super::{config, copy_of_store, recipe, run, store};
+use super::{config, recipe, run, store};
 use crate::common::{JsonPage, contents, stderr, stdout, tool};
 
 #[test]
@@ -99,10 +101,9 @@ fn damaged_and_foreign_checkpoints_are_refused() {
     config.stop = Stop::default();
     assert!(run(&config).stopped.is_none());
     // And a run is not taken up on another store.
-    let copy = copy_of_store(dir.path());
-    let sums = fs::read_to_string(copy.join("SHA256SUMS")).unwrap();
-    fs::write(copy.join("SHA256SUMS"), sums + "\n").unwrap();
-    config.shards = copy;
+    let other = dir.path().join("transcoded");
+    pack(&PackConfig { codec: Codec::Zstd(1), ..PackConfig::new(&store(), &other) }, &|_| {}).unwrap();
+    config.shards = other;
     let error = train(&config, &mut ()).unwrap_err().to_string();
     assert!(error.contains("the store it was trained on"), "{error}");
 }
