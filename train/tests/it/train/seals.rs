@@ -63,6 +63,10 @@ fn flip(path: &Path, at: usize, mask: u8) {
     fs::write(path, bytes).unwrap();
 }
 
+fn replace(path: &Path, by: &Path) {
+    fs::copy(by, path).unwrap();
+}
+
 #[test]
 fn a_flipped_bit_of_a_checkpoint_is_refused_wherever_it_is_and_so_is_another_runs() {
     let runs = Runs::new();
@@ -87,12 +91,12 @@ fn a_flipped_bit_of_a_checkpoint_is_refused_wherever_it_is_and_so_is_another_run
         }
     }
     let other = runs.dir.path().join("other");
-    let error = runs.resumed(|run| drop(fs::copy(other.join(RESUME), run.join(RESUME)).unwrap())).unwrap();
+    let error = runs.resumed(|run| replace(&run.join(RESUME), &other.join(RESUME))).unwrap();
     assert!(error.contains(RESUME) && error.contains("found one of another"), "{error}");
     let mut config = TrainConfig { run: Some(other.clone()), ..runs.config.clone() };
     config.recipe = recipe(&[("model", "base-cnn"), ("seed", "9")]);
     run(&config);
-    let error = runs.predicted(LAST, |run| drop(fs::copy(other.join(LAST), run.join(LAST)).unwrap())).unwrap();
+    let error = runs.predicted(LAST, |run| replace(&run.join(LAST), &other.join(LAST))).unwrap();
     assert!(error.contains(LAST) && error.contains("found one of another"), "{error}");
 }
 
