@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::site::{Label, SiteId, WellId};
+use crate::site::{Label, PlateId, SiteId, WellId};
 use crate::source::labels::Labels;
 use crate::source::{SourceConfig, read_labels};
 use crate::store::format::names::SITES;
@@ -19,11 +19,13 @@ use super::report::{Finding, Kind};
 /// # Errors
 /// If the store's listings cannot be read.
 pub(super) fn changed_labels(source: &SourceConfig, store: &Path) -> Result<Vec<Finding>> {
-    let mut plates: Vec<Vec<SiteRow>> = Vec::new();
-    for plate in listed_plates(store)? {
-        plates.push(read_rows(store, &plate, SITES)?);
+    let plates = listed_plates(store)?;
+    let rows = |plate: &PlateId| read_rows::<SiteRow>(store, plate, SITES);
+    let mut is_labelled = false;
+    for plate in &plates {
+        is_labelled |= rows(plate)?.iter().any(|row| row.label != Label::unknown());
     }
-    if plates.iter().flatten().all(|row| row.label == Label::unknown()) {
+    if !is_labelled {
         return Ok(Vec::new());
     }
     // Without its CSVs, or with such as contradict themselves, a tree tells nothing of what the store knows.
@@ -32,7 +34,11 @@ pub(super) fn changed_labels(source: &SourceConfig, store: &Path) -> Result<Vec<
         Err(error) if error.is_of_the_system() => return Err(error),
         Err(error) => return Ok(vec![Finding::new(Kind::Contradiction, "labels", told_in_full(&error))]),
     };
-    Ok(plates.iter().filter_map(|rows| changed(rows, &labels)).collect())
+    let mut findings = Vec::new();
+    for plate in &plates {
+        findings.extend(changed(&rows(plate)?, &labels));
+    }
+    Ok(findings)
 }
 
 /// An error with the file that it is about, and its cause.

@@ -213,6 +213,7 @@ pub fn compare_tree(source: &SourceConfig, against: &Path, progress: &(dyn Fn(u6
         progress(n);
     };
     report.findings.extend(check_files(root, expected.iter(), Depth::Full, &count));
+    drop(expected);
     if of_store {
         report.findings.extend(changed_labels(source, against)?);
     }
