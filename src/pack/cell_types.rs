@@ -1,7 +1,7 @@
 //! Experiments that get another cell type than a store has them with. It is one for all plates of an experiment, or no
 //! reader opens the store: so all of them change in one run, or none does.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
 
 use rayon::prelude::*;
@@ -9,18 +9,17 @@ use rayon::prelude::*;
 use crate::error::{Error, Result, unless_damaged};
 use crate::fault::Fault;
 use crate::memory;
-use crate::site::{Experiment, Label, PlateId, SiteId, Well};
+use crate::site::{Experiment, PlateId, Well};
 use crate::source::png::SiteDecoder;
 use crate::source::{PlatePlan, Source};
 use crate::store::StoreSpec;
 use crate::store::format::names::SITES;
 use crate::store::format::rows::SiteRow;
 use crate::store::read::listing::{listed_plates, read_rows};
-use crate::store::write::held::lost;
 
 use super::config::{OnError, PackConfig};
 use super::report::HeldPlate;
-use super::resume::Todo;
+use super::resume::{Todo, lost_of};
 
 /// Experiments that get another cell type than the store has plates of them with.
 #[derive(Default)]
@@ -80,10 +79,7 @@ pub(super) fn hold_back(
         let mut faults = plate.faults.clone();
         faults.extend(decode(source, spec, plate)?);
         let bad: HashSet<(Well, u16)> = faults.iter().filter_map(|fault| Some((fault.well?, fault.site?))).collect();
-        let places = plate.sites.iter().map(|site| ((site.well, site.site), &site.label));
-        let stay: HashMap<(Well, u16), &Label> = places.filter(|(at, _)| !bad.contains(at)).collect();
-        let new = |old: &SiteId| Some((*stay.get(&(old.well.well, old.site))?, &plate.id.experiment));
-        let lost = lost(&config.dst, spec, &plate.id, &new)?;
+        let lost = lost_of(config, spec, plate, &|site| !bad.contains(&(site.well, site.site)))?;
         let can_be_pruned = lost.is_within(&todo.lost);
         let may_go = lost.is_empty() || (config.prune && can_be_pruned);
         if !may_go || (config.on_error == OnError::Fail && !faults.is_empty()) {

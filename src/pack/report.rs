@@ -39,6 +39,18 @@ pub enum Held {
     Experiment,
 }
 
+impl Held {
+    /// The name in JSON.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sites => "sites",
+            Self::Labels => "labels",
+            Self::Experiment => "experiment",
+        }
+    }
+}
+
 impl HeldPlate {
     /// A plate that would get another cell type than others of its experiment, which stay as they are.
     pub(super) fn by_its_experiment(plate: &PlateId) -> Self {

@@ -76,12 +76,23 @@ pub(super) fn look_at(
     if let Some(done) = done(config, spec, plate, images, &stamp)? {
         return Ok(done);
     }
-    let whole = |site: &&SitePlan| plate.missing_channel(site, source.n_channels).is_none();
-    let stay: HashMap<(Well, u16), &Label> =
-        plate.sites.iter().filter(whole).map(|site| ((site.well, site.site), &site.label)).collect();
-    let new = |old: &SiteId| Some((*stay.get(&(old.well.well, old.site))?, &plate.id.experiment));
-    let lost = lost(&config.dst, spec, &plate.id, &new)?;
+    let is_whole = |site: &SitePlan| plate.missing_channel(site, source.n_channels).is_none();
+    let lost = lost_of(config, spec, plate, &is_whole)?;
     Ok(State::ToPack(Todo { source_bytes, stamp, lost }))
+}
+
+/// What the store would lose of a plate if of those that are planned, only the sites were packed that `is_packed` says
+/// yes to.
+pub(super) fn lost_of(
+    config: &PackConfig,
+    spec: &StoreSpec,
+    plate: &PlatePlan,
+    is_packed: &dyn Fn(&SitePlan) -> bool,
+) -> Result<Lost> {
+    let packed = plate.sites.iter().filter(|site| is_packed(site));
+    let labels: HashMap<(Well, u16), &Label> = packed.map(|site| ((site.well, site.site), &site.label)).collect();
+    let new = |old: &SiteId| Some((*labels.get(&(old.well.well, old.site))?, &plate.id.experiment));
+    lost(&config.dst, spec, &plate.id, &new)
 }
 
 /// The state of a plate that is done.

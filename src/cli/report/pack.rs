@@ -57,7 +57,7 @@ fn held_json(held: &[HeldPlate]) -> Value {
         let sites = listed(sites.iter().map(|site| site.to_string().into()));
         json!({
             "plate": plate.to_string(),
-            "what": match what { Held::Sites => "sites", Held::Labels => "labels", Held::Experiment => "experiment" },
+            "what": what.name(),
             "reason": reason,
             "can_be_pruned": can_be_pruned,
             "sites": sites,

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::classes::Classes;
 use crate::error::{Error, Result, unless_damaged};
 use crate::files;
-use crate::site::{Experiment, PlateId};
+use crate::site::{Experiment, Label, PlateId};
 use crate::store::format::names::{CLASSES, SITES, array_document_path, listing_file};
 use crate::store::format::rows::SiteRow;
 use crate::store::format::spec::StoreSpec;
@@ -52,13 +52,19 @@ fn check_rows(plate: &PlateId, rows: &[SiteRow], classes: &Classes) -> Result<()
         if row.row as usize != i {
             return fail(format!("row {i} of its plate"), row.row.to_string());
         }
-        let (sirna, known) = (&row.label.sirna, classes.class_of(&row.label.sirna));
-        if row.label.class != known {
-            let name = |class: Option<u32>| class.map_or("no class".to_owned(), |class| format!("class {class}"));
-            return fail(format!("{} for {sirna:?}, as {CLASSES} has it", name(known)), name(row.label.class));
+        if row.label.class != classes.class_of(&row.label.sirna) {
+            let [expected, found] = told_and_found(&row.label, classes);
+            return fail(expected, found);
         }
     }
     Ok(())
+}
+
+/// Which class the store's list gives the siRNA of a label, and which one the label has.
+pub(super) fn told_and_found(label: &Label, classes: &Classes) -> [String; 2] {
+    let name = |class: Option<u32>| class.map_or("no class".to_owned(), |class| format!("class {class}"));
+    let (sirna, known) = (&label.sirna, name(classes.class_of(&label.sirna)));
+    [format!("{known} for {sirna:?}, as {CLASSES} has it"), name(label.class)]
 }
 
 fn check_document(spec: &StoreSpec, plate: &PlateId, n_sites: usize, document: &[u8]) -> Result<()> {

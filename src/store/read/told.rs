@@ -7,10 +7,11 @@ use crate::classes::{Class, Classes};
 use crate::error::{Error, Result, unless_damaged};
 use crate::files;
 use crate::site::PlateId;
-use crate::store::format::names::{CLASSES, FILES, PLATES, SITES, array_document_path, listing_file};
+use crate::store::format::names::{FILES, PLATES, SITES, array_document_path, listing_file};
 use crate::store::format::rows::SiteRow;
 use crate::store::format::spec::StoreSpec;
 
+use super::belongs::told_and_found;
 use super::listing::{listed_plates, read_list, read_rows};
 use super::proof::Depth;
 
@@ -42,12 +43,10 @@ pub fn contradiction(root: &Path, classes: &Classes) -> Result<Option<Error>> {
     for plate in listed_plates(root)? {
         let rows = proven_rows(root, &plate)?.unwrap_or_default();
         let Some((line, row)) = (2..).zip(&rows).find(|(_, row)| classes.contradict(&row.label)) else { continue };
-        let name = |class: Option<u32>| class.map_or("no class".to_owned(), |class| format!("class {class}"));
-        let (sirna, known) = (&row.label.sirna, name(classes.class_of(&row.label.sirna)));
+        let [expected, found] = told_and_found(&row.label, classes);
         let advice = "if that is damaged, --rehash writes it anew for a tree that is not held to it; if the plate is another store's, remove it";
-        let expected = format!("{known} for {sirna:?}, as {CLASSES} has it ({advice})");
         let at = format!("{}:{line}", listing_file(&plate, SITES));
-        return Ok(Some(Error::malformed(at, expected, name(row.label.class))));
+        return Ok(Some(Error::malformed(at, format!("{expected} ({advice})"), found)));
     }
     Ok(None)
 }

@@ -54,8 +54,8 @@ pub struct Weights {
 }
 
 /// Writes tensors of any device, memory format and kind beside `path`, syncs them, and renames them into place: after a
-/// crash there is the old file or the new one. The same tensors and metadata give the same bytes. The key `cellshard_sha256` of the
-/// metadata proves all of it.
+/// crash there is the old file or the new one. The same tensors and metadata give the same bytes. The key
+/// `cellshard_sha256` of the metadata proves all of it.
 ///
 /// # Errors
 /// If two tensors have one name, if a kind has no name in safetensors, if a device refuses to give its values, or if
