@@ -6,7 +6,7 @@ use crate::feed::mix;
 use crate::site::{Experiment, PlateId, WellId};
 use crate::store::format::checksum::crc32c;
 use crate::store::format::rows::SiteRow;
-use crate::training::recipe::Recipe;
+use crate::training::recipe::{Fold, Recipe};
 
 /// What validates of one cell type: experiments where it has two or more, plates of its only one, wells of its only
 /// plate.
@@ -23,13 +23,9 @@ pub(super) fn held_out_of_cell_type<'a>(
     let wells = |keep: &dyn Fn(usize) -> bool| {
         sites.iter().filter(|&&i| keep(i)).map(|&i| &rows[i].id.well).collect::<BTreeSet<_>>()
     };
-    let n_parts = if experiments.len() > 1 { experiments.len() } else { plates.len() };
-    if n_parts > 1 && n_parts < recipe.fold.n as usize && recipe.fold.k as usize > n_parts {
-        let k = (recipe.fold.k as usize - 1) % n_parts + 1;
-        warnings.push(format!(
-            "{cell_type} has {n_parts} parts to hold out: fold {} is the same as {k}/{n_parts}",
-            recipe.fold
-        ));
+    if let Some(again) = repeats(recipe.fold, n_parts(rows, sites)) {
+        warnings
+            .push(format!("{cell_type} has fewer parts to hold out: fold {} holds out what {again} does", recipe.fold));
     }
     if experiments.len() > 1 {
         let fold = held_out_of(experiments, recipe, cell_type);
@@ -49,11 +45,27 @@ pub(super) fn held_out_of_cell_type<'a>(
     }
 }
 
+/// How many parts the sites of one cell type have of which one can be held out: experiments, plates of the only
+/// experiment, wells of the only plate.
+pub(super) fn n_parts(rows: &[SiteRow], sites: &[usize]) -> usize {
+    let wells: BTreeSet<&WellId> = sites.iter().map(|&i| &rows[i].id.well).collect();
+    let plates: BTreeSet<&PlateId> = wells.iter().map(|well| &well.plate).collect();
+    let experiments: BTreeSet<&Experiment> = plates.iter().map(|plate| &plate.experiment).collect();
+    [experiments.len(), plates.len(), wells.len()].into_iter().find(|&n| n > 1).unwrap_or(1)
+}
+
+/// The fold that holds out the same where there are fewer parts than this one's number.
+fn repeats(fold: Fold, n_parts: usize) -> Option<Fold> {
+    let k = u32::try_from((fold.k as usize - 1) % n_parts + 1).unwrap_or(fold.k);
+    (k != fold.k).then_some(Fold { k, ..fold })
+}
+
 /// The fold of `items` that validates: shuffled by the seed and dealt out one by one. There are no more folds than
 /// items, so that each side gets one.
 fn held_out_of<T: Ord>(items: BTreeSet<T>, recipe: &Recipe, salt: &str) -> Vec<T> {
     let salt = u64::from(crc32c(salt.as_bytes()));
-    let mut items: Vec<(u64, T)> = (0..).zip(items).map(|(i, item)| (mix(mix(recipe.seed ^ salt) ^ i), item)).collect();
+    let mut items: Vec<(u64, T)> =
+        (0..).zip(items).map(|(i, item)| (mix(mix(recipe.split_seed ^ salt) ^ i), item)).collect();
     items.sort();
     let n_folds = (recipe.fold.n as usize).min(items.len());
     let k = (recipe.fold.k as usize - 1) % n_folds;

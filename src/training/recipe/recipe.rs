@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::feed::mix;
 
 use super::options::{
     Architecture, BatchBy, Controls, Fold, Normalize, Optimizer, Precision, Schedule, SplitBy, Watch,
@@ -24,7 +25,7 @@ recipe! {
             /// spread, a classifier of another size is left as it is
             #[serde(skip_serializing_if = "Option::is_none")]
             init_from: Option<String> = None, "FILE";
-            /// Seed of weights, split, order and augmentation
+            /// Seed of weights, order and augmentation; the split has its own
             seed: u64 = 0, "NUMBER";
             /// tf32 (float32 with TF32 products on CUDA), f32, or bf16 (autocast, CUDA only)
             precision: Precision = Precision::Tf32, "NAME";
@@ -41,6 +42,8 @@ recipe! {
             split: SplitBy = SplitBy::Experiment, "BY";
             /// Which of N folds of experiments is held out, within each cell type
             fold: Fold = Fold { k: 1, n: 5 }, "K/N";
+            /// Seed of what is held out: folds belong together where it is the same, whatever else is not
+            split_seed: u64 = 0, "NUMBER";
             /// Share of wells held out with split = well, 0 to 1
             validation_share: f64 = 0.2, "SHARE", 0.001 => 0.999;
             /// Mean and deviation are those of: plate-controls, plate, experiment-controls, experiment, global, site,
@@ -67,11 +70,15 @@ recipe! {
             momentum: f64 = 0.9, "SHARE", 0.0 => 0.9999;
             /// Weight decay; decoupled with adamw
             weight_decay: f64 = 0.0, "RATE", 0.0 => 1e3;
-            /// constant, exponential (times gamma after each epoch) or cosine (to 0 at the last step)
+            /// Whether biases and batch norms decay, too, as with PyTorch's optimisers; false: only weights of
+            /// convolutions and linear layers
+            decay_bias_and_norm: bool = true, "true|false";
+            /// constant, exponential (times gamma after each epoch from the end of the warm-up) or cosine (from the end of
+            /// the warm-up, to 0 after the last step)
             schedule: Schedule = Schedule::Constant, "NAME";
             /// Factor of the exponential schedule
             gamma: f64 = 0.9, "FACTOR", 1e-6 => 1.0;
-            /// Epochs over which the learning rate rises from 0
+            /// Epochs over which the learning rate rises in a line to its full value, before the schedule begins
             warmup_epochs: f64 = 0.0, "EPOCHS";
             /// Label smoothing, 0 to 1
             label_smoothing: f64 = 0.0, "SHARE", 0.0 => 0.99;
@@ -88,6 +95,8 @@ recipe! {
             second_epochs: u32 = 0, "COUNT";
             /// Learning rate of the second step; 0: as the first
             second_lr: f64 = 0.0, "RATE", 0.0 => 1e3;
+            /// Epochs of warm-up of the second step
+            second_warmup_epochs: f64 = 0.0, "EPOCHS";
         }
         "Recipe: augmentation, a new choice for each site and epoch" {
             /// Flip left-right and up-down, each with chance 1/2
@@ -119,13 +128,20 @@ recipe! {
 }
 
 impl Recipe {
-    /// The recipe of the second of two steps.
+    /// The recipe of the second of two steps, which trains by a seed of its own: the order and the augmentation of the
+    /// first do not come again.
     #[must_use]
     pub fn second_step(&self) -> Self {
         Self {
+            // 32 bits, as whoever begins such a run by hand has to type them.
+            seed: mix(self.seed ^ mix(2)) >> 32,
             epochs: if self.second_epochs > 0 { self.second_epochs } else { self.epochs },
             lr: if self.second_lr > 0.0 { self.second_lr } else { self.lr },
+            warmup_epochs: self.second_warmup_epochs,
             two_step: false,
+            second_epochs: 0,
+            second_lr: 0.0,
+            second_warmup_epochs: 0.0,
             ..self.clone()
         }
     }
@@ -143,6 +159,14 @@ impl Recipe {
         }
         if !(0.0..=f64::from(self.epochs)).contains(&self.warmup_epochs) {
             return refuse("warmup-epochs", &format!("0 to {}", self.epochs), self.warmup_epochs.to_string());
+        }
+        if self.two_step {
+            // Whatever is written of the second step has to be read again.
+            let key_of = |key: &str| match key {
+                "epochs" | "lr" | "warmup-epochs" => place(&format!("second-{key}")),
+                _ => place(key),
+            };
+            self.second_step().check(&key_of)?;
         }
         for (key, value) in [("crop", self.crop), ("resize", self.resize)] {
             if value != 0 && !(16..=4096).contains(&value) {

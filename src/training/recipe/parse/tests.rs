@@ -34,6 +34,19 @@ fn the_recipes_that_ship_are_well_formed() {
     assert!(Recipe::named("two-step").unwrap().1.two_step);
 }
 
+#[test]
+fn the_second_step_is_read_back_as_it_is_written_and_has_a_seed_and_a_warm_up_of_its_own() {
+    let text = "two-step = true\nwarmup-epochs = 2.0\nepochs = 4\nsecond-epochs = 1\nsecond-lr = 1e-12\nseed = 5";
+    let first = Recipe::parse(text, "x").unwrap();
+    let second = first.second_step();
+    assert_eq!(Recipe::parse(&second.to_toml(), "x").unwrap(), second);
+    assert_eq!((second.epochs, second.lr, second.warmup_epochs, second.two_step), (1, 1e-12, 0.0, false));
+    assert_eq!(second.split_seed, first.split_seed);
+    let seeds = |seed| Recipe { seed, ..first.clone() }.second_step().seed;
+    assert!(second.seed != first.seed && seeds(5) == second.seed && seeds(6) != second.seed);
+    assert!((0..1000).all(|seed| i64::try_from(seeds(seed)).is_ok()), "TOML has no larger numbers");
+}
+
 fn refused(text: &str) -> String {
     Recipe::parse(text, "r.toml").unwrap_err().to_string()
 }
@@ -61,6 +74,15 @@ fn unknown_keys_and_values_are_refused_with_the_nearest_right_one() {
         ("lr = nan", "r.toml: lr: expected 0.000000000001 to 1000, found NaN"),
         ("flip = 1", "r.toml: flip: expected true or false, found 1"),
         ("fold = '6/5'", "r.toml: fold: expected a fold such as 1/5, found \"6/5\""),
+        (
+            "two-step = true\nsecond-lr = 1e-13",
+            "r.toml: second-lr: expected 0.000000000001 to 1000, found 0.0000000000001",
+        ),
+        ("two-step = true\nsecond-epochs = 2000000", "r.toml: second-epochs: expected 1 to 1000000, found 2000000"),
+        (
+            "two-step = true\nsecond-epochs = 1\nsecond-warmup-epochs = 2.0",
+            "r.toml: second-warmup-epochs: expected 0 to 1, found 2",
+        ),
         (
             "split = 'none'\nearly-stopping = 'loss'",
             "r.toml: early-stopping: expected none where split is none: there is nothing to watch, found another",
