@@ -60,7 +60,8 @@ def main():
             done = work / f"{folder.name}.done"
             if not done.exists():
                 shutil.rmtree(folder, ignore_errors=True)
-                run([args.bin / "train", "--shards", work / "shards", "--run", folder, "--seed", seed, *TRAIN, *flags])
+                run([args.bin / "train", "--shards", work / "shards", "--run", folder, "--seed", seed, "--split-seed", seed,
+                     *TRAIN, *flags])
                 done.touch()
             validated = predict(args, work / "shards", folder, "--wells", "validation")
             found = predict(args, work / "shards", folder, "--truth", work / "data/truth.csv")
@@ -68,10 +69,10 @@ def main():
                 "seed": seed,
                 "run": name,
                 "flags": flags,
-                "validation_accuracy": validated["all"]["accuracy"],
-                "test_accuracy": found["all"]["accuracy"],
-                "test_accuracy_site": found["all"]["accuracy_site"],
-                "test_wells": found["all"]["n_wells"],
+                "validation_accuracy": validated["by_part"]["validation"]["all"]["accuracy"],
+                "test_accuracy": found["by_part"]["unseen"]["all"]["accuracy"],
+                "test_accuracy_site": found["by_part"]["unseen"]["all"]["accuracy_site"],
+                "test_wells": found["by_part"]["unseen"]["all"]["n_wells"],
                 "chance": found["chance"],
                 "seconds": round(time.time() - start, 1),
             })

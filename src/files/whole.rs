@@ -19,6 +19,16 @@ use super::write::{check_local, folder, sync_dir};
 /// Links that are followed one after the other, as many as the system follows.
 const MOST_LINKS: usize = 40;
 
+/// What the name of a file under way begins with, and how many characters follow.
+const TEMPORARY: (&str, usize) = (".tmp", 6);
+
+/// Whether a name is that of a file under way, as a process that was killed leaves it.
+#[must_use]
+pub fn is_temporary(name: &str) -> bool {
+    let (prefix, n) = TEMPORARY;
+    name.strip_prefix(prefix).is_some_and(|rest| rest.len() == n && rest.bytes().all(|c| c.is_ascii_alphanumeric()))
+}
+
 /// A file under way. Dropped before it is complete, it leaves nothing.
 #[derive(Debug)]
 pub struct WholeFile {
@@ -65,7 +75,11 @@ impl WholeFile {
             End::Into(memory.map_err(Error::io(path, "buffer"))?.into(), stream)
         } else {
             let place = follow_links(path)?;
-            let file = tempfile::Builder::new().permissions(permissions).tempfile_in(folder(&place));
+            let file = tempfile::Builder::new()
+                .prefix(TEMPORARY.0)
+                .rand_bytes(TEMPORARY.1)
+                .permissions(permissions)
+                .tempfile_in(folder(&place));
             End::Replace(file.map_err(Error::io(path, "create"))?, place)
         };
         Ok(Self { path: path.to_owned(), end })

@@ -56,15 +56,16 @@ impl EarlyStopping {
     }
 }
 
-/// Whether what a recipe watches has not become better for as many epochs as its patience.
+/// Whether what a recipe watches has not become better for as many epochs as its patience; those up to `after` do not
+/// count.
 #[must_use]
-pub fn has_stopped(recipe: &Recipe, early: &EarlyStopping) -> bool {
+pub fn has_stopped(recipe: &Recipe, early: &EarlyStopping, after: u32) -> bool {
     let best = match recipe.early_stopping {
         Watch::Loss => early.best_loss,
         Watch::Accuracy => early.best_accuracy,
         Watch::None => None,
     };
-    best.is_some_and(|best| early.epochs - best.epoch >= recipe.patience)
+    best.is_some_and(|best| early.epochs.saturating_sub(best.epoch.max(after)) >= recipe.patience)
 }
 
 #[cfg(test)]
@@ -76,7 +77,7 @@ mod tests {
         let mut early = EarlyStopping::default();
         let loss = Recipe { early_stopping: Watch::Loss, patience: 2, ..Recipe::default() };
         let accuracy = Recipe { early_stopping: Watch::Accuracy, ..loss.clone() };
-        assert!(!has_stopped(&loss, &early));
+        assert!(!has_stopped(&loss, &early, 0));
         for (i, (value, share, best)) in [
             (1.0, 0.1, NewBest { loss: true, accuracy: true }),
             (0.8, 0.1, NewBest { loss: true, accuracy: true }),
@@ -88,7 +89,9 @@ mod tests {
         {
             assert_eq!(early.observe(i as u32 + 1, Some((value, share))), best, "epoch {i}");
         }
-        assert!(has_stopped(&loss, &early) && !has_stopped(&accuracy, &early));
+        assert!(has_stopped(&loss, &early, 0) && !has_stopped(&accuracy, &early, 0));
+        // Whoever asks for more epochs after the third gets as many as patience has.
+        assert!(!has_stopped(&loss, &early, 3) && has_stopped(&loss, &EarlyStopping { epochs: 5, ..early.clone() }, 3));
         assert_eq!(early.best_loss.unwrap().epoch, 2);
         assert_eq!(early.best_accuracy.unwrap().epoch, 3);
     }

@@ -14,6 +14,7 @@ use crate::device::{self, DeviceMemory, ffi};
 use crate::engine::fit::SEND_EVERY;
 use crate::engine::step::{StepPlan, Stepper};
 use crate::engine::step_losses::{BatchInfo, StepLosses, Wait};
+use crate::libtorch::caught;
 use crate::models::Network;
 use crate::optim::optimizer::Optimizer;
 use crate::plan::{Plan, TrainConfig, check_precision};
@@ -71,6 +72,10 @@ impl StepBench {
     /// # Errors
     /// If store, recipe or device cannot be used.
     pub fn open(config: &TrainConfig) -> Result<Self> {
+        caught("the bench", || Self::prepare(config))
+    }
+
+    fn prepare(config: &TrainConfig) -> Result<Self> {
         let recipe = config.recipe.clone();
         let store = Store::open_proven(&config.shards)?;
         let (device, device_name) = device::open(config.device)?;
@@ -80,16 +85,17 @@ impl StepBench {
         classes.check(&store, &split)?;
         let plan = Plan { store: &store, recipe: &recipe, classes: &classes, split: &split, device };
         // Refuses what there are too few sites for; there is a first stage always.
-        let order = plan.stages()?.swap_remove(0).order;
+        let order = plan.stages(None, None)?.swap_remove(0).order;
         let info = plan.info()?;
-        device::set_up(device, recipe.precision);
+        device::set_up(device, recipe.precision)?;
         let pipeline = plan.pipeline(&recipe, &split, &info)?;
         let (network, optimizer) = plan.untrained(&recipe, &info)?;
         let reader = Arc::new(Reader::new(store.clone(), config.io, config.verify));
         let sites = Sites::new(reader, |class| classes.output(class), config.n_threads, false);
         let ring = Ring::new(sites.batch_shape(recipe.batch as usize), device)?;
         let per_epoch = order.steps_per_epoch();
-        let steps = Steps { recipe, pipeline, network, optimizer, device, per_epoch, n_done: 0 };
+        let keys = sites.keys.clone();
+        let steps = Steps { recipe, pipeline, network, optimizer, keys, device, per_epoch, n_done: 0 };
         Ok(Self { device_name, order, sites, ring, steps })
     }
 
@@ -110,7 +116,7 @@ impl StepBench {
     /// # Errors
     /// If memory runs out, or the device fails.
     pub fn host_to_device(&mut self, copies: u64) -> Result<CopyFigures> {
-        let (took, buffer_bytes) = self.ring.time_copies(copies)?;
+        let (took, buffer_bytes) = caught("copies to the device", || self.ring.time_copies(copies))?;
         let (bytes, seconds) = (copies * buffer_bytes as u64, took.as_secs_f64());
         Ok(CopyFigures { copies, bytes, seconds, mb_per_s: bytes as f64 / 1e6 / seconds.max(1e-9) })
     }
@@ -120,6 +126,10 @@ impl StepBench {
     /// # Errors
     /// If the batch cannot be read, or the device fails.
     pub fn resident(&mut self, warmup: u64, steps: u64) -> Result<StepFigures> {
+        caught("steps on one batch", || self.on_one_batch(warmup, steps))
+    }
+
+    fn on_one_batch(&mut self, warmup: u64, steps: u64) -> Result<StepFigures> {
         let mut batches = self.sites.start(self.order.epoch(0, 0), &mut self.ring)?;
         let batch = batches.next_batch()?.ok_or_else(|| Error::refused("the bench", "a batch", "none"))?;
         // Copies, as the ring's memory is used again.
@@ -138,7 +148,7 @@ impl StepBench {
         let epochs = self.steps.n_done / order.steps_per_epoch()..;
         let order = epochs.flat_map(move |epoch| order.epoch(epoch, 0));
         let mut batches = self.sites.start(order, &mut self.ring)?;
-        self.steps.run(&mut batches, warmup, steps)
+        caught("steps of training", || self.steps.run(&mut batches, warmup, steps))
     }
 }
 
@@ -180,6 +190,7 @@ struct Steps {
     pipeline: Pipeline,
     network: Network,
     optimizer: Optimizer,
+    keys: Arc<Vec<u64>>,
     device: Device,
     per_epoch: u64,
     /// Steps taken so far.
@@ -213,12 +224,13 @@ impl Steps {
 
     /// One step, and the sending of losses that is due; tells how many sites it was trained on.
     fn step(&mut self, source: &mut impl TimedSource, losses: &mut StepLosses) -> Result<u64> {
-        let stepper = Stepper { network: &self.network, pipeline: &self.pipeline, recipe: &self.recipe };
+        let Self { network, pipeline, recipe, keys, optimizer, .. } = self;
+        let stepper = Stepper { network, pipeline, recipe, keys };
         let step = self.n_done;
-        let lr = learning_rate(&self.recipe, step, self.per_epoch);
+        let lr = learning_rate(recipe, step, self.per_epoch);
         let plan = StepPlan { step, epoch: (step / self.per_epoch) as u32, lr };
         let mut sites = 0;
-        for output in stepper.step(&mut self.optimizer, plan, source)? {
+        for output in stepper.step(optimizer, plan, source)? {
             let n_sites = output.sites.len();
             sites += n_sites as u64;
             losses.push(BatchInfo { step, lr, n_sites }, output.loss, output.n_correct);

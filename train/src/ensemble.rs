@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tch::{Device, Kind};
 
-use cellshard::classes::Classes;
 use cellshard::error::{Error, Result};
 use cellshard::files;
 use cellshard::site::WellId;
-use cellshard::store::{CLASSES, Store};
+use cellshard::store::Store;
 use cellshard::training::recipe::Precision;
-use cellshard::training::run::{RunFolder, RunInfo, SPLIT};
+use cellshard::training::run::{RunClass, RunFolder, RunInfo, SPLIT};
 
+use crate::asked::AskedRun;
 use crate::engine::checkpoint;
 use crate::models::{MemoryFormat, Network, weights};
 use crate::plan::network_spec;
@@ -24,18 +24,6 @@ pub(crate) struct Member {
     pub(crate) info: RunInfo,
     /// The sites it answers for, as indices of the store.
     pub(crate) sites: Vec<usize>,
-}
-
-/// Whether a store means by its classes what a run does; one without labels means nothing by them.
-pub(crate) fn same_classes(table: &Classes, store: &Store) -> Result<()> {
-    let known: BTreeMap<u32, &str> = table.rows().iter().map(|row| (row.class, row.sirna.as_str())).collect();
-    for row in store.classes().rows() {
-        if let Some(name) = known.get(&row.class).filter(|name| **name != row.sirna) {
-            let place = format!("{}: class {}", store.root().join(CLASSES).display(), row.class);
-            return Err(Error::refused(place, format!("{name:?}, as the run has it (pack --classes)"), &row.sirna));
-        }
-    }
-    Ok(())
 }
 
 /// The cell types that a run has trained on.
@@ -62,11 +50,18 @@ fn trained_cell_types(run: &RunFolder, info: &RunInfo, store: &Store) -> Result<
     Ok(trained)
 }
 
-/// Which networks of a run answer for which sites: that of the site's cell type where the run has one, else its own.
-pub(crate) fn members_of(run: &RunFolder, first: &RunInfo, store: &Store, sites: &[usize]) -> Result<Vec<Member>> {
-    run.check_seal()?;
-    let two_step = run.recipe()?.two_step;
-    let trained = if two_step { trained_cell_types(run, first, store)? } else { BTreeSet::new() };
+/// Which networks of a run answer for which sites: that of the site's cell type where the run has one, else its own; with
+/// `first_step` its own for all. `classes` are those that all runs must have.
+pub(crate) fn members_of(
+    run: &AskedRun,
+    classes: &[RunClass],
+    store: &Store,
+    sites: &[usize],
+    first_step: bool,
+) -> Result<Vec<Member>> {
+    let AskedRun { folder: run, info, .. } = run;
+    let two_step = run.recipe()?.two_step && !first_step;
+    let trained = if two_step { trained_cell_types(run, info, store)? } else { BTreeSet::new() };
     let mut by_folder: BTreeMap<Option<String>, Vec<usize>> = BTreeMap::new();
     for &site in sites {
         let cell_type = store.sites()[site].id.well.plate.experiment.cell_type();
@@ -94,7 +89,7 @@ pub(crate) fn members_of(run: &RunFolder, first: &RunInfo, store: &Store, sites:
         check("channels", info.channels.join(", "), names.join(", "))?;
         let shape = |[height, width]: [u32; 2]| format!("{height} x {width} pixels");
         check("image size", shape(info.store_size), shape([size.height, size.width]))?;
-        if info.classes != first.classes {
+        if info.classes != classes {
             let expected = "the same classes in all runs";
             return Err(Error::refused(folder.root().display(), expected, "others than in the first"));
         }

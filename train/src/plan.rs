@@ -1,25 +1,27 @@
 //! What a run will be: store, recipe, split and classes joined and checked, the networks to train in order, and what
 //! each is made of. Trains nothing and writes nothing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tch::{Device, Kind};
 
 use crate::device::DeviceChoice;
+use crate::engine::checkpoint::RUN;
 use crate::engine::stop::Stop;
 use crate::models::{MemoryFormat, Network, NetworkSpec, weights};
 use crate::optim::optimizer::Optimizer;
 use crate::transforms::pipeline::Pipeline;
-use cellshard::classes::population_field;
+use cellshard::classes::{Classes, population_field};
 use cellshard::error::{Error, Result};
 use cellshard::feed::{Io, Verify};
 use cellshard::store::format::checksum::Sha;
-use cellshard::store::{SHA256SUMS, Store};
-use cellshard::training::data::{ClassMap, EpochSampler, Split};
+use cellshard::store::{CLASSES, SHA256SUMS, Store};
+use cellshard::training::data::{ClassMap, EpochSampler, Part, Split, data_sha256};
 use cellshard::training::recipe::{Precision, Recipe, SplitBy};
-use cellshard::training::run::{RunClass, RunFolder, RunInfo};
+use cellshard::training::run::{BEST_ACCURACY, BEST_LOSS, LAST, RunClass, RunFolder, RunInfo};
+use cellshard::training::schedule::leaves_warm_up;
 
 /// A run as it is asked for.
 #[derive(Debug, Clone)]
@@ -48,6 +50,12 @@ pub struct TrainConfig {
     pub checkpoint_every: Duration,
     /// When to stop early.
     pub stop: Stop,
+    /// Of a run that is gone on with: how many epochs it is to train instead of what it was told before.
+    pub epochs: Option<u32>,
+    /// The same of the networks of a second step.
+    pub second_epochs: Option<u32>,
+    /// The program and its arguments, for `run.json`.
+    pub command_line: Vec<String>,
 }
 
 impl TrainConfig {
@@ -67,6 +75,9 @@ impl TrainConfig {
             skip_damaged: false,
             checkpoint_every: Duration::from_mins(10),
             stop: Stop::default(),
+            epochs: None,
+            second_epochs: None,
+            command_line: Vec::new(),
         }
     }
 }
@@ -108,13 +119,13 @@ pub(crate) struct Plan<'a> {
 }
 
 impl Plan<'_> {
-    /// The networks to train, in order: one, or with two steps one more for each cell type.
-    pub(crate) fn stages(&self) -> Result<Vec<StagePlan>> {
-        let stage = |cell_type: Option<&str>, recipe: Recipe, split: Split| {
-            let order = EpochSampler::new(&recipe, self.store, &split.train, cell_type)?;
-            Ok(StagePlan { cell_type: cell_type.map(str::to_owned), recipe, split, order })
-        };
-        let mut stages = vec![stage(None, self.recipe.clone(), self.split.clone())?];
+    /// The networks to train, in order: one, or with two steps one more for each cell type. What a run has begun keeps
+    /// the recipe that is written there; `second_epochs` is what the others of a second step are told.
+    ///
+    /// # Errors
+    /// If one cannot be trained as it is asked for, or what is there is not as it was written.
+    pub(crate) fn stages(&self, begun: Option<&RunFolder>, second_epochs: Option<u32>) -> Result<Vec<StagePlan>> {
+        let mut stages = vec![self.stage(None, self.recipe.clone(), self.split.clone(), begun.is_some())?];
         if self.recipe.two_step {
             let sites = self.store.sites();
             let cell_type = |i: &usize| sites[*i].id.well.plate.experiment.cell_type();
@@ -125,8 +136,27 @@ impl Plan<'_> {
                     let expected = "cell types that can be folders of a run beside its own files";
                     return Err(Error::refused("--two-step", expected, format!("{name:?}")));
                 }
-                let split = self.split.filtered(|i| cell_type(&i) == name);
-                stages.push(stage(Some(name), self.recipe.second_step(), split)?);
+                let mut split = self.split.filtered(|i| cell_type(&i) == name);
+                // The first step was trained on all of them.
+                let first = self.split.train.iter().map(|&i| self.store.sites()[i].id.well.clone());
+                let first = first.chain(self.split.pretrained.iter().cloned()).collect();
+                split.start_from(self.store, first, name)?;
+                let folder = begun.map(|run| run.of_cell_type(name));
+                let is_begun = folder.as_ref().map_or(Ok(false), RunFolder::exists)?;
+                let recipe = match folder {
+                    Some(folder) if is_begun => {
+                        folder.check_seal()?;
+                        folder.recipe()?
+                    }
+                    _ => {
+                        let told = Recipe {
+                            second_epochs: second_epochs.unwrap_or(self.recipe.second_epochs),
+                            ..self.recipe.clone()
+                        };
+                        told.second_step()
+                    }
+                };
+                stages.push(self.stage(Some(name), recipe, split, is_begun)?);
             }
         }
         for StagePlan { cell_type, recipe, split, .. } in &stages {
@@ -138,11 +168,24 @@ impl Plan<'_> {
         Ok(stages)
     }
 
+    /// One network to train. What is not begun is checked: that its recipe can be read again once it is written, and
+    /// that its rate gets past the warm-up.
+    fn stage(&self, cell_type: Option<&str>, recipe: Recipe, split: Split, is_begun: bool) -> Result<StagePlan> {
+        let order = EpochSampler::new(&recipe, self.store, &split.train, cell_type)?;
+        if !is_begun {
+            recipe.check_written()?;
+            let key = if cell_type.is_some() { "--second-warmup-epochs" } else { "--warmup-epochs" };
+            leaves_warm_up(&recipe, order.steps_per_epoch(), key)?;
+        }
+        Ok(StagePlan { cell_type: cell_type.map(str::to_owned), recipe, split, order })
+    }
+
     fn is_treatment(&self, site: usize) -> bool {
         let class = self.store.sites()[site].label.class;
         class.and_then(|class| self.classes.output(class)).is_some_and(|output| output < self.classes.n_treatments())
     }
 
+    /// What the run is.
     pub(crate) fn info(&self) -> Result<RunInfo> {
         let (store, recipe) = (self.store, self.recipe);
         let treated: Vec<usize> = self.split.train.iter().copied().filter(|&i| self.is_treatment(i)).collect();
@@ -153,7 +196,7 @@ impl Plan<'_> {
         let store_size = [store.spec().size.height, store.spec().size.width];
         let listing = store.root().join(SHA256SUMS);
         let (sha, _) = Sha::of_file(&listing, &|_| {})?;
-        Ok(RunInfo {
+        let info = RunInfo {
             format: 1,
             producer: format!("cellshard {}", env!("CARGO_PKG_VERSION")),
             model: recipe.model,
@@ -163,10 +206,29 @@ impl Plan<'_> {
             classes: self.classes.classes().iter().map(class).collect(),
             n_treatments: self.classes.n_treatments(),
             store_sha256: sha.to_string(),
+            data_sha256: data_sha256(store, &self.split.experiments(store)),
+            experiments: self.split.experiments(store).into_iter().map(str::to_owned).collect(),
+            run_id: None,
             second_step_of: None,
-            cell_types: treated.iter().map(|&i| cell_type_of(store, i)).collect(),
+            cell_types: BTreeMap::new(),
+            untrained: Vec::new(),
             trained: Pipeline::trained(recipe, store, &treated)?,
-        })
+            environment: None,
+        };
+        Ok(self.of_stage(&info, None, self.split))
+    }
+
+    /// What one of a run's networks is: the first, or that of a cell type, by what it is trained on.
+    pub(crate) fn of_stage(&self, info: &RunInfo, cell_type: Option<&str>, split: &Split) -> RunInfo {
+        let treated = || split.train.iter().copied().filter(|&i| self.is_treatment(i));
+        let trained: BTreeSet<u32> = treated().filter_map(|i| self.store.sites()[i].label.class).collect();
+        let treatments = info.classes.iter().take(info.n_treatments).map(|row| row.class);
+        RunInfo {
+            second_step_of: cell_type.map(str::to_owned),
+            cell_types: treated().map(|i| cell_type_of(self.store, i)).collect(),
+            untrained: treatments.filter(|class| !trained.contains(class)).collect(),
+            ..info.clone()
+        }
     }
 
     /// Does what the first network needs before its first step, so that what cannot work fails before anything is
@@ -195,6 +257,43 @@ impl Plan<'_> {
         let optimizer = Optimizer::new(recipe, &parameters);
         Ok((network, optimizer))
     }
+}
+
+/// Tells a split what the network of `--init-from` was trained on, where it is one of a run of ours; what could not be
+/// told is a warning of the split.
+pub(crate) fn note_pretrained(recipe: &Recipe, store: &Store, split: &mut Split) -> Result<()> {
+    let Some(path) = recipe.init_from.as_deref().map(Path::new) else { return Ok(()) };
+    let place = format!("--init-from {}", path.display());
+    let id = weights::read(path)?.metadata.remove(RUN);
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let folder = RunFolder::open(path.parent().unwrap_or(Path::new(".")));
+    match folder {
+        Ok(folder) if [BEST_ACCURACY, BEST_LOSS, LAST].contains(&name) && folder.identity()? == id => {
+            folder.check_seal()?;
+            let trained = folder.parts()?.into_iter().filter(|(_, part)| *part == Part::Train);
+            split.start_from(store, trained.map(|(well, _)| well).collect(), &place)
+        }
+        Err(error) if error.is_of_the_system() => Err(error),
+        _ if id.is_some() => {
+            split.warnings.push(format!(
+                "{place}: of a run whose folder it is not in; whether it was trained on what validates is not known"
+            ));
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether a store means by its classes what a run does; one without labels means nothing by them.
+pub(crate) fn same_classes(table: &Classes, store: &Store) -> Result<()> {
+    let known: BTreeMap<u32, &str> = table.rows().iter().map(|row| (row.class, row.sirna.as_str())).collect();
+    for row in store.classes().rows() {
+        if let Some(name) = known.get(&row.class).filter(|name| **name != row.sirna) {
+            let place = format!("{}: class {}", store.root().join(CLASSES).display(), row.class);
+            return Err(Error::refused(place, format!("{name:?}, as the run has it (pack --classes)"), &row.sirna));
+        }
+    }
+    Ok(())
 }
 
 /// The experiment of a site, and its cell type.

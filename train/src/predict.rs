@@ -1,32 +1,34 @@
 //! Predictions for the wells of a store by one or several runs: probabilities and embeddings, mean over sites,
-//! symmetries and runs. Trains nothing and writes no file.
+//! symmetries and the runs that were not trained on a well. Trains nothing and writes no file.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tch::Device;
 
+use crate::asked::Asked;
 use crate::device::loader::Sites;
 use crate::device::staging::Ring;
 use crate::device::{self, DeviceChoice};
 use crate::engine::predictor::{BatchPrediction, Classifier, PredictionStream};
-use crate::ensemble::{load, members_of, same_classes};
+use crate::ensemble::{load, members_of};
+use crate::libtorch::caught;
 use cellshard::classes::Classes;
 use cellshard::error::{Error, Result};
 use cellshard::feed::{Io, Reader, Verify};
 use cellshard::site::WellId;
 use cellshard::store::Store;
-use cellshard::training::data::Split;
+use cellshard::training::data::Part;
 use cellshard::training::recipe::Precision;
-use cellshard::training::run::{BEST_ACCURACY, INFO, RunFolder, SPLIT};
+use cellshard::training::run::{BEST_ACCURACY, INFO};
 
 /// Which wells are predicted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wells {
     /// Treatments (and wells of which nothing is known) of the dataset `test`.
     Test,
-    /// The validation set of the first run.
+    /// The validation sets of all runs; each well is answered for by the runs that were not trained on it.
     Validation,
     /// Every well that is no control.
     All,
@@ -45,10 +47,16 @@ pub struct PredictConfig {
     pub checkpoint: String,
     /// Which wells.
     pub wells: Wells,
-    /// Symmetries of the square that are averaged over, 1 to 8.
+    /// Symmetries of the square that are averaged over: 1, 2, 4 or 8.
     pub n_symmetries: usize,
-    /// Whether embeddings are wanted.
+    /// Whether embeddings are wanted, which are of one network.
     pub embeddings: bool,
+    /// Of two steps, whether the network of the first answers, for all cell types.
+    pub first_step: bool,
+    /// The classes of wells, where they are not to be those that the store knows.
+    pub truth: Option<HashMap<WellId, Option<u32>>>,
+    /// Whether all that is wanted is how many are right: then nothing is computed where no class is known.
+    pub only_figures: bool,
     /// Sites a batch.
     pub batch: usize,
     /// The device.
@@ -70,6 +78,9 @@ impl PredictConfig {
             wells: Wells::Test,
             n_symmetries: 1,
             embeddings: false,
+            first_step: false,
+            truth: None,
+            only_figures: false,
             batch: 64,
             device: DeviceChoice::Auto,
             n_threads: 2,
@@ -91,10 +102,14 @@ pub struct Predictions {
     pub n_treatments: usize,
     /// `[wells][classes]`, rows that add up to 1.
     pub probabilities: Vec<Vec<f32>>,
-    /// `[wells][D]`, where asked for; of the first run.
+    /// `[wells][D]`, where asked for.
     pub embeddings: Option<Vec<Vec<f32>>>,
-    /// Class of each well, where the store knows it.
+    /// Class of each well, where it is known.
     pub known: Vec<Option<u32>>,
+    /// What each well is to the runs that answer for it: figures of one part say nothing of another.
+    pub parts: Vec<Part>,
+    /// What a user should know of the runs and the store.
+    pub warnings: Vec<String>,
     /// Of each well, the most probable treatment of each of its sites by itself (after symmetries and runs).
     pub best_of_sites: Vec<Vec<u32>>,
     /// Sites that were used.
@@ -120,80 +135,94 @@ impl Predictions {
 /// Predicts; `progress` is called with the number of sites that were done.
 ///
 /// # Errors
-/// If store or runs cannot be used together, data is damaged, or a GPU is asked for that is not there.
+/// If store or runs cannot be used together, nothing would come of it, data is damaged, memory runs out, or a GPU is
+/// asked for that is not there.
 pub fn predict(config: &PredictConfig, progress: &dyn Fn(u64)) -> Result<Predictions> {
+    caught("predicting", || checked(config, progress))
+}
+
+/// Checks all that can be refused, and then predicts.
+fn checked(config: &PredictConfig, progress: &dyn Fn(u64)) -> Result<Predictions> {
+    if ![1, 2, 4, 8].contains(&config.n_symmetries) {
+        return Err(Error::refused("--tta", "1, 2, 4 or 8, the groups of symmetries", config.n_symmetries));
+    }
     let store = Store::open_proven(&config.shards)?;
-    let runs: Vec<RunFolder> = config.runs.iter().map(|run| RunFolder::open(run)).collect::<Result<_>>()?;
-    let first = runs.first().ok_or_else(|| Error::refused("--run", "a run folder", "none"))?;
-    let info = first.info()?;
-    let table = info.classes(&first.file(INFO).display().to_string())?;
-    same_classes(&table, &store)?;
+    let asked = Asked::new(config, &store)?;
+    let info = &asked.runs[0].info;
+    let table = info.classes(&asked.runs[0].folder.file(INFO).display().to_string())?;
     let classes: Vec<u32> = info.classes.iter().map(|row| row.class).collect();
     if config.n_symmetries > 4 && info.input_size[0] != info.input_size[1] {
         let found = format!("{} x {}", info.input_size[0], info.input_size[1]);
         return Err(Error::refused("--tta", "at most 4 for images that are not square", found));
     }
-    let wells = choose(config, &store, first)?;
-    let rows: BTreeMap<&WellId, usize> = wells.iter().zip(0..).collect();
-    let sites: Vec<usize> =
-        (0..store.sites().len()).filter(|&i| rows.contains_key(&store.sites()[i].id.well)).collect();
-    let row_of = |site: usize| rows[&store.sites()[site].id.well];
-    let mut n_sites = vec![0_u32; wells.len()];
-    for &site in &sites {
-        n_sites[row_of(site)] += 1;
+    let sites = asked.sites(&store)?;
+    let mut known = vec![None; asked.wells.len()];
+    for &(site, row) in &sites {
+        known[row] = match &config.truth {
+            Some(truth) => truth.get(&asked.wells[row]).copied().flatten(),
+            None => store.sites()[site].label.class,
+        };
     }
-    if let Some(i) = n_sites.iter().position(|&n| n == 0) {
-        let missing = n_sites.iter().filter(|&&n| n == 0).count();
-        let found = format!("no site of {} ({missing} of {} wells are not in it)", wells[i], wells.len());
-        return Err(Error::refused(store.root().display(), "every well that is asked for", found));
+    if config.only_figures && !known.iter().flatten().any(|class| classes[..info.n_treatments].contains(class)) {
+        let expected = "a file to write (--out, --probabilities, --embeddings), or classes to compare with (--truth)";
+        return Err(Error::refused("predict", expected, "none, and no class of these wells is known"));
     }
     let (device, device_name) = device::open(config.device)?;
+    let mut n_sites = vec![0_u32; asked.wells.len()];
+    sites.iter().for_each(|&(_, row)| n_sites[row] += 1);
     // Everything is opened before the long work starts.
     let mut members = Vec::new();
-    for run in &runs {
-        members.push(members_of(run, &info, &store, &sites)?);
+    for (i, run) in asked.runs.iter().enumerate() {
+        let own = sites.iter().filter(|&&(_, row)| asked.answering[row].contains(&i)).map(|&(site, _)| site);
+        members.extend(members_of(run, &info.classes, &store, &own.collect::<Vec<_>>(), config.first_step)?);
+    }
+    if config.embeddings && members.len() != 1 {
+        let expected = "one network: a single --run, and of two steps --first-step or wells of one cell type";
+        return Err(Error::refused("--embeddings", expected, format!("{} networks", members.len())));
     }
     let mut networks = Vec::new();
-    for member in members.iter().flatten() {
+    for member in &members {
         networks.push(load(&config.checkpoint, member, &store, device)?);
     }
     let reader = Arc::new(Reader::new(store.clone(), config.io, Verify::First));
-    device::set_up(device, first.recipe()?.precision);
     let outputs = |class: u32| classes.iter().position(|&c| c == class);
     let all = Sites::new(reader, outputs, config.n_threads, false);
     let mut sums = Sums {
-        position: sites.iter().copied().zip(0..).collect(),
-        probabilities: vec![vec![0.0; info.classes.len()]; sites.len()],
+        position: sites.iter().map(|&(site, _)| site).zip(0..).collect(),
+        shares: sites.iter().map(|&(_, row)| 1.0 / asked.answering[row].len() as f32).collect(),
+        probabilities: vec![vec![0.0; classes.len()]; sites.len()],
         embeddings: None,
     };
     let mut ring = Ring::new(all.batch_shape(config.batch), device)?;
-    let n_first = members[0].len();
-    for (i, (member, (network, pipeline, precision))) in members.iter().flatten().zip(&networks).enumerate() {
+    for (member, (network, pipeline, precision)) in members.iter().zip(&networks) {
+        device::set_up(device, *precision)?;
         let precision = if device == Device::Cpu { Precision::F32 } else { *precision };
-        // Embeddings of different networks have nothing to do with each other, so they are those of the first run.
-        let embeddings = config.embeddings && i < n_first;
-        let classifier = Classifier { network, pipeline, precision, n_symmetries: config.n_symmetries, embeddings };
+        let (n_symmetries, embeddings) = (config.n_symmetries, config.embeddings);
+        let classifier = Classifier { network, pipeline, precision, n_symmetries, embeddings };
         let mut predictions =
             PredictionStream::new(classifier, all.start(member.sites.clone().into_iter(), &mut ring)?);
         while let Some(prediction) = predictions.next_prediction()? {
             progress(prediction.sites.len() as u64);
-            sums.add(prediction, 1.0 / runs.len() as f32)?;
+            sums.add(prediction);
         }
     }
+    let n_treatments = info.n_treatments;
+    let Asked { wells, parts, warnings, .. } = asked;
     let mut found = Predictions {
-        known: vec![None; wells.len()],
+        known,
+        parts,
+        warnings,
         best_of_sites: vec![Vec::new(); wells.len()],
-        probabilities: vec![vec![0.0; info.classes.len()]; wells.len()],
+        probabilities: vec![vec![0.0; classes.len()]; wells.len()],
         embeddings: sums.embeddings.as_ref().map(|all| vec![vec![0.0; all[0].len()]; wells.len()]),
         n_sites: sites.len(),
         device: device_name,
         classes,
         table,
-        n_treatments: info.n_treatments,
-        wells: wells.clone(),
+        n_treatments,
+        wells,
     };
-    for (position, &site) in sites.iter().enumerate() {
-        let row = row_of(site);
+    for (position, &(_, row)) in sites.iter().enumerate() {
         let share = 1.0 / n_sites[row] as f32;
         let mean = |into: &mut [f32], from: &[f32]| into.iter_mut().zip(from).for_each(|(sum, x)| *sum += share * x);
         mean(&mut found.probabilities[row], &sums.probabilities[position]);
@@ -201,7 +230,6 @@ pub fn predict(config: &PredictConfig, progress: &dyn Fn(u64)) -> Result<Predict
             mean(&mut into[row], &from[position]);
         }
         found.best_of_sites[row].push(ranked(&sums.probabilities[position], &found.classes, found.n_treatments)[0]);
-        found.known[row] = store.sites()[site].label.class;
     }
     Ok(found)
 }
@@ -210,26 +238,25 @@ pub fn predict(config: &PredictConfig, progress: &dyn Fn(u64)) -> Result<Predict
 struct Sums {
     /// Of each site of the store that is asked for, its place in the lists below.
     position: BTreeMap<usize, usize>,
+    /// What each of the runs that answer for a site counts.
+    shares: Vec<f32>,
     probabilities: Vec<Vec<f32>>,
     embeddings: Option<Vec<Vec<f32>>>,
 }
 
 impl Sums {
-    fn add(&mut self, prediction: BatchPrediction, share: f32) -> Result<()> {
+    fn add(&mut self, prediction: BatchPrediction) {
         let n = self.probabilities.len();
         for (i, site) in prediction.sites.into_iter().enumerate() {
             let position = self.position[&site];
+            let share = self.shares[position];
             let sums = self.probabilities[position].iter_mut();
             sums.zip(&prediction.probabilities[i]).for_each(|(sum, p)| *sum += share * p);
             if let Some(embeddings) = &prediction.embeddings {
                 let all = self.embeddings.get_or_insert_with(|| vec![vec![0.0; embeddings[i].len()]; n]);
-                if all[position].len() != embeddings[i].len() {
-                    return Err(Error::refused("--embeddings", "networks of one size", "several"));
-                }
                 all[position].clone_from(&embeddings[i]);
             }
         }
-        Ok(())
     }
 }
 
@@ -238,34 +265,4 @@ fn ranked(p: &[f32], classes: &[u32], n_treatments: usize) -> Vec<u32> {
     let mut order: Vec<usize> = (0..n_treatments).collect();
     order.sort_by(|&a, &b| p[b].total_cmp(&p[a]).then(a.cmp(&b)));
     order.into_iter().map(|i| classes[i]).collect()
-}
-
-/// The wells that are asked for.
-fn choose(config: &PredictConfig, store: &Store, run: &RunFolder) -> Result<Vec<WellId>> {
-    let sites = store.sites().iter();
-    let (wells, what): (BTreeSet<WellId>, &str) = match &config.wells {
-        Wells::Listed(wells) if wells.is_empty() => {
-            return Err(Error::refused("--like", "a well or more", "none"));
-        }
-        Wells::Listed(wells) => return Ok(wells.clone()),
-        Wells::Validation => {
-            let split = Split::read(&run.file(SPLIT), store)?;
-            (
-                split.validation.iter().map(|&i| store.sites()[i].id.well.clone()).collect(),
-                "validation wells of the run",
-            )
-        }
-        Wells::Test => {
-            let test = sites.filter(|site| site.label.dataset == "test" && !site.label.population.is_control());
-            (test.map(|site| site.id.well.clone()).collect(), "wells of the dataset test (or --wells all)")
-        }
-        Wells::All => {
-            let all = sites.filter(|site| !site.label.population.is_control());
-            (all.map(|site| site.id.well.clone()).collect(), "wells that are no controls")
-        }
-    };
-    if wells.is_empty() {
-        return Err(Error::refused(store.root().display(), what, "none"));
-    }
-    Ok(wells.into_iter().collect())
 }

@@ -8,19 +8,23 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
+use crate::begun::Begun;
 use crate::device::loader::Sites;
 use crate::device::{self, DeviceMemory};
 use crate::engine::checkpoint;
 use crate::engine::fit::{End, ProcessStats, Stage};
+use crate::libtorch::caught;
 use crate::models::{Network, weights};
-use crate::plan::{Plan, StagePlan, TrainConfig, check_precision};
+use crate::plan::{Plan, StagePlan, TrainConfig, check_precision, note_pretrained};
 use cellshard::error::{Error, Result};
 use cellshard::feed::Reader;
 use cellshard::files;
 use cellshard::store::Store;
 use cellshard::training::data::{ClassMap, Split};
 use cellshard::training::early_stopping::EarlyStopping;
-use cellshard::training::run::{BEST_ACCURACY, LAST, Observer, Progress, RunFolder, RunInfo, RunLog, SPLIT, SUMMARY};
+use cellshard::training::run::{
+    BEST_ACCURACY, Environment, LAST, Observer, Progress, RunFolder, RunInfo, RunLog, SPLIT, SUMMARY, Told,
+};
 
 /// How a run ended.
 #[derive(Debug, Clone, Serialize)]
@@ -59,88 +63,61 @@ pub struct Summary {
 /// Trains.
 ///
 /// # Errors
-/// If store, recipe, run folder or device cannot be used, before anything is written; if data is damaged or the loss is
-/// not finite, with the last good checkpoint kept.
+/// If store, recipe, run folder or device cannot be used, before anything is written; if data is damaged, memory runs
+/// out or the loss is not finite, with the last good checkpoint kept.
 pub fn train(config: &TrainConfig, observer: &mut dyn Observer) -> Result<TrainReport> {
+    caught("training", || checked(config, observer))
+}
+
+/// Checks all that can be refused, and then trains.
+fn checked(config: &TrainConfig, observer: &mut dyn Observer) -> Result<TrainReport> {
     let started = Instant::now();
     let store = Store::open_proven(&config.shards)?;
     let (device, device_name) = device::open(config.device)?;
-    let (folder, recipe) = if config.resume {
-        let root = config.run.as_deref().ok_or_else(|| Error::refused("--resume", "--run DIR with it", "none"))?;
-        let folder = RunFolder::open(root)?;
-        folder.check_seal()?;
-        if let Some(cell_type) = folder.info()?.second_step_of {
-            let expected = "the run folder above, whose second step this is";
-            return Err(Error::refused(format!("--resume --run {}", root.display()), expected, cell_type));
-        }
-        let recipe = folder.recipe()?;
-        (Some(folder), recipe)
-    } else {
-        (None, config.recipe.clone())
-    };
+    let begun = if config.resume { Some(Begun::open(config, &store)?) } else { None };
+    let recipe = begun.as_ref().map_or(&config.recipe, |begun| &begun.recipe).clone();
     check_precision(&recipe, device)?;
-    let classes = ClassMap::new(&store, &recipe)?;
-    let split = match &folder {
-        Some(folder) => Split::read(&folder.file(SPLIT), &store)?,
-        None => Split::new(&store, &recipe)?,
+    let (classes, split) = match &begun {
+        Some(Begun { folder, info, .. }) => {
+            let classes = info.classes.iter().map(|row| row.class).collect();
+            (ClassMap::of_outputs(classes, info.n_treatments), Split::read(&folder.file(SPLIT), &store)?)
+        }
+        None => {
+            let mut split = Split::new(&store, &recipe)?;
+            note_pretrained(&recipe, &store, &mut split)?;
+            (ClassMap::new(&store, &recipe)?, split)
+        }
     };
     classes.check(&store, &split)?;
     let plan = Plan { store: &store, recipe: &recipe, classes: &classes, split: &split, device };
-    let stages = plan.stages()?;
-    let info = plan.info()?;
-    match &folder {
-        Some(folder) => same_run(folder, &info)?,
-        None => plan.rehearse(&info)?,
-    }
-    device::set_up(device, recipe.precision);
-    // Everything that could be refused has been by now; from here on there is something to keep.
-    let folder = match folder {
-        Some(folder) => folder,
+    let stages = plan.stages(begun.as_ref().map(|begun| &begun.folder), config.second_epochs)?;
+    let environment = device::environment(device, &device_name, &config.command_line)?;
+    let info = match &begun {
+        Some(begun) => begun.same_network(plan.info()?)?,
         None => {
-            let folder = RunFolder::create(config.run.as_deref(), &config.name)?;
-            folder.begin(&recipe, &split.to_csv(&store), &info)?;
-            folder
+            let info = RunInfo { environment: Some(environment.clone()), ..plan.info()? };
+            plan.rehearse(&info)?;
+            info
         }
+    };
+    device::set_up(device, recipe.precision)?;
+    // Everything that could be refused has been by now; from here on there is something to keep.
+    let folder = match &begun {
+        Some(begun) => begun.folder.clone(),
+        None => RunFolder::create(config.run.as_deref(), &config.name)?,
     };
     let mut log = RunLog::open(&folder, observer)?;
-    let run = Run { config, plan };
-    run.announce(&mut log, &folder, &device_name)?;
-    if let n @ 1.. = stages[0].order.n_left_out() {
-        log.line(&format!("warning    {n} sites never come: their plate or experiment has fewer than a batch"))?;
+    if begun.is_none() {
+        // With the log locked: nobody else begins here.
+        folder.check_new()?;
+        folder.begin(&recipe, &split.to_csv(&store), &info)?;
     }
-    let reader = Arc::new(Reader::new(store.clone(), config.io, config.verify));
-    let sites = Sites::new(reader, |class| classes.output(class), config.n_threads, config.skip_damaged);
-    let mut report = TrainReport {
-        run: folder.root().to_owned(),
-        stopped: None,
-        stages: Vec::new(),
-        seconds: 0.0,
-        first_step_seconds: None,
-        gpu_memory: None,
-        n_skipped: 0,
-    };
-    let mut stats = ProcessStats { started, n_steps: 0, first_step: None };
-    for stage in &stages {
-        let (end, summary) = run.network(stage, &folder, &info, &sites, &mut stats, &mut log)?;
-        report.n_skipped += summary.n_skipped;
-        if let Some(reason) = end {
-            log.line(&format!("stopped: {reason}; --resume --run {} goes on", folder.root().display()))?;
-            report.stopped = Some(reason);
-            break;
-        }
-        report.stages.push(summary);
+    let run = Run { config, plan, info: &info, started };
+    let outcome = caught("training", || run.all(&stages, &folder, &environment, &mut log));
+    if let Err(error) = &outcome {
+        log.note(&format!("error      {error}"))?;
     }
-    if report.stopped.is_none() {
-        conclude(&mut log, &report)?;
-    }
-    report.first_step_seconds = stats.first_step.map(|took| took.as_secs_f64());
-    report.gpu_memory = device::memory(device);
-    if let Some(memory) = report.gpu_memory {
-        let [held, reserved] = [memory.peak_allocated, memory.peak_reserved].map(|bytes| bytes as f64 / 1e9);
-        log.line(&format!("GPU memory {held:.2} GB held at most, {reserved:.2} GB reserved"))?;
-    }
-    report.seconds = started.elapsed().as_secs_f64();
-    Ok(report)
+    outcome
 }
 
 /// Says what came of a run that is over.
@@ -159,29 +136,62 @@ fn conclude(log: &mut RunLog, report: &TrainReport) -> Result<()> {
     Ok(())
 }
 
-/// Whether a run folder was begun with the same store and network.
-fn same_run(folder: &RunFolder, info: &RunInfo) -> Result<()> {
-    let found = folder.info()?;
-    let place = |what: &str| format!("{}: {what}", folder.root().display());
-    if found.store_sha256 != info.store_sha256 {
-        let expected = format!("the store it was trained on (SHA256SUMS {:.12}...)", found.store_sha256);
-        return Err(Error::refused(place("--shards"), expected, format!("{:.12}...", info.store_sha256)));
-    }
-    let compared = |info: &RunInfo| (info.model, info.channels.clone(), info.input_size, info.classes.clone());
-    if compared(&found) != compared(info) {
-        return Err(Error::refused(place("run.json"), "what follows from its recipe", "another network"));
-    }
-    Ok(())
-}
-
 /// A checked run, and how it is to be trained.
 struct Run<'a> {
     config: &'a TrainConfig,
     plan: Plan<'a>,
+    info: &'a RunInfo,
+    started: Instant,
 }
 
 impl Run<'_> {
-    fn announce(&self, log: &mut RunLog, folder: &RunFolder, device: &str) -> Result<()> {
+    /// Trains all networks, one after the other, or finds them trained.
+    fn all(&self, stages: &[StagePlan], folder: &RunFolder, on: &Environment, log: &mut RunLog) -> Result<TrainReport> {
+        let (config, classes, device) = (self.config, self.plan.classes, self.plan.device);
+        self.announce(log, folder, on)?;
+        if let n @ 1.. = stages[0].order.n_left_out() {
+            log.line(&format!("warning    {n} sites never come: their plate or experiment has fewer than a batch"))?;
+        }
+        let reader = Arc::new(Reader::new(self.plan.store.clone(), config.io, config.verify));
+        let mut sites = Sites::new(reader, |class| classes.output(class), config.n_threads, config.skip_damaged);
+        if !self.info.is_sealed() && config.resume {
+            // 0.1.0 knew a site by its place in the store.
+            sites.keys = Arc::new((0..self.plan.store.sites().len() as u64).collect());
+        }
+        let mut report = TrainReport {
+            run: folder.root().to_owned(),
+            stopped: None,
+            stages: Vec::new(),
+            seconds: 0.0,
+            first_step_seconds: None,
+            gpu_memory: None,
+            n_skipped: 0,
+        };
+        let mut stats = ProcessStats { started: self.started, n_steps: 0, first_step: None };
+        for stage in stages {
+            let (end, summary) = self.network(stage, folder, &sites, &mut stats, log)?;
+            report.n_skipped += summary.n_skipped;
+            if let Some(reason) = end {
+                log.line(&format!("stopped: {reason}; --resume --run {} goes on", folder.root().display()))?;
+                report.stopped = Some(reason);
+                break;
+            }
+            report.stages.push(summary);
+        }
+        if report.stopped.is_none() {
+            conclude(log, &report)?;
+        }
+        report.first_step_seconds = stats.first_step.map(|took| took.as_secs_f64());
+        report.gpu_memory = device::memory(device);
+        if let Some(memory) = report.gpu_memory {
+            let [held, reserved] = [memory.peak_allocated, memory.peak_reserved].map(|bytes| bytes as f64 / 1e9);
+            log.line(&format!("GPU memory {held:.2} GB held at most, {reserved:.2} GB reserved"))?;
+        }
+        report.seconds = self.started.elapsed().as_secs_f64();
+        Ok(report)
+    }
+
+    fn announce(&self, log: &mut RunLog, folder: &RunFolder, on: &Environment) -> Result<()> {
         let (store, split) = (self.plan.store, self.plan.split);
         let size = store.spec().size;
         let n_wells = |sites: &[usize]| sites.iter().map(|&i| &store.sites()[i].id.well).collect::<BTreeSet<_>>().len();
@@ -190,7 +200,11 @@ impl Run<'_> {
             names.into_iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
         };
         log.line(&format!("run        {}", folder.root().display()))?;
-        log.line(&format!("device     {device}"))?;
+        let gpu = on.gpu.as_ref().map(|name| format!(", {name}")).unwrap_or_default();
+        log.line(&format!("device     {}{gpu}, libtorch {}", on.device, on.libtorch))?;
+        if !on.command_line.is_empty() {
+            log.note(&format!("command    {}", on.command_line.join(" ")))?;
+        }
         log.line(&format!(
             "store      {}: {} x {} x {} pixels, {} classes",
             store.root().display(),
@@ -203,6 +217,9 @@ impl Run<'_> {
             let what = format!("{} wells, {} sites: {}", n_wells(sites), sites.len(), experiments(sites));
             log.line(&format!("{name:<9}  {what}"))?;
         }
+        if let Some(warning) = folder.unsealed()? {
+            log.line(&format!("warning    {warning}"))?;
+        }
         for warning in &split.warnings {
             log.line(&format!("warning    {warning}"))?;
         }
@@ -214,25 +231,25 @@ impl Run<'_> {
         &self,
         stage: &StagePlan,
         root: &RunFolder,
-        info: &RunInfo,
         sites: &Sites,
         stats: &mut ProcessStats,
         log: &mut RunLog,
     ) -> Result<(Option<&'static str>, Summary)> {
         let StagePlan { cell_type, recipe, split, order } = stage;
         let folder = cell_type.as_ref().map_or_else(|| root.clone(), |name| root.of_cell_type(name));
-        if folder.is_finished()? {
-            return Ok((None, folder.read_json(SUMMARY)?));
+        let told = if cell_type.is_some() { self.config.second_epochs } else { self.config.epochs };
+        let over: Option<Summary> = if folder.is_finished()? { Some(folder.read_json(SUMMARY)?) } else { None };
+        if let Some(summary) = over.as_ref().filter(|over| told.is_none_or(|n| cell_type.is_some() && n <= over.epochs))
+        {
+            return Ok((None, summary.clone()));
         }
-        if folder.exists()? {
-            folder.check_seal()?;
-        } else {
-            let info = RunInfo { second_step_of: cell_type.clone(), ..info.clone() };
+        if !folder.exists()? {
+            let info = self.plan.of_stage(self.info, cell_type.as_deref(), split);
             folder.begin(recipe, &split.to_csv(self.plan.store), &info)?;
         }
-        let (mut network, mut optimizer) = self.plan.untrained(recipe, info)?;
+        let (mut network, mut optimizer) = self.plan.untrained(recipe, self.info)?;
         let what = cell_type.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
-        let progress = match checkpoint::load(&folder, &mut network, &mut optimizer)? {
+        let mut progress = match checkpoint::load(&folder, &mut network, &mut optimizer)? {
             Some(progress) => {
                 let at = format!("epoch {}, step {}", progress.epoch + 1, progress.step);
                 log.line(&format!("resume     {what}{at}"))?;
@@ -240,10 +257,19 @@ impl Run<'_> {
             }
             None => {
                 self.initialise(&mut network, cell_type.as_deref(), root, log)?;
-                Progress::default()
+                let progress = Progress::default();
+                checkpoint::save(&folder, &network, &optimizer, &progress)?;
+                progress
             }
         };
-        let pipeline = self.plan.pipeline(recipe, split, info)?;
+        if let Some(epochs) = told.filter(|&epochs| progress.recipe(recipe).epochs != epochs) {
+            self.tell(&mut progress, epochs, root, cell_type.as_deref())?;
+            log.line(&format!("epochs     {what}{epochs} instead of {}, by a schedule of as many", recipe.epochs))?;
+            files::remove_file(&folder.file(SUMMARY))?;
+            checkpoint::save(&folder, &network, &optimizer, &progress)?;
+        }
+        let recipe = &progress.recipe(recipe);
+        let pipeline = self.plan.pipeline(recipe, split, self.info)?;
         let stage = Stage {
             folder: &folder,
             recipe,
@@ -275,6 +301,26 @@ impl Run<'_> {
             folder.write_json(SUMMARY, &summary)?;
         }
         Ok((stopped, summary))
+    }
+
+    /// Notes that a network is to be trained for more epochs than it was told before, or for fewer.
+    fn tell(&self, progress: &mut Progress, epochs: u32, root: &RunFolder, cell_type: Option<&str>) -> Result<()> {
+        let flag = if cell_type.is_some() { "--second-epochs" } else { "--epochs" };
+        if epochs <= progress.epoch {
+            let expected = format!("more than the {} epochs that are over", progress.epoch);
+            return Err(Error::refused(flag, expected, epochs));
+        }
+        if cell_type.is_none() && self.plan.recipe.two_step {
+            for site in &self.plan.split.train {
+                let cell_type = self.plan.store.sites()[*site].id.well.plate.experiment.cell_type();
+                if root.of_cell_type(cell_type).exists()? {
+                    let expected = "--second-epochs: the second step has begun, from what the first was then";
+                    return Err(Error::refused(flag, expected, epochs));
+                }
+            }
+        }
+        progress.told = Some(Told { epochs, after: progress.epoch });
+        Ok(())
     }
 
     /// Gives a new network its first weights: those of the first step, pretrained ones, or those it was made with.

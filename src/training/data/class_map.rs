@@ -36,6 +36,13 @@ impl ClassMap {
         Ok(Self { classes, n_treatments })
     }
 
+    /// Outputs as a run began with them, also where its store has got more classes since: the classes of treatments,
+    /// then of controls, each in order.
+    #[must_use]
+    pub fn of_outputs(classes: Vec<u32>, n_treatments: usize) -> Self {
+        Self { classes, n_treatments }
+    }
+
     /// The class of each output.
     #[must_use]
     pub fn classes(&self) -> &[u32] {

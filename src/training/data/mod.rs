@@ -4,10 +4,12 @@
 pub mod channel_stats;
 mod class_map;
 mod hold_out;
+mod identity;
 mod sampler;
 mod split;
 mod unseen;
 
 pub use class_map::ClassMap;
+pub use identity::{data_sha256, site_keys};
 pub use sampler::EpochSampler;
-pub use split::Split;
+pub use split::{Part, Split, WellParts};

@@ -19,13 +19,43 @@ use crate::training::recipe::{Controls, Recipe, SplitBy};
 use super::hold_out::{held_out_of_cell_type, n_parts, wells_at_random};
 use super::unseen::unseen_classes;
 
+/// The parts of `split.csv`.
+const PARTS: &str = "train, validation, control or pretrained";
+
 /// A row of `split.csv`.
 #[derive(Serialize, Deserialize)]
 struct WellRow {
     well_id: WellId,
-    /// `train`, `validation` or `control`.
+    /// `train`, `validation`, `control`, or `pretrained`.
     part: Cow<'static, str>,
 }
+
+/// What a well is to a run: what a figure of it says depends on that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Part {
+    /// Its network never saw it, and nothing was chosen by it.
+    Unseen,
+    /// It chose the network among those of all epochs.
+    Validation,
+    /// It was trained on.
+    Train,
+}
+
+impl Part {
+    /// Its name in reports.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unseen => "unseen",
+            Self::Validation => "validation",
+            Self::Train => "train",
+        }
+    }
+}
+
+/// The wells that a run was trained on or validated by; what is not among them is unseen.
+pub type WellParts = BTreeMap<WellId, Part>;
 
 /// Sites by their part, as indices of [`Store::sites`], in the store's order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -34,6 +64,9 @@ pub struct Split {
     pub train: Vec<usize>,
     /// What validates: treatments only.
     pub validation: Vec<usize>,
+    /// Wells that the network which it starts from was trained on, where that is another run's and they are not in
+    /// `train`: never what validates.
+    pub pretrained: BTreeSet<WellId>,
     /// What a user should know of it.
     pub warnings: Vec<String>,
 }
@@ -98,14 +131,33 @@ impl Split {
             train.sort_unstable();
         }
         warnings.extend(unseen_classes(rows, &train, &validation));
-        Ok(Self { train, validation, warnings })
+        Ok(Self { train, validation, pretrained: BTreeSet::new(), warnings })
     }
 
     /// The part of it that `keep` wants, by index of a site.
     #[must_use]
     pub fn filtered(&self, keep: impl Fn(usize) -> bool) -> Self {
         let part = |sites: &[usize]| sites.iter().copied().filter(|&i| keep(i)).collect();
-        Self { train: part(&self.train), validation: part(&self.validation), warnings: Vec::new() }
+        let [train, validation] = [&self.train, &self.validation].map(|sites| part(sites));
+        Self { train, validation, ..Self::default() }
+    }
+
+    /// Takes note of what the network was trained on that it starts from.
+    ///
+    /// # Errors
+    /// If that is among what validates; `place` names the network.
+    pub fn start_from(&mut self, store: &Store, trained: BTreeSet<WellId>, place: &str) -> Result<()> {
+        let well = |&i: &usize| &store.sites()[i].id.well;
+        let validation: BTreeSet<&WellId> = self.validation.iter().map(well).collect();
+        let known: Vec<_> = trained.iter().filter(|well| validation.contains(well)).collect();
+        if let Some(first) = known.first() {
+            let found = format!("{} of the {} wells that validate (such as {first})", known.len(), validation.len());
+            let expected = "a network that was not trained on what validates (the same --fold and --split-seed)";
+            return Err(Error::refused(place, expected, found));
+        }
+        let own: BTreeSet<&WellId> = self.train.iter().map(well).collect();
+        self.pretrained = trained.iter().filter(|well| !own.contains(well)).cloned().collect();
+        Ok(())
     }
 
     /// The content of `split.csv`, a line a well.
@@ -125,7 +177,37 @@ impl Split {
             let well_id = store.sites()[position].id.well.clone();
             WellRow { well_id, part: part.into() }
         };
-        to_csv(&parts.into_iter().map(row).collect::<Vec<_>>())
+        let pretrained =
+            self.pretrained.iter().map(|well| WellRow { well_id: well.clone(), part: "pretrained".into() });
+        to_csv(&parts.into_iter().map(row).chain(pretrained).collect::<Vec<_>>())
+    }
+
+    /// What each well of the split of a run is to it, from its `split.csv`, whatever store is at hand.
+    ///
+    /// # Errors
+    /// If it cannot be read, or names a well twice or a part that there is not.
+    pub fn parts(path: &Path) -> Result<WellParts> {
+        let place = path.display().to_string();
+        let mut parts = WellParts::new();
+        for row in Rows::open(&files::read_text(path)?, &place, Header::Exact)? {
+            let (line, WellRow { well_id, part }) = row?;
+            let part = match part.as_ref() {
+                "train" | "control" | "pretrained" => Part::Train,
+                "validation" => Part::Validation,
+                other => return Err(Error::malformed(format!("{place}:{line}"), PARTS, other)),
+            };
+            if parts.insert(well_id.clone(), part).is_some() {
+                return Err(Error::malformed(format!("{place}:{line}"), "a well of the store, once", well_id));
+            }
+        }
+        Ok(parts)
+    }
+
+    /// The experiments that are trained on or validate.
+    #[must_use]
+    pub fn experiments<'s>(&self, store: &'s Store) -> BTreeSet<&'s str> {
+        let sites = self.train.iter().chain(&self.validation);
+        sites.map(|&i| store.sites()[i].id.well.plate.experiment.as_str()).collect()
     }
 
     /// Reads the split of a run, its `split.csv`.
@@ -146,6 +228,10 @@ impl Split {
             let (line, WellRow { well_id, part }) = row?;
             let found = || format!("{well_id},{part}");
             let malformed = |expected: &str| Error::malformed(format!("{place}:{line}"), expected, found());
+            if part == "pretrained" {
+                split.pretrained.insert(well_id);
+                continue;
+            }
             // Taken out, so that a well that comes twice is not there the second time.
             let sites = sites.remove(&well_id).ok_or_else(|| malformed("a well of the store, once"))?;
             let label = &store.sites()[sites[0]].label;
@@ -158,7 +244,7 @@ impl Split {
                 }
                 "train" | "validation" => return Err(malformed("a labelled treatment of the dataset train")),
                 "control" => return Err(malformed("a labelled control of the dataset train")),
-                _ => return Err(malformed("train, validation or control")),
+                _ => return Err(malformed(PARTS)),
             }
         }
         split.train.sort_unstable();

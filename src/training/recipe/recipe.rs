@@ -146,6 +146,19 @@ impl Recipe {
         }
     }
 
+    /// Makes sure that what is written of it is read again as it is.
+    ///
+    /// # Errors
+    /// If a value is one that no recipe may have.
+    pub fn check_written(&self) -> Result<()> {
+        let read = Self::parse(&self.to_toml(), "recipe")?;
+        if read == *self {
+            Ok(())
+        } else {
+            Err(Error::refused("recipe", "one that is read as it is written", "another"))
+        }
+    }
+
     /// What no type can say: ranges, and keys that contradict each other.
     pub(super) fn check(&self, place: &dyn Fn(&str) -> String) -> Result<()> {
         let refuse = |key: &str, expected: &str, found: String| Err(Error::refused(place(key), expected, found));

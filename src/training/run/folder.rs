@@ -11,21 +11,20 @@
 //!     HUVEC/ ...                                  two steps: a run folder of its own for each cell type
 //! ```
 
-use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
-use crate::classes::{Class, Classes};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::site::ImageSize;
-use crate::store::format::checksum::Sha;
-use crate::store::format::manifest::{self, Entry};
-use crate::store::read::proof::Depth;
-use crate::training::recipe::{Architecture, Recipe};
+use crate::training::data::{Part, Split, WellParts};
+use crate::training::recipe::Recipe;
+
+use super::info::RunInfo;
+use super::seal::{holds_nothing, json};
 
 /// The recipe as it was resolved.
 pub const RECIPE: &str = "recipe.toml";
@@ -48,75 +47,6 @@ pub const RESUME: &str = "resume.safetensors";
 /// The list of what is written before training starts, with its SHA-256: the run is known by it.
 pub const SEAL: &str = "seal.sha256";
 
-/// What a run trains: everything that `predict` has to know beside the weights.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct RunInfo {
-    /// Version of this document: 1.
-    pub format: u32,
-    /// The program that wrote it, with its version.
-    pub producer: String,
-    /// The network.
-    pub model: Architecture,
-    /// The names of an image's channels.
-    pub channels: Vec<String>,
-    /// Rows and columns of an image as the network gets it, after crop and resize; those of the store as it is.
-    pub input_size: [u32; 2],
-    /// Rows and columns of an image in the store.
-    pub store_size: [u32; 2],
-    /// The class of each output, in order; treatments first.
-    pub classes: Vec<RunClass>,
-    /// How many of them are treatments.
-    pub n_treatments: usize,
-    /// SHA-256 of the store's SHA256SUMS.
-    pub store_sha256: String,
-    /// The cell type that this is the second step of, and then the folder above is the run.
-    pub second_step_of: Option<String>,
-    /// The cell types of the experiments that are trained on: an experiment that another store gives another one is not
-    /// answered for by the network of either.
-    #[serde(default)]
-    pub cell_types: BTreeMap<String, String>,
-    /// `[centre, spread]` of each channel over all wells of the plates that are trained on, in grey levels.
-    pub trained: Vec<[f32; 2]>,
-}
-
-/// A class that a network tells.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RunClass {
-    /// Its number.
-    pub class: u32,
-    /// The siRNA as the source of the store names it.
-    pub sirna: String,
-    /// What wells of it are: `treatment`, `positive_control`, `negative_control`.
-    pub well_type: String,
-}
-
-impl RunInfo {
-    /// The classes as a table; `place` names the run in errors.
-    ///
-    /// # Errors
-    /// If numbers or siRNAs come twice, or a kind of wells is not known.
-    pub fn classes(&self, place: &str) -> Result<Classes> {
-        let class = |row: &RunClass| {
-            let population = row.well_type.parse().map_err(|e| Error::malformed(place, "a class", e))?;
-            Ok(Class { class: row.class, sirna: row.sirna.clone(), population })
-        };
-        Classes::numbered(self.classes.iter().map(class).collect::<Result<Vec<_>>>()?, place)
-    }
-
-    /// Size of an image as the network gets it.
-    #[must_use]
-    pub fn input_size(&self) -> ImageSize {
-        ImageSize { height: self.input_size[0], width: self.input_size[1] }
-    }
-}
-
-/// A value as a JSON file.
-fn json(value: &impl Serialize) -> Vec<u8> {
-    let mut bytes = serde_json::to_vec_pretty(value).expect("what is written here is made of names and numbers");
-    bytes.push(b'\n');
-    bytes
-}
-
 /// One run folder.
 #[derive(Debug, Clone)]
 pub struct RunFolder {
@@ -124,21 +54,17 @@ pub struct RunFolder {
 }
 
 impl RunFolder {
-    /// Makes a run folder: `root`, which must be new or empty, or with `None` the first free `runs/NAME-N`.
+    /// Makes a run folder: `root`, which must hold nothing, or with `None` the first free `runs/NAME-N`. A run that was
+    /// killed before it began to train, and left its log and what is written before, counts as nothing.
     ///
     /// # Errors
     /// If it holds something, or cannot be made.
     pub fn create(root: Option<&Path>, name: &str) -> Result<Self> {
         if let Some(root) = root {
+            let folder = Self { root: root.to_owned() };
+            folder.check_new()?;
             files::create_dirs(root)?;
-            // Whoever makes the log is the one to train here, should two begin at once.
-            let log = root.join(LOG);
-            let is_ours = files::is_empty_dir(root)? && files::create_new(&log).is_ok();
-            if !is_ours {
-                let expected = "a new or empty folder that can be written (or --resume, to go on with a run)";
-                return Err(Error::refused(format!("--run {}", root.display()), expected, "another"));
-            }
-            return Ok(Self { root: root.to_owned() });
+            return Ok(folder);
         }
         let runs = Path::new("runs");
         files::create_dirs(runs)?;
@@ -149,6 +75,20 @@ impl RunFolder {
                 Ok(()) => return Ok(Self { root }),
                 Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => n += 1,
                 Err(e) => return Err(Error::io(&root, "create")(e)),
+            }
+        }
+    }
+
+    /// Makes sure that a run can begin here. Once more when its log is locked, should two begin at once.
+    ///
+    /// # Errors
+    /// If the folder holds something, or cannot be looked into.
+    pub fn check_new(&self) -> Result<()> {
+        match holds_nothing(&self.root)? {
+            None => Ok(()),
+            Some(found) => {
+                let expected = "a new or empty folder that can be written (or --resume, to go on with a run)";
+                Err(Error::refused(format!("--run {}", self.root.display()), expected, found))
             }
         }
     }
@@ -207,58 +147,6 @@ impl RunFolder {
         files::is_file(&self.file(SUMMARY))
     }
 
-    /// Writes what stays the same for the whole run.
-    ///
-    /// # Errors
-    /// If the folder cannot be written.
-    pub fn begin(&self, recipe: &Recipe, split: &str, info: &RunInfo) -> Result<()> {
-        files::create_dirs(&self.root)?;
-        self.write(RECIPE, recipe.to_toml().as_bytes())?;
-        self.write(SPLIT, split.as_bytes())?;
-        let mut sealed = Vec::new();
-        for name in [RECIPE, SPLIT] {
-            sealed.push(Entry::of(name, &files::read(&self.file(name))?));
-        }
-        // Whoever finds the document finds the seal: it counts as begun by it.
-        let document = json(info);
-        sealed.push(Entry::of(INFO, &document));
-        self.write(SEAL, manifest::format(&sealed).as_bytes())?;
-        self.write(INFO, &document)
-    }
-
-    /// By what files of the run are known as such: the SHA-256 of its seal. `None` of a run that was made before there were
-    /// seals.
-    ///
-    /// # Errors
-    /// If that cannot be told.
-    pub fn identity(&self) -> Result<Option<String>> {
-        Ok(files::read_if_there(&self.file(SEAL))?.map(|seal| Sha::of(&seal).to_string()))
-    }
-
-    /// Proves that what was written before training started is as it was; says nothing of a run that has no seal.
-    ///
-    /// # Errors
-    /// If something was changed, or the system cannot tell.
-    pub fn check_seal(&self) -> Result<()> {
-        let path = self.file(SEAL);
-        if !files::exists(&path)? {
-            return Ok(());
-        }
-        let sealed = manifest::parse(&files::read_text(&path)?, &path.display().to_string())?;
-        let names: Vec<&str> = sealed.iter().map(|entry| entry.path.as_str()).collect();
-        if names != [RECIPE, INFO, SPLIT] {
-            let expected = format!("a list of {RECIPE}, {INFO} and {SPLIT}");
-            return Err(Error::malformed(path.display(), expected, names.join(", ")));
-        }
-        for entry in &sealed {
-            if !entry.is_whole(&self.root, Depth::Content)? {
-                let expected = format!("it as it was when the run began, as {SEAL} says");
-                return Err(Error::malformed(self.file(&entry.path).display(), expected, "another content"));
-            }
-        }
-        Ok(())
-    }
-
     /// The recipe.
     ///
     /// # Errors
@@ -266,6 +154,24 @@ impl RunFolder {
     pub fn recipe(&self) -> Result<Recipe> {
         let path = self.file(RECIPE);
         Recipe::parse(&files::read_text(&path)?, &path.display().to_string())
+    }
+
+    /// What each well is to the run's network.
+    ///
+    /// # Errors
+    /// If the split cannot be read.
+    pub fn parts(&self) -> Result<WellParts> {
+        let mut parts = Split::parts(&self.file(SPLIT))?;
+        let info = self.info()?;
+        if info.second_step_of.is_some() && !info.is_sealed() {
+            // The second steps of 0.1.0 say only of their own cell type what they are; they began where the first ended.
+            let above = Self { root: self.root.join("..") };
+            if above.exists()? {
+                let trained = Split::parts(&above.file(SPLIT))?.into_iter().filter(|(_, part)| *part == Part::Train);
+                parts.extend(trained);
+            }
+        }
+        Ok(parts)
     }
 
     /// What the network is.

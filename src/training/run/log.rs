@@ -46,12 +46,20 @@ impl<'a> RunLog<'a> {
     /// # Errors
     /// If the log cannot be written.
     pub fn line(&mut self, text: &str) -> Result<()> {
+        self.note(text)?;
+        self.observer.line(text);
+        Ok(())
+    }
+
+    /// Writes a line to the log, with the time, that nobody has to be shown.
+    ///
+    /// # Errors
+    /// If the log cannot be written.
+    pub fn note(&mut self, text: &str) -> Result<()> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let stamp = humantime::format_rfc3339_seconds(UNIX_EPOCH + now);
         let path = self.folder.file(LOG);
-        writeln!(self.file, "{stamp} {text}").map_err(Error::io(&path, "write"))?;
-        self.observer.line(text);
-        Ok(())
+        writeln!(self.file, "{stamp} {}", text.replace('\n', " ")).map_err(Error::io(&path, "write"))
     }
 
     /// Tells which sites are trained on; nothing is logged.

@@ -14,9 +14,11 @@ use crate::files::{self, write_whole};
 use crate::training::evaluate::epoch_row::EpochRow;
 use crate::training::evaluate::metrics::{EpochMetrics, Score};
 
-const METRICS: &str = "metrics.csv";
+/// A line an epoch.
+pub const METRICS: &str = "metrics.csv";
 const GROUPS: &str = "metrics-groups.csv";
-const STEPS: &str = "steps.csv";
+/// A line a step.
+pub const STEPS: &str = "steps.csv";
 
 /// A row of `metrics-groups.csv`: an epoch's figures of a cell type or an experiment.
 #[derive(Serialize, Deserialize)]
@@ -55,14 +57,16 @@ pub struct MetricsFile {
 }
 
 impl MetricsFile {
-    /// Opens the files of a run folder and keeps what they have of the first `n_epochs` epochs.
+    /// Opens the files of a run folder and keeps what they have of the first `n_epochs` epochs, a start before the first
+    /// included; with `None` nothing.
     ///
     /// # Errors
     /// If they cannot be read.
-    pub fn open(root: &Path, n_epochs: u32) -> Result<Self> {
+    pub fn open(root: &Path, n_epochs: Option<u32>) -> Result<Self> {
+        let keeps = |epoch: u32| n_epochs.is_some_and(|n| epoch <= n);
         Ok(Self {
-            metrics: kept(root.join(METRICS), |row: &EpochRow| row.epoch <= n_epochs)?,
-            groups: kept(root.join(GROUPS), |row: &GroupRow| row.epoch <= n_epochs)?,
+            metrics: kept(root.join(METRICS), |row: &EpochRow| keeps(row.epoch))?,
+            groups: kept(root.join(GROUPS), |row: &GroupRow| keeps(row.epoch))?,
         })
     }
 
@@ -149,7 +153,7 @@ epoch,kind,group,wells,sites,accuracy_site,accuracy_well,top5_well
     fn the_files_of_a_run_folder_have_these_bytes() {
         let dir = tempfile::tempdir().unwrap();
         let text = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap();
-        let mut file = MetricsFile::open(dir.path(), 0).unwrap();
+        let mut file = MetricsFile::open(dir.path(), Some(0)).unwrap();
         let mut start = epoch(0, 2.5, 0.25);
         start.validation.as_mut().unwrap().by_cell_type.clear();
         let mut last = epoch(12, f64::NAN, 1.0);
@@ -165,7 +169,7 @@ epoch,kind,group,wells,sites,accuracy_site,accuracy_well,top5_well
         steps.append([]).unwrap();
         assert_eq!(text(STEPS), STEPS_TEXT);
         // What is kept of them is kept as it stands.
-        MetricsFile::open(dir.path(), 12).unwrap().append(&epoch(13, 1.0, 0.5)).unwrap();
+        MetricsFile::open(dir.path(), Some(12)).unwrap().append(&epoch(13, 1.0, 0.5)).unwrap();
         assert!(text(METRICS).starts_with(METRICS_TEXT) && text(GROUPS).starts_with(GROUPS_TEXT));
         StepsFile::open(dir.path(), 3).unwrap();
         assert_eq!(text(STEPS), STEPS_TEXT);
@@ -174,13 +178,19 @@ epoch,kind,group,wells,sites,accuracy_site,accuracy_well,top5_well
     #[test]
     fn a_resumed_run_drops_the_epochs_that_it_trains_again() {
         let dir = tempfile::tempdir().unwrap();
-        let mut file = MetricsFile::open(dir.path(), 0).unwrap();
+        let mut file = MetricsFile::open(dir.path(), Some(0)).unwrap();
         (1..=3).for_each(|i| file.append(&epoch(i, 1.0, 0.5)).unwrap());
         let lines = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap().lines().count();
         assert_eq!((lines(METRICS), lines(GROUPS)), (4, 7));
-        MetricsFile::open(dir.path(), 2).unwrap().append(&epoch(3, 1.0, 0.5)).unwrap();
+        MetricsFile::open(dir.path(), Some(2)).unwrap().append(&epoch(3, 1.0, 0.5)).unwrap();
         assert_eq!((lines(METRICS), lines(GROUPS)), (4, 7));
-        MetricsFile::open(dir.path(), 0).unwrap().append(&epoch(1, 1.0, 0.5)).unwrap();
+        MetricsFile::open(dir.path(), Some(0)).unwrap().append(&epoch(1, 1.0, 0.5)).unwrap();
         assert_eq!((lines(METRICS), lines(GROUPS)), (2, 3));
+        // Where the network that it starts from was judged, and nothing saved of that: once more, and once in the file.
+        MetricsFile::open(dir.path(), None).unwrap().append(&epoch(0, 1.0, 0.5)).unwrap();
+        MetricsFile::open(dir.path(), None).unwrap().append(&epoch(0, 1.0, 0.5)).unwrap();
+        assert_eq!((lines(METRICS), lines(GROUPS)), (2, 3));
+        MetricsFile::open(dir.path(), Some(0)).unwrap().append(&epoch(1, 1.0, 0.5)).unwrap();
+        assert_eq!((lines(METRICS), lines(GROUPS)), (3, 5));
     }
 }

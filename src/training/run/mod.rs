@@ -1,14 +1,15 @@
 //! What a run folder holds, and where: read and written without libtorch.
 
 mod folder;
+mod info;
 mod log;
 pub mod metrics_csv;
 mod progress;
+mod seal;
 mod tensorboard;
 
-pub use folder::{
-    BEST_ACCURACY, BEST_LOSS, INFO, LAST, LOG, RECIPE, RESUME, RunClass, RunFolder, RunInfo, SEAL, SPLIT, SUMMARY,
-};
+pub use folder::{BEST_ACCURACY, BEST_LOSS, INFO, LAST, LOG, RECIPE, RESUME, RunFolder, SEAL, SPLIT, SUMMARY};
+pub use info::{Environment, RunClass, RunInfo};
 pub use log::{Observer, RunLog};
-pub use progress::Progress;
+pub use progress::{Progress, Told};
 pub use tensorboard::EventWriter;

@@ -7,6 +7,7 @@ use anyhow::Context;
 use clap::{Command, CommandFactory, Parser, ValueEnum};
 
 use crate::device::DeviceChoice;
+use crate::libtorch::hide_what_is_caught;
 use crate::models::export::MatrixFile;
 use crate::predict::{PredictConfig, Wells, predict};
 use cellshard::classes::Classes;
@@ -26,28 +27,33 @@ struct Flags {
     /// The store
     #[arg(long, value_name = "DIR")]
     shards: PathBuf,
-    /// A run folder of `train`; several are averaged
+    /// A run folder of `train`; several are averaged, for each well those that were not trained on it
     #[arg(long, value_name = "DIR", required = true, num_args = 1.., value_delimiter = ',')]
     run: Vec<PathBuf>,
     /// Which of a run's networks
     #[arg(long, value_name = "WHICH", default_value = "best-accuracy")]
     checkpoint: Checkpoint,
-    /// Which wells: test (the dataset's), validation (of the first run), all that are no controls
+    /// Which wells: test (the dataset's), validation (of all runs), all that are no controls
     #[arg(long, value_name = "WHICH", default_value = "test", conflicts_with = "like")]
     wells: WellsFlag,
     /// Predict the wells of this CSV (`id_code,sirna`), in its order, and write classes as it does
     #[arg(long, value_name = "FILE")]
     like: Option<PathBuf>,
     /// Average over symmetries of the square: 1 none, 2 a flip, 4 flips, 8 flips and transposition
-    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=8))]
-    tta: u8,
+    #[arg(long, value_name = "COUNT", default_value = "1", value_parser = ["1", "2", "4", "8"])]
+    tta: String,
+    /// Of two steps, answer by the network of the first, of all cell types
+    #[arg(long)]
+    first_step: bool,
     /// Write `id_code,sirna` here
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Write probabilities, [wells, classes] float32, as .npy or .safetensors; FILE.csv names the rows
+    /// Write probabilities, [wells, classes] float32, as .npy or .safetensors; FILE.csv names the rows, and says what each
+    /// well is to the networks: unseen, validation or train
     #[arg(long, value_name = "FILE")]
     probabilities: Option<PathBuf>,
-    /// Write embeddings, [wells, features] float32 of the first run, as .npy or .safetensors; FILE.csv names the rows
+    /// Write embeddings, [wells, features] float32 of one network, as .npy or .safetensors; FILE.csv is as beside
+    /// probabilities
     #[arg(long, value_name = "FILE")]
     embeddings: Option<PathBuf>,
     /// A classes.csv of what numbers in --like and --truth stand for; not needed where the source numbered its siRNAs
@@ -93,6 +99,7 @@ pub fn command() -> Command {
 /// Runs it.
 #[must_use]
 pub fn main() -> ExitCode {
+    hide_what_is_caught();
     cli::run("predict", || body(&cli::parse()?))
 }
 
@@ -123,30 +130,29 @@ fn body(flags: &Flags) -> anyhow::Result<Exit> {
             (None, WellsFlag::Validation) => Wells::Validation,
             (None, WellsFlag::All) => Wells::All,
         },
-        n_symmetries: usize::from(flags.tta),
+        n_symmetries: flags.tta.parse().context("--tta")?,
         embeddings: flags.embeddings.is_some(),
+        first_step: flags.first_step,
+        truth: truth.map(|truth| truth.rows.into_iter().collect()),
+        only_figures: flags.out.is_none() && flags.probabilities.is_none() && flags.embeddings.is_none(),
         batch: usize::from(flags.batch),
         device: flags.device,
         n_threads: cli::threads(flags.threads)?,
         ..PredictConfig::new(&flags.shards, &flags.run[0])
     };
     let progress = Progress::new("predict", "sites");
-    let mut found = predict(&config, &|n| progress.add(n))?;
+    let found = predict(&config, &|n| progress.add(n))?;
     drop(progress);
-    if let Some(truth) = truth {
-        let known: std::collections::HashMap<_, _> = truth.rows.into_iter().collect();
-        found.known = found.wells.iter().map(|well| known.get(well).copied().flatten()).collect();
-    }
     if let Some(file) = out {
         let rows: Vec<_> = found.wells.iter().cloned().zip((0..found.wells.len()).map(|i| found.best(i))).collect();
         let dialect = like.map_or_else(|| Dialect::of(&classes), |like| like.dialect);
         file.finish_with(to_csv(&rows, dialect, spelling)?.as_bytes())?;
     }
     if let Some(file) = probabilities {
-        file.finish("probabilities", &found.wells, &found.probabilities)?;
+        file.finish("probabilities", &found.wells, &found.parts, &found.probabilities)?;
     }
     if let Some((file, rows)) = embeddings.zip(found.embeddings.as_ref()) {
-        file.finish("embeddings", &found.wells, rows)?;
+        file.finish("embeddings", &found.wells, &found.parts, rows)?;
     }
     let outputs = [&flags.out, &flags.probabilities, &flags.embeddings];
     cli::show(predictions::print(&found, &outputs.map(Option::as_ref), flags.json).context("stdout"))?;

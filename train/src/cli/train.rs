@@ -11,6 +11,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::device::DeviceChoice;
 use crate::engine::stop::Stop;
+use crate::libtorch::hide_what_is_caught;
 use crate::plan::TrainConfig;
 use crate::train::train;
 use cellshard::cli::{self, Exit, IoFlag, VerifyFlag};
@@ -34,7 +35,8 @@ struct Flags {
     /// The run folder; must be new or empty, but with --resume [default: the first free runs/RECIPE-N]
     #[arg(long, value_name = "DIR")]
     run: Option<PathBuf>,
-    /// Go on with the run in --run, by the recipe and the split that it keeps
+    /// Go on with the run in --run, by the recipe and the split that it keeps; --epochs (of two steps, --second-epochs)
+    /// has it train for more epochs, or fewer, from here on
     #[arg(long, requires = "run", conflicts_with = "recipe")]
     resume: bool,
     /// What to compute on: auto (the first GPU, else the CPU), cpu, cuda:N
@@ -81,6 +83,7 @@ pub fn command() -> Command {
 /// Runs it.
 #[must_use]
 pub fn main() -> ExitCode {
+    hide_what_is_caught();
     cli::run("train", body)
 }
 
@@ -90,10 +93,14 @@ fn body() -> anyhow::Result<Exit> {
     cli::check_paths(&matches)?;
     let flags = Flags::from_arg_matches(&matches)?;
     let changes = recipe_args::given(&matches);
-    if flags.resume && !changes.is_empty() {
-        anyhow::bail!("--resume: expected no recipe flags (a run keeps its recipe), found --{}", changes[0].0);
-    }
     let (name, recipe) = Recipe::named(&flags.recipe)?;
+    let recipe = recipe.with(&changes)?;
+    let told = |key: &str, epochs: u32| changes.iter().any(|(name, _)| flags.resume && name == key).then_some(epochs);
+    let (epochs, second_epochs) = (told("epochs", recipe.epochs), told("second-epochs", recipe.second_epochs));
+    let is_told = |key: &str| ["epochs", "second-epochs"].contains(&key);
+    if let Some((key, _)) = changes.iter().find(|(key, _)| flags.resume && !is_told(key)) {
+        anyhow::bail!("--resume: expected no recipe flags but --epochs (a run keeps its recipe), found --{key}");
+    }
     let config = TrainConfig {
         run: flags.run,
         resume: flags.resume,
@@ -108,7 +115,10 @@ fn body() -> anyhow::Result<Exit> {
             deadline: flags.time_limit.and_then(|limit| started.checked_add(limit)),
             after_steps: flags.max_steps,
         },
-        ..TrainConfig::new(&flags.shards, &name, recipe.with(&changes)?)
+        epochs,
+        second_epochs,
+        command_line: std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect(),
+        ..TrainConfig::new(&flags.shards, &name, recipe)
     };
     if flags.bench {
         return flags.bench_args.run(&config, flags.json);

@@ -13,6 +13,7 @@ pub use super::ffi::DeviceMemory;
 
 use super::ffi;
 use cellshard::training::recipe::Precision;
+use cellshard::training::run::Environment;
 
 /// A device as it is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -82,11 +83,37 @@ pub fn open(choice: DeviceChoice) -> Result<(Device, String)> {
     }
 }
 
-/// Sets libtorch up for computing on a device in a precision; for the whole process.
-pub(crate) fn set_up(device: Device, precision: Precision) {
-    ffi::allow_tf32(precision == Precision::Tf32);
+/// Sets libtorch up for computing on a device in a precision; for the whole process, until the next network's is set.
+///
+/// # Errors
+/// If libtorch refuses.
+pub(crate) fn set_up(device: Device, precision: Precision) -> Result<()> {
+    ffi::allow_tf32(precision == Precision::Tf32)?;
     // Batches are of one size, so what is tried at the first step is paid back from the second on.
-    ffi::benchmark_cudnn(device.is_cuda());
+    ffi::benchmark_cudnn(device.is_cuda())
+}
+
+/// On what a run begins; `name` is what [`open`] says of the device.
+///
+/// # Errors
+/// If libtorch cannot say.
+pub(crate) fn environment(device: Device, name: &str, command_line: &[String]) -> Result<Environment> {
+    Ok(Environment {
+        device: name.to_owned(),
+        gpu: ffi::gpu_name(device)?,
+        libtorch: versions(&ffi::show_config()?),
+        command_line: command_line.to_vec(),
+    })
+}
+
+/// The versions that libtorch's own description tells: its own, and those of what it computes by on a GPU.
+fn versions(config: &str) -> String {
+    let own = config.split_once("TORCH_VERSION=").map(|(_, rest)| rest.split([',', '\n']).next().unwrap_or_default());
+    let of_gpu = config.lines().filter_map(|line| {
+        let line = line.trim_start_matches([' ', '-']);
+        ["CUDA Runtime ", "CuDNN "].iter().any(|name| line.starts_with(name)).then(|| line.trim().to_owned())
+    });
+    own.map(str::to_owned).into_iter().chain(of_gpu).collect::<Vec<_>>().join(", ")
 }
 
 /// What this process has taken of a device's memory; `None` for the CPU, and for a GPU that nothing was asked of yet.
@@ -101,4 +128,28 @@ pub fn memory(device: Device) -> Option<DeviceMemory> {
 /// If the device reports that something failed.
 pub fn synchronize(device: Device) -> Result<()> {
     ffi::synchronize(device)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libtorch_tells_its_versions() {
+        let found = environment(Device::Cpu, "cpu", &["train".to_owned()]).unwrap();
+        assert_eq!(
+            (found.libtorch.as_str(), found.gpu, found.command_line),
+            ("2.11.0", None, vec!["train".to_owned()])
+        );
+        let gpu = "PyTorch built with:\n  - CUDA Runtime 13.0\n  - CuDNN 91.9 \n  - Build settings: X=1, TORCH_VERSION=2.11.0, Y\n";
+        assert_eq!(versions(gpu), "2.11.0, CUDA Runtime 13.0, CuDNN 91.9");
+    }
+
+    #[test]
+    fn each_network_is_computed_in_its_own_precision() {
+        for (precision, expected) in [(Precision::Tf32, true), (Precision::F32, false), (Precision::Tf32, true)] {
+            set_up(Device::Cpu, precision).unwrap();
+            assert_eq!(ffi::allows_tf32(), expected);
+        }
+    }
 }

@@ -9,6 +9,7 @@ use cellshard::error::{Error, Result};
 use cellshard::feed::{Feed, Reader};
 use cellshard::site::PlateId;
 use cellshard::store::Store;
+use cellshard::training::data::site_keys;
 
 use super::batch::{DeviceBatch, Source};
 use super::staging::{Lease, Ring, SlotBatch};
@@ -23,6 +24,8 @@ pub struct Sites {
     plates: Arc<Vec<i64>>,
     /// Of each site of the store: the network's output for its class, or -1 where that is unknown or not trained.
     pub targets: Arc<Vec<i64>>,
+    /// Of each site of the store: what it is known by, for whatever is drawn for a site.
+    pub keys: Arc<Vec<u64>>,
     /// Threads that read.
     pub n_threads: usize,
     /// Whether damaged sites are left out instead of ending the run.
@@ -48,7 +51,8 @@ impl Sites {
         let plates = store.sites().iter().map(|site| position[&site.id.well.plate]).collect();
         let output = |class: Option<u32>| class.and_then(&output).and_then(|i| i64::try_from(i).ok());
         let targets = store.sites().iter().map(|site| output(site.label.class).unwrap_or(-1)).collect();
-        Self { plates: Arc::new(plates), targets: Arc::new(targets), reader, n_threads, skip_damaged }
+        let keys = Arc::new(site_keys(store));
+        Self { plates: Arc::new(plates), targets: Arc::new(targets), keys, reader, n_threads, skip_damaged }
     }
 
     /// The shape of a batch of up to `batch` sites (at most all that the store has): `[N, C, H, W]`.

@@ -8,5 +8,5 @@ pub mod loader;
 pub mod staging;
 pub(crate) mod transfer;
 
-pub(crate) use choice::set_up;
 pub use choice::{DeviceChoice, DeviceMemory, memory, open, synchronize};
+pub(crate) use choice::{environment, set_up};

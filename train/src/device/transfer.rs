@@ -6,6 +6,8 @@ use tch::{Device, Kind, Tensor};
 
 use cellshard::error::{Error, Result};
 
+use crate::libtorch::raise;
+
 use super::ffi::{Event, Stream, pinned_like, within_reach};
 
 /// Queues a copy of numbers of the host into a contiguous tensor of the same kind and as many values.
@@ -19,12 +21,12 @@ pub(crate) fn copy_numbers<T: Element>(values: &[T], to: &Tensor, stream: Stream
 /// Numbers of the host as a tensor of a device; this thread does not wait for the copy.
 ///
 /// # Panics
-/// If memory runs out, as with tch's own ways to make a tensor.
+/// If memory runs out, as with tch's own ways to make a tensor; [`crate::libtorch::caught`] makes an error of it.
 pub(crate) fn upload<T: Element>(values: &[T], shape: &[i64], device: Device) -> Tensor {
     let values = Tensor::from_slice(values).view(shape);
     match within_reach(values, device) {
         Ok(values) => values.to_device_(device, T::KIND, true, false),
-        Err(error) => panic!("{error}"),
+        Err(error) => raise(error),
     }
 }
 

@@ -11,13 +11,14 @@ use crate::models::weights::{self, Weights};
 use crate::optim::optimizer::Optimizer;
 use cellshard::error::{Error, Result};
 use cellshard::files;
-use cellshard::training::run::{Progress, RESUME, RunFolder};
+use cellshard::training::run::metrics_csv::{METRICS, STEPS};
+use cellshard::training::run::{BEST_ACCURACY, BEST_LOSS, LAST, Progress, RESUME, RunFolder, SUMMARY};
 
 const MODEL: &str = "model.";
 const OPTIMIZER: &str = "optimizer.";
 const PROGRESS: &str = "progress";
-/// The run that a file is of.
-const RUN: &str = "run";
+/// In the metadata of a file: what the run that it is of is known by.
+pub(crate) const RUN: &str = "run";
 
 /// Writes where training goes on.
 ///
@@ -36,13 +37,21 @@ pub(crate) fn save(folder: &RunFolder, network: &Network, optimizer: &Optimizer,
     weights::save(&folder.file(RESUME), &tensors, &metadata)
 }
 
-/// Restores network and optimiser, and tells how far training had come; `None` where there is no such file.
+/// Restores network and optimiser, and tells how far training had come; `None` where nothing was ever saved, as a run
+/// that was killed before its first step.
 ///
 /// # Errors
-/// If the file is damaged, or of another network or optimiser.
+/// If the file is lost or damaged, or of another network or optimiser.
 pub(crate) fn load(folder: &RunFolder, network: &mut Network, optimizer: &mut Optimizer) -> Result<Option<Progress>> {
     let path = folder.file(RESUME);
     if !files::exists(&path)? {
+        // A run saves where it is before its first step, and so before it writes any of these.
+        for later in [STEPS, METRICS, LAST, BEST_LOSS, BEST_ACCURACY, SUMMARY] {
+            if folder.info()?.is_sealed() && files::exists(&folder.file(later))? {
+                let expected = format!("where training goes on, as there is {later}");
+                return Err(Error::malformed(path.display(), expected, "none: lost since"));
+            }
+        }
         return Ok(None);
     }
     let place = path.display().to_string();

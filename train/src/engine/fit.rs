@@ -12,7 +12,7 @@ use crate::optim::optimizer::Optimizer;
 use crate::transforms::pipeline::Pipeline;
 use cellshard::error::{Error, Result};
 use cellshard::training::data::{ClassMap, EpochSampler, Split};
-use cellshard::training::early_stopping::{NewBest, has_stopped};
+use cellshard::training::early_stopping::NewBest;
 use cellshard::training::evaluate::metrics::{EpochMetrics, Evaluation, Sums};
 use cellshard::training::recipe::Recipe;
 use cellshard::training::run::metrics_csv::{MetricsFile, StepsFile};
@@ -75,22 +75,24 @@ struct Pending {
 impl Pending {
     /// Notes the losses that are on the host by step, and adds them up.
     fn collect(&mut self, wait: Wait, sums: &mut Sums, what: &str) -> Result<()> {
-        let mut steps: Vec<(u64, f64, f64, u32)> = Vec::new();
+        // Of each step: its number, its rate, the sum of its sites' losses, and how many they are.
+        let mut steps: Vec<(u64, f64, f64, f64)> = Vec::new();
         for batch in self.losses.collect(wait)? {
             let BatchInfo { step, lr, n_sites } = batch.info;
             if !batch.loss.is_finite() {
                 return Err(not_finite(what, step + 1, "loss", &batch.loss.to_string()));
             }
-            let loss = f64::from(batch.loss);
-            sums.loss += loss * n_sites as f64;
+            let n = n_sites as f64;
+            let loss = f64::from(batch.loss) * n;
+            sums.loss += loss;
             sums.correct += f64::from(batch.n_correct);
             sums.sites += n_sites as u64;
             match steps.last_mut() {
-                Some((last, _, sum, n)) if *last == step + 1 => (*sum, *n) = (*sum + loss, *n + 1),
-                _ => steps.push((step + 1, lr, loss, 1)),
+                Some((last, _, sum, all)) if *last == step + 1 => (*sum, *all) = (*sum + loss, *all + n),
+                _ => steps.push((step + 1, lr, loss, n)),
             }
         }
-        self.steps.append(steps.into_iter().map(|(step, lr, sum, n)| (step, lr, sum / f64::from(n))))
+        self.steps.append(steps.into_iter().map(|(step, lr, sum, n)| (step, lr, sum / n)))
     }
 
     /// Sends all that is left, waits for it, and adds it up.
@@ -103,10 +105,11 @@ impl Pending {
 impl Stage<'_, '_> {
     /// Trains from where network, optimiser and progress stand to the end.
     pub(crate) fn train(mut self, network: &Network, optimizer: &mut Optimizer, mut progress: Progress) -> Result<End> {
-        let mut metrics = MetricsFile::open(self.folder.root(), progress.epoch)?;
+        let is_new = progress == Progress::default();
+        let mut metrics = MetricsFile::open(self.folder.root(), (!is_new).then_some(progress.epoch))?;
         let mut events = EventWriter::create(self.folder.root(), optimizer.n_steps() + 1)?;
         let mut ring = Ring::new(self.sites.batch_shape(self.recipe.batch as usize), self.device)?;
-        if self.evaluate_first && progress == Progress::default() {
+        if self.evaluate_first && is_new {
             // A network that was trained before is the first candidate: what follows need not be better.
             let Some(row) = self.evaluate(&mut ring, network, optimizer, &mut progress, 0)? else {
                 return Ok(End::Stopped(progress, self.stop.reason(self.stats.n_steps).unwrap_or("told to stop")));
@@ -116,7 +119,7 @@ impl Stage<'_, '_> {
             self.log.line(&format!("{}{}", self.what, row.line(best)))?;
             checkpoint::save(self.folder, network, optimizer, &progress)?;
         }
-        while progress.epoch < self.recipe.epochs && !has_stopped(self.recipe, &progress.early) {
+        while progress.epoch < self.recipe.epochs && !progress.has_stopped_early(self.recipe) {
             if let Some(reason) = self.epoch(&mut ring, network, optimizer, &mut progress)? {
                 return Ok(End::Stopped(progress, reason));
             }
@@ -165,7 +168,7 @@ impl Stage<'_, '_> {
         let mut saved = Instant::now();
         let steps_file = StepsFile::open(self.folder.root(), optimizer.n_steps())?;
         let mut pending = Pending { losses: StepLosses::new(self.device), steps: steps_file };
-        let stepper = Stepper { network, pipeline: self.pipeline, recipe };
+        let stepper = Stepper { network, pipeline: self.pipeline, recipe, keys: &self.sites.keys };
         while progress.step < steps {
             let global_step = u64::from(progress.epoch) * steps + progress.step;
             let lr = learning_rate(recipe, global_step, steps);

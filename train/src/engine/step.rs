@@ -7,7 +7,6 @@ use crate::device::batch::{DeviceBatch, Source};
 use crate::device::ffi;
 use crate::models::{Mode, Network};
 use crate::optim::optimizer::Optimizer;
-use crate::transforms::ops::Mixed;
 use crate::transforms::pipeline::{AugmentSeed, Pipeline};
 use cellshard::error::Result;
 use cellshard::feed::mix;
@@ -18,6 +17,8 @@ pub(crate) struct Stepper<'a> {
     pub(crate) network: &'a Network,
     pub(crate) pipeline: &'a Pipeline,
     pub(crate) recipe: &'a Recipe,
+    /// What each site of the store is known by.
+    pub(crate) keys: &'a [u64],
 }
 
 /// What tells one step from another.
@@ -37,13 +38,13 @@ pub(crate) struct StepOutput {
     pub(crate) sites: Vec<usize>,
     /// Mean loss over them, a scalar on the device.
     pub(crate) loss: Tensor,
-    /// How many of them were recognised, a scalar on the device.
+    /// How many of them were recognised, a scalar on the device; of a site that is a mixture, each label by its share.
     pub(crate) n_correct: Tensor,
 }
 
 impl Stepper<'_> {
-    /// One optimiser step on the next batches, as many as the recipe accumulates; none where damage left no two sites
-    /// to learn from.
+    /// One optimiser step on the next batches, as many as the recipe accumulates: the gradient of the mean loss over all
+    /// of their sites, also where damage left some out. No step where it left no two of any batch to learn from.
     ///
     /// # Errors
     /// Those of the source, and those of libtorch.
@@ -64,7 +65,9 @@ impl Stepper<'_> {
             }
         }
         if !learned.is_empty() {
-            optimizer.step(plan.lr)?;
+            let n: usize = learned.iter().map(|output| output.sites.len()).sum();
+            let planned = self.recipe.batch as usize * self.recipe.accumulate as usize;
+            optimizer.step(plan.lr, planned as f64 / n as f64)?;
         }
         Ok(learned)
     }
@@ -74,7 +77,8 @@ impl Stepper<'_> {
         let (recipe, network) = (self.recipe, self.network);
         let DeviceBatch { raw, plates, labels, sites } = batch;
         let seed = AugmentSeed { seed: recipe.seed, epoch };
-        let augmented = tch::no_grad(|| self.pipeline.augment(&raw, &plates, &sites, seed));
+        let keys: Vec<u64> = sites.iter().map(|&site| self.keys[site]).collect();
+        let augmented = tch::no_grad(|| self.pipeline.augment(&raw, &plates, &keys, seed));
         let labels = labels.copy();
         drop((raw, plates));
         // Here and not at the end of the step: so the copy of a later batch goes on during this one's forward and
@@ -86,18 +90,22 @@ impl Stepper<'_> {
         let cross_entropy = |labels: &Tensor, reduction: Reduction| {
             logits.cross_entropy_loss::<&Tensor>(labels, None, reduction, -100, recipe.label_smoothing)
         };
-        let loss = match &augmented.mixed {
-            None => cross_entropy(&labels, Reduction::Mean),
-            Some(Mixed { partner, own }) => {
-                let other = labels.index_select(0, partner);
-                let own_loss = cross_entropy(&labels, Reduction::None);
-                let other_loss = cross_entropy(&other, Reduction::None);
-                (&other_loss + own * (own_loss - &other_loss)).mean(Kind::Float)
+        let best = logits.detach().argmax(-1, false);
+        let is_best = |labels: &Tensor| best.eq_tensor(labels).to_kind(Kind::Float);
+        let (loss, correct) = match &augmented.mixed {
+            None => (cross_entropy(&labels, Reduction::Mean), is_best(&labels)),
+            Some(mixed) => {
+                let other = labels.index_select(0, &mixed.partner);
+                let losses =
+                    mixed.of_both(&cross_entropy(&labels, Reduction::None), &cross_entropy(&other, Reduction::None));
+                (losses.mean(Kind::Float), mixed.of_both(&is_best(&labels), &is_best(&other)))
             }
         };
-        (&loss / f64::from(recipe.accumulate)).backward();
-        let n_correct = logits.detach().argmax(-1, false).eq_tensor(&labels).sum(Kind::Float);
-        Ok(StepOutput { sites, loss: loss.detach(), n_correct })
+        // Of the sites that the step is to have: a batch that is not whole counts for what it has.
+        let (batch, n) = (recipe.batch as usize, sites.len());
+        let counted = if n == batch { loss.shallow_clone() } else { &loss * (n as f64 / batch as f64) };
+        (counted / f64::from(recipe.accumulate)).backward();
+        Ok(StepOutput { sites, loss: loss.detach(), n_correct: correct.sum(Kind::Float) })
     }
 }
 

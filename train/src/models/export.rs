@@ -11,6 +11,7 @@ use cellshard::csv_table::to_csv;
 use cellshard::error::{Error, Result};
 use cellshard::files::WholeFile;
 use cellshard::site::WellId;
+use cellshard::training::data::Part;
 
 /// How a matrix is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,11 +36,12 @@ impl MatrixFormat {
     }
 }
 
-/// A row of the CSV beside a matrix: a row of the matrix, from 0, and its well.
+/// A row of the CSV beside a matrix: a row of the matrix, from 0, its well, and what that is to the network.
 #[derive(Serialize, Deserialize)]
 struct IndexRow {
     row: u64,
     id_code: WellId,
+    part: Part,
 }
 
 /// A matrix under way, and the CSV beside it that names its rows. Neither is ever half there.
@@ -60,18 +62,21 @@ impl MatrixFile {
         Ok(Self { format, matrix: WholeFile::create(path)?, index: WholeFile::create(&index_path(path))? })
     }
 
-    /// Writes `[wells][columns]` f32 as `name`, and `row,id_code` beside it.
+    /// Writes `[wells][columns]` f32 as `name`, and `row,id_code,part` beside it.
     ///
     /// # Errors
     /// If the files cannot be written.
     ///
     /// # Panics
     /// If rows differ in length, or there are not as many as wells.
-    pub fn finish(self, name: &str, wells: &[WellId], rows: &[Vec<f32>]) -> Result<()> {
+    pub fn finish(self, name: &str, wells: &[WellId], parts: &[Part], rows: &[Vec<f32>]) -> Result<()> {
         let n_columns = rows.first().map_or(0, Vec::len);
-        assert!(rows.len() == wells.len() && rows.iter().all(|row| row.len() == n_columns), "[wells][columns]");
-        let index: Vec<IndexRow> =
-            (0..).zip(wells).map(|(row, well)| IndexRow { row, id_code: well.clone() }).collect();
+        assert!(rows.len() == wells.len() && rows.len() == parts.len(), "a row a well");
+        assert!(rows.iter().all(|row| row.len() == n_columns), "[wells][columns]");
+        let index: Vec<IndexRow> = (0..)
+            .zip(wells.iter().zip(parts))
+            .map(|(row, (well, &part))| IndexRow { row, id_code: well.clone(), part })
+            .collect();
         self.index.finish_with(to_csv(&index).as_bytes())?;
         let values: Vec<f32> = rows.iter().flatten().copied().collect();
         match self.format {
@@ -119,14 +124,17 @@ mod tests {
         let rows = vec![vec![1.0, 2.0, 3.5], vec![-4.0, 0.0, 6.25]];
         for name in ["m.npy", "m.safetensors"] {
             let path = dir.path().join(name);
-            MatrixFile::create(&path).unwrap().finish("probabilities", &wells, &rows).unwrap();
+            MatrixFile::create(&path)
+                .unwrap()
+                .finish("probabilities", &wells, &[Part::Unseen, Part::Train], &rows)
+                .unwrap();
             let read = match MatrixFormat::of(&path).unwrap() {
                 MatrixFormat::Npy => Tensor::read_npy(&path).unwrap(),
                 MatrixFormat::Safetensors => weights::read(&path).unwrap().tensors["probabilities"].shallow_clone(),
             };
             assert_eq!(Vec::<Vec<f32>>::try_from(read).unwrap(), rows);
             let index = std::fs::read_to_string(index_path(&path)).unwrap();
-            assert_eq!(index, "row,id_code\n0,RPE-01_1_B02\n1,RPE-01_1_AA02\n");
+            assert_eq!(index, "row,id_code,part\n0,RPE-01_1_B02,unseen\n1,RPE-01_1_AA02,train\n");
         }
         assert!(MatrixFile::create(&dir.path().join("m.csv")).is_err());
     }

@@ -14,6 +14,7 @@ use super::layers::{Builder, Linear, NamedTensor, Parts, Role};
 use super::resnet::{self, BlockKind};
 use super::spec::{Body, Mode, NetworkSpec, Outcome, Pass};
 use super::vgg::{self, Norm};
+use crate::libtorch::refused;
 
 /// Weights of the first linear layer of `base-cnn`, which grow with the image: 8 GiB of float32.
 const MOST_WEIGHTS: i64 = 1 << 31;
@@ -220,9 +221,7 @@ fn build(builder: &mut Builder, spec: &NetworkSpec) -> Outcome<Parts> {
     }
 }
 
-/// Says in one line what libtorch refused; where in its sources it did so helps nobody here.
+/// Says in one line what libtorch refused.
 fn libtorch(spec: &NetworkSpec, error: &TchError) -> Error {
-    let text = error.to_string();
-    let first = text.lines().next().unwrap_or_default();
-    Error::refused(spec.architecture, "libtorch to compute it", first)
+    refused(spec.architecture.name(), "libtorch to compute it", &error.to_string())
 }

@@ -194,7 +194,7 @@ fn trained(format: MemoryFormat, kind: Kind, rule: &str) -> (Network, Optimizer)
             // The fused kernels walk through memory, not through indices. Sides of 1 have no stride to speak of.
             assert!(places.into_iter().all(|((side, a), b)| side == 1 || a == b), "{name}");
         }
-        optimizer.step(1e-3).unwrap();
+        optimizer.step(1e-3, 1.0).unwrap();
     }
     (network, optimizer)
 }

@@ -16,6 +16,14 @@ pub struct Mixed {
     pub own: Tensor,
 }
 
+impl Mixed {
+    /// What is so of each image's own label, `[N]`, and of its partner's, each by its share of the pixels.
+    #[must_use]
+    pub fn of_both(&self, of_own: &Tensor, of_partner: &Tensor) -> Tensor {
+        of_partner + &self.own * (of_own - of_partner)
+    }
+}
+
 /// Sets a share of pixels to 0 or 255, in equal parts, of `[N, C, H, W]` grey levels in float32. Which ones follows
 /// from the site's seed and the pixel's place: a hash of both, computed on the device.
 pub fn salt_and_pepper(images: &Tensor, params: &[AugmentParams], share: f64) -> Tensor {

@@ -48,7 +48,7 @@ impl Draw {
 }
 
 impl AugmentParams {
-    /// Draws for one site. `size` and `window` are height and width of image and result, in pixels.
+    /// Draws for one site, which is known by `site`. `size` and `window` are height and width of image and result, in pixels.
     #[must_use]
     pub fn draw(
         recipe: &Recipe,

@@ -31,7 +31,7 @@ pub struct Pipeline {
     input: [u32; 2],
 }
 
-/// When a batch is trained on; with a site's index it decides what augmentation does.
+/// When a batch is trained on; with what a site is known by it decides what augmentation does.
 #[derive(Debug, Clone, Copy)]
 pub struct AugmentSeed {
     /// The run's seed.
@@ -123,15 +123,16 @@ impl Pipeline {
         self.resize(&images)
     }
 
-    /// The same with augmentation; `sites` are the sites' indices in the store.
+    /// The same with augmentation; `keys` are what the sites are known by, as
+    /// [`site_keys`](cellshard::training::data::site_keys) has it.
     #[must_use]
-    pub fn augment(&self, raw: &Tensor, plates: &Tensor, sites: &[usize], seed: AugmentSeed) -> Augmented {
+    pub fn augment(&self, raw: &Tensor, plates: &Tensor, keys: &[u64], seed: AugmentSeed) -> Augmented {
         let recipe = &self.recipe;
-        let draw = |&site: &usize| {
+        let draw = |&key: &u64| {
             let AugmentSeed { seed, epoch } = seed;
-            AugmentParams::draw(recipe, self.n_channels, self.store_size, self.window, seed, epoch, site as u64)
+            AugmentParams::draw(recipe, self.n_channels, self.store_size, self.window, seed, epoch, key)
         };
-        let params: Vec<AugmentParams> = sites.iter().map(draw).collect();
+        let params: Vec<AugmentParams> = keys.iter().map(draw).collect();
         let changes_intensity = recipe.gain > 0.0 || recipe.offset > 0.0;
         let intensity = changes_intensity.then(|| ops::intensity(&params, raw.device()));
         let mut images = if recipe.noise > 0.0 {

@@ -154,7 +154,7 @@ fn accuracy_is_told_where_the_truth_is_known() {
     };
     let found = predicted(&PredictConfig { checkpoint: "best-accuracy.safetensors".into(), ..config("one") });
     let right = found.wells.iter().enumerate().filter(|(i, well)| found.best(*i) == class(&well.to_string())).count();
-    let accuracy = report["all"]["accuracy"].as_f64().unwrap();
+    let accuracy = report["by_part"]["unseen"]["all"]["accuracy"].as_f64().unwrap();
     assert!((accuracy - right as f64 / found.wells.len() as f64).abs() < 1e-12, "{accuracy} {right}");
     assert_eq!(report["chance"].as_f64().unwrap(), 1.0 / 6.0);
 
@@ -182,7 +182,7 @@ fn accuracy_is_told_where_the_truth_is_known() {
     assert_eq!(refused.status.code(), Some(2));
     assert!(stderr(&refused).contains("--classes FILE"), "{}", stderr(&refused));
     let again: serde_json::Value = serde_json::from_str(&stdout(&run(true))).unwrap();
-    assert_eq!(again["all"]["accuracy"], report["all"]["accuracy"]);
+    assert_eq!(again["by_part"]["unseen"]["all"]["accuracy"], report["by_part"]["unseen"]["all"]["accuracy"]);
 }
 
 #[test]
@@ -269,7 +269,7 @@ fn symmetries_are_averaged_and_embeddings_and_probabilities_are_written() {
     assert!(output.status.success(), "{}", stderr(&output));
     for file in [&p, &e] {
         let index = fs::read_to_string(format!("{}.csv", file.display())).unwrap();
-        let expected = format!("1,{}", eight.wells[1]);
+        let expected = format!("1,{},unseen", eight.wells[1]);
         assert_eq!(index.lines().nth(2), Some(expected.as_str()));
     }
     let output = tool("predict").arg("--shards").arg(path("store")).arg("--run").arg(path("store")).output().unwrap();

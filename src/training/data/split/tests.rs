@@ -161,7 +161,7 @@ fn refuses_names_that_are_not_there_and_stores_without_labels() {
 fn a_split_is_written_a_line_a_well_in_the_order_of_the_store() {
     let dir = tempfile::tempdir().unwrap();
     let store = store(dir.path(), &EXPERIMENTS[..1], 1, 4);
-    let split = Split { train: (0..4).chain(6..8).collect(), validation: vec![4, 5], warnings: Vec::new() };
+    let split = Split { train: (0..4).chain(6..8).collect(), validation: vec![4, 5], ..Split::default() };
     let text = "well_id,part\nHEPG2-01_1_B02,control\nHEPG2-01_1_B03,control\nHEPG2-01_1_B04,validation\n\
                 HEPG2-01_1_B05,train\n";
     assert_eq!(split.to_csv(&store), text);
@@ -169,6 +169,35 @@ fn a_split_is_written_a_line_a_well_in_the_order_of_the_store() {
     for text in [text.to_owned(), text.replace('\n', "\r\n")] {
         assert_eq!(Split::parse(&text, "split.csv", &store).unwrap(), split);
     }
+}
+
+#[test]
+fn what_a_network_was_trained_on_that_a_run_starts_from_never_validates() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store(dir.path(), &EXPERIMENTS[..1], 1, 6);
+    let well = |name: &str| format!("HEPG2-01_1_{name}").parse::<WellId>().unwrap();
+    let other: WellId = "U2OS-07_1_B09".parse().unwrap();
+    let mut split = Split { train: vec![6, 7], validation: vec![4, 5], ..Split::default() };
+    let error = split.start_from(&store, [well("B04"), well("B05")].into(), "a.safetensors").unwrap_err().to_string();
+    assert!(error.starts_with("a.safetensors: expected a network") && error.contains("1 of the 1 wells"), "{error}");
+    // What is trained on anyway is no news; a store need not have what is.
+    split.start_from(&store, [well("B05"), well("B06"), other.clone()].into(), "a.safetensors").unwrap();
+    let text = split.to_csv(&store);
+    assert_eq!(
+        text,
+        "well_id,part\nHEPG2-01_1_B04,validation\nHEPG2-01_1_B05,train\nHEPG2-01_1_B06,pretrained\n\
+         U2OS-07_1_B09,pretrained\n"
+    );
+    let path = dir.path().join("split.csv");
+    std::fs::write(&path, text).unwrap();
+    assert_eq!(Split::read(&path, &store).unwrap(), split);
+    let parts = Split::parts(&path).unwrap();
+    let expected = [(well("B04"), Part::Validation), (well("B05"), Part::Train), (well("B06"), Part::Train)];
+    assert_eq!(parts, expected.into_iter().chain([(other, Part::Train)]).collect());
+    std::fs::write(&path, "well_id,part\nHEPG2-01_1_B04,test\n").unwrap();
+    assert!(Split::parts(&path).unwrap_err().to_string().contains("pretrained"));
+    std::fs::write(&path, "well_id,part\nHEPG2-01_1_B04,train\nHEPG2-01_1_B04,validation\n").unwrap();
+    assert!(Split::parts(&path).unwrap_err().to_string().contains("once"));
 }
 
 #[test]
@@ -185,7 +214,7 @@ fn a_split_that_lies_is_refused() {
         ("HEPG2-01_1_B02,validation", "labelled treatment"),
         ("HEPG2-01_1_B04,control", "labelled control"),
         ("RPE-02_1_B02,control", "dataset train"),
-        ("HEPG2-01_1_B04,test", "train, validation or control"),
+        ("HEPG2-01_1_B04,test", "train, validation, control or pretrained"),
         ("HEPG2-01_1_B04,train\nHEPG2-01_1_B04,validation", "once"),
     ] {
         let error = parse(&format!("well_id,part\n{line}\n")).unwrap_err();

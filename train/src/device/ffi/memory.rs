@@ -10,8 +10,9 @@ use torch_sys::C_tensor;
 
 use cellshard::error::{Error, Result};
 
-use super::message::{check, gpu, refused};
+use super::message::{check, gpu};
 use super::stream::Stream;
+use crate::libtorch::refused;
 
 unsafe extern "C" {
     fn cs_pinned_like(pinned: *mut *mut C_tensor, like: *const C_tensor) -> *mut c_char;
@@ -24,7 +25,7 @@ unsafe extern "C" {
 /// If the device has not that much memory.
 pub(crate) fn empty(shape: &[i64], kind: Kind, device: Device) -> Result<Tensor> {
     let tensor = Tensor::f_empty(shape, (kind, device));
-    tensor.map_err(|e| refused(&format!("{device:?}"), &format!("memory for {shape:?} of {kind:?}"), &e))
+    tensor.map_err(|e| refused(&format!("{device:?}"), &format!("memory for {shape:?} of {kind:?}"), &e.to_string()))
 }
 
 /// A tensor in pinned memory of the shape and kind of another, its values not set.
@@ -49,7 +50,7 @@ pub(crate) fn within_reach(values: Tensor, device: Device) -> Result<Tensor> {
         return Ok(values);
     }
     let mut pinned = pinned_like(&values)?;
-    pinned.f_copy_(&values).map_err(|e| refused("pinned memory", "a copy into it", &e))?;
+    pinned.f_copy_(&values).map_err(|e| refused("pinned memory", "a copy into it", &e.to_string()))?;
     Ok(pinned)
 }
 
@@ -69,7 +70,7 @@ impl HostBuffer {
     pub(crate) fn new(n_bytes: usize, device: Device) -> Result<Self> {
         let size = i64::try_from(n_bytes).map_err(|e| Error::refused("a buffer", "a size below 2^63", e))?;
         let zeros = Tensor::f_zeros([size], (Kind::Uint8, Device::Cpu));
-        let zeros = zeros.map_err(|e| refused("a buffer", &format!("{n_bytes} bytes of memory"), &e))?;
+        let zeros = zeros.map_err(|e| refused("a buffer", &format!("{n_bytes} bytes of memory"), &e.to_string()))?;
         Ok(Self { bytes: within_reach(zeros, device)? })
     }
 
@@ -80,7 +81,7 @@ impl HostBuffer {
     /// If it holds fewer bytes, or libtorch refuses.
     pub(crate) fn copy_to(&self, to: &Tensor, stream: Stream) -> Result<()> {
         let from = self.bytes.f_narrow(0, 0, to.numel() as i64).and_then(|bytes| bytes.f_view(to.size().as_slice()));
-        stream.copy(to, &from.map_err(|e| refused("a buffer", "as many bytes as are to be copied", &e))?)
+        stream.copy(to, &from.map_err(|e| refused("a buffer", "as many bytes as are to be copied", &e.to_string()))?)
     }
 }
 

@@ -3,9 +3,10 @@
 
 use std::ffi::{CStr, c_char, c_int};
 
-use tch::{Device, TchError};
+use tch::Device;
 
-use cellshard::error::{Error, Result};
+use crate::libtorch;
+use cellshard::error::Result;
 
 unsafe extern "C" {
     fn cs_free(message: *mut c_char);
@@ -13,19 +14,19 @@ unsafe extern "C" {
 
 /// Turns a message of the shim into an error, and frees it.
 pub(super) fn check(what: &str, message: *mut c_char) -> Result<()> {
+    text(message).map_or(Ok(()), |text| Err(libtorch::refused(what, "libtorch to do it", &text)))
+}
+
+/// A text of the shim, which is freed; `None` of a null pointer.
+pub(super) fn text(message: *mut c_char) -> Option<String> {
     if message.is_null() {
-        return Ok(());
+        return None;
     }
-    // SAFETY: the shim returns null or a string from strdup, which nobody else holds.
+    // SAFETY: the shim returns null or a text that nobody else changes or frees.
     let text = unsafe { CStr::from_ptr(message) }.to_string_lossy().into_owned();
     // SAFETY: as above; it is not used again.
     unsafe { cs_free(message) };
-    Err(Error::refused(what, "libtorch to do it", text))
-}
-
-/// What libtorch refused, in one line: where in its sources it did so helps nobody here.
-pub(super) fn refused(what: &str, expected: &str, error: &TchError) -> Error {
-    Error::refused(what, expected, error.to_string().lines().next().unwrap_or_default())
+    Some(text)
 }
 
 /// The number of a GPU; `None` for the CPU, which all of the following does its work on at once.

@@ -3,6 +3,7 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Context.h>
+#include <ATen/Version.h>
 #include <ATen/autocast_mode.h>
 #include <c10/core/CachingDeviceAllocator.h>
 #include <c10/core/Event.h>
@@ -32,17 +33,27 @@ Tensors gather(at::Tensor *const *tensors, size_t n) {
     return out;
 }
 
+// What is said where there is no memory to say more. Nobody frees it.
+char no_memory[] = "out of memory";
+
+// A text for the caller to free; never nullptr, which would say that all went well.
+char *message(const char *text) {
+    char *copy = strdup(text);
+    return copy != nullptr ? copy : no_memory;
+}
+
+// Runs what may throw: no exception leaves a function of this file but as its message.
 template <typename Body>
-char *guarded(Body body) {
+char *guarded(Body body) noexcept {
     try {
         body();
         return nullptr;
     } catch (const c10::Error &error) {
-        return strdup(error.what_without_backtrace());
+        return message(error.what_without_backtrace());
     } catch (const std::exception &error) {
-        return strdup(error.what());
+        return message(error.what());
     } catch (...) {
-        return strdup("an unknown exception of libtorch");
+        return message("an unknown exception of libtorch");
     }
 }
 
@@ -58,7 +69,27 @@ c10::Stream stream_of(int device, const int64_t *id) {
 
 extern "C" {
 
-void cs_free(char *message) { std::free(message); }
+void cs_free(char *text) {
+    if (text != no_memory) std::free(text);
+}
+
+// What libtorch says that it was built with, for the caller to free.
+char *cs_show_config(char **text) {
+    return guarded([&] { *text = message(at::show_config().c_str()); });
+}
+
+// The name of a GPU, for the caller to free; nullptr where the CUDA runtime does not tell. It is asked by its C function,
+// whose result begins with the name in every version; what follows is left in a buffer that is larger than any.
+char *cs_gpu_name(int device, char **name) {
+    return guarded([&] {
+        *name = nullptr;
+        auto ask = reinterpret_cast<int (*)(void *, int)>(dlsym(RTLD_DEFAULT, "cudaGetDeviceProperties"));
+        std::vector<char> properties(1 << 16);
+        if (ask == nullptr || ask(properties.data(), device) != 0) return;
+        properties[255] = 0;
+        *name = message(properties.data());
+    });
+}
 
 // One step of Adam (decoupled = 0) or AdamW (1) on n parameters in place; every array holds n tensors.
 char *cs_fused_adam(at::Tensor *const *parameters, at::Tensor *const *gradients, at::Tensor *const *means,
@@ -125,9 +156,18 @@ char *cs_load_cuda(int *found) {
 }
 
 // Whether convolutions and matrix products in float32 may round their inputs to TF32 on CUDA.
-void cs_allow_tf32(int allow) {
-    at::globalContext().setAllowTF32CuDNN(allow != 0);
-    at::globalContext().setAllowTF32CuBLAS(allow != 0);
+char *cs_allow_tf32(int allow) {
+    return guarded([&] {
+        at::globalContext().setAllowTF32CuDNN(allow != 0);
+        at::globalContext().setAllowTF32CuBLAS(allow != 0);
+    });
+}
+
+// Whether they may.
+char *cs_allows_tf32(int *allows) {
+    return guarded([&] {
+        *allows = at::globalContext().allowTF32CuDNN() && at::globalContext().allowTF32CuBLAS() ? 1 : 0;
+    });
 }
 
 // Has autocast on CUDA compute in bfloat16, and switches it on or off for this thread.
@@ -140,7 +180,9 @@ char *cs_autocast_bf16(int enabled) {
 }
 
 // Has cuDNN try its algorithms the first time that it meets a shape, and keep the fastest.
-void cs_benchmark_cudnn(int enabled) { at::globalContext().setBenchmarkCuDNN(enabled != 0); }
+char *cs_benchmark_cudnn(int enabled) {
+    return guarded([&] { at::globalContext().setBenchmarkCuDNN(enabled != 0); });
+}
 
 // A new tensor in pinned memory of the host, of the shape and kind of another, its values not set.
 char *cs_pinned_like(at::Tensor **pinned, const at::Tensor *like) {
@@ -172,7 +214,9 @@ char *cs_event_new(c10::Event **event) {
     return guarded([&] { *event = new c10::Event(at::kCUDA); });
 }
 
-void cs_event_free(c10::Event *event) { delete event; }
+char *cs_event_free(c10::Event *event) {
+    return guarded([&] { delete event; });
+}
 
 // The event comes once all that is queued on the stream by now is done.
 char *cs_event_record(c10::Event *event, int device, const int64_t *stream) {

@@ -10,15 +10,16 @@ use torch_sys::C_tensor;
 
 use cellshard::error::Result;
 
-use super::message::{check, gpu, refused};
+use super::message::{check, gpu};
 #[cfg(test)]
 use super::trace;
+use crate::libtorch::refused;
 
 unsafe extern "C" {
     fn cs_pool_stream(device: c_int, id: *mut i64) -> *mut c_char;
     fn cs_copy(to: *mut C_tensor, from: *const C_tensor, device: c_int, stream: *const i64) -> *mut c_char;
     fn cs_event_new(event: *mut *mut CEvent) -> *mut c_char;
-    fn cs_event_free(event: *mut CEvent);
+    fn cs_event_free(event: *mut CEvent) -> *mut c_char;
     fn cs_event_record(event: *mut CEvent, device: c_int, stream: *const i64) -> *mut c_char;
     fn cs_event_block(event: *const CEvent, device: c_int, stream: *const i64) -> *mut c_char;
     fn cs_event_query(event: *const CEvent, over: *mut c_int) -> *mut c_char;
@@ -82,7 +83,7 @@ impl Stream {
             Some(gpu) => unsafe { cs_copy(to.as_ptr().cast_mut(), from.as_ptr(), gpu, self.id()) },
             None => {
                 let copied = tch::no_grad(|| to.shallow_clone().f_copy_(from));
-                return copied.map_err(|e| refused("a copy", "libtorch to do it", &e));
+                return copied.map_err(|e| refused("a copy", "libtorch to do it", &e.to_string()));
             }
         };
         check("a copy", message)
@@ -174,7 +175,9 @@ impl Drop for Event {
     fn drop(&mut self) {
         if let Some(event) = self.0 {
             // SAFETY: it was made by `cs_event_new` and is not used again.
-            unsafe { cs_event_free(event.as_ptr()) };
+            let freed = unsafe { cs_event_free(event.as_ptr()) };
+            // Whatever the GPU refuses here, whoever asks it next is told as well.
+            let _ = check("an event of the GPU", freed);
         }
     }
 }

@@ -19,7 +19,7 @@ fn stepped(recipe: &Recipe) -> Vec<f64> {
     let mut optimizer = Optimizer::new(recipe, &[("weight".to_owned(), weight.shallow_clone())]);
     let mut step = |&gradient: &f64| {
         (&weight * gradient).sum(Kind::Double).backward();
-        optimizer.step(LR).unwrap();
+        optimizer.step(LR, 1.0).unwrap();
         assert!(!weight.grad().defined(), "the next gradient is not added to this one");
         let values = Vec::<f64>::try_from(&weight.detach()).unwrap();
         assert_eq!(values[0].to_bits(), values[1].to_bits());
@@ -66,7 +66,7 @@ fn a_norm_that_is_too_large_is_brought_down_over_all_parameters_together() {
     let mut optimizer = Optimizer::new(&recipe, &named);
     // Gradients of 1, 1, 7 and 7: a norm of 10.
     (&weights[0] + &weights[1] * 7.0).sum(Kind::Double).backward();
-    optimizer.step(1.0).unwrap();
+    optimizer.step(1.0, 1.0).unwrap();
     for (weight, expected) in weights.iter().zip([1.0 - 0.2, 1.0 - 1.4]) {
         let found = weight.detach().double_value(&[0]);
         assert!((found - expected).abs() < 1e-6, "{found} {expected}");
@@ -78,6 +78,47 @@ fn a_parameter_without_a_gradient_is_named() {
     let named = [("a".to_owned(), parameter(1.0)), ("b".to_owned(), parameter(1.0))];
     let mut optimizer = Optimizer::new(&recipe(Rule::Adam, 0.9), &named);
     named[0].1.sum(Kind::Double).backward();
-    let error = optimizer.step(LR).unwrap_err().to_string();
+    let error = optimizer.step(LR, 1.0).unwrap_err().to_string();
     assert!(error.contains("b: expected a gradient"), "{error}");
+}
+
+#[test]
+fn biases_and_norms_decay_or_do_not_as_the_recipe_says() {
+    for (optimizer, decay_bias_and_norm) in
+        [(Rule::Sgd, true), (Rule::Sgd, false), (Rule::Adamw, true), (Rule::Adamw, false), (Rule::Adam, false)]
+    {
+        let values = |n: &[i64]| Tensor::ones(n, (Kind::Double, tch::Device::Cpu)).set_requires_grad(true);
+        // A weight, a bias, and a batch norm's weight between two others, which no list may exchange.
+        let named = [
+            ("conv.weight", values(&[2, 2])),
+            ("bn.weight", values(&[2])),
+            ("fc.weight", values(&[1, 3])),
+            ("fc.bias", values(&[3])),
+        ];
+        let named = named.map(|(name, tensor)| (name.to_owned(), tensor));
+        let recipe = Recipe { decay_bias_and_norm, ..recipe(optimizer, 0.9) };
+        let mut by = Optimizer::new(&recipe, &named);
+        for _ in 0..2 {
+            named.iter().map(|(_, tensor)| tensor.sum(Kind::Double) * 0.0).sum::<Tensor>().backward();
+            by.step(LR, 1.0).unwrap();
+        }
+        for (name, tensor) in &named {
+            let found = tensor.detach().min().double_value(&[]);
+            let decays = tensor.dim() > 1 || decay_bias_and_norm;
+            assert_eq!(found < 1.0, decays, "{optimizer:?} {decay_bias_and_norm} {name}: {found}");
+            assert_eq!(found.to_bits(), tensor.detach().max().double_value(&[]).to_bits());
+        }
+    }
+}
+
+#[test]
+fn a_factor_multiplies_all_gradients() {
+    let recipe = Recipe { weight_decay: 0.0, ..recipe(Rule::Sgd, 0.0) };
+    let (a, b) = (parameter(1.0), parameter(1.0));
+    for (weight, gradient, factor) in [(&a, 0.5, 4.0), (&b, 2.0, 1.0)] {
+        let mut optimizer = Optimizer::new(&recipe, &[("weight".to_owned(), weight.shallow_clone())]);
+        (weight * gradient).sum(Kind::Double).backward();
+        optimizer.step(LR, factor).unwrap();
+        assert!((weight.detach().double_value(&[0]) - 0.8).abs() < 1e-12);
+    }
 }

@@ -321,7 +321,7 @@ fn an_optimisers_state_is_saved_and_taken_back_in_any_memory_format() {
         let images = Tensor::arange(2 * 3 * 32 * 32, CPU).view([2, 3, 32, 32]).sin();
         let images = network.prepare(&images, None).unwrap();
         network.forward(&images, Mode::Train).unwrap().square().mean(Kind::Float).backward();
-        optimizer.step(1e-3).unwrap();
+        optimizer.step(1e-3, 1.0).unwrap();
     };
     let (mut from, network) = make(MemoryFormat::ChannelsLast);
     step(&mut from, &network);
