@@ -20,7 +20,12 @@ thread_local! {
 /// What libtorch refused, by its message: where in its sources it did so helps nobody here.
 pub(crate) fn refused(what: &str, expected: &str, message: &str) -> Error {
     let first = message.lines().next().unwrap_or_default();
-    let signs = ["out of memory", "can't allocate memory", "not enough memory", "bad_alloc", "std::length_error"];
+    // The check that failed stands before what it says.
+    let first = first.split_once("DefaultCPUAllocator: ").map_or(first, |(_, rest)| rest);
+    let first = first.trim_start_matches("Internal torch error: ");
+    // The last is all that oneDNN says where it gets no memory to prepare a convolution.
+    let signs =
+        ["out of memory", "can't allocate memory", "not enough memory", "bad_alloc", "could not create a primitive"];
     let expected = if signs.iter().any(|sign| message.contains(sign)) { MORE_MEMORY } else { expected };
     Error::refused(what, expected, first)
 }

@@ -266,3 +266,6 @@ fn ranked(p: &[f32], classes: &[u32], n_treatments: usize) -> Vec<u32> {
     order.sort_by(|&a, &b| p[b].total_cmp(&p[a]).then(a.cmp(&b)));
     order.into_iter().map(|i| classes[i]).collect()
 }
+
+#[cfg(test)]
+mod tests;

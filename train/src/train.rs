@@ -262,7 +262,10 @@ impl Run<'_> {
                 progress
             }
         };
-        if let Some(epochs) = told.filter(|&epochs| progress.recipe(recipe).epochs != epochs) {
+        // What is over is trained on; what is not may be told the same again.
+        let is_news =
+            |epochs: u32| over.is_some() || epochs <= progress.epoch || progress.recipe(recipe).epochs != epochs;
+        if let Some(epochs) = told.filter(|&epochs| is_news(epochs)) {
             self.tell(&mut progress, epochs, root, cell_type.as_deref())?;
             log.line(&format!("epochs     {what}{epochs} instead of {}, by a schedule of as many", recipe.epochs))?;
             files::remove_file(&folder.file(SUMMARY))?;

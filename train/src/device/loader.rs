@@ -12,6 +12,8 @@ use cellshard::store::Store;
 use cellshard::training::data::site_keys;
 
 use super::batch::{DeviceBatch, Source};
+#[cfg(test)]
+use super::ffi::trace::{self, Call};
 use super::staging::{Lease, Ring, SlotBatch};
 use super::transfer::upload;
 
@@ -75,7 +77,10 @@ impl Sites {
     ) -> Result<Batches<'r>> {
         let batch = ring.batch();
         let next = move |sites: &mut Vec<usize>| sites.extend(order.by_ref().take(batch));
-        let feed = Feed::start(&self.reader, ring.buffers()?, self.n_threads, next)?;
+        let buffers = ring.buffers()?;
+        #[cfg(test)]
+        buffers.iter().for_each(|buffer| trace::note(Call::GiveBack { buffer: buffer.address() }));
+        let feed = Feed::start(&self.reader, buffers, self.n_threads, next)?;
         let (waited, skipped) = (Duration::ZERO, Vec::new());
         Ok(Batches { sites: self.clone(), feed, ring, coming: None, is_over: false, waited, skipped })
     }
@@ -142,6 +147,8 @@ impl Batches<'_> {
         // Nothing comes after an error.
         self.is_over = true;
         for batch in self.ring.copied()? {
+            #[cfg(test)]
+            trace::note(Call::GiveBack { buffer: batch.pixels.address() });
             self.feed.give_back(batch);
         }
         let start = Instant::now();

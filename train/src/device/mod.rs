@@ -5,6 +5,8 @@ pub mod batch;
 mod choice;
 pub(crate) mod ffi;
 pub mod loader;
+#[cfg(test)]
+pub(crate) mod small;
 pub mod staging;
 pub(crate) mod transfer;
 

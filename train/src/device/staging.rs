@@ -13,6 +13,8 @@
 //! has come: the same code without any waiting.
 
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod tests;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -66,6 +68,14 @@ struct Slot {
 pub(crate) struct Lease {
     buffer: Option<HostBuffer>,
     home: Home,
+}
+
+#[cfg(test)]
+impl Lease {
+    /// Where its bytes lie.
+    pub(crate) fn address(&self) -> usize {
+        self.buffer.as_ref().map_or(0, HostBuffer::address)
+    }
 }
 
 impl AsMut<[u8]> for Lease {

@@ -120,3 +120,6 @@ pub(crate) fn forward<T>(
     let images = tch::no_grad(|| network.prepare(images, autocast))?;
     if autocast.is_some() { ffi::with_bf16(|| body(&images))? } else { body(&images) }
 }
+
+#[cfg(test)]
+mod tests;

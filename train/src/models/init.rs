@@ -6,6 +6,9 @@ use rand::Rng;
 use rand_pcg::Pcg64Mcg;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
+use tch::TchError;
+
+use super::spec::Outcome;
 
 /// Values that share a generator, so that threads can draw one large tensor together.
 const CHUNK: usize = 1 << 16;
@@ -57,8 +60,11 @@ impl Scheme {
 
 /// `n` values for the tensor `name`, in row-major order. float32, whatever the network computes with, so that a network
 /// in float64 starts from the same numbers.
-pub(super) fn draw(init: Init, seed: u64, name: &str, n: usize) -> Vec<f32> {
-    let mut values = vec![0.0; n];
+pub(super) fn draw(init: Init, seed: u64, name: &str, n: usize) -> Outcome<Vec<f32>> {
+    let mut values = Vec::new();
+    let reserved = values.try_reserve_exact(n);
+    reserved.map_err(|_| TchError::Torch(format!("not enough memory for {n} values of {name}")))?;
+    values.resize(n, 0.0);
     values.par_chunks_mut(CHUNK).enumerate().for_each(|(index, chunk)| {
         let mut dice = generator(seed, name, index as u64);
         match init {
@@ -74,7 +80,7 @@ pub(super) fn draw(init: Init, seed: u64, name: &str, n: usize) -> Vec<f32> {
             }),
         }
     });
-    values
+    Ok(values)
 }
 
 fn generator(seed: u64, name: &str, chunk: u64) -> Pcg64Mcg {
@@ -102,18 +108,18 @@ mod tests {
     fn distributions_have_their_moments() {
         let n = 200_001;
         for (init, expected) in [(Init::Normal(0.5), 0.5), (Init::Uniform(0.3), 0.3 / 3f64.sqrt())] {
-            let (mean, deviation) = moments(&draw(init, 1, "fc.weight", n));
+            let (mean, deviation) = moments(&draw(init, 1, "fc.weight", n).unwrap());
             assert!(mean.abs() < 5.0 * expected / (n as f64).sqrt(), "{init:?}: mean {mean}");
             assert!((deviation / expected - 1.0).abs() < 0.01, "{init:?}: deviation {deviation}");
         }
-        let uniform = draw(Init::Uniform(0.3), 1, "fc.weight", n);
+        let uniform = draw(Init::Uniform(0.3), 1, "fc.weight", n).unwrap();
         assert!(uniform.iter().all(|v| v.abs() <= 0.3) && uniform.iter().any(|v| v.abs() > 0.2999));
-        assert!(draw(Init::Constant(1.0), 1, "fc.weight", 3) == [1.0; 3]);
+        assert!(draw(Init::Constant(1.0), 1, "fc.weight", 3).unwrap() == [1.0; 3]);
     }
 
     #[test]
     fn values_differ_by_seed_name_and_chunk() {
-        let of = |seed, name| draw(Init::Normal(1.0), seed, name, 2 * CHUNK);
+        let of = |seed, name| draw(Init::Normal(1.0), seed, name, 2 * CHUNK).unwrap();
         let one = of(1, "conv1.weight");
         assert!(one == of(1, "conv1.weight"));
         assert!(one != of(2, "conv1.weight") && one != of(1, "conv2.weight"));

@@ -123,7 +123,7 @@ impl Builder {
 
     fn drawn(&self, name: &str, size: &[i64], kind: Kind, init: Init) -> Outcome {
         let n: i64 = size.iter().product();
-        let values = draw(init, self.seed, name, n as usize);
+        let values = draw(init, self.seed, name, n as usize)?;
         let tensor = Tensor::f_from_slice(&values)?.f_reshape(size)?.f_to_kind(kind)?.f_to_device(self.device)?;
         if size.len() == 4 { self.format.arrange(&tensor, kind) } else { Ok(tensor) }
     }

@@ -16,7 +16,7 @@ fn network(architecture: Architecture, side: u32) -> Network {
 
 /// Images `[n, 5, side, side]` of float64, in 0.0..1.0, without libtorch's generator.
 fn images(n: i64, side: i64) -> Tensor {
-    let values = init::draw(init::Init::Uniform(1.0), 3, "images", (n * 5 * side * side) as usize);
+    let values = init::draw(init::Init::Uniform(1.0), 3, "images", (n * 5 * side * side) as usize).unwrap();
     Tensor::from_slice(&values).reshape([n, 5, side, side]).to_kind(Kind::Double)
 }
 

@@ -78,7 +78,8 @@ fn a_crop_is_a_window_of_the_image() {
         assert_eq!(difference(&result, &image.narrow(2, y, 17).narrow(3, x, 17)), 0.0);
         places.insert((y, x));
     }
-    assert!(places.contains(&(0, 0)) || places.len() > 60, "{}", places.len());
+    // Of 64 places 300 draws miss one or none.
+    assert!(places.len() >= 62, "{}", places.len());
     assert!(places.iter().all(|&(y, x)| y <= 7 && x <= 7));
 }
 

@@ -7,6 +7,7 @@ mod common;
 mod augment;
 mod bench;
 mod device;
+mod ensembles;
 mod learning;
 mod pipeline;
 mod predict;

@@ -85,6 +85,14 @@ impl HostBuffer {
     }
 }
 
+#[cfg(test)]
+impl HostBuffer {
+    /// Where its bytes lie.
+    pub(crate) fn address(&self) -> usize {
+        self.bytes.data_ptr() as usize
+    }
+}
+
 impl AsMut<[u8]> for HostBuffer {
     fn as_mut(&mut self) -> &mut [u8] {
         // SAFETY: the tensor is contiguous, of as many initialised bytes as it has values, and lies on the host; it is

@@ -5,10 +5,26 @@ use std::cell::RefCell;
 /// A call. Streams are told apart by whether they compute or copy, events and memory by their addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Call {
-    Copy { to: usize, from: usize, copies: bool },
-    Record { event: usize, copies: bool },
-    HoldBack { event: usize, copies: bool },
-    Wait { event: usize },
+    Copy {
+        to: usize,
+        from: usize,
+        copies: bool,
+    },
+    Record {
+        event: usize,
+        copies: bool,
+    },
+    HoldBack {
+        event: usize,
+        copies: bool,
+    },
+    Wait {
+        event: usize,
+    },
+    /// The feed gets a buffer to fill.
+    GiveBack {
+        buffer: usize,
+    },
 }
 
 thread_local! {

@@ -16,6 +16,7 @@ use tch::{Kind, TchError, Tensor};
 use crate::models::Network;
 use cellshard::error::{Error, Result};
 use cellshard::files::{self, WholeFile};
+use cellshard::memory;
 use cellshard::store::format::checksum::HashingWriter;
 
 /// The largest header that the format allows.
@@ -168,7 +169,7 @@ pub fn read(path: &Path) -> Result<Weights> {
     for name in header.offset_keys() {
         let info = header.info(&name).ok_or_else(|| malformed("a tensor a name", format!("no {name}")))?;
         // The header is known to claim no more than the file holds, so this is bounded by its length.
-        let mut bytes = vec![0; info.data_offsets.1 - info.data_offsets.0];
+        let mut bytes = memory::zeroed(info.data_offsets.1 - info.data_offsets.0, path.display())?;
         file.read_exact(&mut bytes).map_err(Error::io(path, "read"))?;
         update(&mut hash, &bytes);
         let tensor = tensor(info, &bytes).map_err(|(expected, found)| {
@@ -199,7 +200,7 @@ fn read_header(path: &Path, file: &mut File, length: u64) -> Result<Metadata> {
         let expected = format!("a safetensors header of at most {} bytes", LARGEST_HEADER.min(length - 8));
         return Err(malformed(expected, format!("{claimed} bytes claimed")));
     }
-    let mut header = vec![0; claimed as usize];
+    let mut header = memory::zeroed(claimed as usize, path.display())?;
     file.read_exact(&mut header).map_err(Error::io(path, "read"))?;
     // This checks that tensors follow each other without gaps and that each is as long as its shape asks for.
     let header: Metadata = serde_json::from_slice(&header)

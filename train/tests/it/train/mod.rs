@@ -1,11 +1,16 @@
 //! Training on small simulated plates: that it goes on where it was bit by bit, feeds no validation well, stops at
 //! damage, and refuses what cannot work before it starts.
 
+mod another_store;
+mod beginnings;
 mod damage;
 mod held_out;
+mod memory;
+mod more_epochs;
 mod refusals;
 mod resume;
 mod seals;
+mod two_steps;
 
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;

@@ -1,9 +1,13 @@
 //! Runs that were interrupted end as one that was not; what is over, damaged or of another store is not gone on with.
 
 use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use cellshard::feed::mix;
-use cellshard::training::run::{BEST_ACCURACY, LAST, RESUME};
+use cellshard::training::run::{BEST_ACCURACY, BEST_LOSS, LAST, RESUME};
 
 use cellshard_train::engine::stop::Stop;
 use cellshard_train::plan::TrainConfig;
@@ -14,11 +18,11 @@ use crate::common::{JsonPage, contents, stderr, stdout, tool};
 
 #[test]
 fn a_run_interrupted_at_random_steps_ends_with_the_same_bits() {
-    for (i, changes) in
-        [&[][..], &[("optimizer", "sgd"), ("model", "base-cnn"), ("lr", "0.01"), ("accumulate", "2"), ("epochs", "4")]]
-            .into_iter()
-            .enumerate()
-    {
+    let sgd = [("optimizer", "sgd"), ("model", "base-cnn"), ("lr", "0.01"), ("accumulate", "2"), ("epochs", "4")];
+    let two_step =
+        [("two-step", "true"), ("model", "base-cnn"), ("second-lr", "1e-3"), ("second-warmup-epochs", "0.5")];
+    let sparing = [("decay-bias-and-norm", "false"), ("weight-decay", "0.1"), ("optimizer", "adamw"), ("epochs", "1")];
+    for (i, (changes, least)) in [(&[][..], 10), (&sgd, 10), (&two_step, 20), (&sparing, 4)].into_iter().enumerate() {
         let dir = tempfile::tempdir().unwrap();
         let whole = dir.path().join("whole");
         run(&config(&whole, recipe(changes)));
@@ -34,14 +38,57 @@ fn a_run_interrupted_at_random_steps_ends_with_the_same_bits() {
             n_interruptions += 1;
             first.resume = true;
         }
-        assert!(n_interruptions >= 10, "{n_interruptions} interruptions");
-        let second = ["HUVEC/last.safetensors", "RPE/last.safetensors", "RPE/best-accuracy.safetensors"];
-        let names = [LAST, BEST_ACCURACY, RESUME, "metrics-groups.csv"];
-        for name in names.iter().chain(second.iter().filter(|_| i == 2)) {
+        assert!(n_interruptions >= least, "{n_interruptions} interruptions");
+        let names = [LAST, BEST_ACCURACY, BEST_LOSS, RESUME, "metrics-groups.csv", "steps.csv", "split.csv"];
+        let second = ["HUVEC", "RPE"].iter().flat_map(|name| names.map(|file| format!("{name}/{file}")));
+        let names: Vec<String> = names.map(str::to_owned).into_iter().chain(second.filter(|_| i == 2)).collect();
+        assert_eq!(names.len(), if i == 2 { 21 } else { 7 });
+        for name in &names {
             let (a, b) = (fs::read(whole.join(name)).unwrap(), fs::read(parts.join(name)).unwrap());
             let differing = a.iter().zip(&b).filter(|(a, b)| a != b).count();
             let header = |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(600)]).into_owned();
             assert!(a == b, "{name} ({i}): {differing} bytes differ\n{}\n{}", header(&a), header(&b));
+        }
+    }
+}
+
+#[test]
+fn a_run_that_is_killed_at_any_step_ends_with_the_same_bits() {
+    let dir = tempfile::tempdir().unwrap();
+    let [whole, killed] = ["whole", "killed"].map(|name| dir.path().join(name));
+    let begin = ["--model", "base-cnn", "--epochs", "2", "--batch", "8", "--flip", "--noise", "0.1", "--two-step"];
+    let train = |run: &Path, flags: &[&str]| {
+        let mut train = tool("train");
+        train.arg("--shards").arg(store()).arg("--run").arg(run).args(["--device", "cpu", "--threads", "1"]);
+        train.args(flags).stdout(Stdio::null()).stderr(Stdio::piped());
+        train
+    };
+    assert!(train(&whole, &begin).status().unwrap().success());
+    let mut n_kills = 0;
+    loop {
+        let has_begun = killed.join("run.json").exists();
+        let flags = if has_begun { &["--resume"][..] } else { &begin };
+        // What is saved after each step, and written at the end of each epoch, is what a kill may meet half done.
+        let mut child = train(&killed, &[flags, &["--checkpoint-every", "0s"]].concat()).spawn().unwrap();
+        let started = Instant::now();
+        let at = Duration::from_micros(150_000 + mix(n_kills) % 500_000);
+        while child.try_wait().unwrap().is_none() && started.elapsed() < at {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        child.kill().unwrap();
+        let output = child.wait_with_output().unwrap();
+        if output.status.success() {
+            break;
+        }
+        assert_eq!(output.status.signal(), Some(9), "{}", stderr(&output));
+        n_kills += 1;
+        assert!(n_kills < 200, "it never comes to its end");
+    }
+    assert!(n_kills >= 3, "{n_kills} kills");
+    for folder in ["", "HUVEC", "RPE"] {
+        for name in [LAST, BEST_ACCURACY, BEST_LOSS, RESUME, "steps.csv", "metrics-groups.csv", "recipe.toml"] {
+            let [a, b] = [&whole, &killed].map(|run| fs::read(run.join(folder).join(name)).unwrap());
+            assert!(a == b, "{folder}/{name}");
         }
     }
 }

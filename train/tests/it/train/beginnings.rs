@@ -1,0 +1,145 @@
+//! How a run begins: in a folder that holds nothing of anybody's, saved before its first step, and with a note of what it
+//! began on.
+
+use std::fs;
+use std::path::Path;
+
+use cellshard::training::recipe::Recipe;
+use cellshard::training::run::{BEST_ACCURACY, INFO, LAST, LOG, RECIPE, RESUME, RunFolder, RunInfo, SEAL, SPLIT};
+
+use cellshard_train::engine::stop::Stop;
+use cellshard_train::plan::TrainConfig;
+use cellshard_train::train::train;
+
+use super::{config, recipe, run, store};
+use crate::common::{contents, copy_folder, stderr, tool};
+
+#[test]
+fn what_a_run_leaves_that_was_killed_before_it_began_counts_as_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let whole = dir.path().join("whole");
+    run(&config(&whole, recipe(&[("model", "base-cnn"), ("epochs", "1")])));
+    // In the order in which they are written, each with a file that was under way.
+    let written = [LOG, SEAL, RECIPE, SPLIT];
+    for n in 0..=written.len() {
+        let root = dir.path().join(format!("killed-{n}"));
+        fs::create_dir(&root).unwrap();
+        for name in &written[..n] {
+            fs::copy(whole.join(name), root.join(name)).unwrap();
+        }
+        fs::write(root.join(".tmpA1b2C3"), "half").unwrap();
+        let again = config(&root, recipe(&[("model", "base-cnn"), ("epochs", "1"), ("lr", "1e-3")]));
+        assert!(run(&again).stopped.is_none(), "{n}");
+        assert!(fs::read_to_string(root.join(RECIPE)).unwrap().contains("\nlr = 0.001\n"), "a run of its own");
+        RunFolder::open(&root).unwrap().check_seal().unwrap();
+    }
+}
+
+#[test]
+fn nobodys_file_is_replaced_by_a_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let whole = dir.path().join("whole");
+    run(&config(&whole, recipe(&[("model", "base-cnn"), ("epochs", "1")])));
+    let seal = fs::read(whole.join(SEAL)).unwrap();
+    let cases: [(&str, &[(&str, &[u8])]); 8] = [
+        ("thesis", &[("thesis.txt", b"x")]),
+        ("own recipe", &[(RECIPE, b"model = \"resnet18\"\n")]),
+        ("own recipe and a log", &[(LOG, b""), (RECIPE, b"model = \"resnet18\"\n")]),
+        ("own split beside a seal", &[(SEAL, &seal), (SPLIT, b"well_id,part\n")]),
+        ("a list of others", &[(SEAL, b"nothing of ours\n")]),
+        ("a run without its document", &[(SEAL, &seal), (RESUME, b"x")]),
+        ("networks", &[(BEST_ACCURACY, b"x")]),
+        ("a run", &[(INFO, b"{}")]),
+    ];
+    for (what, files) in cases {
+        let root = dir.path().join(what);
+        fs::create_dir(&root).unwrap();
+        files.iter().for_each(|(name, bytes)| fs::write(root.join(name), bytes).unwrap());
+        let before = contents(&root);
+        let error = train(&config(&root, recipe(&[("model", "base-cnn")])), &mut ()).unwrap_err().to_string();
+        assert!(error.contains("--run") && error.contains("new or empty"), "{what}: {error}");
+        assert!(contents(&root) == before, "{what}");
+    }
+    let file = dir.path().join("file");
+    fs::write(&file, "x").unwrap();
+    let error = train(&config(&file, recipe(&[("model", "base-cnn")])), &mut ()).unwrap_err().to_string();
+    assert!(error.contains("found a file"), "{error}");
+}
+
+#[test]
+fn a_lost_checkpoint_is_an_error_and_training_never_begins_anew_over_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("run");
+    let mut config = config(&root, recipe(&[("model", "base-cnn")]));
+    config.stop = Stop { after_steps: Some(1), ..Stop::default() };
+    run(&config);
+    config.resume = true;
+    let [stopped, lost] = ["stopped", "lost"].map(|name| dir.path().join(name));
+    copy_folder(&root, &stopped);
+    let refused = |change: &dyn Fn(&Path)| {
+        let _ = fs::remove_dir_all(&lost);
+        copy_folder(&stopped, &lost);
+        change(&lost);
+        let error = train(&TrainConfig { run: Some(lost.clone()), ..config.clone() }, &mut ()).unwrap_err();
+        error.to_string()
+    };
+    let error = refused(&|run| fs::remove_file(run.join(RESUME)).unwrap());
+    assert!(error.contains(RESUME) && error.contains("lost since"), "{error}");
+    // And what cannot be looked at is no reason to begin anew: here a name that leads round in a circle.
+    for name in [RESUME, "metrics.csv", SPLIT, SEAL] {
+        let error = refused(&|run| {
+            let _ = fs::remove_file(run.join(name));
+            std::os::unix::fs::symlink(name, run.join(name)).unwrap();
+        });
+        assert!(error.contains(name), "{name}: {error}");
+    }
+    // Killed before its first step, it begins.
+    let begun = dir.path().join("begun");
+    fs::create_dir(&begun).unwrap();
+    for name in [LOG, SEAL, RECIPE, SPLIT, INFO] {
+        fs::copy(stopped.join(name), begun.join(name)).unwrap();
+    }
+    config.stop = Stop::default();
+    run(&TrainConfig { run: Some(begun.clone()), ..config.clone() });
+    run(&config);
+    assert!(fs::read(begun.join(LAST)).unwrap() == fs::read(root.join(LAST)).unwrap());
+}
+
+#[test]
+fn a_run_notes_on_what_it_began_and_its_files_do_not_depend_on_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let program = dir.path().join("by program");
+    let mut train = tool("train");
+    train.arg("--shards").arg(store()).arg("--run").arg(&program);
+    train.args(["--model", "base-cnn", "--epochs", "1", "--batch", "8", "--device", "cpu", "--threads", "1"]);
+    let output = train.output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let info = |root: &Path| -> RunInfo { RunFolder::open(root).unwrap().info().unwrap() };
+    let on = info(&program).environment.unwrap();
+    assert_eq!((on.device.as_str(), on.gpu), ("cpu", None));
+    assert!(on.libtorch.starts_with("2.11.0"), "{}", on.libtorch);
+    let line = on.command_line.join(" ");
+    assert!(line.contains("--model base-cnn --epochs 1 --batch 8"), "{line}");
+    let log = fs::read_to_string(program.join(LOG)).unwrap();
+    assert!(log.contains("command    ") && log.contains("libtorch 2.11.0"), "{log}");
+    // The same training from a library, in another folder: the same files, known by the same name.
+    let library = dir.path().join("by library");
+    let changes = [("model", "base-cnn"), ("epochs", "1"), ("batch", "8")].map(|(k, v)| (k.to_owned(), v.to_owned()));
+    run(&config(&library, Recipe::named("resnet50").unwrap().1.with(&changes).unwrap()));
+    assert_eq!(info(&library).run_id, info(&program).run_id);
+    for name in [LAST, BEST_ACCURACY, RESUME] {
+        assert!(fs::read(library.join(name)).unwrap().len() == fs::read(program.join(name)).unwrap().len(), "{name}");
+    }
+    assert!(fs::read(library.join(LAST)).unwrap() == fs::read(program.join(LAST)).unwrap());
+}
+
+#[test]
+fn an_error_that_ends_a_run_is_in_its_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("run");
+    let config =
+        config(&root, recipe(&[("lr", "1000"), ("optimizer", "sgd"), ("model", "base-cnn"), ("epochs", "50")]));
+    let error = train(&config, &mut ()).unwrap_err().to_string();
+    let log = fs::read_to_string(root.join(LOG)).unwrap();
+    assert!(log.trim_end().ends_with(&format!("error      {error}")), "{log}");
+}

@@ -1,0 +1,106 @@
+//! `--resume --epochs N`: a run that is over is trained on.
+
+use std::fs;
+use std::path::Path;
+
+use cellshard::training::run::{LAST, RESUME, SUMMARY};
+
+use cellshard_train::engine::stop::Stop;
+use cellshard_train::plan::TrainConfig;
+use cellshard_train::train::{Summary, train};
+
+use super::{config, recipe, run, store};
+use crate::common::{stderr, stdout, tool};
+
+fn epochs(run: &Path) -> u32 {
+    let summary: Summary = serde_json::from_slice(&fs::read(run.join(SUMMARY)).unwrap()).unwrap();
+    summary.epochs
+}
+
+#[test]
+fn a_run_that_is_over_is_trained_on_as_if_it_had_been_told_so_from_the_start() {
+    // A schedule that does not look at how many epochs there are.
+    let changes = [("model", "base-cnn"), ("schedule", "exponential"), ("warmup-epochs", "0.5")];
+    let of = |epochs: &'static str| recipe(&[&changes[..], &[("epochs", epochs)]].concat());
+    let dir = tempfile::tempdir().unwrap();
+    let [whole, more] = ["whole", "more"].map(|name| dir.path().join(name));
+    run(&config(&whole, of("4")));
+    let mut config = config(&more, of("2"));
+    run(&config);
+    assert_eq!(epochs(&more), 2);
+    (config.resume, config.epochs) = (true, Some(4));
+    // Stopped and gone on with by somebody who does not say it again.
+    config.stop = Stop { after_steps: Some(1), ..Stop::default() };
+    assert!(run(&config).stopped.is_some() && !more.join(SUMMARY).exists());
+    (config.stop, config.epochs) = (Stop::default(), None);
+    assert!(run(&config).stopped.is_none());
+    assert_eq!(epochs(&more), 4);
+    let lines = |root: &Path, name: &str| {
+        let text = fs::read_to_string(root.join(name)).unwrap();
+        // All but the last three columns of metrics.csv, which are times.
+        let n = if name == "metrics.csv" { 10 } else { usize::MAX };
+        text.lines().map(|line| line.split(',').take(n).collect::<Vec<_>>().join(",")).collect::<Vec<_>>()
+    };
+    for name in ["steps.csv", "metrics.csv"] {
+        assert_eq!(lines(&more, name), lines(&whole, name));
+    }
+    // The runs are not the same run, but their networks are.
+    let tensors = |root: &Path| cellshard_train::models::weights::read(&root.join(LAST)).unwrap().tensors;
+    let (a, b) = (tensors(&whole), tensors(&more));
+    assert!(a.len() > 3 && a.iter().all(|(name, tensor)| tensor.equal(&b[name])));
+    // Once more over, it is left as it is.
+    let before = fs::read(more.join(RESUME)).unwrap();
+    run(&config);
+    assert!(fs::read(more.join(RESUME)).unwrap() == before);
+    for (epochs, found) in [(4, "4 epochs that are over"), (1, "4 epochs that are over")] {
+        let error = train(&TrainConfig { epochs: Some(epochs), ..config.clone() }, &mut ()).unwrap_err().to_string();
+        assert!(error.starts_with("--epochs: ") && error.contains(found), "{error}");
+        assert_eq!(self::epochs(&more), 4, "and it stays over");
+    }
+}
+
+#[test]
+fn patience_begins_anew_where_more_epochs_are_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("run");
+    // A rate at which nothing becomes better.
+    let changes =
+        [("model", "base-cnn"), ("epochs", "9"), ("lr", "1e-12"), ("early-stopping", "loss"), ("patience", "1")];
+    let mut config = config(&root, recipe(&changes));
+    run(&config);
+    let stopped = epochs(&root);
+    assert!(stopped < 9, "{stopped}");
+    (config.resume, config.epochs) = (true, Some(20));
+    run(&config);
+    assert!(epochs(&root) > stopped && epochs(&root) < 20, "{stopped} {}", epochs(&root));
+}
+
+#[test]
+fn of_two_steps_the_second_is_trained_on_and_the_first_only_before_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("run");
+    let train = |extra: &[&str]| {
+        let mut train = tool("train");
+        train.arg("--shards").arg(store()).arg("--run").arg(&root).args(["--device", "cpu", "--threads", "1"]);
+        train.args(extra).output().unwrap()
+    };
+    let begin = ["--model", "base-cnn", "--epochs", "1", "--batch", "8", "--two-step"];
+    assert!(train(&begin).status.success());
+    let refused = |extra: &[&str], expected: &str| {
+        let output = train(extra);
+        assert_eq!(output.status.code(), Some(2), "{}", stdout(&output));
+        assert!(stderr(&output).contains(expected), "{}", stderr(&output));
+    };
+    refused(&["--resume", "--epochs", "3"], "--second-epochs: the second step has begun");
+    refused(&["--resume", "--warmup-epochs", "3"], "found --warmup-epochs");
+    assert_eq!([epochs(&root), epochs(&root.join("HUVEC")), epochs(&root.join("RPE"))], [1, 1, 1]);
+    let output = train(&["--resume", "--second-epochs", "2"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(stdout(&output).contains("HUVEC: 2 instead of 1"), "{}", stdout(&output));
+    assert_eq!([epochs(&root), epochs(&root.join("HUVEC")), epochs(&root.join("RPE"))], [1, 2, 2]);
+    let one = dir.path().join("one");
+    run(&config(&one, recipe(&[("model", "base-cnn"), ("epochs", "1")])));
+    let resumed = TrainConfig { resume: true, second_epochs: Some(3), ..config(&one, recipe(&[])) };
+    let error = cellshard_train::train::train(&resumed, &mut ()).unwrap_err().to_string();
+    assert!(error.contains("--second-epochs") && error.contains("a run of one"), "{error}");
+}

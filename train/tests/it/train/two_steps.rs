@@ -1,0 +1,115 @@
+//! The second of two steps: checked before the first begins, and no repetition of it.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Mutex;
+
+use cellshard::training::recipe::Recipe;
+use cellshard::training::run::{BEST_LOSS, LAST, Observer};
+
+use cellshard_train::plan::TrainConfig;
+use cellshard_train::train::train;
+
+use super::{config, recipe, refused, run};
+
+/// The losses of a run's steps, as they are written.
+fn losses(run: &Path) -> Vec<String> {
+    let text = fs::read_to_string(run.join("steps.csv")).unwrap();
+    text.lines().skip(1).map(|line| line.split(',').nth(2).unwrap().to_owned()).collect()
+}
+
+/// Notes the order of all sites that were trained on.
+#[derive(Default)]
+struct Order(Mutex<Vec<usize>>);
+
+impl Observer for Order {
+    fn line(&mut self, _: &str) {}
+
+    fn fed(&mut self, sites: &[usize]) {
+        self.0.lock().unwrap().extend(sites);
+    }
+}
+
+#[test]
+fn the_second_step_has_an_order_and_an_augmentation_of_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("run");
+    // One cell type, so that both steps have the same sites, and a rate at which the network stays as it is.
+    let changes =
+        [("model", "base-cnn"), ("two-step", "true"), ("cell-type", "HUVEC"), ("lr", "1e-12"), ("epochs", "1")];
+    let mut order = Order::default();
+    train(&config(&root, recipe(&changes)), &mut order).unwrap();
+    let (first, second) = (losses(&root), losses(&root.join("HUVEC")));
+    assert!(first.len() == second.len() && !first.is_empty());
+    assert!(first.iter().zip(&second).all(|(a, b)| a != b), "{first:?} {second:?}");
+    let order = order.0.into_inner().unwrap();
+    let (first, second) = order.split_at(order.len() / 2);
+    assert_ne!(first, second);
+    // Nothing but the seed is another.
+    let read = |run: &Path| fs::read_to_string(run.join("recipe.toml")).unwrap();
+    let (first, second) = (read(&root), read(&root.join("HUVEC")));
+    let changed: Vec<&str> = first.lines().filter(|line| !second.lines().any(|other| other == *line)).collect();
+    assert_eq!(changed, ["seed = 0", "two-step = true"]);
+}
+
+#[test]
+fn what_the_second_step_cannot_do_is_refused_before_the_first_begins() {
+    let dir = tempfile::tempdir().unwrap();
+    let run_folder = dir.path().join("run");
+    let check = |recipe: Recipe, expected: &str| {
+        let error = refused(&config(&run_folder, recipe));
+        assert!(error.contains(expected), "{error}");
+    };
+    let two = |changes: &[(&str, &str)]| recipe(&[&[("model", "base-cnn"), ("two-step", "true")], changes].concat());
+    check(two(&[("warmup-epochs", "2.0")]), "--warmup-epochs: expected fewer than the 2 epochs");
+    let whole = [("second-epochs", "1"), ("second-warmup-epochs", "1.0")];
+    check(two(&whole), "--second-warmup-epochs: expected fewer than the 1 epochs");
+    // A library's user can write down what no file and no flag can.
+    check(Recipe { second_lr: 1e-13, ..two(&[]) }, "second-lr");
+    check(Recipe { second_epochs: 2_000_000, ..two(&[]) }, "second-epochs");
+    check(Recipe { epochs: 0, ..two(&[]) }, "epochs");
+    check(Recipe { lr: f64::NAN, ..two(&[]) }, "lr");
+    // The first step's warm-up is not the second's.
+    let root = dir.path().join("warm");
+    let changes = [("model", "base-cnn"), ("two-step", "true"), ("warmup-epochs", "1.5"), ("second-epochs", "1")];
+    run(&config(&root, recipe(&[&changes[..], &[("second-lr", "1e-12"), ("schedule", "constant")]].concat())));
+    let rates = fs::read_to_string(root.join("RPE/steps.csv")).unwrap();
+    assert!(rates.lines().skip(1).all(|line| line.contains(",0.000000000001,")), "{rates}");
+    let resumed = TrainConfig { resume: true, ..config(&root, recipe(&[])) };
+    assert!(run(&resumed).stopped.is_none(), "and it is read back");
+}
+
+#[test]
+fn a_network_that_was_trained_on_what_validates_is_no_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    let small = [("model", "base-cnn"), ("epochs", "1")];
+    let of = |changes: &[(&str, &str)]| recipe(&[&small[..], changes].concat());
+    run(&config(&path("first"), of(&[("fold", "1/2")])));
+    let start = path("first").join(BEST_LOSS).display().to_string();
+    let error = refused(&config(&path("leak"), of(&[("fold", "2/2"), ("init-from", &start)])));
+    assert!(error.contains("--init-from") && error.contains("--split-seed"), "{error}");
+    // Of the same fold it is, and what it was trained on stays known: also to what begins from there in turn.
+    let huvec = [("fold", "1/2"), ("cell-type", "HUVEC")];
+    run(&config(&path("second"), of(&[&huvec[..], &[("init-from", &start)]].concat())));
+    let split = fs::read_to_string(path("second").join("split.csv")).unwrap();
+    let pretrained: Vec<&str> = split.lines().filter(|line| line.ends_with(",pretrained")).collect();
+    assert!(!pretrained.is_empty() && pretrained.iter().all(|line| line.starts_with("RPE-")), "{split}");
+    let start = path("second").join(LAST).display().to_string();
+    let rpe = [("fold", "2/2"), ("cell-type", "RPE"), ("init-from", start.as_str())];
+    let error = refused(&config(&path("third"), of(&rpe)));
+    assert!(error.contains("--init-from") && error.contains("RPE-"), "{error}");
+    // Taken out of its folder, nobody knows any more.
+    let moved = path("moved.safetensors");
+    fs::copy(path("first").join(BEST_LOSS), &moved).unwrap();
+    let moved = moved.display().to_string();
+    let mut lines = Vec::new();
+    struct Lines<'a>(&'a mut Vec<String>);
+    impl Observer for Lines<'_> {
+        fn line(&mut self, text: &str) {
+            self.0.push(text.to_owned());
+        }
+    }
+    train(&config(&path("fourth"), of(&[("fold", "2/2"), ("init-from", &moved)])), &mut Lines(&mut lines)).unwrap();
+    assert!(lines.iter().any(|line| line.starts_with("warning") && line.contains("is not known")), "{lines:?}");
+}
