@@ -106,12 +106,17 @@ pub fn create_new(path: &Path) -> io::Result<File> {
     File::create_new(path)
 }
 
-/// Opens a file to write behind its end; makes it if it is not there.
+/// Opens a regular file to write behind its end; makes it if it is not there. A link is not followed: what it leads to
+/// is not ours to write to.
 ///
 /// # Errors
-/// If it cannot be opened.
+/// If it cannot be opened, or is something else.
 pub fn append(path: &Path) -> Result<File> {
-    File::options().create(true).append(true).open(path).map_err(Error::io(path, "open"))
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    let file =
+        File::options().create(true).append(true).custom_flags(flags).open(path).map_err(Error::io(path, "open"))?;
+    let is_file = file.metadata().map_err(Error::io(path, "look at"))?.is_file();
+    if is_file { Ok(file) } else { Err(Error::refused(path.display(), "a regular file", "something else")) }
 }
 
 /// Opens a file that is to be locked: for writing, as network file systems lock only such, and made if it is not there

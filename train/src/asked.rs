@@ -4,10 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cellshard::error::{Error, Result};
-use cellshard::site::{PlateId, WellId};
+use cellshard::site::WellId;
 use cellshard::store::Store;
 use cellshard::training::data::{Part, WellParts, data_sha256};
-use cellshard::training::run::{INFO, RunFolder, RunInfo};
+use cellshard::training::run::{INFO, RunFolder, RunInfo, StartsFrom};
 
 use crate::plan::same_classes;
 use crate::predict::{PredictConfig, Wells};
@@ -44,6 +44,9 @@ impl AskedRun {
             warnings
                 .push(format!("{run}: experiments of this store have other pixels or labels than when it was trained"));
         }
+        if info.starts_from.as_ref().is_some_and(|start| start.of_unknown_run) {
+            warnings.push(format!("{run} began with {}", StartsFrom::UNKNOWN_RUN));
+        }
         let mut note = |what: &str, unknown: &BTreeSet<String>| {
             if let Some(first) = unknown.first() {
                 let more = if unknown.len() > 1 { format!(" and {} more", unknown.len() - 1) } else { String::new() };
@@ -51,16 +54,17 @@ impl AskedRun {
             }
         };
         let cell_type = |well: &&WellId| well.plate.experiment.cell_type().to_owned();
-        let trained: BTreeSet<&str> = info.cell_types.values().map(String::as_str).collect();
+        let wells_trained = || parts.iter().filter(|(_, part)| **part == Part::Train).map(|(well, _)| well);
+        let by_name = wells_trained().map(|well| well.plate.experiment.cell_type());
+        let trained: BTreeSet<&str> = info.cell_types.values().map(String::as_str).chain(by_name).collect();
         // 0.1.0 did not say which they were.
         if info.is_sealed() {
             note("cell type", &wells.iter().map(cell_type).filter(|name| !trained.contains(name.as_str())).collect());
         }
         // Plates of one number have the same treatments where experiments repeat a layout, plate by plate.
-        let plates: BTreeSet<&PlateId> =
-            parts.iter().filter(|(_, part)| **part == Part::Train).map(|(well, _)| &well.plate).collect();
-        let numbers: BTreeSet<u16> = plates.iter().map(|plate| plate.plate).collect();
-        if numbers.len() < plates.len() {
+        let all: BTreeSet<u16> = store.plates().keys().map(|plate| plate.plate).collect();
+        let numbers: BTreeSet<u16> = wells_trained().map(|well| well.plate.plate).collect();
+        if all.len() < store.plates().len() {
             let unknown = wells.iter().map(|well| well.plate.plate).filter(|number| !numbers.contains(number));
             note("a plate with number", &unknown.map(|number| number.to_string()).collect());
         }

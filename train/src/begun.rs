@@ -3,13 +3,15 @@
 
 use std::collections::BTreeSet;
 
+use crate::engine::checkpoint;
 use crate::plan::{TrainConfig, same_classes};
+use crate::transforms::pipeline::Pipeline;
 use cellshard::error::{Error, Result};
 use cellshard::site::WellId;
 use cellshard::store::format::checksum::Sha;
 use cellshard::store::{SHA256SUMS, Store};
 use cellshard::training::data::{Split, data_sha256};
-use cellshard::training::recipe::Recipe;
+use cellshard::training::recipe::{Recipe, Schedule};
 use cellshard::training::run::{INFO, RunFolder, RunInfo, SPLIT};
 
 /// A run that is gone on with.
@@ -17,6 +19,8 @@ pub(crate) struct Begun {
     pub(crate) folder: RunFolder,
     pub(crate) info: RunInfo,
     pub(crate) recipe: Recipe,
+    /// How many epochs the networks of a second step are to train at most, if that was ever told.
+    pub(crate) second_epochs: Option<u32>,
 }
 
 impl Begun {
@@ -34,19 +38,37 @@ impl Begun {
         if config.second_epochs.is_some() && !recipe.two_step {
             return Err(Error::refused("--second-epochs", "a run of two steps, or --epochs", "a run of one"));
         }
-        let begun = Self { folder, info, recipe };
+        // Of two steps, what the second was told is kept by the first.
+        let told = if recipe.two_step { checkpoint::progress(&folder)? } else { None };
+        let second_epochs = config.second_epochs.or(told.and_then(|progress| progress.second_epochs));
+        let begun = Self { folder, info, recipe, second_epochs };
         begun.check_store(store)?;
         Ok(begun)
     }
 
-    /// What the run is, as it began, if that is what follows from its recipe and the store today.
-    pub(crate) fn same_network(&self, found: RunInfo) -> Result<RunInfo> {
-        let of_network = |info: &RunInfo| (info.model, info.channels.clone(), info.input_size, info.classes.clone());
-        if of_network(&found) != of_network(&self.info) {
-            let place = self.folder.file(INFO);
-            return Err(Error::refused(place.display(), "what follows from its recipe", "another network"));
+    /// Makes sure that the run's network is what follows from its recipe and the store today.
+    pub(crate) fn check_network(&self, store: &Store) -> Result<()> {
+        let (info, spec) = (&self.info, store.spec());
+        let size = [spec.size.height, spec.size.width];
+        let channels: Vec<&str> = spec.channels.iter().map(|channel| channel.name.as_str()).collect();
+        let is_same = info.model == self.recipe.model
+            && info.channels == channels
+            && info.store_size == size
+            && info.input_size == Pipeline::input_size(&self.recipe, size)?;
+        if is_same {
+            return Ok(());
         }
-        Ok(self.info.clone())
+        let place = self.folder.file(INFO);
+        Err(Error::refused(place.display(), "what follows from its recipe and the store", "another network"))
+    }
+
+    /// What to warn of where 0.1.0 began the run and meant something else by its recipe.
+    pub(crate) fn other_rules(&self) -> Option<String> {
+        let recipe = &self.recipe;
+        let is_other = recipe.two_step || (recipe.schedule == Schedule::Exponential && recipe.warmup_epochs > 0.0);
+        let warning = "what is not trained yet follows the rules of today: the exponential schedule begins after the \
+                       warm-up, and a second step has a seed and a warm-up of its own";
+        (!self.info.is_sealed() && is_other).then(|| warning.to_owned())
     }
 
     /// Makes sure that a store is the one that the run was begun with, in whatever codec, and whatever else is in it by

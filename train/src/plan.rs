@@ -8,7 +8,7 @@ use std::time::Duration;
 use tch::{Device, Kind};
 
 use crate::device::DeviceChoice;
-use crate::engine::checkpoint::RUN;
+use crate::engine::checkpoint::{EPOCH, RUN};
 use crate::engine::stop::Stop;
 use crate::models::{MemoryFormat, Network, NetworkSpec, weights};
 use crate::optim::optimizer::Optimizer;
@@ -16,11 +16,12 @@ use crate::transforms::pipeline::Pipeline;
 use cellshard::classes::{Classes, population_field};
 use cellshard::error::{Error, Result};
 use cellshard::feed::{Io, Verify};
+use cellshard::files;
 use cellshard::store::format::checksum::Sha;
 use cellshard::store::{CLASSES, SHA256SUMS, Store};
-use cellshard::training::data::{ClassMap, EpochSampler, Part, Split, data_sha256};
+use cellshard::training::data::{ClassMap, EpochSampler, Split, data_sha256};
 use cellshard::training::recipe::{Precision, Recipe, SplitBy};
-use cellshard::training::run::{BEST_ACCURACY, BEST_LOSS, LAST, RunClass, RunFolder, RunInfo};
+use cellshard::training::run::{RunClass, RunFolder, RunInfo, StartsFrom};
 use cellshard::training::schedule::leaves_warm_up;
 
 /// A run as it is asked for.
@@ -137,10 +138,7 @@ impl Plan<'_> {
                     return Err(Error::refused("--two-step", expected, format!("{name:?}")));
                 }
                 let mut split = self.split.filtered(|i| cell_type(&i) == name);
-                // The first step was trained on all of them.
-                let first = self.split.train.iter().map(|&i| self.store.sites()[i].id.well.clone());
-                let first = first.chain(self.split.pretrained.iter().cloned()).collect();
-                split.start_from(self.store, first, name)?;
+                split.start_from(self.store, self.split.well_parts(self.store), name)?;
                 let folder = begun.map(|run| run.of_cell_type(name));
                 let is_begun = folder.as_ref().map_or(Ok(false), RunFolder::exists)?;
                 let recipe = match folder {
@@ -193,10 +191,12 @@ impl Plan<'_> {
             let row = store.classes().rows().iter().find(|row| row.class == class).expect("a class of the store");
             RunClass { class, sirna: row.sirna.clone(), well_type: population_field(row.population).to_owned() }
         };
+        let trained: BTreeSet<u32> = treated.iter().filter_map(|&i| store.sites()[i].label.class).collect();
+        let treatments = self.classes.classes().iter().take(self.classes.n_treatments()).copied();
         let store_size = [store.spec().size.height, store.spec().size.width];
         let listing = store.root().join(SHA256SUMS);
         let (sha, _) = Sha::of_file(&listing, &|_| {})?;
-        let info = RunInfo {
+        Ok(RunInfo {
             format: 1,
             producer: format!("cellshard {}", env!("CARGO_PKG_VERSION")),
             model: recipe.model,
@@ -210,25 +210,12 @@ impl Plan<'_> {
             experiments: self.split.experiments(store).into_iter().map(str::to_owned).collect(),
             run_id: None,
             second_step_of: None,
-            cell_types: BTreeMap::new(),
-            untrained: Vec::new(),
-            trained: Pipeline::trained(recipe, store, &treated)?,
-            environment: None,
-        };
-        Ok(self.of_stage(&info, None, self.split))
-    }
-
-    /// What one of a run's networks is: the first, or that of a cell type, by what it is trained on.
-    pub(crate) fn of_stage(&self, info: &RunInfo, cell_type: Option<&str>, split: &Split) -> RunInfo {
-        let treated = || split.train.iter().copied().filter(|&i| self.is_treatment(i));
-        let trained: BTreeSet<u32> = treated().filter_map(|i| self.store.sites()[i].label.class).collect();
-        let treatments = info.classes.iter().take(info.n_treatments).map(|row| row.class);
-        RunInfo {
-            second_step_of: cell_type.map(str::to_owned),
-            cell_types: treated().map(|i| cell_type_of(self.store, i)).collect(),
+            cell_types: treated.iter().map(|&i| cell_type_of(store, i)).collect(),
             untrained: treatments.filter(|class| !trained.contains(class)).collect(),
-            ..info.clone()
-        }
+            trained: Pipeline::trained(recipe, store, &treated)?,
+            starts_from: None,
+            environment: None,
+        })
     }
 
     /// Does what the first network needs before its first step, so that what cannot work fails before anything is
@@ -259,29 +246,23 @@ impl Plan<'_> {
     }
 }
 
-/// Tells a split what the network of `--init-from` was trained on, where it is one of a run of ours; what could not be
-/// told is a warning of the split.
-pub(crate) fn note_pretrained(recipe: &Recipe, store: &Store, split: &mut Split) -> Result<()> {
-    let Some(path) = recipe.init_from.as_deref().map(Path::new) else { return Ok(()) };
-    let place = format!("--init-from {}", path.display());
-    let id = weights::read(path)?.metadata.remove(RUN);
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let folder = RunFolder::open(path.parent().unwrap_or(Path::new(".")));
-    match folder {
-        Ok(folder) if [BEST_ACCURACY, BEST_LOSS, LAST].contains(&name) && folder.identity()? == id => {
-            folder.check_seal()?;
-            let trained = folder.parts()?.into_iter().filter(|(_, part)| *part == Part::Train);
-            split.start_from(store, trained.map(|(well, _)| well).collect(), &place)
-        }
-        Err(error) if error.is_of_the_system() => Err(error),
-        _ if id.is_some() => {
-            split.warnings.push(format!(
-                "{place}: of a run whose folder it is not in; whether it was trained on what validates is not known"
-            ));
-            Ok(())
-        }
-        _ => Ok(()),
+/// Tells a split what the network of `--init-from` knows, where it is one of a run of ours, and what the run is to keep of
+/// it.
+pub(crate) fn start_of(recipe: &Recipe, store: &Store, split: &mut Split) -> Result<Option<StartsFrom>> {
+    let Some(given) = recipe.init_from.as_deref().map(Path::new) else { return Ok(None) };
+    let place = format!("--init-from {}", given.display());
+    let path = files::resolve(given)?.unwrap_or_else(|| given.to_owned());
+    let metadata = weights::read(&path)?.metadata;
+    let (sha, _) = Sha::of_file(&path, &|_| {})?;
+    // 0.1.0 wrote into its networks which epoch they are of, and not of which run.
+    let (id, is_ours) = (metadata.get(RUN), metadata.contains_key(RUN) || metadata.contains_key(EPOCH));
+    let folder = RunFolder::at(path.parent().unwrap_or(Path::new("/")));
+    let is_of_folder = is_ours && folder.exists()? && folder.identity()?.as_ref() == id;
+    if is_of_folder {
+        folder.check_seal()?;
+        split.start_from(store, folder.parts()?, &place)?;
     }
+    Ok(Some(StartsFrom { sha256: sha.to_string(), of_unknown_run: is_ours && !is_of_folder }))
 }
 
 /// Whether a store means by its classes what a run does; one without labels means nothing by them.

@@ -15,16 +15,19 @@ use crate::engine::checkpoint;
 use crate::engine::fit::{End, ProcessStats, Stage};
 use crate::libtorch::caught;
 use crate::models::{Network, weights};
-use crate::plan::{Plan, StagePlan, TrainConfig, check_precision, note_pretrained};
+use crate::plan::{Plan, StagePlan, TrainConfig, check_precision, start_of};
 use cellshard::error::{Error, Result};
 use cellshard::feed::Reader;
 use cellshard::files;
 use cellshard::store::Store;
+use cellshard::store::format::checksum::Sha;
 use cellshard::training::data::{ClassMap, Split};
 use cellshard::training::early_stopping::EarlyStopping;
+use cellshard::training::recipe::Recipe;
 use cellshard::training::run::{
-    BEST_ACCURACY, Environment, LAST, Observer, Progress, RunFolder, RunInfo, RunLog, SPLIT, SUMMARY, Told,
+    BEST_ACCURACY, Environment, Observer, Progress, RunFolder, RunInfo, RunLog, SPLIT, SUMMARY, StartsFrom, Told,
 };
+use cellshard::training::schedule::leaves_warm_up;
 
 /// How a run ended.
 #[derive(Debug, Clone, Serialize)]
@@ -77,25 +80,30 @@ fn checked(config: &TrainConfig, observer: &mut dyn Observer) -> Result<TrainRep
     let begun = if config.resume { Some(Begun::open(config, &store)?) } else { None };
     let recipe = begun.as_ref().map_or(&config.recipe, |begun| &begun.recipe).clone();
     check_precision(&recipe, device)?;
-    let (classes, split) = match &begun {
+    let (classes, split, starts_from) = match &begun {
         Some(Begun { folder, info, .. }) => {
             let classes = info.classes.iter().map(|row| row.class).collect();
-            (ClassMap::of_outputs(classes, info.n_treatments), Split::read(&folder.file(SPLIT), &store)?)
+            let classes = ClassMap::of_outputs(classes, info.n_treatments);
+            (classes, Split::read(&folder.file(SPLIT), &store)?, info.starts_from.clone())
         }
         None => {
             let mut split = Split::new(&store, &recipe)?;
-            note_pretrained(&recipe, &store, &mut split)?;
-            (ClassMap::new(&store, &recipe)?, split)
+            let starts_from = start_of(&recipe, &store, &mut split)?;
+            (ClassMap::new(&store, &recipe)?, split, starts_from)
         }
     };
     classes.check(&store, &split)?;
     let plan = Plan { store: &store, recipe: &recipe, classes: &classes, split: &split, device };
-    let stages = plan.stages(begun.as_ref().map(|begun| &begun.folder), config.second_epochs)?;
+    let second_epochs = begun.as_ref().and_then(|begun| begun.second_epochs);
+    let stages = plan.stages(begun.as_ref().map(|begun| &begun.folder), second_epochs)?;
     let environment = device::environment(device, &device_name, &config.command_line)?;
     let info = match &begun {
-        Some(begun) => begun.same_network(plan.info()?)?,
+        Some(begun) => {
+            begun.check_network(&store)?;
+            begun.info.clone()
+        }
         None => {
-            let info = RunInfo { environment: Some(environment.clone()), ..plan.info()? };
+            let info = RunInfo { starts_from, environment: Some(environment.clone()), ..plan.info()? };
             plan.rehearse(&info)?;
             info
         }
@@ -112,7 +120,11 @@ fn checked(config: &TrainConfig, observer: &mut dyn Observer) -> Result<TrainRep
         folder.check_new()?;
         folder.begin(&recipe, &split.to_csv(&store), &info)?;
     }
-    let run = Run { config, plan, info: &info, started };
+    let of_begun = begun.as_ref().and_then(Begun::other_rules);
+    let unknown = info.starts_from.as_ref().is_some_and(|start| start.of_unknown_run);
+    let unknown = unknown.then(|| format!("it begins with {}", StartsFrom::UNKNOWN_RUN));
+    let warnings = folder.unsealed()?.into_iter().chain(of_begun).chain(unknown).collect();
+    let run = Run { config, plan, info: &info, warnings, second_epochs, started };
     let outcome = caught("training", || run.all(&stages, &folder, &environment, &mut log));
     if let Err(error) = &outcome {
         log.note(&format!("error      {error}"))?;
@@ -141,6 +153,10 @@ struct Run<'a> {
     config: &'a TrainConfig,
     plan: Plan<'a>,
     info: &'a RunInfo,
+    /// What a user should know of it, beside what the split has to say.
+    warnings: Vec<String>,
+    /// How many epochs the networks of a second step are to train at most, if that was ever told.
+    second_epochs: Option<u32>,
     started: Instant,
 }
 
@@ -217,10 +233,7 @@ impl Run<'_> {
             let what = format!("{} wells, {} sites: {}", n_wells(sites), sites.len(), experiments(sites));
             log.line(&format!("{name:<9}  {what}"))?;
         }
-        if let Some(warning) = folder.unsealed()? {
-            log.line(&format!("warning    {warning}"))?;
-        }
-        for warning in &split.warnings {
+        for warning in self.warnings.iter().chain(&split.warnings) {
             log.line(&format!("warning    {warning}"))?;
         }
         Ok(())
@@ -237,14 +250,19 @@ impl Run<'_> {
     ) -> Result<(Option<&'static str>, Summary)> {
         let StagePlan { cell_type, recipe, split, order } = stage;
         let folder = cell_type.as_ref().map_or_else(|| root.clone(), |name| root.of_cell_type(name));
-        let told = if cell_type.is_some() { self.config.second_epochs } else { self.config.epochs };
+        let told = if cell_type.is_some() { self.second_epochs } else { self.config.epochs };
+        // What the first of two steps is to keep of what the second is told.
+        let to_keep = self.config.second_epochs.filter(|_| cell_type.is_none());
         let over: Option<Summary> = if folder.is_finished()? { Some(folder.read_json(SUMMARY)?) } else { None };
         if let Some(summary) = over.as_ref().filter(|over| told.is_none_or(|n| cell_type.is_some() && n <= over.epochs))
+            && to_keep.is_none()
         {
+            let progress = Progress { epoch: summary.epochs, early: summary.early.clone(), ..Progress::default() };
+            checkpoint::check_networks(&folder, &progress)?;
             return Ok((None, summary.clone()));
         }
         if !folder.exists()? {
-            let info = self.plan.of_stage(self.info, cell_type.as_deref(), split);
+            let info = RunInfo { second_step_of: cell_type.clone(), ..self.info.clone() };
             folder.begin(recipe, &split.to_csv(self.plan.store), &info)?;
         }
         let (mut network, mut optimizer) = self.plan.untrained(recipe, self.info)?;
@@ -262,11 +280,18 @@ impl Run<'_> {
                 progress
             }
         };
+        if to_keep.is_some() && progress.second_epochs != to_keep {
+            progress.second_epochs = to_keep;
+            checkpoint::save(&folder, &network, &optimizer, &progress)?;
+        }
+        if let (Some(summary), None) = (&over, told) {
+            return Ok((None, summary.clone()));
+        }
         // What is over is trained on; what is not may be told the same again.
         let is_news =
             |epochs: u32| over.is_some() || epochs <= progress.epoch || progress.recipe(recipe).epochs != epochs;
         if let Some(epochs) = told.filter(|&epochs| is_news(epochs)) {
-            self.tell(&mut progress, epochs, root, cell_type.as_deref())?;
+            self.tell(&mut progress, epochs, root, stage)?;
             log.line(&format!("epochs     {what}{epochs} instead of {}, by a schedule of as many", recipe.epochs))?;
             files::remove_file(&folder.file(SUMMARY))?;
             checkpoint::save(&folder, &network, &optimizer, &progress)?;
@@ -307,10 +332,15 @@ impl Run<'_> {
     }
 
     /// Notes that a network is to be trained for more epochs than it was told before, or for fewer.
-    fn tell(&self, progress: &mut Progress, epochs: u32, root: &RunFolder, cell_type: Option<&str>) -> Result<()> {
+    fn tell(&self, progress: &mut Progress, epochs: u32, root: &RunFolder, stage: &StagePlan) -> Result<()> {
+        let StagePlan { cell_type, recipe, order, .. } = stage;
         let flag = if cell_type.is_some() { "--second-epochs" } else { "--epochs" };
         if epochs <= progress.epoch {
             let expected = format!("more than the {} epochs that are over", progress.epoch);
+            return Err(Error::refused(flag, expected, epochs));
+        }
+        if leaves_warm_up(&Recipe { epochs, ..recipe.clone() }, order.steps_per_epoch(), flag).is_err() {
+            let expected = format!("more than the {} epochs of warm-up", recipe.warmup_epochs);
             return Err(Error::refused(flag, expected, epochs));
         }
         if cell_type.is_none() && self.plan.recipe.two_step {
@@ -335,10 +365,15 @@ impl Run<'_> {
         log: &mut RunLog,
     ) -> Result<()> {
         if cell_type.is_some() {
-            let name = if files::exists(&root.file(BEST_ACCURACY))? { BEST_ACCURACY } else { LAST };
-            return weights::load(network, &checkpoint::read(root, name)?, &root.file(name).display().to_string());
+            // It was written when the first step's first epoch was over, whatever validates.
+            let path = root.file(BEST_ACCURACY).display().to_string();
+            return weights::load(network, &checkpoint::read(root, BEST_ACCURACY)?, &path);
         }
         if let Some(path) = &self.plan.recipe.init_from {
+            let (found, _) = Sha::of_file(Path::new(path), &|_| {})?;
+            if self.info.starts_from.as_ref().is_some_and(|start| start.sha256 != found.to_string()) {
+                return Err(Error::malformed(path, "the weights that the run began with", "others"));
+            }
             let report = weights::init_from(network, Path::new(path))?;
             for line in report.lines() {
                 log.line(&format!("init       {line}"))?;

@@ -20,13 +20,13 @@ use super::hold_out::{held_out_of_cell_type, n_parts, wells_at_random};
 use super::unseen::unseen_classes;
 
 /// The parts of `split.csv`.
-const PARTS: &str = "train, validation, control or pretrained";
+const PARTS: &str = "train, validation, control, pretrained or pretrained-validation";
 
 /// A row of `split.csv`.
 #[derive(Serialize, Deserialize)]
 struct WellRow {
     well_id: WellId,
-    /// `train`, `validation`, `control`, or `pretrained`.
+    /// One of [`PARTS`].
     part: Cow<'static, str>,
 }
 
@@ -64,9 +64,9 @@ pub struct Split {
     pub train: Vec<usize>,
     /// What validates: treatments only.
     pub validation: Vec<usize>,
-    /// Wells that the network which it starts from was trained on, where that is another run's and they are not in
-    /// `train`: never what validates.
-    pub pretrained: BTreeSet<WellId>,
+    /// What else the network knows that it starts from, where that is one of ours: wells that it was trained on, never
+    /// what validates here, and wells that it was chosen by.
+    pub pretrained: WellParts,
     /// What a user should know of it.
     pub warnings: Vec<String>,
 }
@@ -131,7 +131,7 @@ impl Split {
             train.sort_unstable();
         }
         warnings.extend(unseen_classes(rows, &train, &validation));
-        Ok(Self { train, validation, pretrained: BTreeSet::new(), warnings })
+        Ok(Self { train, validation, pretrained: WellParts::new(), warnings })
     }
 
     /// The part of it that `keep` wants, by index of a site.
@@ -142,21 +142,33 @@ impl Split {
         Self { train, validation, ..Self::default() }
     }
 
-    /// Takes note of what the network was trained on that it starts from.
+    /// What each well is to a network that is trained by it.
+    #[must_use]
+    pub fn well_parts(&self, store: &Store) -> WellParts {
+        let of = |sites: &[usize], part: Part| {
+            sites.iter().map(|&i| (store.sites()[i].id.well.clone(), part)).collect::<Vec<_>>()
+        };
+        let own = of(&self.train, Part::Train).into_iter().chain(of(&self.validation, Part::Validation));
+        self.pretrained.iter().map(|(well, part)| (well.clone(), *part)).chain(own).collect()
+    }
+
+    /// Takes note of what the network knows that it starts from.
     ///
     /// # Errors
-    /// If that is among what validates; `place` names the network.
-    pub fn start_from(&mut self, store: &Store, trained: BTreeSet<WellId>, place: &str) -> Result<()> {
+    /// If it was trained on what validates; `place` names the network.
+    pub fn start_from(&mut self, store: &Store, known_to_it: WellParts, place: &str) -> Result<()> {
         let well = |&i: &usize| &store.sites()[i].id.well;
         let validation: BTreeSet<&WellId> = self.validation.iter().map(well).collect();
-        let known: Vec<_> = trained.iter().filter(|well| validation.contains(well)).collect();
+        let trained = known_to_it.iter().filter(|(_, part)| **part == Part::Train).map(|(well, _)| well);
+        let known: Vec<&WellId> = trained.filter(|well| validation.contains(well)).collect();
         if let Some(first) = known.first() {
             let found = format!("{} of the {} wells that validate (such as {first})", known.len(), validation.len());
             let expected = "a network that was not trained on what validates (the same --fold and --split-seed)";
             return Err(Error::refused(place, expected, found));
         }
-        let own: BTreeSet<&WellId> = self.train.iter().map(well).collect();
-        self.pretrained = trained.iter().filter(|well| !own.contains(well)).cloned().collect();
+        let own: BTreeSet<&WellId> = self.train.iter().map(well).chain(validation).collect();
+        self.pretrained =
+            known_to_it.iter().filter(|(well, _)| !own.contains(well)).map(|(w, &p)| (w.clone(), p)).collect();
         Ok(())
     }
 
@@ -177,8 +189,10 @@ impl Split {
             let well_id = store.sites()[position].id.well.clone();
             WellRow { well_id, part: part.into() }
         };
-        let pretrained =
-            self.pretrained.iter().map(|well| WellRow { well_id: well.clone(), part: "pretrained".into() });
+        let pretrained = self.pretrained.iter().map(|(well, part)| {
+            let part = if *part == Part::Train { "pretrained" } else { "pretrained-validation" };
+            WellRow { well_id: well.clone(), part: part.into() }
+        });
         to_csv(&parts.into_iter().map(row).chain(pretrained).collect::<Vec<_>>())
     }
 
@@ -193,7 +207,7 @@ impl Split {
             let (line, WellRow { well_id, part }) = row?;
             let part = match part.as_ref() {
                 "train" | "control" | "pretrained" => Part::Train,
-                "validation" => Part::Validation,
+                "validation" | "pretrained-validation" => Part::Validation,
                 other => return Err(Error::malformed(format!("{place}:{line}"), PARTS, other)),
             };
             if parts.insert(well_id.clone(), part).is_some() {
@@ -228,8 +242,11 @@ impl Split {
             let (line, WellRow { well_id, part }) = row?;
             let found = || format!("{well_id},{part}");
             let malformed = |expected: &str| Error::malformed(format!("{place}:{line}"), expected, found());
-            if part == "pretrained" {
-                split.pretrained.insert(well_id);
+            if let Some(part) = [("pretrained", Part::Train), ("pretrained-validation", Part::Validation)]
+                .into_iter()
+                .find_map(|(name, known)| (part == name).then_some(known))
+            {
+                split.pretrained.insert(well_id, part);
                 continue;
             }
             // Taken out, so that a well that comes twice is not there the second time.

@@ -20,7 +20,7 @@ use serde::de::DeserializeOwned;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::site::ImageSize;
-use crate::training::data::{Part, Split, WellParts};
+use crate::training::data::{Split, WellParts};
 use crate::training::recipe::Recipe;
 
 use super::info::RunInfo;
@@ -79,7 +79,7 @@ impl RunFolder {
         }
     }
 
-    /// Makes sure that a run can begin here. Once more when its log is locked, should two begin at once.
+    /// Makes sure that a run can begin here. To be asked once more when its log is locked, should two begin at once.
     ///
     /// # Errors
     /// If the folder holds something, or cannot be looked into.
@@ -87,10 +87,21 @@ impl RunFolder {
         match holds_nothing(&self.root)? {
             None => Ok(()),
             Some(found) => {
+                let log = self.file(LOG);
+                if files::is_file(&log)? && !files::is_link(&log)? {
+                    // Whoever is at work here is the first thing to know.
+                    drop(self.open_log()?);
+                }
                 let expected = "a new or empty folder that can be written (or --resume, to go on with a run)";
                 Err(Error::refused(format!("--run {}", self.root.display()), expected, found))
             }
         }
+    }
+
+    /// The run folder of a place, whether there is one or not.
+    #[must_use]
+    pub fn at(root: &Path) -> Self {
+        Self { root: root.to_owned() }
     }
 
     /// A run folder that is there.
@@ -156,6 +167,12 @@ impl RunFolder {
         Recipe::parse(&files::read_text(&path)?, &path.display().to_string())
     }
 
+    /// The run whose second step this is, if it is one and was not moved.
+    #[must_use]
+    pub fn above(&self) -> Self {
+        Self { root: self.root.join("..") }
+    }
+
     /// What each well is to the run's network.
     ///
     /// # Errors
@@ -165,10 +182,10 @@ impl RunFolder {
         let info = self.info()?;
         if info.second_step_of.is_some() && !info.is_sealed() {
             // The second steps of 0.1.0 say only of their own cell type what they are; they began where the first ended.
-            let above = Self { root: self.root.join("..") };
+            let above = self.above();
             if above.exists()? {
-                let trained = Split::parts(&above.file(SPLIT))?.into_iter().filter(|(_, part)| *part == Part::Train);
-                parts.extend(trained);
+                let own = std::mem::replace(&mut parts, Split::parts(&above.file(SPLIT))?);
+                parts.extend(own);
             }
         }
         Ok(parts)

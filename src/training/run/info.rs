@@ -34,6 +34,9 @@ pub struct RunInfo {
     /// has it: the same in every store that holds it, of whatever codec. `None` of a run that 0.1.0 made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data_sha256: Option<String>,
+    /// What it starts from; `None` where that is nothing, and of a run of 0.1.0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub starts_from: Option<StartsFrom>,
     /// The experiments that are trained on or validate, which `data_sha256` is of.
     #[serde(default)]
     pub experiments: Vec<String>,
@@ -55,6 +58,21 @@ pub struct RunInfo {
     /// On what it began, for whoever asks later; says nothing of what it learns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<Environment>,
+}
+
+/// The pretrained weights that a run starts from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StartsFrom {
+    /// The file's SHA-256.
+    pub sha256: String,
+    /// Whether it is a network of a run of ours of which nobody could tell on what it was trained.
+    pub of_unknown_run: bool,
+}
+
+impl StartsFrom {
+    /// What to say of one whose run is not known.
+    pub const UNKNOWN_RUN: &'static str =
+        "a network of a run whose folder it is not in: whether it was trained on what validates is not known";
 }
 
 /// On what a run began.

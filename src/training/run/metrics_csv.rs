@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::csv_table::{self, Figure, to_csv, to_lines};
+use crate::csv_table::{self, Figure, Header, Rows, to_csv, to_lines};
 use crate::error::{Error, Result};
 use crate::files::{self, write_whole};
 use crate::training::evaluate::epoch_row::EpochRow;
@@ -64,10 +64,15 @@ impl MetricsFile {
     /// If they cannot be read.
     pub fn open(root: &Path, n_epochs: Option<u32>) -> Result<Self> {
         let keeps = |epoch: u32| n_epochs.is_some_and(|n| epoch <= n);
-        Ok(Self {
-            metrics: kept(root.join(METRICS), |row: &EpochRow| keeps(row.epoch))?,
-            groups: kept(root.join(GROUPS), |row: &GroupRow| keeps(row.epoch))?,
-        })
+        let metrics = kept(root.join(METRICS), |row: &EpochRow| keeps(row.epoch))?;
+        let expected = n_epochs.unwrap_or(0) as usize;
+        let found = n_rows::<EpochRow>(&metrics, |row| row.epoch > 0)?;
+        if found != expected {
+            // It is written whole, and before what says how many epochs are over.
+            let expected = format!("a row for each of the {expected} epochs that are over");
+            return Err(Error::malformed(metrics.0.display(), expected, found));
+        }
+        Ok(Self { metrics, groups: kept(root.join(GROUPS), |row: &GroupRow| keeps(row.epoch))? })
     }
 
     /// Adds an epoch.
@@ -116,6 +121,23 @@ impl StepsFile {
     }
 }
 
+/// How many epochs a run folder's `metrics.csv` tells of; 0 where there is none.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn n_epochs(root: &Path) -> Result<usize> {
+    n_rows::<EpochRow>(&kept(root.join(METRICS), |_: &EpochRow| true)?, |row| row.epoch > 0)
+}
+
+/// How many rows of a file that is continued are wanted ones.
+fn n_rows<R: DeserializeOwned>((path, text): &(PathBuf, String), wanted: impl Fn(&R) -> bool) -> Result<usize> {
+    let (place, mut n) = (path.display().to_string(), 0);
+    for row in Rows::<R>::open(text, &place, Header::Exact)? {
+        n += usize::from(wanted(&row?.1));
+    }
+    Ok(n)
+}
+
 /// What a file that is continued has of the rows to keep, under its header; the header alone where it is not there.
 fn kept<R: Serialize + DeserializeOwned>(path: PathBuf, keep: impl Fn(&R) -> bool) -> Result<(PathBuf, String)> {
     let found = if files::exists(&path)? { files::read_text(&path)? } else { String::new() };
@@ -137,15 +159,15 @@ sites_per_second,wait_share,seconds
 0,3,,,,2.5,0.5,0.25,1,0.25,,,
 1,3,0.1,0,0,1,0.5,0.5,1,0.25,0,0,0
 2,3,0.0000001,2,0,,,,,0.25,1000000000000000000000,0,0.30000000000000004
-12,3,0.0000001,2,0,NaN,0.5,1,1,0.25,1000000000000000000000,0,0.30000000000000004
+3,3,0.0000001,2,0,NaN,0.5,1,1,0.25,1000000000000000000000,0,0.30000000000000004
 ";
     const GROUPS_TEXT: &str = "\
 epoch,kind,group,wells,sites,accuracy_site,accuracy_well,top5_well
 0,experiment,RPE-01,2,4,0.5,0.25,1
 1,cell-type,RPE,2,4,0.5,0.5,1
 1,experiment,RPE-01,2,4,0.5,0.5,1
-12,cell-type,RPE,2,4,0.5,1,1
-12,experiment,RPE-01,2,4,0.5,1,1
+3,cell-type,RPE,2,4,0.5,1,1
+3,experiment,RPE-01,2,4,0.5,1,1
 ";
     const STEPS_TEXT: &str = "step,lr,loss\n1,0,3\n2,0.0000001,0.30000000000000004\n3,1,inf\n";
 
@@ -156,7 +178,7 @@ epoch,kind,group,wells,sites,accuracy_site,accuracy_well,top5_well
         let mut file = MetricsFile::open(dir.path(), Some(0)).unwrap();
         let mut start = epoch(0, 2.5, 0.25);
         start.validation.as_mut().unwrap().by_cell_type.clear();
-        let mut last = epoch(12, f64::NAN, 1.0);
+        let mut last = epoch(3, f64::NAN, 1.0);
         (last.lr, last.train_loss, last.seconds, last.sites_per_second) = (1e-7, 2.0, 0.1 + 0.2, 1e21);
         let trained = EpochMetrics { epoch: 2, validation: None, ..last.clone() };
         for row in [start, epoch(1, 1.0, 0.5), trained, last] {
@@ -169,10 +191,27 @@ epoch,kind,group,wells,sites,accuracy_site,accuracy_well,top5_well
         steps.append([]).unwrap();
         assert_eq!(text(STEPS), STEPS_TEXT);
         // What is kept of them is kept as it stands.
-        MetricsFile::open(dir.path(), Some(12)).unwrap().append(&epoch(13, 1.0, 0.5)).unwrap();
+        MetricsFile::open(dir.path(), Some(3)).unwrap().append(&epoch(4, 1.0, 0.5)).unwrap();
         assert!(text(METRICS).starts_with(METRICS_TEXT) && text(GROUPS).starts_with(GROUPS_TEXT));
         StepsFile::open(dir.path(), 3).unwrap();
         assert_eq!(text(STEPS), STEPS_TEXT);
+    }
+
+    #[test]
+    fn a_table_that_lost_epochs_is_an_error_and_not_begun_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut file = MetricsFile::open(dir.path(), Some(0)).unwrap();
+        (1..=3).for_each(|i| file.append(&epoch(i, 1.0, 0.5)).unwrap());
+        assert_eq!(n_epochs(dir.path()).unwrap(), 3);
+        let path = dir.path().join(METRICS);
+        let text = std::fs::read_to_string(&path).unwrap();
+        let error = |n| MetricsFile::open(dir.path(), Some(n)).map(|_| ()).unwrap_err().to_string();
+        assert!(error(4).contains("a row for each of the 4 epochs that are over, found 3"), "{}", error(4));
+        std::fs::write(&path, text.replacen("\n2,", "\n2x,", 1)).unwrap();
+        assert!(error(3).contains("found 2") && MetricsFile::open(dir.path(), Some(1)).is_ok());
+        std::fs::remove_file(&path).unwrap();
+        assert!(error(1).contains("found 0") && MetricsFile::open(dir.path(), Some(0)).is_ok());
+        assert_eq!(n_epochs(dir.path()).unwrap(), 0);
     }
 
     #[test]

@@ -9,7 +9,7 @@ mod seal;
 mod tensorboard;
 
 pub use folder::{BEST_ACCURACY, BEST_LOSS, INFO, LAST, LOG, RECIPE, RESUME, RunFolder, SEAL, SPLIT, SUMMARY};
-pub use info::{Environment, RunClass, RunInfo};
+pub use info::{Environment, RunClass, RunInfo, StartsFrom};
 pub use log::{Observer, RunLog};
 pub use progress::{Progress, Told};
 pub use tensorboard::EventWriter;

@@ -22,6 +22,9 @@ pub struct Progress {
     /// What it was told after it had begun: to train for more epochs, or fewer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub told: Option<Told>,
+    /// Of the first of two steps: epochs at most that the networks of the second were told, instead of the recipe's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub second_epochs: Option<u32>,
 }
 
 /// What `--resume --epochs N` says: it holds from then on, whoever resumes.
@@ -38,8 +41,13 @@ impl Progress {
     #[must_use]
     pub fn recipe(&self, recipe: &Recipe) -> Recipe {
         let epochs = self.told.map_or(recipe.epochs, |told| told.epochs);
-        // A warm-up is over or is not: it is not made shorter.
         Recipe { epochs, ..recipe.clone() }
+    }
+
+    /// Whether nothing was trained and nothing judged yet.
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        self.epoch == 0 && self.step == 0 && self.early == EarlyStopping::default()
     }
 
     /// Whether early stopping has ended it.

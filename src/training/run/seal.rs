@@ -55,11 +55,18 @@ impl RunFolder {
     /// # Errors
     /// If that cannot be told.
     pub fn unsealed(&self) -> Result<Option<String>> {
-        let warning = || {
-            let root = self.root().display();
-            format!("{root} was made before runs were sealed: its recipe, split and networks are believed as they are")
-        };
-        Ok((!self.info()?.is_sealed()).then(warning))
+        let info = self.info()?;
+        if info.is_sealed() {
+            return Ok(None);
+        }
+        let mut warning = format!(
+            "{} was made before runs were sealed: its recipe, split and networks are believed as they are",
+            self.root().display()
+        );
+        if info.second_step_of.is_some() && !self.above().exists()? {
+            warning += ", and what its first step was trained on is not known here";
+        }
+        Ok(Some(warning))
     }
 
     /// Proves that what was written before training started is as it was. A run of 0.1.0 has no seal and is believed.
@@ -110,7 +117,8 @@ pub(super) fn holds_nothing(root: &Path) -> Result<Option<String>> {
     };
     for found in &all {
         let left = match found.name() {
-            Some(LOG) => !found.is_dir(),
+            // A link leads to what is not ours.
+            Some(LOG) => files::is_file(&found.path)? && !files::is_link(&found.path)?,
             Some(SEAL) => !sealed.is_empty(),
             Some(name @ (RECIPE | SPLIT)) => match sealed.iter().find(|entry| entry.path == name) {
                 Some(entry) => entry.is_whole(root, Depth::Content)?,

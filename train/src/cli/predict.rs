@@ -1,6 +1,6 @@
 //! `predict`: classes, probabilities and embeddings of a store's wells by trained runs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -8,10 +8,11 @@ use clap::{Command, CommandFactory, Parser, ValueEnum};
 
 use crate::device::DeviceChoice;
 use crate::libtorch::hide_what_is_caught;
-use crate::models::export::MatrixFile;
+use crate::models::export::{MatrixFile, index_path};
 use crate::predict::{PredictConfig, Wells, predict};
 use cellshard::classes::Classes;
 use cellshard::cli::{self, Exit, Progress};
+use cellshard::error::Error;
 use cellshard::files::{self, WholeFile};
 use cellshard::training::evaluate::submission::{Dialect, Spelling, WellTable, to_csv};
 use cellshard::training::run::{BEST_ACCURACY, BEST_LOSS, INFO, LAST, RunFolder};
@@ -103,7 +104,58 @@ pub fn main() -> ExitCode {
     cli::run("predict", || body(&cli::parse()?))
 }
 
+/// Makes sure that no file is to be written over another one, over what is read, or into a run or a store.
+fn check_outputs(flags: &Flags) -> anyhow::Result<()> {
+    // Where a path leads, also one whose last part is not there yet.
+    let place = |path: &Path| -> cellshard::Result<PathBuf> {
+        if let Some(real) = files::resolve(path)? {
+            return Ok(real);
+        }
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = files::resolve(folder)?.unwrap_or_else(|| folder.to_owned());
+        Ok(path.file_name().map_or_else(|| folder.clone(), |name| folder.join(name)))
+    };
+    let matrices = [("--probabilities", &flags.probabilities), ("--embeddings", &flags.embeddings)];
+    let mut outputs = Vec::new();
+    outputs.extend(flags.out.clone().map(|path| ("--out", path)));
+    for (flag, path) in matrices.into_iter().filter_map(|(flag, path)| Some((flag, path.clone()?))) {
+        outputs.push((flag, index_path(&path)));
+        outputs.push((flag, path));
+    }
+    let mut taken: Vec<(String, PathBuf)> = Vec::new();
+    for (flag, path) in [("--like", &flags.like), ("--truth", &flags.truth), ("--classes", &flags.classes)] {
+        taken.extend(path.as_deref().map(place).transpose()?.map(|path| (flag.to_owned(), path)));
+    }
+    let folders: Vec<(&str, PathBuf)> = flags
+        .run
+        .iter()
+        .map(|run| ("--run", run))
+        .chain([("--shards", &flags.shards)])
+        .map(|(f, p)| (f, p.clone()))
+        .collect();
+    for (flag, path) in outputs {
+        // A pipe or a terminal takes whatever comes.
+        if files::look_at(&path)?.is_some_and(|found| !found.is_file()) {
+            continue;
+        }
+        let real = place(&path)?;
+        let shown = format!("{flag} {}", path.display());
+        if let Some((other, _)) = taken.iter().find(|(_, known)| *known == real) {
+            return Err(Error::refused(shown, "a file of its own", format!("that of {other}")).into());
+        }
+        for (other, folder) in &folders {
+            if real.starts_with(place(folder)?) {
+                let expected = format!("a file outside of {other} {}", folder.display());
+                return Err(Error::refused(shown, expected, "one inside").into());
+            }
+        }
+        taken.push((flag.to_owned(), real));
+    }
+    Ok(())
+}
+
 fn body(flags: &Flags) -> anyhow::Result<Exit> {
+    check_outputs(flags)?;
     let run = RunFolder::open(&flags.run[0])?;
     let classes = run.info()?.classes(&run.file(INFO).display().to_string())?;
     // Files are read, and outputs tried, before the long work starts.

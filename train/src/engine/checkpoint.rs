@@ -11,7 +11,7 @@ use crate::models::weights::{self, Weights};
 use crate::optim::optimizer::Optimizer;
 use cellshard::error::{Error, Result};
 use cellshard::files;
-use cellshard::training::run::metrics_csv::{METRICS, STEPS};
+use cellshard::training::run::metrics_csv::{METRICS, STEPS, n_epochs};
 use cellshard::training::run::{BEST_ACCURACY, BEST_LOSS, LAST, Progress, RESUME, RunFolder, SUMMARY};
 
 const MODEL: &str = "model.";
@@ -19,6 +19,8 @@ const OPTIMIZER: &str = "optimizer.";
 const PROGRESS: &str = "progress";
 /// In the metadata of a file: what the run that it is of is known by.
 pub(crate) const RUN: &str = "run";
+/// In the metadata of a network: the epoch after which it was written.
+pub(crate) const EPOCH: &str = "epoch";
 
 /// Writes where training goes on.
 ///
@@ -45,13 +47,7 @@ pub(crate) fn save(folder: &RunFolder, network: &Network, optimizer: &Optimizer,
 pub(crate) fn load(folder: &RunFolder, network: &mut Network, optimizer: &mut Optimizer) -> Result<Option<Progress>> {
     let path = folder.file(RESUME);
     if !files::exists(&path)? {
-        // A run saves where it is before its first step, and so before it writes any of these.
-        for later in [STEPS, METRICS, LAST, BEST_LOSS, BEST_ACCURACY, SUMMARY] {
-            if folder.info()?.is_sealed() && files::exists(&folder.file(later))? {
-                let expected = format!("where training goes on, as there is {later}");
-                return Err(Error::malformed(path.display(), expected, "none: lost since"));
-            }
-        }
+        never_saved(folder)?;
         return Ok(None);
     }
     let place = path.display().to_string();
@@ -70,7 +66,64 @@ pub(crate) fn load(folder: &RunFolder, network: &mut Network, optimizer: &mut Op
     }
     weights::load(network, &model, &place)?;
     optimizer.restore(n_steps, &state, &place)?;
+    check_networks(folder, &progress)?;
     Ok(Some(progress))
+}
+
+/// Makes sure that a run without `resume.safetensors` never had one.
+fn never_saved(folder: &RunFolder) -> Result<()> {
+    let is_sealed = folder.info()?.is_sealed();
+    // A run saves where it is before its first step, and so before it writes any of these. 0.1.0 did so after an epoch
+    // or ten minutes, and may have written those of a first epoch.
+    let later: &[&str] =
+        if is_sealed { &[STEPS, METRICS, LAST, BEST_LOSS, BEST_ACCURACY, SUMMARY] } else { &[SUMMARY] };
+    let mut trace = None;
+    for name in later {
+        if files::exists(&folder.file(name))? {
+            trace = Some(*name);
+        }
+    }
+    if trace.is_none() && !is_sealed && n_epochs(folder.root())? > 1 {
+        trace = Some(METRICS);
+    }
+    trace.map_or(Ok(()), |trace| Err(lost(folder, RESUME, &format!("where training goes on, as there is {trace}"))))
+}
+
+/// Makes sure that the networks are there that a run has written by some point.
+///
+/// # Errors
+/// If one is lost. Of a run of 0.1.0 only the best is looked for, as nothing else is needed of it.
+pub(crate) fn check_networks(folder: &RunFolder, progress: &Progress) -> Result<()> {
+    let (begun, is_sealed) = (progress.epoch > 0, folder.info()?.is_sealed());
+    let wanted = [
+        (LAST, begun && is_sealed),
+        (BEST_LOSS, is_sealed && (begun || progress.early.best_loss.is_some())),
+        (BEST_ACCURACY, begun || progress.early.best_accuracy.is_some()),
+    ];
+    for (name, _) in wanted.into_iter().filter(|(_, wanted)| *wanted) {
+        if !files::exists(&folder.file(name))? {
+            return Err(lost(folder, name, "the network that the run has written"));
+        }
+    }
+    Ok(())
+}
+
+fn lost(folder: &RunFolder, name: &str, expected: &str) -> Error {
+    Error::malformed(folder.file(name).display(), expected, "none: lost since")
+}
+
+/// How far training had come; `None` where nothing was ever saved.
+///
+/// # Errors
+/// If the file is lost or damaged, or of another run.
+pub(crate) fn progress(folder: &RunFolder) -> Result<Option<Progress>> {
+    if !files::exists(&folder.file(RESUME))? {
+        return Ok(None);
+    }
+    let place = folder.file(RESUME).display().to_string();
+    let metadata = read(folder, RESUME)?.metadata;
+    let text = metadata.get(PROGRESS).ok_or_else(|| Error::malformed(&place, "its progress", "none"))?;
+    serde_json::from_str(text).map(Some).map_err(|e| Error::malformed(&place, "its progress", e))
 }
 
 /// Writes a network for use, with what it is.
@@ -80,7 +133,7 @@ pub(crate) fn load(folder: &RunFolder, network: &mut Network, optimizer: &mut Op
 pub(crate) fn save_network(folder: &RunFolder, name: &str, network: &Network, epoch: u32) -> Result<()> {
     let mut metadata = BTreeMap::from([
         ("model".to_owned(), network.spec().architecture.name().to_owned()),
-        ("epoch".to_owned(), epoch.to_string()),
+        (EPOCH.to_owned(), epoch.to_string()),
     ]);
     metadata.extend(folder.identity()?.map(|run| (RUN.to_owned(), run)));
     weights::save(&folder.file(name), &network.tensors(), &metadata)

@@ -105,7 +105,7 @@ impl Pending {
 impl Stage<'_, '_> {
     /// Trains from where network, optimiser and progress stand to the end.
     pub(crate) fn train(mut self, network: &Network, optimizer: &mut Optimizer, mut progress: Progress) -> Result<End> {
-        let is_new = progress == Progress::default();
+        let is_new = progress.is_new();
         let mut metrics = MetricsFile::open(self.folder.root(), (!is_new).then_some(progress.epoch))?;
         let mut events = EventWriter::create(self.folder.root(), optimizer.n_steps() + 1)?;
         let mut ring = Ring::new(self.sites.batch_shape(self.recipe.batch as usize), self.device)?;

@@ -19,7 +19,7 @@ use cellshard_train::plan::TrainConfig;
 use cellshard_train::predict::{PredictConfig, Predictions, Wells, predict};
 use cellshard_train::train::train;
 
-use crate::common::{Fixture, copy_folder, small, stderr, stdout, tool, write_resealed};
+use crate::common::{Fixture, contents, copy_folder, small, stderr, stdout, tool, write_resealed};
 
 /// A store of two cell types with three experiments of two plates each, and runs on it: two folds, and two steps.
 static RUNS: LazyLock<TempDir> = LazyLock::new(|| {
@@ -189,7 +189,12 @@ fn the_network_of_a_second_step_knows_what_the_first_was_trained_on() {
     let trained = of_part("two", "train");
     assert!(trained.iter().any(|well| well.plate.experiment.cell_type() == "RPE"));
     assert!(trained.iter().all(|well| part(well) == Part::Train));
-    assert!(found.warnings.iter().any(|w| w.ends_with("was never trained on cell type RPE")), "{:?}", found.warnings);
+    // And what the first step's network was chosen by, which it starts from, is nothing unseen.
+    let chosen = of_part("two", "validation");
+    assert!(chosen.iter().any(|well| well.plate.experiment.cell_type() == "RPE"));
+    assert!(chosen.iter().all(|well| part(well) == Part::Validation));
+    let tested = predicted(&["two"], Wells::Test).wells;
+    assert_eq!(found.parts.iter().filter(|part| **part == Part::Unseen).count(), tested.len());
 }
 
 #[test]
@@ -245,6 +250,10 @@ fn what_a_run_has_never_seen_is_said_when_it_predicts() {
     trained(&store, &first, &[]);
     let warnings = said(&store, &first, Wells::Test);
     assert!(warnings.contains("was never trained on a plate with number 2"), "{warnings}");
+    let single = dir.path().join("single-plate");
+    trained(&store, &single, &[("experiments", "HUVEC-01"), ("split", "well")]);
+    let warnings = said(&store, &single, Wells::Test);
+    assert!(warnings.contains("was never trained on a plate with number 2"), "{warnings}");
     // A class that the store knows and no well of the training set has.
     let copy = dir.path().join("copy");
     copy_folder(&path("store"), &copy);
@@ -278,4 +287,41 @@ fn a_prediction_that_nothing_would_come_of_is_refused_before_it_is_made() {
     }
     let three = PredictConfig { n_symmetries: 3, ..config(&["a"], Wells::Test) };
     assert!(predict(&three, &|_| {}).unwrap_err().to_string().starts_with("--tta: expected 1, 2, 4 or 8"));
+}
+
+#[test]
+fn no_output_replaces_another_or_what_is_read_or_anything_of_a_run_or_a_store() {
+    let dir = tempfile::tempdir().unwrap();
+    let [run, store] = ["run", "store"].map(|name| dir.path().join(name));
+    copy_folder(&path("a"), &run);
+    copy_folder(&path("store"), &store);
+    fs::copy(path("data/sample_submission.csv"), dir.path().join("like.csv")).unwrap();
+    std::os::unix::fs::symlink(&run, dir.path().join("link")).unwrap();
+    let before = (contents(&run), contents(&store), fs::read(dir.path().join("like.csv")).unwrap());
+    let predict = |flags: &[&str]| {
+        let mut predict = tool("predict");
+        predict.current_dir(&dir).args(["--shards", "store", "--run", "run", "--device", "cpu"]);
+        predict.args(flags).output().unwrap()
+    };
+    for (flags, expected) in [
+        (&["--probabilities", "p.npy", "--embeddings", "p.npy"][..], "found that of --probabilities"),
+        (&["--out", "p.npy.csv", "--probabilities", "p.npy"], "found that of --out"),
+        (&["--out", "./x/../p.npy", "--probabilities", "p.npy"], "found that of --out"),
+        (&["--out", "like.csv", "--like", "like.csv"], "found that of --like"),
+        (&["--out", "run/split.csv"], "a file outside of --run run"),
+        (&["--embeddings", "link/best-accuracy.npy"], "a file outside of --run run"),
+        (&["--out", "store/metadata.csv"], "a file outside of --shards store"),
+        (&["--probabilities", "store/plates/new.npy"], "a file outside of --shards store"),
+    ] {
+        fs::create_dir_all(dir.path().join("x")).unwrap();
+        let output = predict(flags);
+        assert_eq!(output.status.code(), Some(2), "{flags:?}: {}", stdout(&output));
+        assert!(stderr(&output).contains(expected), "{flags:?}: {}", stderr(&output));
+    }
+    let after = (contents(&run), contents(&store), fs::read(dir.path().join("like.csv")).unwrap());
+    assert!(after == before);
+    let output =
+        predict(&["--out", "o.csv", "--probabilities", "p.npy", "--embeddings", "e.npy", "--like", "like.csv"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(predict(&["--out", "/dev/null", "--probabilities", "p.npy"]).status.success());
 }

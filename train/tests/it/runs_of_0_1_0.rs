@@ -86,3 +86,47 @@ fn the_stopped_run_goes_on_to_where_the_finished_one_came() {
         assert!(largest <= 1e-4, "{name}: {largest}");
     }
 }
+
+#[test]
+fn a_finished_run_that_kept_only_its_networks_is_never_trained_anew_over_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = dir.path().join("run");
+    copy_folder(&fixture("run-0.1.0"), &run);
+    let best = fs::read(run.join(BEST_ACCURACY)).unwrap();
+    let config = TrainConfig {
+        run: Some(run.clone()),
+        resume: true,
+        epochs: Some(8),
+        device: DeviceChoice::Cpu,
+        ..TrainConfig::new(&fixture("store-0.1.0"), "test", Recipe::default())
+    };
+    let error = train(&config, &mut ()).unwrap_err().to_string();
+    assert!(error.contains("resume.safetensors") && error.contains("lost since"), "{error}");
+    fs::remove_file(run.join("summary.json")).unwrap();
+    let error = train(&config, &mut ()).unwrap_err().to_string();
+    assert!(error.contains("as there is metrics.csv"), "{error}");
+    assert!(fs::read(run.join(BEST_ACCURACY)).unwrap() == best);
+}
+
+#[test]
+fn what_0_1_0_meant_otherwise_by_a_recipe_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = dir.path().join("run");
+    copy_folder(&fixture("run-0.1.0-stopped"), &run);
+    let recipe = fs::read_to_string(run.join("recipe.toml")).unwrap();
+    let change = |key: &str, value: &str, text: &str| {
+        let line = text.lines().find(|line| line.starts_with(&format!("{key} = "))).unwrap();
+        text.replace(line, &format!("{key} = {value}"))
+    };
+    let recipe = change("schedule", "\"exponential\"", &change("warmup-epochs", "1.0", &recipe));
+    fs::write(run.join("recipe.toml"), recipe).unwrap();
+    let config = TrainConfig {
+        run: Some(run.clone()),
+        resume: true,
+        device: DeviceChoice::Cpu,
+        ..TrainConfig::new(&fixture("store-0.1.0"), "test", Recipe::default())
+    };
+    train(&config, &mut ()).unwrap();
+    let log = fs::read_to_string(run.join("train.log")).unwrap();
+    assert!(log.contains("warning    what is not trained yet follows the rules of today"), "{log}");
+}

@@ -178,22 +178,28 @@ fn what_a_network_was_trained_on_that_a_run_starts_from_never_validates() {
     let well = |name: &str| format!("HEPG2-01_1_{name}").parse::<WellId>().unwrap();
     let other: WellId = "U2OS-07_1_B09".parse().unwrap();
     let mut split = Split { train: vec![6, 7], validation: vec![4, 5], ..Split::default() };
-    let error = split.start_from(&store, [well("B04"), well("B05")].into(), "a.safetensors").unwrap_err().to_string();
+    let error = split
+        .start_from(&store, [(well("B04"), Part::Train), (well("B05"), Part::Train)].into(), "a.safetensors")
+        .unwrap_err()
+        .to_string();
     assert!(error.starts_with("a.safetensors: expected a network") && error.contains("1 of the 1 wells"), "{error}");
     // What is trained on anyway is no news; a store need not have what is.
-    split.start_from(&store, [well("B05"), well("B06"), other.clone()].into(), "a.safetensors").unwrap();
+    let [trained, chosen] = [Part::Train, Part::Validation];
+    let known = [(well("B04"), chosen), (well("B05"), trained), (well("B06"), trained), (other.clone(), chosen)];
+    split.start_from(&store, known.into(), "a.safetensors").unwrap();
     let text = split.to_csv(&store);
     assert_eq!(
         text,
         "well_id,part\nHEPG2-01_1_B04,validation\nHEPG2-01_1_B05,train\nHEPG2-01_1_B06,pretrained\n\
-         U2OS-07_1_B09,pretrained\n"
+         U2OS-07_1_B09,pretrained-validation\n"
     );
     let path = dir.path().join("split.csv");
     std::fs::write(&path, text).unwrap();
     assert_eq!(Split::read(&path, &store).unwrap(), split);
     let parts = Split::parts(&path).unwrap();
     let expected = [(well("B04"), Part::Validation), (well("B05"), Part::Train), (well("B06"), Part::Train)];
-    assert_eq!(parts, expected.into_iter().chain([(other, Part::Train)]).collect());
+    assert_eq!(parts, expected.into_iter().chain([(other, Part::Validation)]).collect());
+    assert_eq!(split.well_parts(&store), parts);
     std::fs::write(&path, "well_id,part\nHEPG2-01_1_B04,test\n").unwrap();
     assert!(Split::parts(&path).unwrap_err().to_string().contains("pretrained"));
     std::fs::write(&path, "well_id,part\nHEPG2-01_1_B04,train\nHEPG2-01_1_B04,validation\n").unwrap();
@@ -214,7 +220,7 @@ fn a_split_that_lies_is_refused() {
         ("HEPG2-01_1_B02,validation", "labelled treatment"),
         ("HEPG2-01_1_B04,control", "labelled control"),
         ("RPE-02_1_B02,control", "dataset train"),
-        ("HEPG2-01_1_B04,test", "train, validation, control or pretrained"),
+        ("HEPG2-01_1_B04,test", "train, validation, control, pretrained"),
         ("HEPG2-01_1_B04,train\nHEPG2-01_1_B04,validation", "once"),
     ] {
         let error = parse(&format!("well_id,part\n{line}\n")).unwrap_err();

@@ -13,6 +13,7 @@ use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 use serde_json::json;
 use tch::{Kind, TchError, Tensor};
 
+use crate::libtorch::refused;
 use crate::models::Network;
 use cellshard::error::{Error, Result};
 use cellshard::files::{self, WholeFile};
@@ -89,12 +90,12 @@ pub fn write(file: WholeFile, tensors: &[(&str, &Tensor)], metadata: &BTreeMap<S
     let mut metadata = metadata.clone();
     metadata.insert(SHA256.to_owned(), "0".repeat(64));
     let mut hash = hash_of_header(sorted.iter().map(|(name, tensor, dtype)| (*name, *dtype, tensor.size())), &metadata);
-    let mut out = BufWriter::with_capacity(1 << 20, file.as_file());
+    let mut out = BufWriter::with_capacity(1 << 16, file.as_file());
     write_header(&mut out, &sorted, &metadata).map_err(Error::io(path, "write"))?;
     for (name, tensor, dtype) in &sorted {
-        let mut bytes = vec![0; tensor.numel() * dtype.bitsize() / 8];
+        let mut bytes = memory::zeroed(tensor.numel() * dtype.bitsize() / 8, path.display())?;
         let copied = tensor.detach().f_copy_data_u8(&mut bytes, tensor.numel());
-        copied.map_err(|e| refuse("the values of every tensor", format!("{name}: {}", first_line(&e))))?;
+        copied.map_err(|e| refused(&format!("{}: {name}", path.display()), "its values", &e.to_string()))?;
         out.write_all(&bytes).map_err(Error::io(path, "write"))?;
         update(&mut hash, &bytes);
     }
@@ -172,9 +173,9 @@ pub fn read(path: &Path) -> Result<Weights> {
         let mut bytes = memory::zeroed(info.data_offsets.1 - info.data_offsets.0, path.display())?;
         file.read_exact(&mut bytes).map_err(Error::io(path, "read"))?;
         update(&mut hash, &bytes);
-        let tensor = tensor(info, &bytes).map_err(|(expected, found)| {
-            Error::malformed(format!("{}: tensor {name}", path.display()), expected, found)
-        })?;
+        let place = format!("{}: tensor {name}", path.display());
+        let made = tensor(info, &bytes).map_err(|(expected, found)| Error::malformed(&place, expected, found))?;
+        let tensor = made.map_err(|e| refused(&place, "libtorch to make it", &e.to_string()))?;
         weights.tensors.insert(name, tensor);
     }
     if let Some(own) = weights.metadata.remove(SHA256) {
@@ -213,8 +214,8 @@ fn read_header(path: &Path, file: &mut File, length: u64) -> Result<Metadata> {
     Ok(header)
 }
 
-/// A tensor from its bytes, or what was expected and found.
-fn tensor(info: &TensorInfo, bytes: &[u8]) -> Result<Tensor, (String, String)> {
+/// A tensor from its bytes, if libtorch has the memory; or what was expected of the file and found.
+fn tensor(info: &TensorInfo, bytes: &[u8]) -> Result<Result<Tensor, TchError>, (String, String)> {
     let kind = KINDS.iter().find(|known| known.0 == info.dtype).map(|known| known.1);
     let kind = kind.ok_or_else(|| {
         let names: Vec<_> = KINDS.iter().map(|known| known.0.to_string()).collect();
@@ -228,8 +229,7 @@ fn tensor(info: &TensorInfo, bytes: &[u8]) -> Result<Tensor, (String, String)> {
     let shape = shape.ok_or_else(wide)?;
     // A bool that is neither 0 nor 1 is undefined behaviour in C++, so bools come by way of bytes.
     let stored = if kind == Kind::Bool { Kind::Uint8 } else { kind };
-    let tensor = Tensor::f_from_data_size(bytes, &shape, stored).and_then(|tensor| tensor.f_to_kind(kind));
-    tensor.map_err(|e| ("a tensor that libtorch can make".into(), first_line(&e)))
+    Ok(Tensor::f_from_data_size(bytes, &shape, stored).and_then(|tensor| tensor.f_to_kind(kind)))
 }
 
 /// Puts weights into a network: exactly its tensors, each of its shape. Kinds of floating-point numbers are converted.
@@ -267,7 +267,7 @@ pub(super) fn copy_all<'a>(pairs: impl Iterator<Item = (&'a Tensor, &'a Tensor)>
     let _no_grad = tch::no_grad_guard();
     for (to, from) in pairs {
         let copied = to.shallow_clone().f_copy_(from);
-        copied.map_err(|e| Error::refused(place, "libtorch to copy it", first_line(&e)))?;
+        copied.map_err(|e| refused(place, "libtorch to copy it", &e.to_string()))?;
     }
     Ok(())
 }

@@ -97,6 +97,37 @@ fn a_store_that_has_grown_by_experiments_and_classes_is_still_the_runs_own() {
 }
 
 #[test]
+fn a_store_without_a_class_that_the_run_never_met_is_still_its_own() {
+    // Class 3 is one of RPE alone, in a store of both and of HUVEC by itself.
+    let dir = tempfile::tempdir().unwrap();
+    let both = copy_of_store(dir.path());
+    let huvec = packed(&["HUVEC-01", "HUVEC-02", "HUVEC-03"], &dir.path().join("huvec"));
+    for copy in [&both, &huvec] {
+        let text = fs::read_to_string(copy.join("metadata.csv")).unwrap();
+        let relabelled = |line: &str| match line.split(',').nth(4) {
+            Some(name) if name.starts_with("HUVEC") => line.replace(",treatment,3,3,", ",treatment,4,4,") + "\n",
+            _ => line.to_owned() + "\n",
+        };
+        write_resealed(copy, "metadata.csv", &text.lines().map(relabelled).collect::<String>());
+    }
+    let classes = fs::read_to_string(huvec.join("classes.csv")).unwrap();
+    assert!(classes.contains("\n3,3,"));
+    let without: Vec<&str> = classes.lines().filter(|line| !line.starts_with("3,3,")).collect();
+    write_resealed(&huvec, "classes.csv", &(without.join("\n") + "\n"));
+    let run_folder = dir.path().join("run");
+    let recipe = recipe(&[("model", "base-cnn"), ("cell-type", "HUVEC")]);
+    let mut config = TrainConfig { shards: both, ..config(&run_folder, recipe) };
+    config.stop = Stop { after_steps: Some(2), ..Stop::default() };
+    run(&config);
+    let copy = dir.path().join("elsewhere");
+    copy_folder(&run_folder, &copy);
+    (config.resume, config.stop) = (true, Stop::default());
+    run(&config);
+    run(&TrainConfig { shards: huvec, run: Some(copy.clone()), ..config });
+    assert!(fs::read(copy.join(LAST)).unwrap() == fs::read(run_folder.join(LAST)).unwrap());
+}
+
+#[test]
 fn other_pixels_or_labels_of_the_same_names_are_refused() {
     let stopped = Stopped::on(&store());
     let dir = tempfile::tempdir().unwrap();

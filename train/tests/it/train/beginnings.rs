@@ -3,9 +3,12 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use cellshard::training::recipe::Recipe;
-use cellshard::training::run::{BEST_ACCURACY, INFO, LAST, LOG, RECIPE, RESUME, RunFolder, RunInfo, SEAL, SPLIT};
+use cellshard::training::run::{
+    BEST_ACCURACY, BEST_LOSS, INFO, LAST, LOG, RECIPE, RESUME, RunFolder, RunInfo, SEAL, SPLIT,
+};
 
 use cellshard_train::engine::stop::Stop;
 use cellshard_train::plan::TrainConfig;
@@ -60,6 +63,30 @@ fn nobodys_file_is_replaced_by_a_run() {
         assert!(error.contains("--run") && error.contains("new or empty"), "{what}: {error}");
         assert!(contents(&root) == before, "{what}");
     }
+    // A log that is a link, or no file at all.
+    let [linked, piped] = ["linked", "piped"].map(|name| dir.path().join(name));
+    let diary = dir.path().join("diary.txt");
+    fs::write(&diary, "mine").unwrap();
+    [&linked, &piped].into_iter().for_each(|root| fs::create_dir(root).unwrap());
+    std::os::unix::fs::symlink(&diary, linked.join(LOG)).unwrap();
+    assert!(Command::new("mkfifo").arg(piped.join(LOG)).status().unwrap().success());
+    for root in [&linked, &piped] {
+        let error = train(&config(root, recipe(&[("model", "base-cnn")])), &mut ()).unwrap_err().to_string();
+        assert!(error.contains("--run") && error.contains(LOG), "{error}");
+    }
+    assert_eq!(fs::read_to_string(&diary).unwrap(), "mine");
+    // A run that lost its log to one is not gone on with, and nobody waits for a reader.
+    fs::remove_file(whole.join(LOG)).unwrap();
+    assert!(Command::new("mkfifo").arg(whole.join(LOG)).status().unwrap().success());
+    let resumed = TrainConfig { resume: true, ..config(&whole, recipe(&[])) };
+    assert!(train(&resumed, &mut ()).unwrap_err().to_string().contains(LOG));
+    // Whoever trains there already is told of first.
+    let taken = dir.path().join("taken");
+    run(&config(&taken, recipe(&[("model", "base-cnn"), ("epochs", "1")])));
+    let log = RunFolder::at(&taken).open_log().unwrap();
+    let error = train(&config(&taken, recipe(&[("model", "base-cnn")])), &mut ()).unwrap_err().to_string();
+    assert!(error.contains("no other process that trains here"), "{error}");
+    drop(log);
     let file = dir.path().join("file");
     fs::write(&file, "x").unwrap();
     let error = train(&config(&file, recipe(&[("model", "base-cnn")])), &mut ()).unwrap_err().to_string();
@@ -92,6 +119,20 @@ fn a_lost_checkpoint_is_an_error_and_training_never_begins_anew_over_it() {
             std::os::unix::fs::symlink(name, run.join(name)).unwrap();
         });
         assert!(error.contains(name), "{name}: {error}");
+    }
+    // The networks that it wrote are as much a part of it, whether it is over or not.
+    let whole = dir.path().join("over");
+    copy_folder(&stopped, &whole);
+    run(&TrainConfig { run: Some(whole.clone()), stop: Stop::default(), ..config.clone() });
+    for epochs in [None, Some(3)] {
+        for name in [BEST_ACCURACY, BEST_LOSS, LAST] {
+            let _ = fs::remove_dir_all(&lost);
+            copy_folder(&whole, &lost);
+            fs::remove_file(lost.join(name)).unwrap();
+            let config = TrainConfig { run: Some(lost.clone()), stop: Stop::default(), epochs, ..config.clone() };
+            let error = train(&config, &mut ()).unwrap_err().to_string();
+            assert!(error.contains(name) && error.contains("lost since"), "{epochs:?} {name}: {error}");
+        }
     }
     // Killed before its first step, it begins.
     let begun = dir.path().join("begun");

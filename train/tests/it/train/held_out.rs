@@ -49,14 +49,15 @@ fn no_well_of_the_validation_split_is_fed_to_any_step_of_two_step() {
             let folder = RunFolder::open(&root.join(cell_type)).unwrap();
             assert!(folder.is_finished().unwrap());
             let lines = fs::read_to_string(folder.file("split.csv")).unwrap();
-            // Of its own cell type as the run has it; of the others, what the first step was trained on.
+            // Of its own cell type as the run has it; of the others, what the first step was trained on and chosen by.
             let own = |line: &str| line.starts_with(cell_type) && split.contains(line);
             let first = |line: &str| {
-                let well = line.strip_suffix(",pretrained").unwrap_or(line);
-                ["train", "control"].iter().any(|part| split.contains(&format!("{well},{part}\n")))
+                let (well, part) = line.split_once(',').unwrap();
+                let parts = if part == "pretrained" { &["train", "control"][..] } else { &["validation"] };
+                parts.iter().any(|part| split.contains(&format!("{well},{part}\n")))
             };
             let (rest, lines): (Vec<&str>, Vec<&str>) =
-                lines.lines().skip(1).partition(|line| line.ends_with(",pretrained"));
+                lines.lines().skip(1).partition(|line| line.contains(",pretrained"));
             assert!(lines.iter().all(|line| own(line)) && rest.iter().all(|line| first(line)) && !rest.is_empty());
         }
     }

@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 
-use cellshard::training::run::{LAST, RESUME, SUMMARY};
+use cellshard::training::run::{LAST, Observer, RESUME, SUMMARY};
 
 use cellshard_train::engine::stop::Stop;
 use cellshard_train::plan::TrainConfig;
@@ -98,9 +99,70 @@ fn of_two_steps_the_second_is_trained_on_and_the_first_only_before_it() {
     assert!(output.status.success(), "{}", stderr(&output));
     assert!(stdout(&output).contains("HUVEC: 2 instead of 1"), "{}", stdout(&output));
     assert_eq!([epochs(&root), epochs(&root.join("HUVEC")), epochs(&root.join("RPE"))], [1, 2, 2]);
+    // What was said holds for whoever goes on, also for networks that nobody had begun then.
+    let of_first = fs::read_to_string(root.join("steps.csv")).unwrap().lines().count() as u64 - 1;
+    for (name, steps) in [("in the first", 2), ("in HUVEC", of_first + 1)] {
+        let root = dir.path().join(name);
+        let changes = [("model", "base-cnn"), ("two-step", "true"), ("epochs", "1")];
+        let mut config = config(&root, recipe(&changes));
+        config.stop = Stop { after_steps: Some(steps), ..Stop::default() };
+        run(&config);
+        assert_eq!(root.join("HUVEC").is_dir(), steps > 2, "{name}");
+        (config.resume, config.second_epochs) = (true, Some(3));
+        config.stop = Stop { after_steps: Some(1), ..Stop::default() };
+        run(&config);
+        (config.second_epochs, config.stop) = (None, Stop::default());
+        run(&config);
+        assert_eq!([epochs(&root), epochs(&root.join("HUVEC")), epochs(&root.join("RPE"))], [1, 3, 3], "{name}");
+    }
     let one = dir.path().join("one");
     run(&config(&one, recipe(&[("model", "base-cnn"), ("epochs", "1")])));
     let resumed = TrainConfig { resume: true, second_epochs: Some(3), ..config(&one, recipe(&[])) };
     let error = cellshard_train::train::train(&resumed, &mut ()).unwrap_err().to_string();
     assert!(error.contains("--second-epochs") && error.contains("a run of one"), "{error}");
+}
+
+/// Asks for an end at the line that is said of the first step's last epoch.
+struct EndAfterTheFirst(Stop);
+
+impl Observer for EndAfterTheFirst {
+    fn line(&mut self, text: &str) {
+        if text.starts_with("epoch   1") {
+            self.0.asked.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+#[test]
+fn a_start_that_was_not_judged_yet_is_judged_whatever_is_told_meanwhile() {
+    let dir = tempfile::tempdir().unwrap();
+    let changes = [("model", "base-cnn"), ("two-step", "true"), ("epochs", "1"), ("second-epochs", "2")];
+    let [whole, parts] = ["whole", "parts"].map(|name| dir.path().join(name));
+    run(&config(&whole, recipe(&changes)));
+    let mut config = config(&parts, recipe(&[&changes[..3], &[("second-epochs", "1")]].concat()));
+    let mut observer = EndAfterTheFirst(config.stop.clone());
+    assert!(train(&config, &mut observer).unwrap().stopped.is_some());
+    assert!(parts.join("HUVEC").join(RESUME).exists() && !parts.join("HUVEC/metrics.csv").exists());
+    (config.resume, config.second_epochs, config.stop) = (true, Some(2), Stop::default());
+    run(&config);
+    let rows = |run: &Path| {
+        let text = fs::read_to_string(run.join("HUVEC/metrics-groups.csv")).unwrap();
+        assert!(text.contains("\n0,cell-type,HUVEC,"), "{text}");
+        text
+    };
+    assert_eq!(rows(&parts), rows(&whole));
+}
+
+#[test]
+fn an_end_within_the_warm_up_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let changes = [("model", "base-cnn"), ("epochs", "6"), ("warmup-epochs", "4"), ("schedule", "constant")];
+    let mut config = config(&dir.path().join("run"), recipe(&changes));
+    config.stop = Stop { after_steps: Some(2), ..Stop::default() };
+    run(&config);
+    (config.resume, config.epochs) = (true, Some(3));
+    let error = train(&config, &mut ()).unwrap_err().to_string();
+    assert_eq!(error, "--epochs: expected more than the 4 epochs of warm-up, found 3");
+    config.epochs = Some(5);
+    run(&config);
 }

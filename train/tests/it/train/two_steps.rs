@@ -5,12 +5,14 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use cellshard::training::recipe::Recipe;
-use cellshard::training::run::{BEST_LOSS, LAST, Observer};
+use cellshard::training::run::{BEST_LOSS, LAST, Observer, RunFolder};
 
+use cellshard_train::device::DeviceChoice;
 use cellshard_train::plan::TrainConfig;
+use cellshard_train::predict::{PredictConfig, predict};
 use cellshard_train::train::train;
 
-use super::{config, recipe, refused, run};
+use super::{config, recipe, refused, run, store};
 
 /// The losses of a run's steps, as they are written.
 fn losses(run: &Path) -> Vec<String> {
@@ -99,17 +101,75 @@ fn a_network_that_was_trained_on_what_validates_is_no_start() {
     let rpe = [("fold", "2/2"), ("cell-type", "RPE"), ("init-from", start.as_str())];
     let error = refused(&config(&path("third"), of(&rpe)));
     assert!(error.contains("--init-from") && error.contains("RPE-"), "{error}");
-    // Taken out of its folder, nobody knows any more.
+    // A link to it is what it leads to, whatever it is called, and so is another name in its folder.
+    let link = path("link.safetensors");
+    std::os::unix::fs::symlink(path("first").join(BEST_LOSS), &link).unwrap();
+    let renamed = path("first").join("mine.safetensors");
+    fs::copy(path("first").join(BEST_LOSS), &renamed).unwrap();
+    for start in [&link, &renamed].map(|path| path.display().to_string()) {
+        let error = refused(&config(&path("leak"), of(&[("fold", "2/2"), ("init-from", &start)])));
+        assert!(error.contains("--init-from") && error.contains("--split-seed"), "{error}");
+    }
+    // Taken out of its folder, nobody knows any more: that is said, now and by whoever predicts with it.
     let moved = path("moved.safetensors");
     fs::copy(path("first").join(BEST_LOSS), &moved).unwrap();
     let moved = moved.display().to_string();
-    let mut lines = Vec::new();
-    struct Lines<'a>(&'a mut Vec<String>);
-    impl Observer for Lines<'_> {
-        fn line(&mut self, text: &str) {
-            self.0.push(text.to_owned());
+    let fourth = config(&path("fourth"), of(&[("fold", "2/2"), ("init-from", &moved)]));
+    run(&fourth);
+    run(&TrainConfig { resume: true, ..fourth });
+    let log = fs::read_to_string(path("fourth").join("train.log")).unwrap();
+    assert_eq!(
+        log.lines().filter(|line| line.contains("warning") && line.contains("is not known")).count(),
+        2,
+        "{log}"
+    );
+    let config = PredictConfig { device: DeviceChoice::Cpu, ..PredictConfig::new(&store(), &path("fourth")) };
+    let warnings = predict(&config, &|_| {}).unwrap().warnings;
+    assert!(warnings.len() == 1 && warnings[0].contains("is not known"), "{warnings:?}");
+}
+
+#[test]
+fn a_run_is_known_by_the_weights_that_it_starts_from_and_begins_with_no_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    let small = [("model", "base-cnn"), ("epochs", "1")];
+    let start = path("start.safetensors");
+    let start_flag = start.display().to_string();
+    let with = |seed: &'static str, name: &str| {
+        run(&config(&path(&format!("of {seed}")), recipe(&[&small[..], &[("seed", seed)]].concat())));
+        fs::copy(path(&format!("of {seed}")).join(LAST), &start).unwrap();
+        run(&config(&path(name), recipe(&[&small[..], &[("init-from", start_flag.as_str())]].concat())));
+        RunFolder::open(&path(name)).unwrap().info().unwrap().run_id
+    };
+    let (first, second) = (with("1", "first"), with("2", "second"));
+    assert!(first.is_some() && first != second);
+    // Killed before it had saved where it begins.
+    for name in fs::read_dir(path("first")).unwrap().map(|entry| entry.unwrap().file_name()) {
+        if !["train.log", "seal.sha256", "recipe.toml", "split.csv", "run.json"].contains(&name.to_str().unwrap()) {
+            fs::remove_file(path("first").join(name)).unwrap();
         }
     }
-    train(&config(&path("fourth"), of(&[("fold", "2/2"), ("init-from", &moved)])), &mut Lines(&mut lines)).unwrap();
-    assert!(lines.iter().any(|line| line.starts_with("warning") && line.contains("is not known")), "{lines:?}");
+    let resumed = TrainConfig { resume: true, ..config(&path("first"), recipe(&[])) };
+    let error = train(&resumed, &mut ()).unwrap_err().to_string();
+    assert!(
+        error.ends_with("start.safetensors: expected the weights that the run began with, found others"),
+        "{error}"
+    );
+    fs::copy(path("of 1").join(LAST), &start).unwrap();
+    run(&resumed);
+}
+
+#[test]
+fn the_second_step_begins_with_the_best_network_of_the_first_or_not_at_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("run");
+    let mut config = config(&root, recipe(&[("model", "base-cnn"), ("two-step", "true"), ("epochs", "2")]));
+    run(&config);
+    config.resume = true;
+    ["HUVEC", "RPE"].into_iter().for_each(|name| fs::remove_dir_all(root.join(name)).unwrap());
+    fs::rename(root.join("best-accuracy.safetensors"), dir.path().join("kept")).unwrap();
+    let error = train(&config, &mut ()).unwrap_err().to_string();
+    assert!(error.contains("best-accuracy.safetensors") && error.contains("lost since"), "{error}");
+    fs::rename(dir.path().join("kept"), root.join("best-accuracy.safetensors")).unwrap();
+    run(&config);
 }
