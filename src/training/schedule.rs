@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn a_warm_up_that_takes_all_steps_is_refused() {
-        let of = |warmup_epochs, epochs| Recipe { warmup_epochs, epochs, ..recipe(Schedule::Constant) };
+        let of = |warmup_epochs, epochs| Recipe { epochs, warmup_epochs, ..recipe(Schedule::Constant) };
         let check =
             |recipe: &Recipe, steps| leaves_warm_up(recipe, steps, "--warmup-epochs").map_err(|e| e.to_string());
         assert_eq!(check(&of(1.5, 2), 2), Ok(()));

@@ -1,16 +1,84 @@
 //! What is asked of several runs: which wells of a store, what each of them is to each run, and so which runs answer for
 //! it. A run answers for no well that it was trained on, as long as another was not. Computes nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
 
 use cellshard::error::{Error, Result};
+use cellshard::feed::Io;
 use cellshard::site::WellId;
 use cellshard::store::Store;
 use cellshard::training::data::{Part, WellParts, data_sha256};
-use cellshard::training::run::{INFO, RunFolder, RunInfo, StartsFrom};
+use cellshard::training::run::{BEST_ACCURACY, INFO, RunFolder, RunInfo, StartsFrom};
 
+use crate::device::DeviceChoice;
 use crate::plan::same_classes;
-use crate::predict::{PredictConfig, Wells};
+
+/// Which wells are predicted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wells {
+    /// Treatments (and wells of which nothing is known) of the dataset `test`.
+    Test,
+    /// The validation sets of all runs; each well is answered for by the runs that were not trained on it.
+    Validation,
+    /// Every well that is no control.
+    All,
+    /// These, in this order.
+    Listed(Vec<WellId>),
+}
+
+/// What to predict, and with what.
+#[derive(Debug, Clone)]
+pub struct PredictConfig {
+    /// The store.
+    pub shards: PathBuf,
+    /// Run folders; their probabilities are averaged.
+    pub runs: Vec<PathBuf>,
+    /// Which of a run's networks, as a file name in its folder.
+    pub checkpoint: String,
+    /// Which wells.
+    pub wells: Wells,
+    /// Symmetries of the square that are averaged over: 1, 2, 4 or 8.
+    pub n_symmetries: usize,
+    /// Whether embeddings are wanted, which are of one network.
+    pub embeddings: bool,
+    /// Of two steps, whether the network of the first answers, for all cell types.
+    pub first_step: bool,
+    /// The classes of wells, where they are not to be those that the store knows.
+    pub truth: Option<HashMap<WellId, Option<u32>>>,
+    /// Whether all that is wanted is how many are right: then nothing is computed where no class is known.
+    pub only_figures: bool,
+    /// Sites a batch.
+    pub batch: usize,
+    /// The device.
+    pub device: DeviceChoice,
+    /// Threads that read.
+    pub n_threads: usize,
+    /// How shards are read.
+    pub io: Io,
+}
+
+impl PredictConfig {
+    /// A prediction for the test set by one run's best network.
+    #[must_use]
+    pub fn new(shards: &Path, run: &Path) -> Self {
+        Self {
+            shards: shards.to_owned(),
+            runs: vec![run.to_owned()],
+            checkpoint: BEST_ACCURACY.to_owned(),
+            wells: Wells::Test,
+            n_symmetries: 1,
+            embeddings: false,
+            first_step: false,
+            truth: None,
+            only_figures: false,
+            batch: 64,
+            device: DeviceChoice::Auto,
+            n_threads: 2,
+            io: Io::Mmap,
+        }
+    }
+}
 
 /// A run that is asked.
 pub(crate) struct AskedRun {
@@ -21,7 +89,7 @@ pub(crate) struct AskedRun {
 
 impl AskedRun {
     /// Opens a run, once all that it wrote before it trained is proven.
-    pub(crate) fn open(root: &std::path::Path) -> Result<Self> {
+    pub(crate) fn open(root: &Path) -> Result<Self> {
         let folder = RunFolder::open(root)?;
         folder.check_seal()?;
         Ok(Self { info: folder.info()?, parts: folder.parts()?, folder })

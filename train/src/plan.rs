@@ -138,7 +138,7 @@ impl Plan<'_> {
                     return Err(Error::refused("--two-step", expected, format!("{name:?}")));
                 }
                 let mut split = self.split.filtered(|i| cell_type(&i) == name);
-                split.start_from(self.store, self.split.well_parts(self.store), name)?;
+                split.start_from(self.store, &self.split.well_parts(self.store), name)?;
                 let folder = begun.map(|run| run.of_cell_type(name));
                 let is_begun = folder.as_ref().map_or(Ok(false), RunFolder::exists)?;
                 let recipe = match folder {
@@ -260,7 +260,7 @@ pub(crate) fn start_of(recipe: &Recipe, store: &Store, split: &mut Split) -> Res
     let is_of_folder = is_ours && folder.exists()? && folder.identity()?.as_ref() == id;
     if is_of_folder {
         folder.check_seal()?;
-        split.start_from(store, folder.parts()?, &place)?;
+        split.start_from(store, &folder.parts()?, &place)?;
     }
     Ok(Some(StartsFrom { sha256: sha.to_string(), of_unknown_run: is_ours && !is_of_folder }))
 }

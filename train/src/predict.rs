@@ -1,93 +1,27 @@
 //! Predictions for the wells of a store by one or several runs: probabilities and embeddings, mean over sites,
 //! symmetries and the runs that were not trained on a well. Trains nothing and writes no file.
 
-use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tch::Device;
 
 use crate::asked::Asked;
+pub use crate::asked::{PredictConfig, Wells};
+use crate::device;
 use crate::device::loader::Sites;
 use crate::device::staging::Ring;
-use crate::device::{self, DeviceChoice};
 use crate::engine::predictor::{BatchPrediction, Classifier, PredictionStream};
 use crate::ensemble::{load, members_of};
 use crate::libtorch::caught;
 use cellshard::classes::Classes;
 use cellshard::error::{Error, Result};
-use cellshard::feed::{Io, Reader, Verify};
+use cellshard::feed::{Reader, Verify};
 use cellshard::site::WellId;
 use cellshard::store::Store;
 use cellshard::training::data::Part;
 use cellshard::training::recipe::Precision;
-use cellshard::training::run::{BEST_ACCURACY, INFO};
-
-/// Which wells are predicted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Wells {
-    /// Treatments (and wells of which nothing is known) of the dataset `test`.
-    Test,
-    /// The validation sets of all runs; each well is answered for by the runs that were not trained on it.
-    Validation,
-    /// Every well that is no control.
-    All,
-    /// These, in this order.
-    Listed(Vec<WellId>),
-}
-
-/// What to predict, and with what.
-#[derive(Debug, Clone)]
-pub struct PredictConfig {
-    /// The store.
-    pub shards: PathBuf,
-    /// Run folders; their probabilities are averaged.
-    pub runs: Vec<PathBuf>,
-    /// Which of a run's networks, as a file name in its folder.
-    pub checkpoint: String,
-    /// Which wells.
-    pub wells: Wells,
-    /// Symmetries of the square that are averaged over: 1, 2, 4 or 8.
-    pub n_symmetries: usize,
-    /// Whether embeddings are wanted, which are of one network.
-    pub embeddings: bool,
-    /// Of two steps, whether the network of the first answers, for all cell types.
-    pub first_step: bool,
-    /// The classes of wells, where they are not to be those that the store knows.
-    pub truth: Option<HashMap<WellId, Option<u32>>>,
-    /// Whether all that is wanted is how many are right: then nothing is computed where no class is known.
-    pub only_figures: bool,
-    /// Sites a batch.
-    pub batch: usize,
-    /// The device.
-    pub device: DeviceChoice,
-    /// Threads that read.
-    pub n_threads: usize,
-    /// How shards are read.
-    pub io: Io,
-}
-
-impl PredictConfig {
-    /// A prediction for the test set by one run's best network.
-    #[must_use]
-    pub fn new(shards: &Path, run: &Path) -> Self {
-        Self {
-            shards: shards.to_owned(),
-            runs: vec![run.to_owned()],
-            checkpoint: BEST_ACCURACY.to_owned(),
-            wells: Wells::Test,
-            n_symmetries: 1,
-            embeddings: false,
-            first_step: false,
-            truth: None,
-            only_figures: false,
-            batch: 64,
-            device: DeviceChoice::Auto,
-            n_threads: 2,
-            io: Io::Mmap,
-        }
-    }
-}
+use cellshard::training::run::INFO;
 
 /// What came of it.
 #[derive(Debug, Clone)]
@@ -169,7 +103,9 @@ fn checked(config: &PredictConfig, progress: &dyn Fn(u64)) -> Result<Predictions
     }
     let (device, device_name) = device::open(config.device)?;
     let mut n_sites = vec![0_u32; asked.wells.len()];
-    sites.iter().for_each(|&(_, row)| n_sites[row] += 1);
+    for &(_, row) in &sites {
+        n_sites[row] += 1;
+    }
     // Everything is opened before the long work starts.
     let mut members = Vec::new();
     for (i, run) in asked.runs.iter().enumerate() {

@@ -156,7 +156,7 @@ impl Split {
     ///
     /// # Errors
     /// If it was trained on what validates; `place` names the network.
-    pub fn start_from(&mut self, store: &Store, known_to_it: WellParts, place: &str) -> Result<()> {
+    pub fn start_from(&mut self, store: &Store, known_to_it: &WellParts, place: &str) -> Result<()> {
         let well = |&i: &usize| &store.sites()[i].id.well;
         let validation: BTreeSet<&WellId> = self.validation.iter().map(well).collect();
         let trained = known_to_it.iter().filter(|(_, part)| **part == Part::Train).map(|(well, _)| well);

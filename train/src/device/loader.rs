@@ -79,7 +79,9 @@ impl Sites {
         let next = move |sites: &mut Vec<usize>| sites.extend(order.by_ref().take(batch));
         let buffers = ring.buffers()?;
         #[cfg(test)]
-        buffers.iter().for_each(|buffer| trace::note(Call::GiveBack { buffer: buffer.address() }));
+        for buffer in &buffers {
+            trace::note(Call::GiveBack { buffer: buffer.address() });
+        }
         let feed = Feed::start(&self.reader, buffers, self.n_threads, next)?;
         let (waited, skipped) = (Duration::ZERO, Vec::new());
         Ok(Batches { sites: self.clone(), feed, ring, coming: None, is_over: false, waited, skipped })

@@ -5,6 +5,7 @@ use crate::train::train;
 use cellshard::training::recipe::{Architecture, Recipe};
 
 use super::*;
+use crate::device::DeviceChoice;
 
 /// The only test of this program that looks at what is set for the whole process.
 #[test]

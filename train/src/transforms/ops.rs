@@ -18,7 +18,6 @@ pub struct Mixed {
 
 impl Mixed {
     /// What is so of each image's own label, `[N]`, and of its partner's, each by its share of the pixels.
-    #[must_use]
     pub fn of_both(&self, of_own: &Tensor, of_partner: &Tensor) -> Tensor {
         of_partner + &self.own * (of_own - of_partner)
     }

@@ -179,14 +179,14 @@ fn what_a_network_was_trained_on_that_a_run_starts_from_never_validates() {
     let other: WellId = "U2OS-07_1_B09".parse().unwrap();
     let mut split = Split { train: vec![6, 7], validation: vec![4, 5], ..Split::default() };
     let error = split
-        .start_from(&store, [(well("B04"), Part::Train), (well("B05"), Part::Train)].into(), "a.safetensors")
+        .start_from(&store, &[(well("B04"), Part::Train), (well("B05"), Part::Train)].into(), "a.safetensors")
         .unwrap_err()
         .to_string();
     assert!(error.starts_with("a.safetensors: expected a network") && error.contains("1 of the 1 wells"), "{error}");
     // What is trained on anyway is no news; a store need not have what is.
     let [trained, chosen] = [Part::Train, Part::Validation];
     let known = [(well("B04"), chosen), (well("B05"), trained), (well("B06"), trained), (other.clone(), chosen)];
-    split.start_from(&store, known.into(), "a.safetensors").unwrap();
+    split.start_from(&store, &known.into(), "a.safetensors").unwrap();
     let text = split.to_csv(&store);
     assert_eq!(
         text,

@@ -38,13 +38,16 @@ fn what_a_run_leaves_that_was_killed_before_it_began_counts_as_nothing() {
     }
 }
 
+/// Files by name, with what is in them.
+type Files<'a> = &'a [(&'a str, &'a [u8])];
+
 #[test]
 fn nobodys_file_is_replaced_by_a_run() {
     let dir = tempfile::tempdir().unwrap();
     let whole = dir.path().join("whole");
     run(&config(&whole, recipe(&[("model", "base-cnn"), ("epochs", "1")])));
     let seal = fs::read(whole.join(SEAL)).unwrap();
-    let cases: [(&str, &[(&str, &[u8])]); 8] = [
+    let cases: [(&str, Files<'_>); 8] = [
         ("thesis", &[("thesis.txt", b"x")]),
         ("own recipe", &[(RECIPE, b"model = \"resnet18\"\n")]),
         ("own recipe and a log", &[(LOG, b""), (RECIPE, b"model = \"resnet18\"\n")]),
@@ -57,7 +60,9 @@ fn nobodys_file_is_replaced_by_a_run() {
     for (what, files) in cases {
         let root = dir.path().join(what);
         fs::create_dir(&root).unwrap();
-        files.iter().for_each(|(name, bytes)| fs::write(root.join(name), bytes).unwrap());
+        for (name, bytes) in files {
+            fs::write(root.join(name), bytes).unwrap();
+        }
         let before = contents(&root);
         let error = train(&config(&root, recipe(&[("model", "base-cnn")])), &mut ()).unwrap_err().to_string();
         assert!(error.contains("--run") && error.contains("new or empty"), "{what}: {error}");
@@ -67,7 +72,9 @@ fn nobodys_file_is_replaced_by_a_run() {
     let [linked, piped] = ["linked", "piped"].map(|name| dir.path().join(name));
     let diary = dir.path().join("diary.txt");
     fs::write(&diary, "mine").unwrap();
-    [&linked, &piped].into_iter().for_each(|root| fs::create_dir(root).unwrap());
+    for root in [&linked, &piped] {
+        fs::create_dir(root).unwrap();
+    }
     std::os::unix::fs::symlink(&diary, linked.join(LOG)).unwrap();
     assert!(Command::new("mkfifo").arg(piped.join(LOG)).status().unwrap().success());
     for root in [&linked, &piped] {

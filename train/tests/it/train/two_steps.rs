@@ -166,7 +166,9 @@ fn the_second_step_begins_with_the_best_network_of_the_first_or_not_at_all() {
     let mut config = config(&root, recipe(&[("model", "base-cnn"), ("two-step", "true"), ("epochs", "2")]));
     run(&config);
     config.resume = true;
-    ["HUVEC", "RPE"].into_iter().for_each(|name| fs::remove_dir_all(root.join(name)).unwrap());
+    for name in ["HUVEC", "RPE"] {
+        fs::remove_dir_all(root.join(name)).unwrap();
+    }
     fs::rename(root.join("best-accuracy.safetensors"), dir.path().join("kept")).unwrap();
     let error = train(&config, &mut ()).unwrap_err().to_string();
     assert!(error.contains("best-accuracy.safetensors") && error.contains("lost since"), "{error}");
