@@ -14,6 +14,15 @@ pub fn zeroed(bytes: usize, what: impl Display) -> Result<Vec<u8>> {
     Ok(buffer)
 }
 
+/// Makes room in a buffer for so many more bytes; `what` names in errors what it is for.
+///
+/// # Errors
+/// If there is no memory for it.
+pub fn reserve(buffer: &mut Vec<u8>, bytes: usize, what: impl Display) -> Result<()> {
+    let reserved = buffer.try_reserve(bytes);
+    reserved.map_err(|_| Error::refused(what, format!("memory of {bytes} bytes"), "less"))
+}
+
 /// Makes a buffer as long as asked, new bytes of it zero; `what` names in errors what it is for.
 ///
 /// # Errors
@@ -47,6 +56,8 @@ mod tests {
         let mut buffer = vec![7];
         resize(&mut buffer, 2, "x").unwrap();
         assert_eq!(buffer, [7, 0]);
+        reserve(&mut buffer, 100, "x").unwrap();
+        assert!(buffer.capacity() >= 102 && reserve(&mut buffer, usize::MAX / 4, "x").is_err());
         let error = zeroed(usize::MAX / 4, "shard").unwrap_err();
         assert!(!error.is_data_fault() && error.to_string().starts_with("shard: expected memory of"), "{error}");
     }

@@ -1,5 +1,7 @@
 //! One site's pixels as a chunk: encoding, and decoding of bytes that may be anything.
 
+use zstd::zstd_safe::{self, DCtx};
+
 use crate::error::{Error, Result};
 use crate::store::format::checksum::crc32c;
 use crate::store::format::spec::{Codec, StoreSpec};
@@ -9,7 +11,7 @@ use super::copy;
 /// Decodes chunks; keeps its state from one to the next.
 #[derive(Default)]
 pub struct Decoder {
-    zstd: Option<zstd::bulk::Decompressor<'static>>,
+    zstd: Option<DCtx<'static>>,
 }
 
 impl Decoder {
@@ -42,15 +44,21 @@ impl Decoder {
                 }
                 let zstd = match &mut self.zstd {
                     Some(zstd) => zstd,
+                    // Not by `zstd::bulk`, which panics where there is no memory for it.
                     None => {
-                        let new = zstd::bulk::Decompressor::new().map_err(|e| Error::refused("zstd", "memory", e))?;
-                        self.zstd.insert(new)
+                        self.zstd.insert(DCtx::try_create().ok_or_else(|| Error::refused("zstd", "memory", "none"))?)
                     }
                 };
-                match zstd.decompress_to_buffer(data, pixels) {
+                match zstd.decompress(&mut *pixels, data) {
                     Ok(n) if n == pixels.len() => {}
                     Ok(n) => return malformed(&format!("{} bytes of pixels", pixels.len()), n.to_string()),
-                    Err(e) => return malformed(&format!("{} bytes of zstd pixels", pixels.len()), e.to_string()),
+                    Err(code) => {
+                        let name = zstd_safe::get_error_name(code);
+                        if name.contains("not enough memory") {
+                            return Err(Error::refused("zstd", "memory", name));
+                        }
+                        return malformed(&format!("{} bytes of zstd pixels", pixels.len()), name.to_owned());
+                    }
                 }
             }
         }

@@ -1,12 +1,15 @@
 //! One site's pixels as a chunk.
 
+use zstd::zstd_safe::{CCtx, CParameter, compress_bound, get_error_name};
+
 use crate::error::{Error, Result};
+use crate::memory;
 use crate::store::format::checksum::crc32c;
 use crate::store::format::spec::Codec;
 
 /// Encodes sites; keeps its state from one to the next.
 pub struct Encoder {
-    zstd: Option<zstd::bulk::Compressor<'static>>,
+    zstd: Option<CCtx<'static>>,
 }
 
 impl Encoder {
@@ -18,8 +21,11 @@ impl Encoder {
         let zstd = match codec {
             Codec::Raw => None,
             Codec::Zstd(level) => {
-                let compressor = zstd::bulk::Compressor::new(level);
-                Some(compressor.map_err(|e| Error::refused("--codec", "a zstd level that works", e))?)
+                // Not by `zstd::bulk`, which panics where there is no memory for it.
+                let mut context = CCtx::try_create().ok_or_else(|| Error::refused("zstd", "memory", "none"))?;
+                let set = context.set_parameter(CParameter::CompressionLevel(level));
+                set.map_err(|code| Error::refused("--codec", "a zstd level that works", get_error_name(code)))?;
+                Some(context)
             }
         };
         Ok(Self { zstd })
@@ -35,9 +41,9 @@ impl Encoder {
             None => std::mem::swap(pixels, chunk),
             Some(zstd) => {
                 chunk.clear();
-                chunk.reserve(zstd::zstd_safe::compress_bound(pixels.len()) + 4);
-                let done = zstd.compress_to_buffer(pixels, chunk);
-                done.map_err(|e| Error::refused("zstd", "a compressed site", e))?;
+                memory::reserve(chunk, compress_bound(pixels.len()) + 4, "a compressed site")?;
+                let done = zstd.compress2(chunk, pixels);
+                done.map_err(|code| Error::refused("zstd", "a compressed site", get_error_name(code)))?;
                 let crc = crc32c(chunk);
                 chunk.extend(crc.to_le_bytes());
             }

@@ -24,7 +24,6 @@ use crate::training::data::{Split, WellParts};
 use crate::training::recipe::Recipe;
 
 use super::info::RunInfo;
-use super::seal::{holds_nothing, json};
 
 /// The recipe as it was resolved.
 pub const RECIPE: &str = "recipe.toml";
@@ -46,6 +45,13 @@ pub const BEST_ACCURACY: &str = "best-accuracy.safetensors";
 pub const RESUME: &str = "resume.safetensors";
 /// The list of what is written before training starts, with its SHA-256: the run is known by it.
 pub const SEAL: &str = "seal.sha256";
+
+/// A value as a JSON file.
+pub(super) fn json(value: &impl Serialize) -> Vec<u8> {
+    let mut bytes = serde_json::to_vec_pretty(value).expect("what is written here is made of names and numbers");
+    bytes.push(b'\n');
+    bytes
+}
 
 /// One run folder.
 #[derive(Debug, Clone)]
@@ -75,25 +81,6 @@ impl RunFolder {
                 Ok(()) => return Ok(Self { root }),
                 Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => n += 1,
                 Err(e) => return Err(Error::io(&root, "create")(e)),
-            }
-        }
-    }
-
-    /// Makes sure that a run can begin here. To be asked once more when its log is locked, should two begin at once.
-    ///
-    /// # Errors
-    /// If the folder holds something, or cannot be looked into.
-    pub fn check_new(&self) -> Result<()> {
-        match holds_nothing(&self.root)? {
-            None => Ok(()),
-            Some(found) => {
-                let log = self.file(LOG);
-                if files::is_file(&log)? && !files::is_link(&log)? {
-                    // Whoever is at work here is the first thing to know.
-                    drop(self.open_log()?);
-                }
-                let expected = "a new or empty folder that can be written (or --resume, to go on with a run)";
-                Err(Error::refused(format!("--run {}", self.root.display()), expected, found))
             }
         }
     }

@@ -3,8 +3,6 @@
 
 use std::path::Path;
 
-use serde::Serialize;
-
 use crate::error::{Error, Result};
 use crate::files::{self, Found};
 use crate::store::format::checksum::Sha;
@@ -12,17 +10,29 @@ use crate::store::format::manifest::{self, Entry};
 use crate::store::read::proof::Depth;
 use crate::training::recipe::Recipe;
 
-use super::folder::{INFO, LOG, RECIPE, RunFolder, SEAL, SPLIT};
+use super::folder::{INFO, LOG, RECIPE, RunFolder, SEAL, SPLIT, json};
 use super::info::RunInfo;
 
-/// A value as a JSON file.
-pub(super) fn json(value: &impl Serialize) -> Vec<u8> {
-    let mut bytes = serde_json::to_vec_pretty(value).expect("what is written here is made of names and numbers");
-    bytes.push(b'\n');
-    bytes
-}
-
 impl RunFolder {
+    /// Makes sure that a run can begin here. To be asked once more when its log is locked, should two begin at once.
+    ///
+    /// # Errors
+    /// If the folder holds something, or cannot be looked into.
+    pub fn check_new(&self) -> Result<()> {
+        match holds_nothing(self.root())? {
+            None => Ok(()),
+            Some(found) => {
+                let log = self.file(LOG);
+                if files::is_file(&log)? && !files::is_link(&log)? {
+                    // Whoever is at work here is the first thing to know.
+                    drop(self.open_log()?);
+                }
+                let expected = "a new or empty folder that can be written (or --resume, to go on with a run)";
+                Err(Error::refused(format!("--run {}", self.root().display()), expected, found))
+            }
+        }
+    }
+
     /// Writes what stays the same for the whole run, and gives the run what its files are known by: the SHA-256 of all
     /// that decides what it learns, be it on another machine or in another folder.
     ///
@@ -104,7 +114,7 @@ fn sealed(root: &Path) -> Result<Vec<Entry>> {
 
 /// What keeps a run from beginning in a folder, if anything does. What a run that was killed before it began has left
 /// does not: its log, its seal with what that proves, and files that were under way.
-pub(super) fn holds_nothing(root: &Path) -> Result<Option<String>> {
+fn holds_nothing(root: &Path) -> Result<Option<String>> {
     if files::exists(root)? && !files::is_dir(root)? {
         return Ok(Some("a file".to_owned()));
     }
