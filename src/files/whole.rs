@@ -184,8 +184,11 @@ fn open_stream(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// The place that a path leads to: where links end, be anything there or not.
-fn follow_links(path: &Path) -> Result<PathBuf> {
+/// The place that a path leads to: where links end, be anything there or not. A [`WholeFile`] takes that place.
+///
+/// # Errors
+/// If that cannot be told, or links go round in circles.
+pub fn follow_links(path: &Path) -> Result<PathBuf> {
     if let Some(real) = resolve(path)? {
         return Ok(real);
     }

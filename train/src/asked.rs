@@ -8,7 +8,7 @@ use cellshard::error::{Error, Result};
 use cellshard::feed::Io;
 use cellshard::site::WellId;
 use cellshard::store::Store;
-use cellshard::training::data::{Part, WellParts, data_sha256};
+use cellshard::training::data::{Part, SplitPart, WellParts, experiments_sha256};
 use cellshard::training::run::{BEST_ACCURACY, INFO, RunFolder, RunInfo, StartsFrom};
 
 use crate::device::DeviceChoice;
@@ -84,7 +84,7 @@ impl PredictConfig {
 pub(crate) struct AskedRun {
     pub(crate) folder: RunFolder,
     pub(crate) info: RunInfo,
-    parts: WellParts,
+    pub(crate) parts: WellParts,
 }
 
 impl AskedRun {
@@ -97,20 +97,19 @@ impl AskedRun {
 
     /// What a well is to the run.
     pub(crate) fn part(&self, well: &WellId) -> Part {
-        self.parts.get(well).copied().unwrap_or(Part::Unseen)
+        self.parts.get(well).map_or(Part::Unseen, |part| part.part())
     }
 
-    /// What of a store's wells the run has never learned, and what of the store is not as it learned it.
-    fn warnings(&self, store: &Store, wells: &[&WellId]) -> Result<Vec<String>> {
+    /// What of a store's wells the run has never learned, and what of the store is not as it learned it; `found` has the
+    /// SHA-256 of its experiments.
+    fn warnings(&self, store: &Store, found: &BTreeMap<String, String>, wells: &[&WellId]) -> Result<Vec<String>> {
         let Self { folder, info, parts } = self;
         let run = folder.root().display();
         let mut warnings: Vec<String> = folder.unsealed()?.into_iter().collect();
-        let experiments = info.experiments.iter().map(String::as_str).collect();
-        if let (Some(learned), Some(found)) = (&info.data_sha256, data_sha256(store, &experiments))
-            && *learned != found
-        {
-            warnings
-                .push(format!("{run}: experiments of this store have other pixels or labels than when it was trained"));
+        let is_other = |(name, sha): &(&String, &String)| found.get(*name).is_some_and(|found| found != *sha);
+        if let Some((name, _)) = info.experiments.iter().find(is_other) {
+            let what = "of this store has other pixels or labels than when it was trained";
+            warnings.push(format!("{run}: experiment {name} {what}"));
         }
         if info.starts_from.as_ref().is_some_and(|start| start.of_unknown_run) {
             warnings.push(format!("{run} began with {}", StartsFrom::UNKNOWN_RUN));
@@ -122,7 +121,7 @@ impl AskedRun {
             }
         };
         let cell_type = |well: &&WellId| well.plate.experiment.cell_type().to_owned();
-        let wells_trained = || parts.iter().filter(|(_, part)| **part == Part::Train).map(|(well, _)| well);
+        let wells_trained = || parts.iter().filter(|(_, part)| part.part() == Part::Train).map(|(well, _)| well);
         let by_name = wells_trained().map(|well| well.plate.experiment.cell_type());
         let trained: BTreeSet<&str> = info.cell_types.values().map(String::as_str).chain(by_name).collect();
         // 0.1.0 did not say which they were.
@@ -176,12 +175,14 @@ impl Asked {
         let mut asked = Self { runs, wells, answering: Vec::new(), parts: Vec::new(), warnings: Vec::new() };
         for well in &asked.wells {
             let parts: Vec<Part> = asked.runs.iter().map(|run| run.part(well)).collect();
+            let fresh: Vec<usize> = (0..parts.len()).filter(|&i| parts[i] != Part::Train).collect();
             // What all were trained on, all answer for: it is reported apart.
-            let least = if parts.iter().all(|part| *part == Part::Train) { None } else { Some(Part::Train) };
-            let answering: Vec<usize> = (0..parts.len()).filter(|&i| Some(parts[i]) != least).collect();
+            let answering = if fresh.is_empty() { (0..parts.len()).collect() } else { fresh };
             asked.parts.push(answering.iter().map(|&i| parts[i]).max().unwrap_or(Part::Unseen));
             asked.answering.push(answering);
         }
+        let learned = asked.runs.iter().flat_map(|run| run.info.experiments.keys());
+        let found = experiments_sha256(store, &learned.map(String::as_str).collect());
         for (i, run) in asked.runs.iter().enumerate() {
             let own: Vec<&WellId> = asked
                 .wells
@@ -194,7 +195,7 @@ impl Asked {
                 let run = run.folder.root().display();
                 asked.warnings.push(format!("{run} answers for none of these wells: it was trained on all of them"));
             }
-            asked.warnings.extend(run.warnings(store, &own)?);
+            asked.warnings.extend(run.warnings(store, &found, &own)?);
         }
         Ok(asked)
     }
@@ -225,7 +226,7 @@ fn choose(wells: &Wells, store: &Store, runs: &[AskedRun]) -> Result<Vec<WellId>
         Wells::Listed(wells) => return Ok(wells.clone()),
         Wells::Validation => {
             let validating = |run: &AskedRun| {
-                let parts = run.parts.iter().filter(|(_, part)| **part == Part::Validation);
+                let parts = run.parts.iter().filter(|(_, part)| **part == SplitPart::Validation);
                 parts.map(|(well, _)| well.clone()).collect::<Vec<_>>()
             };
             (runs.iter().flat_map(validating).collect(), "validation wells of the runs")

@@ -1,18 +1,25 @@
 //! A run that is gone on with: what it began with, proven, and whether a store is its own. Trains nothing and writes
 //! nothing.
 
-use std::collections::BTreeSet;
+use serde::Deserialize;
 
 use crate::engine::checkpoint;
-use crate::plan::{TrainConfig, same_classes};
+use crate::plan::{StagePlan, TrainConfig, same_classes};
 use crate::transforms::pipeline::Pipeline;
 use cellshard::error::{Error, Result};
-use cellshard::site::WellId;
+use cellshard::files;
 use cellshard::store::format::checksum::Sha;
 use cellshard::store::{SHA256SUMS, Store};
-use cellshard::training::data::{Split, data_sha256};
+use cellshard::training::data::experiments_sha256;
 use cellshard::training::recipe::{Recipe, Schedule};
-use cellshard::training::run::{INFO, RunFolder, RunInfo, SPLIT};
+use cellshard::training::run::{INFO, RESUME, RunFolder, RunInfo, SUMMARY};
+use cellshard::training::schedule::leaves_warm_up;
+
+/// What `summary.json` says of how far a network came.
+#[derive(Deserialize)]
+struct Over {
+    epochs: u32,
+}
 
 /// A run that is gone on with.
 pub(crate) struct Begun {
@@ -38,12 +45,64 @@ impl Begun {
         if config.second_epochs.is_some() && !recipe.two_step {
             return Err(Error::refused("--second-epochs", "a run of two steps, or --epochs", "a run of one"));
         }
-        // Of two steps, what the second was told is kept by the first.
-        let told = if recipe.two_step { checkpoint::progress(&folder)? } else { None };
+        // Of two steps, what the second was told is kept by the first; 0.1.0 told it nothing.
+        let is_kept = recipe.two_step && (info.is_sealed() || files::exists(&folder.file(RESUME))?);
+        let told = if is_kept { checkpoint::progress(&folder)? } else { None };
         let second_epochs = config.second_epochs.or(told.and_then(|progress| progress.second_epochs));
         let begun = Self { folder, info, recipe, second_epochs };
         begun.check_store(store)?;
         Ok(begun)
+    }
+
+    /// Sets how far each network is to be trained, by what is told now and was told before.
+    ///
+    /// # Errors
+    /// If it cannot be trained that far. Nothing was written.
+    pub(crate) fn set_epochs(&self, config: &TrainConfig, stages: &mut [StagePlan]) -> Result<()> {
+        let mut second_has_begun = false;
+        for name in stages.iter().filter_map(|stage| stage.cell_type.as_ref()) {
+            second_has_begun |= self.folder.of_cell_type(name).exists()?;
+        }
+        for stage in stages {
+            let (folder, flag, told) = match &stage.cell_type {
+                Some(name) => (self.folder.of_cell_type(name), "--second-epochs", config.second_epochs),
+                None => (self.folder.clone(), "--epochs", config.epochs),
+            };
+            let (is_second, is_over) = (stage.cell_type.is_some(), folder.is_finished()?);
+            // Epochs that it has trained, and what it trains to if nobody says otherwise.
+            let (trained, current) = if is_over {
+                let Over { epochs } = folder.read_json(SUMMARY)?;
+                (epochs, None)
+            } else if folder.exists()? {
+                let progress = checkpoint::progress(&folder)?.unwrap_or_default();
+                (progress.epoch, Some(progress.recipe(&stage.recipe).epochs))
+            } else {
+                (0, Some(stage.recipe.epochs))
+            };
+            let Some(epochs) = told else {
+                stage.epochs = self.second_epochs.filter(|_| is_second).or(current).unwrap_or(stage.recipe.epochs);
+                continue;
+            };
+            let refuse = |expected: String| Err(Error::refused(flag, expected, epochs));
+            if epochs == 0 {
+                return refuse("1 or more".to_owned());
+            }
+            if !is_second && second_has_begun && current != Some(epochs) {
+                return refuse("--second-epochs: the second step has begun, from what the first was then".to_owned());
+            }
+            if is_second && is_over && epochs <= trained {
+                continue;
+            }
+            if epochs <= trained && current != Some(epochs) {
+                return refuse(format!("more than the {trained} epochs that are over"));
+            }
+            if leaves_warm_up(&Recipe { epochs, ..stage.recipe.clone() }, stage.order.steps_per_epoch(), flag).is_err()
+            {
+                return refuse(format!("more than the {} epochs of warm-up", stage.recipe.warmup_epochs));
+            }
+            (stage.epochs, stage.is_reopened) = (epochs, is_over);
+        }
+        Ok(())
     }
 
     /// Makes sure that the run's network is what follows from its recipe and the store today.
@@ -74,9 +133,8 @@ impl Begun {
     /// Makes sure that a store is the one that the run was begun with, in whatever codec, and whatever else is in it by
     /// now.
     fn check_store(&self, store: &Store) -> Result<()> {
-        let parts = Split::parts(&self.folder.file(SPLIT))?;
         let place = || format!("{}: --shards {}", self.folder.root().display(), store.root().display());
-        let Some(expected) = &self.info.data_sha256 else {
+        if !self.info.is_sealed() {
             // A run of 0.1.0 knows its store by its list alone.
             let (found, _) = Sha::of_file(&store.root().join(SHA256SUMS), &|_| {})?;
             if found.to_string() == self.info.store_sha256 {
@@ -84,18 +142,12 @@ impl Begun {
             }
             let expected = format!("the store it was trained on (SHA256SUMS {:.12}...)", self.info.store_sha256);
             return Err(Error::refused(place(), expected, format!("{:.12}...", found.to_string())));
-        };
-        let known: BTreeSet<&WellId> = store.sites().iter().map(|site| &site.id.well).collect();
-        let experiments = self.info.experiments.iter().map(String::as_str).collect();
-        let found = data_sha256(store, &experiments);
-        if found.as_ref() != Some(expected) {
-            let lost = parts.keys().filter(|well| experiments.contains(well.plate.experiment.as_str()));
-            let lost: Vec<_> = lost.filter(|well| !known.contains(well)).collect();
-            let found = match lost.first() {
-                Some(first) => format!("no {first}, and {} more wells of its split are not there", lost.len() - 1),
-                None => "other ones of the same names".to_owned(),
-            };
-            return Err(Error::refused(place(), "the pixels and labels that it was trained on", found));
+        }
+        let found = experiments_sha256(store, &self.info.experiments.keys().map(String::as_str).collect());
+        if let Some((name, _)) = self.info.experiments.iter().find(|(name, sha)| found.get(*name) != Some(sha)) {
+            let what = if found.contains_key(name) { "other ones" } else { "none" };
+            let expected = "the pixels and labels that it was trained on";
+            return Err(Error::refused(place(), expected, format!("{what} of experiment {name}")));
         }
         same_classes(&self.info.classes(&self.folder.file(INFO).display().to_string())?, store)
     }

@@ -7,10 +7,10 @@ use tch::{Device, Kind};
 
 use cellshard::error::{Error, Result};
 use cellshard::files;
-use cellshard::site::WellId;
 use cellshard::store::Store;
+use cellshard::training::data::SplitPart;
 use cellshard::training::recipe::Precision;
-use cellshard::training::run::{RunClass, RunFolder, RunInfo, SPLIT};
+use cellshard::training::run::{RunClass, RunFolder, RunInfo};
 
 use crate::asked::AskedRun;
 use crate::engine::checkpoint;
@@ -27,20 +27,19 @@ pub(crate) struct Member {
 }
 
 /// The cell types that a run has trained on.
-fn trained_cell_types(run: &RunFolder, info: &RunInfo, store: &Store) -> Result<BTreeSet<String>> {
+fn trained_cell_types(run: &AskedRun, store: &Store) -> Result<BTreeSet<String>> {
     for experiment in store.plates().keys().map(|plate| &plate.experiment) {
-        if let Some(known) = info.cell_types.get(experiment.as_str()).filter(|known| *known != experiment.cell_type()) {
+        let known = run.info.cell_types.get(experiment.as_str());
+        if let Some(known) = known.filter(|known| *known != experiment.cell_type()) {
             let place = format!("{}: cell type of {experiment}", store.root().display());
             let expected = format!("{known:?}, as the run was trained with it");
             return Err(Error::refused(place, expected, format!("{:?}", experiment.cell_type())));
         }
     }
-    let mut trained: BTreeSet<String> = info.cell_types.values().cloned().collect();
+    let mut trained: BTreeSet<String> = run.info.cell_types.values().cloned().collect();
     if trained.is_empty() {
         // A run of a version that did not note them.
-        let path = run.file(SPLIT);
-        for well in files::read_text(&path)?.lines().filter_map(|line| line.strip_suffix(",train")) {
-            let well: WellId = well.parse().map_err(|e| Error::malformed(path.display(), "a well", e))?;
+        for well in run.parts.iter().filter(|(_, part)| **part == SplitPart::Train).map(|(well, _)| well) {
             // The store knows its experiments' cell types, a name alone does not.
             let known = store.plates().keys().find(|plate| plate.experiment == well.plate.experiment);
             let experiment = known.map_or(&well.plate.experiment, |plate| &plate.experiment);
@@ -59,9 +58,9 @@ pub(crate) fn members_of(
     sites: &[usize],
     first_step: bool,
 ) -> Result<Vec<Member>> {
-    let AskedRun { folder: run, info, .. } = run;
-    let two_step = run.recipe()?.two_step && !first_step;
-    let trained = if two_step { trained_cell_types(run, info, store)? } else { BTreeSet::new() };
+    let two_step = run.folder.recipe()?.two_step && !first_step;
+    let trained = if two_step { trained_cell_types(run, store)? } else { BTreeSet::new() };
+    let run = &run.folder;
     let mut by_folder: BTreeMap<Option<String>, Vec<usize>> = BTreeMap::new();
     for &site in sites {
         let cell_type = store.sites()[site].id.well.plate.experiment.cell_type();

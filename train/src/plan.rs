@@ -19,7 +19,7 @@ use cellshard::feed::{Io, Verify};
 use cellshard::files;
 use cellshard::store::format::checksum::Sha;
 use cellshard::store::{CLASSES, SHA256SUMS, Store};
-use cellshard::training::data::{ClassMap, EpochSampler, Split, data_sha256};
+use cellshard::training::data::{ClassMap, EpochSampler, Split, experiments_sha256};
 use cellshard::training::recipe::{Precision, Recipe, SplitBy};
 use cellshard::training::run::{RunClass, RunFolder, RunInfo, StartsFrom};
 use cellshard::training::schedule::leaves_warm_up;
@@ -108,6 +108,10 @@ pub(crate) struct StagePlan {
     pub(crate) split: Split,
     /// The order in which it trains on the split's training set.
     pub(crate) order: EpochSampler,
+    /// How many epochs it is to train at most.
+    pub(crate) epochs: u32,
+    /// Whether it is trained on although it is over.
+    pub(crate) is_reopened: bool,
 }
 
 /// A run that was checked.
@@ -175,7 +179,8 @@ impl Plan<'_> {
             let key = if cell_type.is_some() { "--second-warmup-epochs" } else { "--warmup-epochs" };
             leaves_warm_up(&recipe, order.steps_per_epoch(), key)?;
         }
-        Ok(StagePlan { cell_type: cell_type.map(str::to_owned), recipe, split, order })
+        let (cell_type, epochs) = (cell_type.map(str::to_owned), recipe.epochs);
+        Ok(StagePlan { cell_type, recipe, split, order, epochs, is_reopened: false })
     }
 
     fn is_treatment(&self, site: usize) -> bool {
@@ -206,8 +211,7 @@ impl Plan<'_> {
             classes: self.classes.classes().iter().map(class).collect(),
             n_treatments: self.classes.n_treatments(),
             store_sha256: sha.to_string(),
-            data_sha256: data_sha256(store, &self.split.experiments(store)),
-            experiments: self.split.experiments(store).into_iter().map(str::to_owned).collect(),
+            experiments: experiments_sha256(store, &self.split.experiments(store)),
             run_id: None,
             second_step_of: None,
             cell_types: treated.iter().map(|&i| cell_type_of(store, i)).collect(),
@@ -258,11 +262,13 @@ pub(crate) fn start_of(recipe: &Recipe, store: &Store, split: &mut Split) -> Res
     let (id, is_ours) = (metadata.get(RUN), metadata.contains_key(RUN) || metadata.contains_key(EPOCH));
     let folder = RunFolder::at(path.parent().unwrap_or(Path::new("/")));
     let is_of_folder = is_ours && folder.exists()? && folder.identity()?.as_ref() == id;
+    let mut is_known = !is_ours;
     if is_of_folder {
         folder.check_seal()?;
+        is_known = folder.knows_its_start()?;
         split.start_from(store, &folder.parts()?, &place)?;
     }
-    Ok(Some(StartsFrom { sha256: sha.to_string(), of_unknown_run: is_ours && !is_of_folder }))
+    Ok(Some(StartsFrom { sha256: sha.to_string(), of_unknown_run: !is_known }))
 }
 
 /// Whether a store means by its classes what a run does; one without labels means nothing by them.

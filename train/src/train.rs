@@ -23,11 +23,9 @@ use cellshard::store::Store;
 use cellshard::store::format::checksum::Sha;
 use cellshard::training::data::{ClassMap, Split};
 use cellshard::training::early_stopping::EarlyStopping;
-use cellshard::training::recipe::Recipe;
 use cellshard::training::run::{
     BEST_ACCURACY, Environment, Observer, Progress, RunFolder, RunInfo, RunLog, SPLIT, SUMMARY, StartsFrom, Told,
 };
-use cellshard::training::schedule::leaves_warm_up;
 
 /// How a run ended.
 #[derive(Debug, Clone, Serialize)]
@@ -95,7 +93,10 @@ fn checked(config: &TrainConfig, observer: &mut dyn Observer) -> Result<TrainRep
     classes.check(&store, &split)?;
     let plan = Plan { store: &store, recipe: &recipe, classes: &classes, split: &split, device };
     let second_epochs = begun.as_ref().and_then(|begun| begun.second_epochs);
-    let stages = plan.stages(begun.as_ref().map(|begun| &begun.folder), second_epochs)?;
+    let mut stages = plan.stages(begun.as_ref().map(|begun| &begun.folder), second_epochs)?;
+    if let Some(begun) = &begun {
+        begun.set_epochs(config, &mut stages)?;
+    }
     let environment = device::environment(device, &device_name, &config.command_line)?;
     let info = match &begun {
         Some(begun) => {
@@ -127,7 +128,8 @@ fn checked(config: &TrainConfig, observer: &mut dyn Observer) -> Result<TrainRep
     let run = Run { config, plan, info: &info, warnings, second_epochs, started };
     let outcome = caught("training", || run.all(&stages, &folder, &environment, &mut log));
     if let Err(error) = &outcome {
-        log.note(&format!("error      {error}"))?;
+        // A log that cannot be written is no reason to say something else.
+        let _ = log.note(&format!("error      {error}"));
     }
     outcome
 }
@@ -183,6 +185,9 @@ impl Run<'_> {
             gpu_memory: None,
             n_skipped: 0,
         };
+        if let Some(second_epochs) = config.second_epochs {
+            self.keep_second_epochs(folder, second_epochs)?;
+        }
         let mut stats = ProcessStats { started: self.started, n_steps: 0, first_step: None };
         for stage in stages {
             let (end, summary) = self.network(stage, folder, &sites, &mut stats, log)?;
@@ -248,18 +253,13 @@ impl Run<'_> {
         stats: &mut ProcessStats,
         log: &mut RunLog,
     ) -> Result<(Option<&'static str>, Summary)> {
-        let StagePlan { cell_type, recipe, split, order } = stage;
+        let StagePlan { cell_type, recipe, split, order, epochs, is_reopened } = stage;
         let folder = cell_type.as_ref().map_or_else(|| root.clone(), |name| root.of_cell_type(name));
-        let told = if cell_type.is_some() { self.second_epochs } else { self.config.epochs };
-        // What the first of two steps is to keep of what the second is told.
-        let to_keep = self.config.second_epochs.filter(|_| cell_type.is_none());
-        let over: Option<Summary> = if folder.is_finished()? { Some(folder.read_json(SUMMARY)?) } else { None };
-        if let Some(summary) = over.as_ref().filter(|over| told.is_none_or(|n| cell_type.is_some() && n <= over.epochs))
-            && to_keep.is_none()
-        {
+        if folder.is_finished()? && !is_reopened {
+            let summary: Summary = folder.read_json(SUMMARY)?;
             let progress = Progress { epoch: summary.epochs, early: summary.early.clone(), ..Progress::default() };
             checkpoint::check_networks(&folder, &progress)?;
-            return Ok((None, summary.clone()));
+            return Ok((None, summary));
         }
         if !folder.exists()? {
             let info = RunInfo { second_step_of: cell_type.clone(), ..self.info.clone() };
@@ -275,24 +275,16 @@ impl Run<'_> {
             }
             None => {
                 self.initialise(&mut network, cell_type.as_deref(), root, log)?;
-                let progress = Progress::default();
+                let second_epochs = self.second_epochs.filter(|_| cell_type.is_none());
+                let progress = Progress { second_epochs, ..Progress::default() };
                 checkpoint::save(&folder, &network, &optimizer, &progress)?;
                 progress
             }
         };
-        if to_keep.is_some() && progress.second_epochs != to_keep {
-            progress.second_epochs = to_keep;
-            checkpoint::save(&folder, &network, &optimizer, &progress)?;
-        }
-        if let (Some(summary), None) = (&over, told) {
-            return Ok((None, summary.clone()));
-        }
-        // What is over is trained on; what is not may be told the same again.
-        let is_news =
-            |epochs: u32| over.is_some() || epochs <= progress.epoch || progress.recipe(recipe).epochs != epochs;
-        if let Some(epochs) = told.filter(|&epochs| is_news(epochs)) {
-            self.tell(&mut progress, epochs, root, stage)?;
-            log.line(&format!("epochs     {what}{epochs} instead of {}, by a schedule of as many", recipe.epochs))?;
+        let before = progress.recipe(recipe).epochs;
+        if *is_reopened || *epochs != before {
+            progress.told = Some(Told { epochs: *epochs, after: progress.epoch });
+            log.line(&format!("epochs     {what}{epochs} instead of {before}, by a schedule of as many"))?;
             files::remove_file(&folder.file(SUMMARY))?;
             checkpoint::save(&folder, &network, &optimizer, &progress)?;
         }
@@ -331,29 +323,17 @@ impl Run<'_> {
         Ok((stopped, summary))
     }
 
-    /// Notes that a network is to be trained for more epochs than it was told before, or for fewer.
-    fn tell(&self, progress: &mut Progress, epochs: u32, root: &RunFolder, stage: &StagePlan) -> Result<()> {
-        let StagePlan { cell_type, recipe, order, .. } = stage;
-        let flag = if cell_type.is_some() { "--second-epochs" } else { "--epochs" };
-        if epochs <= progress.epoch {
-            let expected = format!("more than the {} epochs that are over", progress.epoch);
-            return Err(Error::refused(flag, expected, epochs));
-        }
-        if leaves_warm_up(&Recipe { epochs, ..recipe.clone() }, order.steps_per_epoch(), flag).is_err() {
-            let expected = format!("more than the {} epochs of warm-up", recipe.warmup_epochs);
-            return Err(Error::refused(flag, expected, epochs));
-        }
-        if cell_type.is_none() && self.plan.recipe.two_step {
-            for site in &self.plan.split.train {
-                let cell_type = self.plan.store.sites()[*site].id.well.plate.experiment.cell_type();
-                if root.of_cell_type(cell_type).exists()? {
-                    let expected = "--second-epochs: the second step has begun, from what the first was then";
-                    return Err(Error::refused(flag, expected, epochs));
-                }
+    /// Has the first of two steps keep what the networks of the second are told now, so that it holds for those, too,
+    /// that nobody has begun yet.
+    fn keep_second_epochs(&self, root: &RunFolder, second_epochs: u32) -> Result<()> {
+        let (mut network, mut optimizer) = self.plan.untrained(self.plan.recipe, self.info)?;
+        match checkpoint::load(root, &mut network, &mut optimizer)? {
+            Some(progress) if progress.second_epochs != Some(second_epochs) => {
+                let progress = Progress { second_epochs: Some(second_epochs), ..progress };
+                checkpoint::save(root, &network, &optimizer, &progress)
             }
+            _ => Ok(()),
         }
-        progress.told = Some(Told { epochs, after: progress.epoch });
-        Ok(())
     }
 
     /// Gives a new network its first weights: those of the first step, pretrained ones, or those it was made with.

@@ -1,8 +1,8 @@
-//! What a run learns from, whatever file it lies in: pixels and labels, known by one SHA-256; and what its sites are
+//! What a run learns from, whatever file it lies in: pixels and labels, known by a SHA-256 of each experiment; and what its sites are
 //! known by. Pure.
 
-use std::collections::BTreeSet;
-use std::io::{Write, sink};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Sink, Write, sink};
 
 use serde::Serialize;
 
@@ -11,23 +11,23 @@ use crate::store::Store;
 use crate::store::format::checksum::{HashingWriter, crc32c};
 use crate::store::format::rows::SiteRow;
 
-/// SHA-256 of some experiments' rows of `metadata.csv`, in their order, but for where each site lies in the store:
-/// names, labels, and the crc32c of all pixels. Statistics follow from the pixels, so that this is all that is learned
-/// from. `None` where the store does not have all of them.
+/// SHA-256 of each experiment's rows of `metadata.csv`, of those that a store has: in their order, but for where each
+/// site lies in the store. Names, labels, and the crc32c of all pixels; statistics follow from the pixels, so that this
+/// is all that is learned from.
 #[must_use]
-pub fn data_sha256(store: &Store, experiments: &BTreeSet<&str>) -> Option<String> {
-    let has = store.plates().keys().map(|plate| plate.experiment.as_str()).collect::<BTreeSet<_>>();
-    if !experiments.is_subset(&has) {
-        return None;
+pub fn experiments_sha256(store: &Store, wanted: &BTreeSet<&str>) -> BTreeMap<String, String> {
+    let mut hashes: BTreeMap<&str, HashingWriter<Sink>> = BTreeMap::new();
+    let is_same = |a: &SiteRow, b: &SiteRow| a.id.well.plate.experiment == b.id.well.plate.experiment;
+    for rows in store.sites().chunk_by(is_same) {
+        let name = rows[0].id.well.plate.experiment.as_str();
+        if wanted.contains(name) {
+            let hash = hashes.entry(name).or_insert_with(|| HashingWriter::new(sink()));
+            let text = to_lines(&rows.iter().map(Learned::of).collect::<Vec<_>>());
+            // Where nothing is written, nothing fails.
+            let _ = hash.write_all(text.as_bytes());
+        }
     }
-    let mut hashing = HashingWriter::new(sink());
-    let wanted = |row: &&SiteRow| experiments.contains(row.id.well.plate.experiment.as_str());
-    let all = store.sites().chunks(1 << 12).try_for_each(|some| {
-        let rows: Vec<Learned<'_>> = some.iter().filter(wanted).map(Learned::of).collect();
-        hashing.write_all(to_lines(&rows).as_bytes())
-    });
-    // Where nothing is written, nothing fails.
-    all.ok().map(|()| hashing.finish().1.to_string())
+    hashes.into_iter().map(|(name, hash)| (name.to_owned(), hash.finish().1.to_string())).collect()
 }
 
 /// What is learned from a site.

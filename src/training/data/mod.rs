@@ -10,6 +10,6 @@ mod split;
 mod unseen;
 
 pub use class_map::ClassMap;
-pub use identity::{data_sha256, site_keys};
+pub use identity::{experiments_sha256, site_keys};
 pub use sampler::EpochSampler;
-pub use split::{Part, Split, WellParts};
+pub use split::{Part, Split, SplitPart, WellParts};

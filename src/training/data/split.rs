@@ -1,11 +1,11 @@
 //! Which wells are trained on and which validate, and which outputs a network has. The split of a run is written into
 //! its folder once, and read from there by every later step. Pure, but for that.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use strum::{IntoStaticStr, VariantArray};
 
 use crate::csv_table::{Header, Rows, to_csv};
 use crate::error::{Error, Result};
@@ -19,15 +19,48 @@ use crate::training::recipe::{Controls, Recipe, SplitBy};
 use super::hold_out::{held_out_of_cell_type, n_parts, wells_at_random};
 use super::unseen::unseen_classes;
 
-/// The parts of `split.csv`.
-const PARTS: &str = "train, validation, control, pretrained or pretrained-validation";
-
 /// A row of `split.csv`.
 #[derive(Serialize, Deserialize)]
 struct WellRow {
     well_id: WellId,
-    /// One of [`PARTS`].
-    part: Cow<'static, str>,
+    part: SplitPart,
+}
+
+/// What `split.csv` says of a well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, VariantArray, IntoStaticStr)]
+#[serde(try_from = "String", into = "&'static str")]
+#[strum(serialize_all = "kebab-case")]
+pub enum SplitPart {
+    /// A treatment that is trained on.
+    Train,
+    /// A treatment that validates.
+    Validation,
+    /// A control that is trained on.
+    Control,
+    /// What the network was trained on before, which this run starts from.
+    Pretrained,
+    /// What that network was chosen by.
+    PretrainedValidation,
+}
+
+impl TryFrom<String> for SplitPart {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let part = Self::VARIANTS.iter().copied().find(|part| <&str>::from(*part) == text);
+        part.ok_or("train, validation, control, pretrained or pretrained-validation")
+    }
+}
+
+impl SplitPart {
+    /// What the well is to the run's network.
+    #[must_use]
+    pub fn part(self) -> Part {
+        match self {
+            Self::Train | Self::Control | Self::Pretrained => Part::Train,
+            Self::Validation | Self::PretrainedValidation => Part::Validation,
+        }
+    }
 }
 
 /// What a well is to a run: what a figure of it says depends on that.
@@ -54,8 +87,8 @@ impl Part {
     }
 }
 
-/// The wells that a run was trained on or validated by; what is not among them is unseen.
-pub type WellParts = BTreeMap<WellId, Part>;
+/// What a run's network knows of wells; what is not among them is unseen.
+pub type WellParts = BTreeMap<WellId, SplitPart>;
 
 /// Sites by their part, as indices of [`Store::sites`], in the store's order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -145,11 +178,13 @@ impl Split {
     /// What each well is to a network that is trained by it.
     #[must_use]
     pub fn well_parts(&self, store: &Store) -> WellParts {
-        let of = |sites: &[usize], part: Part| {
-            sites.iter().map(|&i| (store.sites()[i].id.well.clone(), part)).collect::<Vec<_>>()
-        };
-        let own = of(&self.train, Part::Train).into_iter().chain(of(&self.validation, Part::Validation));
-        self.pretrained.iter().map(|(well, part)| (well.clone(), *part)).chain(own).collect()
+        let train = self.train.iter().map(|&i| {
+            let SiteRow { id, label, .. } = &store.sites()[i];
+            let part = if label.population.is_control() { SplitPart::Control } else { SplitPart::Train };
+            (id.well.clone(), part)
+        });
+        let validation = self.validation.iter().map(|&i| (store.sites()[i].id.well.clone(), SplitPart::Validation));
+        self.pretrained.iter().map(|(well, part)| (well.clone(), *part)).chain(train).chain(validation).collect()
     }
 
     /// Takes note of what the network knows that it starts from.
@@ -159,7 +194,7 @@ impl Split {
     pub fn start_from(&mut self, store: &Store, known_to_it: &WellParts, place: &str) -> Result<()> {
         let well = |&i: &usize| &store.sites()[i].id.well;
         let validation: BTreeSet<&WellId> = self.validation.iter().map(well).collect();
-        let trained = known_to_it.iter().filter(|(_, part)| **part == Part::Train).map(|(well, _)| well);
+        let trained = known_to_it.iter().filter(|(_, part)| part.part() == Part::Train).map(|(well, _)| well);
         let known: Vec<&WellId> = trained.filter(|well| validation.contains(well)).collect();
         if let Some(first) = known.first() {
             let found = format!("{} of the {} wells that validate (such as {first})", known.len(), validation.len());
@@ -167,54 +202,50 @@ impl Split {
             return Err(Error::refused(place, expected, found));
         }
         let own: BTreeSet<&WellId> = self.train.iter().map(well).chain(validation).collect();
-        self.pretrained =
-            known_to_it.iter().filter(|(well, _)| !own.contains(well)).map(|(w, &p)| (w.clone(), p)).collect();
+        let others = known_to_it.iter().filter(|(well, _)| !own.contains(well));
+        let before = |part: &SplitPart| match part.part() {
+            Part::Train => SplitPart::Pretrained,
+            Part::Validation | Part::Unseen => SplitPart::PretrainedValidation,
+        };
+        self.pretrained = others.map(|(well, part)| (well.clone(), before(part))).collect();
         Ok(())
     }
 
-    /// The content of `split.csv`, a line a well.
+    /// The content of `split.csv`, a line a well: in the order of the store, then what was known before.
     #[must_use]
     pub fn to_csv(&self, store: &Store) -> String {
-        let mut parts: BTreeSet<(usize, &str)> = BTreeSet::new();
         let mut first: BTreeMap<&WellId, usize> = BTreeMap::new();
-        for (sites, part) in [(&self.train, "train"), (&self.validation, "validation")] {
-            for &i in sites {
-                let row = &store.sites()[i];
-                let part = if row.label.population.is_control() { "control" } else { part };
-                let position = *first.entry(&row.id.well).or_insert(i);
-                parts.insert((position, part));
-            }
+        for (i, row) in store.sites().iter().enumerate() {
+            first.entry(&row.id.well).or_insert(i);
         }
-        let row = |(position, part): (usize, &'static str)| {
-            let well_id = store.sites()[position].id.well.clone();
-            WellRow { well_id, part: part.into() }
-        };
-        let pretrained = self.pretrained.iter().map(|(well, part)| {
-            let part = if *part == Part::Train { "pretrained" } else { "pretrained-validation" };
-            WellRow { well_id: well.clone(), part: part.into() }
-        });
-        to_csv(&parts.into_iter().map(row).chain(pretrained).collect::<Vec<_>>())
+        let (pretrained, mut own): (Vec<_>, Vec<_>) =
+            self.well_parts(store).into_iter().partition(|(well, _)| self.pretrained.contains_key(well));
+        own.sort_by_key(|(well, _)| first.get(well).copied());
+        let row = |(well_id, part)| WellRow { well_id, part };
+        to_csv(&own.into_iter().chain(pretrained).map(row).collect::<Vec<_>>())
     }
 
-    /// What each well of the split of a run is to it, from its `split.csv`, whatever store is at hand.
+    /// What `split.csv` says of each well, whatever store is at hand.
     ///
     /// # Errors
     /// If it cannot be read, or names a well twice or a part that there is not.
     pub fn parts(path: &Path) -> Result<WellParts> {
-        let place = path.display().to_string();
-        let mut parts = WellParts::new();
-        for row in Rows::open(&files::read_text(path)?, &place, Header::Exact)? {
-            let (line, WellRow { well_id, part }) = row?;
-            let part = match part.as_ref() {
-                "train" | "control" | "pretrained" => Part::Train,
-                "validation" | "pretrained-validation" => Part::Validation,
-                other => return Err(Error::malformed(format!("{place}:{line}"), PARTS, other)),
-            };
-            if parts.insert(well_id.clone(), part).is_some() {
-                return Err(Error::malformed(format!("{place}:{line}"), "a well of the store, once", well_id));
+        let rows = Self::rows(&files::read_text(path)?, &path.display().to_string())?;
+        Ok(rows.into_iter().map(|(_, WellRow { well_id, part })| (well_id, part)).collect())
+    }
+
+    /// The rows of a `split.csv`, each with its line.
+    fn rows(text: &str, place: &str) -> Result<Vec<(u64, WellRow)>> {
+        let mut known = BTreeSet::new();
+        let mut rows = Vec::new();
+        for row in Rows::<WellRow>::open(text, place, Header::Exact)? {
+            let (line, row) = row?;
+            if !known.insert(row.well_id.clone()) {
+                return Err(Error::malformed(format!("{place}:{line}"), "a well of the store, once", &row.well_id));
             }
+            rows.push((line, row));
         }
-        Ok(parts)
+        Ok(rows)
     }
 
     /// The experiments that are trained on or validate.
@@ -238,31 +269,20 @@ impl Split {
             sites.entry(&row.id.well).or_default().push(i);
         }
         let mut split = Self::default();
-        for row in Rows::open(text, place, Header::Exact)? {
-            let (line, WellRow { well_id, part }) = row?;
-            let found = || format!("{well_id},{part}");
-            let malformed = |expected: &str| Error::malformed(format!("{place}:{line}"), expected, found());
-            if let Some(part) = [("pretrained", Part::Train), ("pretrained-validation", Part::Validation)]
-                .into_iter()
-                .find_map(|(name, known)| (part == name).then_some(known))
-            {
+        for (line, WellRow { well_id, part }) in Self::rows(text, place)? {
+            let malformed = |expected: &str| Error::malformed(format!("{place}:{line}"), expected, &well_id);
+            if matches!(part, SplitPart::Pretrained | SplitPart::PretrainedValidation) {
                 split.pretrained.insert(well_id, part);
                 continue;
             }
-            // Taken out, so that a well that comes twice is not there the second time.
             let sites = sites.remove(&well_id).ok_or_else(|| malformed("a well of the store, once"))?;
             let label = &store.sites()[sites[0]].label;
-            let may_train = label.dataset == "train" && label.class.is_some() && !label.population.is_control();
-            match part.as_ref() {
-                "train" if may_train => split.train.extend(sites),
-                "validation" if may_train => split.validation.extend(sites),
-                "control" if label.population.is_control() && label.class.is_some() && label.dataset == "train" => {
-                    split.train.extend(sites);
-                }
-                "train" | "validation" => return Err(malformed("a labelled treatment of the dataset train")),
-                "control" => return Err(malformed("a labelled control of the dataset train")),
-                _ => return Err(malformed(PARTS)),
+            let (is_control, is_labelled) = (label.population.is_control(), label.class.is_some());
+            if label.dataset != "train" || !is_labelled || is_control != (part == SplitPart::Control) {
+                let kind = if part == SplitPart::Control { "control" } else { "treatment" };
+                return Err(malformed(&format!("a labelled {kind} of the dataset train")));
             }
+            if part == SplitPart::Validation { split.validation.extend(sites) } else { split.train.extend(sites) }
         }
         split.train.sort_unstable();
         split.validation.sort_unstable();

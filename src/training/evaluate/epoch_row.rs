@@ -16,7 +16,8 @@ pub struct EpochRow {
     lr: Option<Figure>,
     train_loss: Option<Figure>,
     train_accuracy: Option<Figure>,
-    val_loss: Option<Figure>,
+    /// Mean cross entropy over the validation set.
+    pub val_loss: Option<Figure>,
     val_accuracy_site: Option<Figure>,
     val_accuracy_well: Option<Figure>,
     val_top5_well: Option<Figure>,

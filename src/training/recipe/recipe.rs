@@ -91,7 +91,7 @@ recipe! {
             /// After all cell types together, train one network for each cell type, from the best of the first step and
             /// on the same split
             two_step: bool = false, "true|false";
-            /// Epochs of the second step at most; 0: as the first
+            /// Epochs of the second step at most; 0: as many as this recipe has for the first
             second_epochs: u32 = 0, "COUNT";
             /// Learning rate of the second step; 0: as the first
             second_lr: f64 = 0.0, "RATE", 0.0 => 1e3;

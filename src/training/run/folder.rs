@@ -3,7 +3,7 @@
 //! ```text
 //! runs/resnet50-1/
 //!     recipe.toml   split.csv   run.json          written before training starts, never changed
-//!     seal.sha256                                 their SHA-256, by which the run is known
+//!     seal.sha256                                 their SHA-256: an edit of them is refused
 //!     metrics.csv   metrics-groups.csv   events.out.tfevents.*   train.log
 //!     best-loss.safetensors   best-accuracy.safetensors   last.safetensors     the network, nothing else
 //!     resume.safetensors                          what `--resume` needs beside: optimiser, progress
@@ -43,7 +43,7 @@ pub const BEST_LOSS: &str = "best-loss.safetensors";
 pub const BEST_ACCURACY: &str = "best-accuracy.safetensors";
 /// Where training goes on.
 pub const RESUME: &str = "resume.safetensors";
-/// The list of what is written before training starts, with its SHA-256: the run is known by it.
+/// The list of what is written before training starts, with its SHA-256.
 pub const SEAL: &str = "seal.sha256";
 
 /// A value as a JSON file.
@@ -68,7 +68,8 @@ impl RunFolder {
     pub fn create(root: Option<&Path>, name: &str) -> Result<Self> {
         if let Some(root) = root {
             let folder = Self { root: root.to_owned() };
-            folder.check_new()?;
+            // Whoever is at work there is the first thing to know.
+            folder.check_new().or_else(|error| folder.check_unlocked().and(Err(error)))?;
             files::create_dirs(root)?;
             return Ok(folder);
         }
@@ -160,7 +161,21 @@ impl RunFolder {
         Self { root: self.root.join("..") }
     }
 
-    /// What each well is to the run's network.
+    /// Whether it is known on what the network was trained that the run starts from, if it starts from one of ours.
+    ///
+    /// # Errors
+    /// If that cannot be told.
+    pub fn knows_its_start(&self) -> Result<bool> {
+        let info = self.info()?;
+        if info.is_sealed() {
+            return Ok(info.starts_from.is_none_or(|start| !start.of_unknown_run));
+        }
+        // 0.1.0 kept no more of it than its name.
+        let is_second = info.second_step_of.is_some();
+        Ok(self.recipe()?.init_from.is_none() && (!is_second || self.above().exists()?))
+    }
+
+    /// What the run's network knows of wells.
     ///
     /// # Errors
     /// If the split cannot be read.

@@ -30,16 +30,14 @@ pub struct RunInfo {
     pub n_treatments: usize,
     /// SHA-256 of the store's SHA256SUMS.
     pub store_sha256: String,
-    /// What it learns from and is judged by, pixels and labels, as [`data_sha256`](crate::training::data::data_sha256)
-    /// has it: the same in every store that holds it, of whatever codec. `None` of a run that 0.1.0 made.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub data_sha256: Option<String>,
     /// What it starts from; `None` where that is nothing, and of a run of 0.1.0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub starts_from: Option<StartsFrom>,
-    /// The experiments that are trained on or validate, which `data_sha256` is of.
+    /// The experiments that are trained on or validate, each with the SHA-256 of its pixels and labels, as
+    /// [`experiments_sha256`](crate::training::data::experiments_sha256) has it: the same in every store that holds them.
+    /// None of a run that 0.1.0 made.
     #[serde(default)]
-    pub experiments: Vec<String>,
+    pub experiments: BTreeMap<String, String>,
     /// What its files are known by as its own: see [`RunFolder::begin`](super::RunFolder::begin). `None` of a run that
     /// 0.1.0 made.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,6 +1,7 @@
 //! The CSVs of a run folder: what is measured of each epoch, of its cell types and experiments, and the loss of each
 //! step. A resumed run drops what it measures again.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -66,13 +67,20 @@ impl MetricsFile {
         let keeps = |epoch: u32| n_epochs.is_some_and(|n| epoch <= n);
         let metrics = kept(root.join(METRICS), |row: &EpochRow| keeps(row.epoch))?;
         let expected = n_epochs.unwrap_or(0) as usize;
-        let found = n_rows::<EpochRow>(&metrics, |row| row.epoch > 0)?;
+        let found = epochs_of(&metrics, |row: &EpochRow| (row.epoch > 0).then_some(row.epoch))?.len();
         if found != expected {
             // It is written whole, and before what says how many epochs are over.
             let expected = format!("a row for each of the {expected} epochs that are over");
             return Err(Error::malformed(metrics.0.display(), expected, found));
         }
-        Ok(Self { metrics, groups: kept(root.join(GROUPS), |row: &GroupRow| keeps(row.epoch))? })
+        let groups = kept(root.join(GROUPS), |row: &GroupRow| keeps(row.epoch))?;
+        let told = epochs_of(&groups, |row: &GroupRow| Some(row.epoch))?;
+        let judged = epochs_of(&metrics, |row: &EpochRow| row.val_loss.map(|_| row.epoch))?;
+        if let Some(epoch) = judged.difference(&told).next() {
+            let expected = format!("rows of epoch {epoch}, which {METRICS} has");
+            return Err(Error::malformed(groups.0.display(), expected, "none: lost since"));
+        }
+        Ok(Self { metrics, groups })
     }
 
     /// Adds an epoch.
@@ -104,7 +112,14 @@ impl StepsFile {
     /// # Errors
     /// If it cannot be read or written.
     pub fn open(root: &Path, n_steps: u64) -> Result<Self> {
-        let (path, text) = kept(root.join(STEPS), |row: &StepRow| row.step <= n_steps)?;
+        let path = root.join(STEPS);
+        if n_steps > 0 && !files::exists(&path)? {
+            let expected = format!("a row for each of the {n_steps} steps that were taken");
+            return Err(Error::malformed(path.display(), expected, "none: lost since"));
+        }
+        // A link is refused before what it leads to is written.
+        drop(files::append(&path)?);
+        let (path, text) = kept(path, |row: &StepRow| row.step <= n_steps)?;
         write_whole(&path, text.as_bytes())?;
         let file = files::append(&path)?;
         Ok(Self { path, file })
@@ -126,16 +141,20 @@ impl StepsFile {
 /// # Errors
 /// If it cannot be read.
 pub fn n_epochs(root: &Path) -> Result<usize> {
-    n_rows::<EpochRow>(&kept(root.join(METRICS), |_: &EpochRow| true)?, |row| row.epoch > 0)
+    let all = kept(root.join(METRICS), |_: &EpochRow| true)?;
+    Ok(epochs_of(&all, |row: &EpochRow| (row.epoch > 0).then_some(row.epoch))?.len())
 }
 
-/// How many rows of a file that is continued are wanted ones.
-fn n_rows<R: DeserializeOwned>((path, text): &(PathBuf, String), wanted: impl Fn(&R) -> bool) -> Result<usize> {
-    let (place, mut n) = (path.display().to_string(), 0);
+/// The epochs that rows of a file that is continued are of.
+fn epochs_of<R: DeserializeOwned>(
+    (path, text): &(PathBuf, String),
+    epoch: impl Fn(&R) -> Option<u32>,
+) -> Result<BTreeSet<u32>> {
+    let (place, mut epochs) = (path.display().to_string(), BTreeSet::new());
     for row in Rows::<R>::open(text, &place, Header::Exact)? {
-        n += usize::from(wanted(&row?.1));
+        epochs.extend(epoch(&row?.1));
     }
-    Ok(n)
+    Ok(epochs)
 }
 
 /// What a file that is continued has of the rows to keep, under its header; the header alone where it is not there.

@@ -22,15 +22,19 @@ impl RunFolder {
         match holds_nothing(self.root())? {
             None => Ok(()),
             Some(found) => {
-                let log = self.file(LOG);
-                if files::is_file(&log)? && !files::is_link(&log)? {
-                    // Whoever is at work here is the first thing to know.
-                    drop(self.open_log()?);
-                }
                 let expected = "a new or empty folder that can be written (or --resume, to go on with a run)";
                 Err(Error::refused(format!("--run {}", self.root().display()), expected, found))
             }
         }
+    }
+
+    /// Makes sure that no other process trains here.
+    ///
+    /// # Errors
+    /// If one does, or that cannot be told.
+    pub(super) fn check_unlocked(&self) -> Result<()> {
+        let log = self.file(LOG);
+        if files::is_file(&log)? && !files::is_link(&log)? { self.open_log().map(drop) } else { Ok(()) }
     }
 
     /// Writes what stays the same for the whole run, and gives the run what its files are known by: the SHA-256 of all
@@ -45,8 +49,11 @@ impl RunFolder {
         let id = Sha::of(&[recipe.as_bytes(), split.as_bytes(), &json(&decides)].concat());
         let document = json(&RunInfo { run_id: Some(id.to_string()), ..info.clone() });
         let files = [(RECIPE, recipe.as_bytes()), (SPLIT, split.as_bytes()), (INFO, document.as_slice())];
-        // The seal first, so that what a kill leaves is known as what this has written; the document last, as a run is
-        // one by it.
+        // The seal before what it names, so that what a kill leaves is known as what this has written, and nothing of an
+        // earlier attempt beside it; the document last, as a run is one by it.
+        for name in [RECIPE, SPLIT] {
+            files::remove_file(&self.file(name))?;
+        }
         let sealed: Vec<Entry> = files.iter().map(|(name, bytes)| Entry::of(*name, bytes)).collect();
         self.write(SEAL, manifest::format(&sealed).as_bytes())?;
         files.iter().try_for_each(|(name, bytes)| self.write(name, bytes))

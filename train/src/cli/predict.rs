@@ -108,9 +108,7 @@ pub fn main() -> ExitCode {
 fn check_outputs(flags: &Flags) -> anyhow::Result<()> {
     // Where a path leads, also one whose last part is not there yet.
     let place = |path: &Path| -> cellshard::Result<PathBuf> {
-        if let Some(real) = files::resolve(path)? {
-            return Ok(real);
-        }
+        let path = files::follow_links(path)?;
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let folder = files::resolve(folder)?.unwrap_or_else(|| folder.to_owned());
         Ok(path.file_name().map_or_else(|| folder.clone(), |name| folder.join(name)))
@@ -126,13 +124,14 @@ fn check_outputs(flags: &Flags) -> anyhow::Result<()> {
     for (flag, path) in [("--like", &flags.like), ("--truth", &flags.truth), ("--classes", &flags.classes)] {
         taken.extend(path.as_deref().map(place).transpose()?.map(|path| (flag.to_owned(), path)));
     }
-    let folders: Vec<(&str, PathBuf)> = flags
-        .run
-        .iter()
-        .map(|run| ("--run", run))
-        .chain([("--shards", &flags.shards)])
-        .map(|(f, p)| (f, p.clone()))
-        .collect();
+    let mut folders = vec![(format!("--shards {}", flags.shards.display()), place(&flags.shards)?)];
+    for root in &flags.run {
+        folders.push((format!("--run {}", root.display()), place(root)?));
+        let run = RunFolder::open(root)?;
+        if run.info()?.second_step_of.is_some() && run.above().exists()? {
+            folders.push((format!("the run of --run {}", root.display()), place(run.above().root())?));
+        }
+    }
     for (flag, path) in outputs {
         // A pipe or a terminal takes whatever comes.
         if files::look_at(&path)?.is_some_and(|found| !found.is_file()) {
@@ -144,8 +143,8 @@ fn check_outputs(flags: &Flags) -> anyhow::Result<()> {
             return Err(Error::refused(shown, "a file of its own", format!("that of {other}")).into());
         }
         for (other, folder) in &folders {
-            if real.starts_with(place(folder)?) {
-                let expected = format!("a file outside of {other} {}", folder.display());
+            if real.starts_with(folder) {
+                let expected = format!("a file outside of {other}");
                 return Err(Error::refused(shown, expected, "one inside").into());
             }
         }

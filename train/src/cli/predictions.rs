@@ -90,9 +90,9 @@ pub(super) fn print(found: &Predictions, written: &[Option<&PathBuf>], json: boo
             let shares = [score.accuracy, score.top5, score.accuracy_site].map(|share| format!("{:.1}", 100.0 * share));
             table.row([name.to_owned(), count(score.n_wells)].into_iter().chain(shares));
         }
-        writeln!(out, "\n{table}")?;
+        write!(out, "\n{table}")?;
     }
-    Ok(writeln!(out, "chance     {:.1} %", 100.0 * report.chance)?)
+    Ok(writeln!(out, "\nchance     {:.1} %", 100.0 * report.chance)?)
 }
 
 /// How many wells of each part are right, where their class is known.

@@ -118,6 +118,7 @@ fn lost(folder: &RunFolder, name: &str, expected: &str) -> Error {
 /// If the file is lost or damaged, or of another run.
 pub(crate) fn progress(folder: &RunFolder) -> Result<Option<Progress>> {
     if !files::exists(&folder.file(RESUME))? {
+        never_saved(folder)?;
         return Ok(None);
     }
     let place = folder.file(RESUME).display().to_string();

@@ -195,6 +195,11 @@ fn the_network_of_a_second_step_knows_what_the_first_was_trained_on() {
     assert!(chosen.iter().all(|well| part(well) == Part::Validation));
     let tested = predicted(&["two"], Wells::Test).wells;
     assert_eq!(found.parts.iter().filter(|part| **part == Part::Unseen).count(), tested.len());
+    // Its validation wells are those that it held out itself.
+    let own = predicted(&["two/HUVEC"], Wells::Validation).wells;
+    let held_out: Vec<WellId> =
+        chosen.into_iter().filter(|well| well.plate.experiment.cell_type() == "HUVEC").collect();
+    assert_eq!(own, held_out);
 }
 
 #[test]
@@ -296,11 +301,18 @@ fn no_output_replaces_another_or_what_is_read_or_anything_of_a_run_or_a_store() 
     copy_folder(&path("a"), &run);
     copy_folder(&path("store"), &store);
     fs::copy(path("data/sample_submission.csv"), dir.path().join("like.csv")).unwrap();
+    for (link, to) in [("dangling.csv", "run/new.csv"), ("same.npy", "p.npy")] {
+        std::os::unix::fs::symlink(to, dir.path().join(link)).unwrap();
+    }
+    copy_folder(&path("two"), &dir.path().join("two"));
     std::os::unix::fs::symlink(&run, dir.path().join("link")).unwrap();
     let before = (contents(&run), contents(&store), fs::read(dir.path().join("like.csv")).unwrap());
     let predict = |flags: &[&str]| {
         let mut predict = tool("predict");
-        predict.current_dir(&dir).args(["--shards", "store", "--run", "run", "--device", "cpu"]);
+        predict.current_dir(&dir).args(["--shards", "store", "--device", "cpu"]);
+        if !flags.contains(&"--run") {
+            predict.args(["--run", "run"]);
+        }
         predict.args(flags).output().unwrap()
     };
     for (flags, expected) in [
@@ -308,6 +320,9 @@ fn no_output_replaces_another_or_what_is_read_or_anything_of_a_run_or_a_store() 
         (&["--out", "p.npy.csv", "--probabilities", "p.npy"], "found that of --out"),
         (&["--out", "./x/../p.npy", "--probabilities", "p.npy"], "found that of --out"),
         (&["--out", "like.csv", "--like", "like.csv"], "found that of --like"),
+        (&["--probabilities", "p.npy", "--embeddings", "same.npy"], "found that of --probabilities"),
+        (&["--out", "dangling.csv"], "a file outside of --run run"),
+        (&["--run", "two/HUVEC", "--probabilities", "two/last.safetensors"], "a file outside of the run of --run"),
         (&["--out", "run/split.csv"], "a file outside of --run run"),
         (&["--embeddings", "link/best-accuracy.npy"], "a file outside of --run run"),
         (&["--out", "store/metadata.csv"], "a file outside of --shards store"),

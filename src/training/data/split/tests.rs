@@ -179,12 +179,16 @@ fn what_a_network_was_trained_on_that_a_run_starts_from_never_validates() {
     let other: WellId = "U2OS-07_1_B09".parse().unwrap();
     let mut split = Split { train: vec![6, 7], validation: vec![4, 5], ..Split::default() };
     let error = split
-        .start_from(&store, &[(well("B04"), Part::Train), (well("B05"), Part::Train)].into(), "a.safetensors")
+        .start_from(
+            &store,
+            &[(well("B04"), SplitPart::Train), (well("B05"), SplitPart::Control)].into(),
+            "a.safetensors",
+        )
         .unwrap_err()
         .to_string();
     assert!(error.starts_with("a.safetensors: expected a network") && error.contains("1 of the 1 wells"), "{error}");
     // What is trained on anyway is no news; a store need not have what is.
-    let [trained, chosen] = [Part::Train, Part::Validation];
+    let [trained, chosen] = [SplitPart::Train, SplitPart::Validation];
     let known = [(well("B04"), chosen), (well("B05"), trained), (well("B06"), trained), (other.clone(), chosen)];
     split.start_from(&store, &known.into(), "a.safetensors").unwrap();
     let text = split.to_csv(&store);
@@ -197,8 +201,8 @@ fn what_a_network_was_trained_on_that_a_run_starts_from_never_validates() {
     std::fs::write(&path, text).unwrap();
     assert_eq!(Split::read(&path, &store).unwrap(), split);
     let parts = Split::parts(&path).unwrap();
-    let expected = [(well("B04"), Part::Validation), (well("B05"), Part::Train), (well("B06"), Part::Train)];
-    assert_eq!(parts, expected.into_iter().chain([(other, Part::Validation)]).collect());
+    let expected = [(well("B04"), chosen), (well("B05"), trained), (well("B06"), SplitPart::Pretrained)];
+    assert_eq!(parts, expected.into_iter().chain([(other, SplitPart::PretrainedValidation)]).collect());
     assert_eq!(split.well_parts(&store), parts);
     std::fs::write(&path, "well_id,part\nHEPG2-01_1_B04,test\n").unwrap();
     assert!(Split::parts(&path).unwrap_err().to_string().contains("pretrained"));
@@ -220,7 +224,7 @@ fn a_split_that_lies_is_refused() {
         ("HEPG2-01_1_B02,validation", "labelled treatment"),
         ("HEPG2-01_1_B04,control", "labelled control"),
         ("RPE-02_1_B02,control", "dataset train"),
-        ("HEPG2-01_1_B04,test", "train, validation, control, pretrained"),
+        ("HEPG2-01_1_B04,test", "pretrained-validation"),
         ("HEPG2-01_1_B04,train\nHEPG2-01_1_B04,validation", "once"),
     ] {
         let error = parse(&format!("well_id,part\n{line}\n")).unwrap_err();

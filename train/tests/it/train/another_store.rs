@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use cellshard::pack::{PackConfig, pack};
 use cellshard::source::SourceConfig;
 use cellshard::store::Codec;
-use cellshard::training::run::{INFO, LAST};
+use cellshard::training::run::LAST;
 
 use cellshard_train::device::DeviceChoice;
 use cellshard_train::engine::stop::Stop;
@@ -153,8 +153,8 @@ fn other_pixels_or_labels_of_the_same_names_are_refused() {
     let label = changed("label", &|text| text.replacen(",treatment,3,3,", ",treatment,4,4,", 1));
     for copy in [pixels, label] {
         let error = stopped.on_store(&copy).unwrap_err();
-        let expected = "expected the pixels and labels that it was trained on, found other ones of the same names";
-        assert!(error.contains("--shards") && error.ends_with(expected), "{error}");
+        let expected = "expected the pixels and labels that it was trained on, found other ones of experiment ";
+        assert!(error.contains("--shards") && error.contains(expected), "{error}");
         let whole = stopped.dir.path().join("whole");
         let config = PredictConfig { device: DeviceChoice::Cpu, ..PredictConfig::new(&copy, &whole) };
         let warnings = predict(&config, &|_| {}).unwrap().warnings;
@@ -163,7 +163,14 @@ fn other_pixels_or_labels_of_the_same_names_are_refused() {
     assert!(stopped.on_store(&unknown).unwrap() == stopped.expected, "what it never saw is no part of it");
     let part = packed(&["HUVEC-01", "RPE-01"], &dir.path().join("part"));
     let error = stopped.on_store(&part).unwrap_err();
-    assert!(error.contains("more wells of its split are not there"), "{error}");
-    let info = fs::read_to_string(stopped.dir.path().join("stopped").join(INFO)).unwrap();
-    assert!(info.contains("\"data_sha256\""));
+    assert!(error.ends_with("found none of experiment HUVEC-02"), "{error}");
+    // Whoever predicts is told of other pixels also where not all experiments are there.
+    let partly = copy_of_store(&dir.path().join("partly"));
+    let lines = fs::read_to_string(partly.join("metadata.csv")).unwrap();
+    let without: Vec<&str> = lines.lines().filter(|line| !line.contains(",RPE-")).collect();
+    write_resealed(&partly, "metadata.csv", &(other_crc(",train,HUVEC-01,")(&without.join("\n")) + "\n"));
+    let whole = stopped.dir.path().join("whole");
+    let config = PredictConfig { device: DeviceChoice::Cpu, ..PredictConfig::new(&partly, &whole) };
+    let warnings = predict(&config, &|_| {}).unwrap().warnings;
+    assert!(warnings.iter().any(|w| w.contains("other pixels or labels")), "{warnings:?}");
 }

@@ -22,6 +22,8 @@ fn what_a_run_leaves_that_was_killed_before_it_began_counts_as_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let whole = dir.path().join("whole");
     run(&config(&whole, recipe(&[("model", "base-cnn"), ("epochs", "1")])));
+    let other = dir.path().join("other");
+    run(&config(&other, recipe(&[("model", "base-cnn"), ("epochs", "1"), ("lr", "2e-3")])));
     // In the order in which they are written, each with a file that was under way.
     let written = [LOG, SEAL, RECIPE, SPLIT];
     for n in 0..=written.len() {
@@ -31,6 +33,13 @@ fn what_a_run_leaves_that_was_killed_before_it_began_counts_as_nothing() {
             fs::copy(whole.join(name), root.join(name)).unwrap();
         }
         fs::write(root.join(".tmpA1b2C3"), "half").unwrap();
+        if n == written.len() {
+            // Killed once more, by a run of another recipe, when that had written its seal.
+            fs::copy(other.join(SEAL), root.join(SEAL)).unwrap();
+            for name in [RECIPE, SPLIT] {
+                fs::remove_file(root.join(name)).unwrap();
+            }
+        }
         let again = config(&root, recipe(&[("model", "base-cnn"), ("epochs", "1"), ("lr", "1e-3")]));
         assert!(run(&again).stopped.is_none(), "{n}");
         assert!(fs::read_to_string(root.join(RECIPE)).unwrap().contains("\nlr = 0.001\n"), "a run of its own");
@@ -140,6 +149,15 @@ fn a_lost_checkpoint_is_an_error_and_training_never_begins_anew_over_it() {
             let error = train(&config, &mut ()).unwrap_err().to_string();
             assert!(error.contains(name) && error.contains("lost since"), "{epochs:?} {name}: {error}");
         }
+    }
+    // And so are the tables of what it did.
+    for name in ["metrics.csv", "metrics-groups.csv", "steps.csv"] {
+        let _ = fs::remove_dir_all(&lost);
+        copy_folder(&whole, &lost);
+        fs::remove_file(lost.join(name)).unwrap();
+        let config = TrainConfig { run: Some(lost.clone()), stop: Stop::default(), epochs: Some(3), ..config.clone() };
+        let error = train(&config, &mut ()).unwrap_err().to_string();
+        assert!(error.contains(name) && error.contains("expected "), "{name}: {error}");
     }
     // Killed before its first step, it begins.
     let begun = dir.path().join("begun");

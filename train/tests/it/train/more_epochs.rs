@@ -1,5 +1,6 @@
 //! `--resume --epochs N`: a run that is over is trained on.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::Ordering;
@@ -11,7 +12,7 @@ use cellshard_train::plan::TrainConfig;
 use cellshard_train::train::{Summary, train};
 
 use super::{config, recipe, run, store};
-use crate::common::{stderr, stdout, tool};
+use crate::common::{contents, stderr, stdout, tool};
 
 fn epochs(run: &Path) -> u32 {
     let summary: Summary = serde_json::from_slice(&fs::read(run.join(SUMMARY)).unwrap()).unwrap();
@@ -73,7 +74,42 @@ fn patience_begins_anew_where_more_epochs_are_asked_for() {
     assert!(stopped < 9, "{stopped}");
     (config.resume, config.epochs) = (true, Some(20));
     run(&config);
-    assert!(epochs(&root) > stopped && epochs(&root) < 20, "{stopped} {}", epochs(&root));
+    let again = epochs(&root);
+    assert!(again > stopped && again < 20, "{stopped} {again}");
+    // And it is over until somebody asks once more.
+    config.epochs = None;
+    run(&config);
+    assert_eq!(epochs(&root), again);
+}
+
+#[test]
+fn what_early_stopping_ended_is_over_whatever_was_told_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("run");
+    let changes = [("model", "base-cnn"), ("two-step", "true"), ("epochs", "1"), ("second-lr", "1e-12")];
+    let stops = [("early-stopping", "loss"), ("patience", "1")];
+    let mut config = config(&root, recipe(&[&changes[..], &stops].concat()));
+    run(&config);
+    (config.resume, config.second_epochs) = (true, Some(20));
+    run(&config);
+    let of_both = || ["HUVEC", "RPE"].map(|name| epochs(&root.join(name)));
+    let stopped = of_both();
+    assert!(stopped.iter().all(|epochs| (2..20).contains(epochs)), "{stopped:?}");
+    config.second_epochs = None;
+    for _ in 0..2 {
+        run(&config);
+        assert_eq!(of_both(), stopped);
+    }
+}
+
+/// Whether two folders hold the same, but for their logs.
+fn same_but_the_log(a: &BTreeMap<String, Vec<u8>>, b: &BTreeMap<String, Vec<u8>>) -> bool {
+    let of = |all: &BTreeMap<String, Vec<u8>>| {
+        let mut all = all.clone();
+        all.retain(|name, _| !name.ends_with("train.log"));
+        all
+    };
+    of(a) == of(b)
 }
 
 #[test]
@@ -115,6 +151,26 @@ fn of_two_steps_the_second_is_trained_on_and_the_first_only_before_it() {
         run(&config);
         assert_eq!([epochs(&root), epochs(&root.join("HUVEC")), epochs(&root.join("RPE"))], [1, 3, 3], "{name}");
     }
+    // What is refused changes nothing.
+    refused(&["--resume", "--epochs", "4", "--second-epochs", "5"], "--second-epochs: the second step has begun");
+    refused(&["--resume", "--second-epochs", "0"], "1 or more");
+    let before = contents(&root);
+    assert!(train(&["--resume"]).status.success());
+    assert!(same_but_the_log(&contents(&root), &before));
+    // A kill between the last checkpoint and the summary leaves nothing to be told.
+    fs::remove_file(root.join("HUVEC").join(SUMMARY)).unwrap();
+    assert!(train(&["--resume"]).status.success());
+    assert_eq!(epochs(&root.join("HUVEC")), 2);
+    fs::remove_file(root.join("HUVEC").join(SUMMARY)).unwrap();
+    assert!(train(&["--resume", "--second-epochs", "2"]).status.success());
+    assert_eq!(epochs(&root.join("HUVEC")), 2);
+    // What the second step was told is lost with the first's checkpoint, and that is said.
+    let kept = fs::read(root.join(RESUME)).unwrap();
+    fs::remove_file(root.join(RESUME)).unwrap();
+    let output = train(&["--resume"]);
+    assert_eq!(output.status.code(), Some(1), "{}", stdout(&output));
+    assert!(stderr(&output).contains(RESUME) && stderr(&output).contains("lost since"), "{}", stderr(&output));
+    fs::write(root.join(RESUME), kept).unwrap();
     let one = dir.path().join("one");
     run(&config(&one, recipe(&[("model", "base-cnn"), ("epochs", "1")])));
     let resumed = TrainConfig { resume: true, second_epochs: Some(3), ..config(&one, recipe(&[])) };

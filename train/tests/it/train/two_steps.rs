@@ -126,6 +126,12 @@ fn a_network_that_was_trained_on_what_validates_is_no_start() {
     let config = PredictConfig { device: DeviceChoice::Cpu, ..PredictConfig::new(&store(), &path("fourth")) };
     let warnings = predict(&config, &|_| {}).unwrap().warnings;
     assert!(warnings.len() == 1 && warnings[0].contains("is not known"), "{warnings:?}");
+    // Nor of what begins with that in turn.
+    let start = path("fourth").join(LAST).display().to_string();
+    let fifth = self::config(&path("fifth"), of(&[("fold", "2/2"), ("init-from", &start)]));
+    run(&fifth);
+    let info = RunFolder::open(&path("fifth")).unwrap().info().unwrap();
+    assert!(info.starts_from.unwrap().of_unknown_run);
 }
 
 #[test]
