@@ -3,6 +3,7 @@ gone on with."""
 
 import csv
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -35,8 +36,15 @@ def test_scalars_are_those_of_metrics_csv(store, tmp_path):
     # In the middle of the third epoch, and at the end of the last but one.
     run("train", "--shards", store, "--run", stopped, *TRAIN, *MACHINE, "--max-steps", steps // 2 + 1, expected=75)
     run("train", "--shards", store, "--run", stopped, "--resume", *MACHINE, "--max-steps", 1, expected=75)
+    before = (stopped / "resume.safetensors").read_bytes()
     run("train", "--shards", store, "--run", stopped, "--resume", *MACHINE)
-    for folder in (whole, stopped):
+    # As after a crash that lost what was saved since: the last two epochs are trained and told of again.
+    repeated = tmp_path / "repeated"
+    shutil.copytree(stopped, repeated)
+    (repeated / "resume.safetensors").write_bytes(before)
+    (repeated / "summary.json").unlink()
+    run("train", "--shards", store, "--run", repeated, "--resume", *MACHINE)
+    for folder in (whole, stopped, repeated):
         events = EventAccumulator(str(folder)).Reload()
         rows = list(csv.DictReader(open(folder / "metrics.csv")))
         assert len(rows) == 4
