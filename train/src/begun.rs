@@ -18,7 +18,8 @@ use cellshard::training::schedule::leaves_warm_up;
 /// What `summary.json` says of how far a network came.
 #[derive(Deserialize)]
 struct Over {
-    epochs: u32,
+    #[serde(default)]
+    epochs_at_most: Option<u32>,
 }
 
 /// A run that is gone on with.
@@ -68,39 +69,52 @@ impl Begun {
                 Some(name) => (self.folder.of_cell_type(name), "--second-epochs", config.second_epochs),
                 None => (self.folder.clone(), "--epochs", config.epochs),
             };
-            let (is_second, is_over) = (stage.cell_type.is_some(), folder.is_finished()?);
-            // Epochs that it has trained, and what it trains to if nobody says otherwise.
-            let (trained, current) = if is_over {
-                let Over { epochs } = folder.read_json(SUMMARY)?;
-                (epochs, None)
-            } else if folder.exists()? {
-                let progress = checkpoint::progress(&folder)?.unwrap_or_default();
-                (progress.epoch, Some(progress.recipe(&stage.recipe).epochs))
-            } else {
-                (0, Some(stage.recipe.epochs))
-            };
-            let Some(epochs) = told else {
-                stage.epochs = self.second_epochs.filter(|_| is_second).or(current).unwrap_or(stage.recipe.epochs);
-                continue;
-            };
-            let refuse = |expected: String| Err(Error::refused(flag, expected, epochs));
-            if epochs == 0 {
+            let is_second = stage.cell_type.is_some();
+            // What was told before holds, too, for networks that nobody came to since.
+            let wanted = told.or(self.second_epochs.filter(|_| is_second));
+            let refuse = |expected: String| Err(Error::refused(flag, expected, wanted.unwrap_or_default()));
+            if told == Some(0) {
                 return refuse("1 or more".to_owned());
             }
-            if !is_second && second_has_begun && current != Some(epochs) {
-                return refuse("--second-epochs: the second step has begun, from what the first was then".to_owned());
-            }
-            if is_second && is_over && epochs <= trained {
+            let is_over = folder.is_finished()?;
+            // Epochs that it has trained, and how many it trains at most if nobody says otherwise.
+            let (trained, current) = if is_over {
+                let Over { epochs_at_most } = folder.read_json(SUMMARY)?;
+                (0, epochs_at_most.unwrap_or(stage.recipe.epochs))
+            } else if folder.exists()? {
+                let progress = checkpoint::progress(&folder)?.unwrap_or_default();
+                (progress.epoch, progress.recipe(&stage.recipe).epochs)
+            } else {
+                (0, stage.recipe.epochs)
+            };
+            // The same again is no news: whoever restarts a job says it each time.
+            stage.epochs = wanted.unwrap_or(current);
+            if stage.epochs == current {
                 continue;
             }
-            if epochs <= trained && current != Some(epochs) {
+            if !is_second && second_has_begun {
+                return refuse(format!("{current}, as the second step has begun from it (--second-epochs is its own)"));
+            }
+            if is_over && stage.epochs < current {
+                if is_second {
+                    // It had more than that to become better in.
+                    stage.epochs = current;
+                    continue;
+                }
+                return refuse(format!("more than the {current} epochs that it was told before"));
+            }
+            if stage.epochs <= trained {
                 return refuse(format!("more than the {trained} epochs that are over"));
             }
-            if leaves_warm_up(&Recipe { epochs, ..stage.recipe.clone() }, stage.order.steps_per_epoch(), flag).is_err()
-            {
+            let recipe = Recipe { epochs: stage.epochs, ..stage.recipe.clone() };
+            if leaves_warm_up(&recipe, stage.order.steps_per_epoch(), flag).is_err() {
                 return refuse(format!("more than the {} epochs of warm-up", stage.recipe.warmup_epochs));
             }
-            (stage.epochs, stage.is_reopened) = (epochs, is_over);
+            if is_over {
+                // Proven now, and not when its turn comes.
+                checkpoint::progress(&folder)?;
+                stage.is_reopened = true;
+            }
         }
         Ok(())
     }

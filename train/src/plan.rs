@@ -155,6 +155,10 @@ impl Plan<'_> {
                             second_epochs: second_epochs.unwrap_or(self.recipe.second_epochs),
                             ..self.recipe.clone()
                         };
+                        if second_epochs.is_some_and(|epochs| f64::from(epochs) <= told.second_warmup_epochs) {
+                            let expected = format!("more than the {} epochs of warm-up", told.second_warmup_epochs);
+                            return Err(Error::refused("--second-epochs", expected, told.second_epochs));
+                        }
                         told.second_step()
                     }
                 };

@@ -53,6 +53,9 @@ pub struct Summary {
     pub cell_type: Option<String>,
     /// Epochs trained.
     pub epochs: u32,
+    /// Epochs that it was told to train at most; `None` of one that 0.1.0 ended.
+    #[serde(default)]
+    pub epochs_at_most: Option<u32>,
     /// Best epochs.
     pub early: EarlyStopping,
     /// The accuracy that guessing would have.
@@ -313,6 +316,7 @@ impl Run<'_> {
         let summary = Summary {
             cell_type: cell_type.clone(),
             epochs: progress.epoch,
+            epochs_at_most: Some(recipe.epochs),
             early: progress.early,
             chance: 1.0 / self.plan.classes.n_treatments() as f64,
             n_skipped: progress.n_skipped,

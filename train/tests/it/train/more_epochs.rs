@@ -54,9 +54,12 @@ fn a_run_that_is_over_is_trained_on_as_if_it_had_been_told_so_from_the_start() {
     let before = fs::read(more.join(RESUME)).unwrap();
     run(&config);
     assert!(fs::read(more.join(RESUME)).unwrap() == before);
-    for (epochs, found) in [(4, "4 epochs that are over"), (1, "4 epochs that are over")] {
+    // Said once more, as whoever restarts a job says it, it is no news; fewer are refused.
+    run(&TrainConfig { epochs: Some(4), ..config.clone() });
+    assert!(fs::read(more.join(RESUME)).unwrap() == before);
+    for epochs in [3, 1] {
         let error = train(&TrainConfig { epochs: Some(epochs), ..config.clone() }, &mut ()).unwrap_err().to_string();
-        assert!(error.starts_with("--epochs: ") && error.contains(found), "{error}");
+        assert!(error.starts_with("--epochs: expected more than the 4 epochs that it was told before"), "{error}");
         assert_eq!(self::epochs(&more), 4, "and it stays over");
     }
 }
@@ -76,10 +79,12 @@ fn patience_begins_anew_where_more_epochs_are_asked_for() {
     run(&config);
     let again = epochs(&root);
     assert!(again > stopped && again < 20, "{stopped} {again}");
-    // And it is over until somebody asks once more.
-    config.epochs = None;
-    run(&config);
-    assert_eq!(epochs(&root), again);
+    // And it is over until somebody asks for more than that.
+    for told in [None, Some(20)] {
+        config.epochs = told;
+        run(&config);
+        assert_eq!(epochs(&root), again);
+    }
 }
 
 #[test]
@@ -95,11 +100,39 @@ fn what_early_stopping_ended_is_over_whatever_was_told_before() {
     let of_both = || ["HUVEC", "RPE"].map(|name| epochs(&root.join(name)));
     let stopped = of_both();
     assert!(stopped.iter().all(|epochs| (2..20).contains(epochs)), "{stopped:?}");
-    config.second_epochs = None;
-    for _ in 0..2 {
+    for told in [None, Some(20), Some(2)] {
+        config.second_epochs = told;
         run(&config);
-        assert_eq!(of_both(), stopped);
+        assert_eq!(of_both(), stopped, "{told:?}");
     }
+}
+
+#[test]
+fn what_networks_that_are_over_were_told_holds_for_whoever_goes_on_and_is_checked_before_any_is_trained() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("run");
+    let mut config = config(&root, recipe(&[("model", "base-cnn"), ("two-step", "true"), ("epochs", "1")]));
+    run(&config);
+    let of_both = || ["HUVEC", "RPE"].map(|name| epochs(&root.join(name)));
+    // The checkpoint of the last network is lost: the first is not trained on before that is said.
+    let lost = root.join("RPE").join(RESUME);
+    let kept = fs::read(&lost).unwrap();
+    fs::remove_file(&lost).unwrap();
+    (config.resume, config.second_epochs) = (true, Some(3));
+    let error = train(&config, &mut ()).unwrap_err().to_string();
+    assert!(error.contains("RPE") && error.contains("lost since"), "{error}");
+    assert_eq!(of_both(), [1, 1]);
+    fs::write(&lost, kept).unwrap();
+    // Stopped in the first of them, and gone on with as the program says.
+    config.stop = Stop { after_steps: Some(1), ..Stop::default() };
+    assert!(run(&config).stopped.is_some());
+    (config.second_epochs, config.stop) = (None, Stop::default());
+    run(&config);
+    assert_eq!(of_both(), [3, 3]);
+    // A job that says all of it at each start.
+    (config.epochs, config.second_epochs) = (Some(1), Some(3));
+    run(&config);
+    assert_eq!(of_both(), [3, 3]);
 }
 
 /// Whether two folders hold the same, but for their logs.
@@ -128,7 +161,7 @@ fn of_two_steps_the_second_is_trained_on_and_the_first_only_before_it() {
         assert_eq!(output.status.code(), Some(2), "{}", stdout(&output));
         assert!(stderr(&output).contains(expected), "{}", stderr(&output));
     };
-    refused(&["--resume", "--epochs", "3"], "--second-epochs: the second step has begun");
+    refused(&["--resume", "--epochs", "3"], "as the second step has begun from it");
     refused(&["--resume", "--warmup-epochs", "3"], "found --warmup-epochs");
     assert_eq!([epochs(&root), epochs(&root.join("HUVEC")), epochs(&root.join("RPE"))], [1, 1, 1]);
     let output = train(&["--resume", "--second-epochs", "2"]);
@@ -152,7 +185,7 @@ fn of_two_steps_the_second_is_trained_on_and_the_first_only_before_it() {
         assert_eq!([epochs(&root), epochs(&root.join("HUVEC")), epochs(&root.join("RPE"))], [1, 3, 3], "{name}");
     }
     // What is refused changes nothing.
-    refused(&["--resume", "--epochs", "4", "--second-epochs", "5"], "--second-epochs: the second step has begun");
+    refused(&["--resume", "--epochs", "4", "--second-epochs", "5"], "as the second step has begun from it");
     refused(&["--resume", "--second-epochs", "0"], "1 or more");
     let before = contents(&root);
     assert!(train(&["--resume"]).status.success());
