@@ -1,7 +1,7 @@
 //! A run that is gone on with: what it began with, proven, and whether a store is its own. Trains nothing and writes
 //! nothing.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::engine::checkpoint;
 use crate::plan::{StagePlan, TrainConfig, same_classes};
@@ -11,15 +11,27 @@ use cellshard::files;
 use cellshard::store::format::checksum::Sha;
 use cellshard::store::{SHA256SUMS, Store};
 use cellshard::training::data::experiments_sha256;
+use cellshard::training::early_stopping::EarlyStopping;
 use cellshard::training::recipe::{Recipe, Schedule};
 use cellshard::training::run::{INFO, RESUME, RunFolder, RunInfo, SUMMARY};
 use cellshard::training::schedule::leaves_warm_up;
 
-/// What `summary.json` says of how far a network came.
-#[derive(Deserialize)]
-struct Over {
+/// What came of one network.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Summary {
+    /// The cell type of the second of two steps; none otherwise.
+    pub cell_type: Option<String>,
+    /// Epochs trained.
+    pub epochs: u32,
+    /// Epochs that it was told to train at most; `None` of one that 0.1.0 ended.
     #[serde(default)]
-    epochs_at_most: Option<u32>,
+    pub epochs_at_most: Option<u32>,
+    /// Best epochs.
+    pub early: EarlyStopping,
+    /// The accuracy that guessing would have.
+    pub chance: f64,
+    /// Damaged sites that were left out, counted at each reading.
+    pub n_skipped: u64,
 }
 
 /// A run that is gone on with.
@@ -29,6 +41,8 @@ pub(crate) struct Begun {
     pub(crate) recipe: Recipe,
     /// How many epochs the networks of a second step are to train at most, if that was ever told.
     pub(crate) second_epochs: Option<u32>,
+    /// What of that the first step has kept.
+    pub(crate) kept_second_epochs: Option<u32>,
 }
 
 impl Begun {
@@ -49,8 +63,9 @@ impl Begun {
         // Of two steps, what the second was told is kept by the first; 0.1.0 told it nothing.
         let is_kept = recipe.two_step && (info.is_sealed() || files::exists(&folder.file(RESUME))?);
         let told = if is_kept { checkpoint::progress(&folder)? } else { None };
-        let second_epochs = config.second_epochs.or(told.and_then(|progress| progress.second_epochs));
-        let begun = Self { folder, info, recipe, second_epochs };
+        let kept_second_epochs = told.and_then(|progress| progress.second_epochs);
+        let second_epochs = config.second_epochs.or(kept_second_epochs);
+        let begun = Self { folder, info, recipe, second_epochs, kept_second_epochs };
         begun.check_store(store)?;
         Ok(begun)
     }
@@ -79,7 +94,7 @@ impl Begun {
             let is_over = folder.is_finished()?;
             // Epochs that it has trained, and how many it trains at most if nobody says otherwise.
             let (trained, current) = if is_over {
-                let Over { epochs_at_most } = folder.read_json(SUMMARY)?;
+                let Summary { epochs_at_most, .. } = folder.read_json(SUMMARY)?;
                 (0, epochs_at_most.unwrap_or(stage.recipe.epochs))
             } else if folder.exists()? {
                 let progress = checkpoint::progress(&folder)?.unwrap_or_default();

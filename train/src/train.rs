@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::begun::Begun;
+pub use crate::begun::Summary;
 use crate::device::loader::Sites;
 use crate::device::{self, DeviceMemory};
 use crate::engine::checkpoint;
@@ -22,7 +23,6 @@ use cellshard::files;
 use cellshard::store::Store;
 use cellshard::store::format::checksum::Sha;
 use cellshard::training::data::{ClassMap, Split};
-use cellshard::training::early_stopping::EarlyStopping;
 use cellshard::training::run::{
     BEST_ACCURACY, Environment, Observer, Progress, RunFolder, RunInfo, RunLog, SPLIT, SUMMARY, StartsFrom, Told,
 };
@@ -42,24 +42,6 @@ pub struct TrainReport {
     pub first_step_seconds: Option<f64>,
     /// What it has taken of the GPU's memory; none on the CPU.
     pub gpu_memory: Option<DeviceMemory>,
-    /// Damaged sites that were left out, counted at each reading.
-    pub n_skipped: u64,
-}
-
-/// What came of one network.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Summary {
-    /// The cell type of the second of two steps; none otherwise.
-    pub cell_type: Option<String>,
-    /// Epochs trained.
-    pub epochs: u32,
-    /// Epochs that it was told to train at most; `None` of one that 0.1.0 ended.
-    #[serde(default)]
-    pub epochs_at_most: Option<u32>,
-    /// Best epochs.
-    pub early: EarlyStopping,
-    /// The accuracy that guessing would have.
-    pub chance: f64,
     /// Damaged sites that were left out, counted at each reading.
     pub n_skipped: u64,
 }
@@ -128,7 +110,8 @@ fn checked(config: &TrainConfig, observer: &mut dyn Observer) -> Result<TrainRep
     let unknown = info.starts_from.as_ref().is_some_and(|start| start.of_unknown_run);
     let unknown = unknown.then(|| format!("it begins with {}", StartsFrom::UNKNOWN_RUN));
     let warnings = folder.unsealed()?.into_iter().chain(of_begun).chain(unknown).collect();
-    let run = Run { config, plan, info: &info, warnings, second_epochs, started };
+    let kept_second_epochs = begun.as_ref().and_then(|begun| begun.kept_second_epochs);
+    let run = Run { config, plan, info: &info, warnings, second_epochs, kept_second_epochs, started };
     let outcome = caught("training", || run.all(&stages, &folder, &environment, &mut log));
     if let Err(error) = &outcome {
         // A log that cannot be written is no reason to say something else.
@@ -162,6 +145,8 @@ struct Run<'a> {
     warnings: Vec<String>,
     /// How many epochs the networks of a second step are to train at most, if that was ever told.
     second_epochs: Option<u32>,
+    /// What of that the first step has kept.
+    kept_second_epochs: Option<u32>,
     started: Instant,
 }
 
@@ -188,7 +173,7 @@ impl Run<'_> {
             gpu_memory: None,
             n_skipped: 0,
         };
-        if let Some(second_epochs) = config.second_epochs {
+        if let Some(second_epochs) = config.second_epochs.filter(|told| self.kept_second_epochs != Some(*told)) {
             self.keep_second_epochs(folder, second_epochs)?;
         }
         let mut stats = ProcessStats { started: self.started, n_steps: 0, first_step: None };
@@ -331,13 +316,9 @@ impl Run<'_> {
     /// that nobody has begun yet.
     fn keep_second_epochs(&self, root: &RunFolder, second_epochs: u32) -> Result<()> {
         let (mut network, mut optimizer) = self.plan.untrained(self.plan.recipe, self.info)?;
-        match checkpoint::load(root, &mut network, &mut optimizer)? {
-            Some(progress) if progress.second_epochs != Some(second_epochs) => {
-                let progress = Progress { second_epochs: Some(second_epochs), ..progress };
-                checkpoint::save(root, &network, &optimizer, &progress)
-            }
-            _ => Ok(()),
-        }
+        let Some(progress) = checkpoint::load(root, &mut network, &mut optimizer)? else { return Ok(()) };
+        let progress = Progress { second_epochs: Some(second_epochs), ..progress };
+        checkpoint::save(root, &network, &optimizer, &progress)
     }
 
     /// Gives a new network its first weights: those of the first step, pretrained ones, or those it was made with.

@@ -17,6 +17,7 @@ use cellshard::training::run::{BEST_ACCURACY, BEST_LOSS, LAST, Progress, RESUME,
 const MODEL: &str = "model.";
 const OPTIMIZER: &str = "optimizer.";
 const PROGRESS: &str = "progress";
+const N_STEPS: &str = "optimizer_steps";
 /// In the metadata of a file: what the run that it is of is known by.
 pub(crate) const RUN: &str = "run";
 /// In the metadata of a network: the epoch after which it was written.
@@ -34,7 +35,7 @@ pub(crate) fn save(folder: &RunFolder, network: &Network, optimizer: &Optimizer,
     let tensors: Vec<(&str, &Tensor)> = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
     let json = serde_json::to_string(progress).expect("names and numbers");
     let mut metadata =
-        BTreeMap::from([(PROGRESS.to_owned(), json), ("optimizer_steps".to_owned(), optimizer.n_steps().to_string())]);
+        BTreeMap::from([(PROGRESS.to_owned(), json), (N_STEPS.to_owned(), optimizer.n_steps().to_string())]);
     metadata.extend(folder.identity()?.map(|run| (RUN.to_owned(), run)));
     weights::save(&folder.file(RESUME), &tensors, &metadata)
 }
@@ -45,16 +46,10 @@ pub(crate) fn save(folder: &RunFolder, network: &Network, optimizer: &Optimizer,
 /// # Errors
 /// If the file is lost or damaged, or of another network or optimiser.
 pub(crate) fn load(folder: &RunFolder, network: &mut Network, optimizer: &mut Optimizer) -> Result<Option<Progress>> {
-    let path = folder.file(RESUME);
-    if !files::exists(&path)? {
-        never_saved(folder)?;
-        return Ok(None);
-    }
-    let place = path.display().to_string();
-    let Weights { tensors, metadata, .. } = read(folder, RESUME)?;
-    let entry = |name: &str| metadata.get(name).ok_or_else(|| Error::malformed(&place, format!("its {name}"), "none"));
-    let progress = serde_json::from_str(entry(PROGRESS)?).map_err(|e| Error::malformed(&place, "its progress", e))?;
-    let n_steps = entry("optimizer_steps")?.parse().map_err(|e| Error::malformed(&place, "a number of steps", e))?;
+    let Some((progress, Weights { tensors, metadata, .. })) = read_resume(folder)? else { return Ok(None) };
+    let place = folder.file(RESUME).display().to_string();
+    let n_steps = entry(&metadata, N_STEPS, &place)?;
+    let n_steps = n_steps.parse().map_err(|e| Error::malformed(&place, "a number of steps", e))?;
     let mut model = Weights { tensors: BTreeMap::new(), metadata: BTreeMap::new(), is_proven: true };
     let mut state = BTreeMap::new();
     for (name, tensor) in tensors {
@@ -117,14 +112,27 @@ fn lost(folder: &RunFolder, name: &str, expected: &str) -> Error {
 /// # Errors
 /// If the file is lost or damaged, or of another run.
 pub(crate) fn progress(folder: &RunFolder) -> Result<Option<Progress>> {
-    if !files::exists(&folder.file(RESUME))? {
+    Ok(read_resume(folder)?.map(|(progress, _)| progress))
+}
+
+/// Reads where training goes on; `None` where nothing was ever saved.
+fn read_resume(folder: &RunFolder) -> Result<Option<(Progress, Weights)>> {
+    let path = folder.file(RESUME);
+    if !files::exists(&path)? {
         never_saved(folder)?;
         return Ok(None);
     }
-    let place = folder.file(RESUME).display().to_string();
-    let metadata = read(folder, RESUME)?.metadata;
-    let text = metadata.get(PROGRESS).ok_or_else(|| Error::malformed(&place, "its progress", "none"))?;
-    serde_json::from_str(text).map(Some).map_err(|e| Error::malformed(&place, "its progress", e))
+    let place = path.display().to_string();
+    let weights = read(folder, RESUME)?;
+    let progress = entry(&weights.metadata, PROGRESS, &place)?;
+    let progress = serde_json::from_str(progress).map_err(|e| Error::malformed(&place, "its progress", e))?;
+    Ok(Some((progress, weights)))
+}
+
+/// An entry of a file's metadata; `place` names the file.
+fn entry<'m>(metadata: &'m BTreeMap<String, String>, name: &str, place: &str) -> Result<&'m str> {
+    let text = metadata.get(name).map(String::as_str);
+    text.ok_or_else(|| Error::malformed(place, format!("its {name}"), "none"))
 }
 
 /// Writes a network for use, with what it is.

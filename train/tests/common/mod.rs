@@ -8,6 +8,8 @@ mod tree;
 
 use std::process::Command;
 
+use cellshard::simulate::{CellType, Config};
+
 pub use json_page::JsonPage;
 pub use tree::*;
 
@@ -19,4 +21,19 @@ pub fn tool(name: &str) -> Command {
         _ => panic!("no program {name}"),
     };
     Command::new(path)
+}
+
+/// Two cell types with three experiments, of which one each is the test set; 24 wells, 6 siRNAs, 3 x 32 x 32.
+pub fn two_cell_types(n_plates: u16) -> Config {
+    let cell_type = |name: &str| CellType { name: name.to_owned(), n_experiments: 3 };
+    Config {
+        cell_types: vec![cell_type("HUVEC"), cell_type("RPE")],
+        n_test_experiments: 1,
+        n_plates,
+        n_wells: 24,
+        n_sirnas: 6,
+        size: 32,
+        n_channels: 3,
+        ..Config::default()
+    }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use cellshard::pack::{PackConfig, pack};
-use cellshard::simulate::{CellType, Config, simulate};
+use cellshard::simulate::simulate;
 use cellshard::site::WellId;
 use cellshard::source::SourceConfig;
 use cellshard::training::data::Part;
@@ -19,22 +19,12 @@ use cellshard_train::plan::TrainConfig;
 use cellshard_train::predict::{PredictConfig, Predictions, Wells, predict};
 use cellshard_train::train::train;
 
-use crate::common::{Fixture, contents, copy_folder, small, stderr, stdout, tool, write_resealed};
+use crate::common::{Fixture, contents, copy_folder, small, stderr, stdout, tool, two_cell_types, write_resealed};
 
 /// A store of two cell types with three experiments of two plates each, and runs on it: two folds, and two steps.
 static RUNS: LazyLock<TempDir> = LazyLock::new(|| {
     let dir = tempfile::tempdir().unwrap();
-    let cell_type = |name: &str| CellType { name: name.to_owned(), n_experiments: 3 };
-    let config = Config {
-        cell_types: vec![cell_type("HUVEC"), cell_type("RPE")],
-        n_test_experiments: 1,
-        n_plates: 2,
-        n_wells: 24,
-        n_sirnas: 6,
-        size: 32,
-        n_channels: 3,
-        ..Config::default()
-    };
+    let config = two_cell_types(2);
     simulate(&config, &dir.path().join("data"), &|_| {}).unwrap();
     packed(&dir.path().join("data"), &dir.path().join("store"));
     for (name, changes) in [

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use cellshard::pack::pack;
-use cellshard::simulate::{CellType, Config, Layout, simulate};
+use cellshard::simulate::{Config, Layout, simulate};
 use cellshard::source::SourceConfig;
 use cellshard::store::Store;
 use cellshard::training::recipe::Recipe;
@@ -18,23 +18,12 @@ use cellshard_train::plan::TrainConfig;
 use cellshard_train::predict::{PredictConfig, Predictions, Wells, predict};
 use cellshard_train::train::train;
 
-use crate::common::{Fixture, JsonPage, copy_folder, small, stderr, stdout, tool, write_resealed};
+use crate::common::{Fixture, JsonPage, copy_folder, small, stderr, stdout, tool, two_cell_types, write_resealed};
 
 /// A store whose classes have names, and two runs on it: `one` with one step, `two` with two.
 static RUNS: LazyLock<TempDir> = LazyLock::new(|| {
     let dir = tempfile::tempdir().unwrap();
-    let cell_type = |name: &str| CellType { name: name.to_owned(), n_experiments: 3 };
-    let config = Config {
-        cell_types: vec![cell_type("HUVEC"), cell_type("RPE")],
-        n_test_experiments: 1,
-        n_plates: 2,
-        n_wells: 24,
-        n_sirnas: 6,
-        size: 32,
-        n_channels: 3,
-        layout: Layout::Kaggle2023,
-        ..Config::default()
-    };
+    let config = Config { layout: Layout::Kaggle2023, ..two_cell_types(2) };
     simulate(&config, &dir.path().join("data"), &|_| {}).unwrap();
     let fixture = Fixture::bare(small());
     let source = SourceConfig { root: dir.path().join("data"), ..SourceConfig::default() };

@@ -2,26 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::sync::Mutex;
 
 use cellshard::store::Store;
-use cellshard::training::run::{Observer, RunFolder};
+use cellshard::training::run::RunFolder;
 
 use cellshard_train::train::train;
 
-use super::{config, recipe, store};
-
-/// Collects the sites that were trained on.
-#[derive(Default)]
-struct Fed(Mutex<BTreeSet<usize>>);
-
-impl Observer for Fed {
-    fn line(&mut self, _: &str) {}
-
-    fn fed(&mut self, sites: &[usize]) {
-        self.0.lock().unwrap().extend(sites);
-    }
-}
+use super::{Fed, config, recipe, store};
 
 #[test]
 fn no_well_of_the_validation_split_is_fed_to_any_step_of_two_step() {
@@ -35,7 +22,7 @@ fn no_well_of_the_validation_split_is_fed_to_any_step_of_two_step() {
         assert_eq!(report.stages.len(), 3, "all cell types, then HUVEC and RPE");
         let store = Store::open(&store()).unwrap();
         let well = |&site: &usize| store.sites()[site].id.well.to_string();
-        let fed: BTreeSet<String> = fed.0.into_inner().unwrap().iter().map(well).collect();
+        let fed: BTreeSet<String> = fed.0.iter().map(well).collect();
         let split = fs::read_to_string(root.join("split.csv")).unwrap();
         let validation: BTreeSet<String> =
             split.lines().filter_map(|line| line.strip_suffix(",validation")).map(str::to_owned).collect();

@@ -16,31 +16,22 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use cellshard::pack::{PackConfig, pack};
-use cellshard::simulate::{CellType, Config, simulate};
+use cellshard::simulate::simulate;
 use cellshard::store::Codec;
 use cellshard::training::recipe::Recipe;
+use cellshard::training::run::Observer;
 use tempfile::TempDir;
 
 use cellshard_train::device::DeviceChoice;
 use cellshard_train::plan::TrainConfig;
 use cellshard_train::train::{TrainReport, train};
 
-use crate::common::copy_folder;
+use crate::common::{copy_folder, two_cell_types};
 
 /// Two cell types with three and two experiments, of which one each is the test set; 24 wells, 6 siRNAs, 3 x 32 x 32.
 static PLATES: LazyLock<TempDir> = LazyLock::new(|| {
     let dir = tempfile::tempdir().unwrap();
-    let cell_type = |name: &str, n_experiments| CellType { name: name.to_owned(), n_experiments };
-    let config = Config {
-        cell_types: vec![cell_type("HUVEC", 3), cell_type("RPE", 3)],
-        n_test_experiments: 1,
-        n_plates: 1,
-        n_wells: 24,
-        n_sirnas: 6,
-        size: 32,
-        n_channels: 3,
-        ..Config::default()
-    };
+    let config = two_cell_types(1);
     simulate(&config, &dir.path().join("data"), &|_| {}).unwrap();
     let config = PackConfig {
         codec: Codec::Raw,
@@ -95,4 +86,16 @@ fn refused(config: &TrainConfig) -> String {
     let error = train(config, &mut ()).unwrap_err().to_string();
     assert!(!run.join("run.json").exists(), "nothing is written before it is refused: {error}");
     error
+}
+
+/// Notes all sites that are trained on, in their order.
+#[derive(Default)]
+struct Fed(Vec<usize>);
+
+impl Observer for Fed {
+    fn line(&mut self, _: &str) {}
+
+    fn fed(&mut self, sites: &[usize]) {
+        self.0.extend(sites);
+    }
 }

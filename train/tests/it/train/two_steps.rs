@@ -2,34 +2,21 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::Mutex;
 
 use cellshard::training::recipe::Recipe;
-use cellshard::training::run::{BEST_LOSS, LAST, Observer, RunFolder};
+use cellshard::training::run::{BEST_LOSS, LAST, RunFolder};
 
 use cellshard_train::device::DeviceChoice;
 use cellshard_train::plan::TrainConfig;
 use cellshard_train::predict::{PredictConfig, predict};
 use cellshard_train::train::train;
 
-use super::{config, recipe, refused, run, store};
+use super::{Fed, config, recipe, refused, run, store};
 
 /// The losses of a run's steps, as they are written.
 fn losses(run: &Path) -> Vec<String> {
     let text = fs::read_to_string(run.join("steps.csv")).unwrap();
     text.lines().skip(1).map(|line| line.split(',').nth(2).unwrap().to_owned()).collect()
-}
-
-/// Notes the order of all sites that were trained on.
-#[derive(Default)]
-struct Order(Mutex<Vec<usize>>);
-
-impl Observer for Order {
-    fn line(&mut self, _: &str) {}
-
-    fn fed(&mut self, sites: &[usize]) {
-        self.0.lock().unwrap().extend(sites);
-    }
 }
 
 #[test]
@@ -39,13 +26,12 @@ fn the_second_step_has_an_order_and_an_augmentation_of_its_own() {
     // One cell type, so that both steps have the same sites, and a rate at which the network stays as it is.
     let changes =
         [("model", "base-cnn"), ("two-step", "true"), ("cell-type", "HUVEC"), ("lr", "1e-12"), ("epochs", "1")];
-    let mut order = Order::default();
-    train(&config(&root, recipe(&changes)), &mut order).unwrap();
+    let mut fed = Fed::default();
+    train(&config(&root, recipe(&changes)), &mut fed).unwrap();
     let (first, second) = (losses(&root), losses(&root.join("HUVEC")));
     assert!(first.len() == second.len() && !first.is_empty());
     assert!(first.iter().zip(&second).all(|(a, b)| a != b), "{first:?} {second:?}");
-    let order = order.0.into_inner().unwrap();
-    let (first, second) = order.split_at(order.len() / 2);
+    let (first, second) = fed.0.split_at(fed.0.len() / 2);
     assert_ne!(first, second);
     // Nothing but the seed is another.
     let read = |run: &Path| fs::read_to_string(run.join("recipe.toml")).unwrap();
