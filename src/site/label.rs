@@ -1,4 +1,4 @@
-//! What a site is: its population and its label, and the size of its images.
+//! What a site is: its population and its label.
 
 use std::fmt;
 use std::str::FromStr;
@@ -90,26 +90,5 @@ impl Label {
     pub fn share(&mut self, names: &mut Names) {
         names.share(&mut self.dataset);
         names.share(&mut self.sirna);
-    }
-}
-
-/// Height and width of images, in pixels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ImageSize {
-    /// Rows.
-    pub height: u32,
-    /// Columns.
-    pub width: u32,
-}
-
-impl ImageSize {
-    /// The largest side that is accepted: larger than any plate camera, small enough that no size computed from it
-    /// overflows.
-    pub const MAX_SIDE: u32 = 16_384;
-
-    /// Pixels of one channel.
-    #[must_use]
-    pub fn pixels(self) -> usize {
-        self.height as usize * self.width as usize
     }
 }

@@ -2,10 +2,12 @@
 //! No I/O happens here.
 
 mod id;
+mod image;
 mod label;
 mod serialise;
 mod text;
 
 pub use id::{Experiment, PlateId, SiteId, Well, WellId};
-pub use label::{ImageSize, Label, Population};
+pub use image::{Dtype, ImageSize};
+pub use label::{Label, Population};
 pub use text::{Name, Names, ParseError, natural_cmp, parse_number};
