@@ -42,7 +42,7 @@ pub fn faults_of_listing(
         (SITES, text(SITES).and_then(|text| is_own_form::<SiteRow>(&text, &path(SITES)))),
         (REJECTED, text(REJECTED).and_then(|text| is_own_form::<Rejected>(&text, &path(REJECTED)))),
         (HISTOGRAM, counts(HISTOGRAM, &|| Ok(to_csv(&histogram_rows(&read(root, plate, spec)?))))),
-        (COMOMENTS, counts(COMOMENTS, &|| Ok(to_csv(&comoment_rows(&read(root, plate, spec)?))))),
+        (COMOMENTS, counts(COMOMENTS, &|| Ok(to_csv(&comoment_rows(plate, &read(root, plate, spec)?)?)))),
         (
             PIXEL_STATS,
             text(PIXEL_STATS)

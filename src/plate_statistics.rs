@@ -8,9 +8,9 @@ use rayon::prelude::*;
 use crate::error::{Error, Result};
 use crate::site::{PlateId, Population, SiteId};
 use crate::stats::{
-    Grouping, Histogram, PlateStatistics, SiteDeviation, SiteStatistics, Summary, pair_index, pairs, summarise,
+    Grouping, Histogram, PlateStatistics, SiteDeviation, SiteStatistics, Summariser, Summary, pair_index, pairs,
 };
-use crate::store::format::listing::channel_index;
+use crate::store::format::listing::{channel_index, level_index};
 use crate::store::format::names::{COMOMENTS, HISTOGRAM, PIXEL_STATS, SITES};
 use crate::store::format::rows::{ComomentRow, HistogramRow, PixelStats, SiteRow};
 use crate::store::read::listing::read_rows;
@@ -28,10 +28,15 @@ pub fn pixel_stats(id: &SiteId, site: &SiteStatistics) -> Vec<PixelStats> {
         median: histogram.median(),
         min: histogram.min().unwrap_or(0),
         max: histogram.max().unwrap_or(0),
-        sum: histogram.sum(),
-        sum_of_squares: histogram.sum_of_squares(),
+        sum: wide(histogram.sum()),
+        sum_of_squares: wide(histogram.sum_of_squares()),
     };
     channels.map(row).collect()
+}
+
+/// A sum over one site, of at most 2^31 pixels of 32 bits when squared.
+fn wide(sum: u128) -> u64 {
+    sum.try_into().expect("at most 63 bits")
 }
 
 /// The rows of `histogram.csv`.
@@ -40,24 +45,30 @@ pub fn histogram_rows(statistics: &PlateStatistics) -> Vec<HistogramRow> {
     let mut rows = Vec::new();
     for population in Population::ALL {
         for (channel, histogram) in (1..).zip(&statistics.population(population).histograms) {
-            let levels = (0..=255).zip(histogram.0).filter(|&(_, count)| count > 0);
-            rows.extend(levels.map(|(level, count)| HistogramRow { population, channel, level, count }));
+            rows.extend(histogram.levels().map(|(level, count)| HistogramRow { population, channel, level, count }));
         }
     }
     rows
 }
 
 /// The rows of `comoments.csv`.
-#[must_use]
-pub fn comoment_rows(statistics: &PlateStatistics) -> Vec<ComomentRow> {
+///
+/// # Errors
+/// If a sum does not fit 64 bits, as those of many pixels that are nearly all saturated at 16 bits may not.
+pub fn comoment_rows(plate: &PlateId, statistics: &PlateStatistics) -> Result<Vec<ComomentRow>> {
     let mut rows = Vec::new();
     for population in Population::ALL {
         let counted = statistics.population(population);
-        for ((a, b), &sum_of_products) in pairs(counted.histograms.len()).zip(&counted.products) {
-            rows.push(ComomentRow { population, channel_a: a + 1, channel_b: b + 1, sum_of_products });
+        for ((a, b), &sum) in pairs(counted.histograms.len()).zip(&counted.products) {
+            let (channel_a, channel_b) = (a + 1, b + 1);
+            let sum_of_products = sum.try_into().map_err(|_| {
+                let place = format!("{plate}: {population}, channels {channel_a} and {channel_b}");
+                Error::refused(place, "pixels whose products add up to at most 64 bits", sum)
+            })?;
+            rows.push(ComomentRow { population, channel_a, channel_b, sum_of_products });
         }
     }
-    rows
+    Ok(rows)
 }
 
 /// Reads the counts of one plate from its listing in the store at `root`.
@@ -78,13 +89,14 @@ pub fn read(root: &Path, plate: &PlateId, spec: &StoreSpec) -> Result<PlateStati
         let channel = check(row.channel)?;
         let histograms = &mut statistics.population_mut(row.population).histograms;
         let histogram = histograms.get_mut(channel).ok_or_else(|| no_sites(plate, row.population))?;
-        histogram.0[usize::from(row.level)] = row.count;
+        level_index(row.level, spec.dtype, plate)?;
+        histogram.set(row.level, row.count);
     }
     for row in read_rows::<ComomentRow>(root, plate, COMOMENTS)? {
         let (a, b) = (check(row.channel_a)?, check(row.channel_b)?);
         let index = pair_index(a.min(b), a.max(b), n_channels);
         let products = &mut statistics.population_mut(row.population).products;
-        *products.get_mut(index).ok_or_else(|| no_sites(plate, row.population))? = row.sum_of_products;
+        *products.get_mut(index).ok_or_else(|| no_sites(plate, row.population))? = row.sum_of_products.into();
     }
     check_totals(plate, &statistics, spec)?;
     Ok(statistics)
@@ -97,7 +109,7 @@ fn check_totals(plate: &PlateId, statistics: &PlateStatistics, spec: &StoreSpec)
         let counted = statistics.population(population);
         let expected = counted.n_sites * spec.size.pixels() as u64;
         for (channel, histogram) in counted.histograms.iter().enumerate() {
-            let total = histogram.0.iter().try_fold(0_u64, |sum, &count| sum.checked_add(count));
+            let total = histogram.checked_n();
             if total != Some(expected) {
                 let place = format!("{plate}: histogram.csv: {population}, channel {}", channel + 1);
                 return Err(Error::malformed(place, format!("{expected} pixels"), total.unwrap_or(u64::MAX)));
@@ -152,8 +164,8 @@ pub fn check_pixel_stats(root: &Path, plate: &PlateId, spec: &StoreSpec) -> Resu
     for ((population, channel), found) in together {
         let histogram = &counts.population(population).histograms[channel - 1];
         let expected = Together {
-            sum: histogram.sum().into(),
-            sum_of_squares: histogram.sum_of_squares().into(),
+            sum: histogram.sum(),
+            sum_of_squares: histogram.sum_of_squares(),
             ends: histogram.min().zip(histogram.max()),
         };
         if found != expected {
@@ -172,7 +184,7 @@ const ROUNDING: f64 = 1e-9;
 struct Together {
     sum: u128,
     sum_of_squares: u128,
-    ends: Option<(u8, u8)>,
+    ends: Option<(u16, u16)>,
 }
 
 impl Together {
@@ -191,29 +203,32 @@ fn figures_of(row: &PixelStats, n: u64) -> Option<(f64, f64)> {
     Some((row.sum as f64 / n as f64, (spread as f64 / (wide_n * wide_n) as f64).sqrt()))
 }
 
-/// Summarises the plates of a store by group and population; see [`summarise`].
+/// Summarises the plates of a store by group and population; see [`Summariser`].
 ///
 /// # Errors
 /// If a listing cannot be read or contradicts itself.
 pub fn summarise_store(store: &Store, grouping: Grouping) -> Result<Vec<Summary>> {
-    let n_channels = store.spec().channels.len();
+    let (spec, root) = (store.spec(), store.root());
+    let mut summariser = Summariser::new(grouping, spec.dtype);
     let ids: Vec<&PlateId> = store.plates().keys().collect();
-    let plates: Vec<PlateStatistics> =
-        ids.par_iter().map(|plate| read(store.root(), plate, store.spec())).collect::<Result<_>>()?;
-    let deviations: Vec<Vec<SiteDeviation>> = ids
-        .par_iter()
-        .map(|plate| {
-            let rows = read_pixel_stats(store.root(), plate, n_channels)?;
+    // As many plates as there are threads are held, not all of them: at 16 bits one may take 12 MB.
+    for ids in ids.chunks(rayon::current_num_threads()) {
+        let read_plate = |plate: &&PlateId| {
+            let rows = read_pixel_stats(root, plate, spec.channels.len())?;
             let deviation = |(population, row): (Population, PixelStats)| SiteDeviation {
-                plate,
                 population,
                 channel: row.channel - 1,
                 std: row.std,
             };
-            Ok(rows.into_iter().map(deviation).collect())
-        })
-        .collect::<Result<_>>()?;
-    Ok(summarise(ids.into_iter().zip(&plates), deviations.into_iter().flatten(), grouping))
+            Ok((read(root, plate, spec)?, rows.into_iter().map(deviation).collect()))
+        };
+        let plates: Vec<(PlateStatistics, Vec<SiteDeviation>)> =
+            ids.par_iter().map(read_plate).collect::<Result<_>>()?;
+        for (plate, (statistics, deviations)) in ids.iter().zip(plates) {
+            summariser.add(plate, &statistics, deviations);
+        }
+    }
+    Ok(summariser.finish())
 }
 
 fn no_sites(plate: &PlateId, population: Population) -> Error {
@@ -223,12 +238,12 @@ fn no_sites(plate: &PlateId, population: Population) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::site::{ImageSize, Label};
-    use crate::store::Codec;
+    use crate::site::{Dtype, ImageSize, Label};
     use crate::store::format::listing::Listing;
     use crate::store::format::names::listing_path;
     use crate::store::format::spec::channels;
     use crate::store::write::commit::write_listing;
+    use crate::store::{Codec, Format};
 
     /// The table with another cell in its first row.
     fn with_cell(table: &str, column: usize, value: &str) -> String {
@@ -245,7 +260,7 @@ mod tests {
         let id = SiteId::new("HEPG2-08", 1, "B02", 1).unwrap();
         let plate = id.well.plate.clone();
         let pixels: Vec<u8> = (0..3 * 50_u32).map(|i| (i * i / 5) as u8).collect();
-        let site = SiteStatistics::of(&pixels, 3);
+        let site = SiteStatistics::of(&pixels, 3, Dtype::Uint8);
         let mut statistics = PlateStatistics::default();
         let label = Label { population: Population::PositiveControl, ..Label::unknown() };
         statistics.population_mut(label.population).add(&site);
@@ -254,7 +269,7 @@ mod tests {
             pixel_stats: pixel_stats(&id, &site),
             sites: vec![SiteRow { id, label, row: 0, crc32c: 0 }],
             histogram: histogram_rows(&statistics),
-            comoments: comoment_rows(&statistics),
+            comoments: comoment_rows(&plate, &statistics).unwrap(),
             rejected: Vec::new(),
             sources: Vec::new(),
         };
@@ -262,8 +277,10 @@ mod tests {
         std::fs::create_dir_all(&dir).unwrap();
         write_listing(&listing.to_files(), &dir, Vec::new(), std::time::SystemTime::UNIX_EPOCH).unwrap();
         let spec = |n: usize, height| StoreSpec {
+            format: Format::LATEST,
             channels: channels(n),
             size: ImageSize { height, width: 5 },
+            dtype: Dtype::Uint8,
             codec: Codec::Raw,
             sites_per_shard: 1,
         };

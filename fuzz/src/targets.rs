@@ -6,14 +6,14 @@ mod used;
 
 use cellshard::classes::Classes;
 use cellshard::csv_table::{Header, Rows, from_csv, kept, to_csv};
-use cellshard::site::ImageSize;
+use cellshard::site::{Dtype, ImageSize};
 use cellshard::source::png::{SiteDecoder, read_header};
 use cellshard::store::format::index::{decode_index, index_bytes};
 use cellshard::store::format::manifest;
 use cellshard::store::format::rows::{ComomentRow, HistogramRow, PixelStats, Rejected, SiteRow};
 use cellshard::store::format::spec::channels;
 use cellshard::store::read::decode::Decoder;
-use cellshard::store::{Codec, StoreSpec};
+use cellshard::store::{Codec, Format, StoreSpec};
 use cellshard::training::evaluate::submission::{Spelling, WellTable};
 use cellshard::training::recipe::Recipe;
 
@@ -67,7 +67,8 @@ pub fn png(data: &[u8]) {
 }
 
 fn spec(codec: Codec) -> StoreSpec {
-    StoreSpec { channels: channels(2), size: ImageSize { height: 3, width: 5 }, codec, sites_per_shard: 4 }
+    let (size, format, dtype) = (ImageSize { height: 3, width: 5 }, Format::LATEST, Dtype::Uint8);
+    StoreSpec { format, channels: channels(2), size, dtype, codec, sites_per_shard: 4 }
 }
 
 /// The index of a shard, its crc32c made right.

@@ -208,7 +208,7 @@ impl Shared<'_> {
             if !faults.is_empty() {
                 plate.note_fault();
             } else if plate.is_written() {
-                let statistics = SiteStatistics::of(&pixels, self.source.n_channels);
+                let statistics = SiteStatistics::of(&pixels, self.spec.channels.len(), self.spec.dtype);
                 let pixel_stats = pixel_stats(&plate.site_id(plan), &statistics);
                 let site = GoodSite { crc32c: crc32c(&pixels), pixel_stats };
                 let mut chunk = self.empties.lock().expect("no thread panics in between").pop().unwrap_or_default();

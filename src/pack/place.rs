@@ -8,15 +8,15 @@ use crate::site::PlateId;
 use crate::store::StoreSpec;
 
 /// The most bytes of a line of a store's list of all files.
-const LINE_OF_FILE: usize = 180;
+const LINE_OF_FILE: usize = 235;
 /// The most bytes of a row of a plate's `pixel_stats.csv`, of which each image has one, and of a line of its list of
 /// sources beside the plate's folder.
-const ROW_OF_IMAGE: usize = 170;
+const ROW_OF_IMAGE: usize = 230;
 const LINE_OF_IMAGE: usize = 120;
 /// Files of a plate beside its shards: its listing, the documents of array and group, and its statistics.
 const FILES_BESIDE_SHARDS: usize = 11;
 
-/// Refuses plates that could be written and not be read again: a store's list of all files, and the lists and tables of
+/// Refuses plates that the store's format has no name for, and such as could be written and not be read again: a store's list of all files, and the lists and tables of
 /// a plate, are read into memory. `plates` gives of each its sites, and the folder in a tree that it is packed from.
 pub(super) fn check_counts<'a>(
     spec: &StoreSpec,
@@ -25,6 +25,7 @@ pub(super) fn check_counts<'a>(
     let largest = files::LARGEST_TEXT as usize;
     let mut n_files = 0;
     for (plate, n_sites, folder) in plates {
+        spec.check_plate(plate)?;
         let n_images = n_sites * spec.channels.len();
         let line = folder.map_or(0, |folder| ROW_OF_IMAGE.max(LINE_OF_IMAGE + folder.len()));
         if n_images * line > largest {
@@ -79,15 +80,22 @@ fn told_apart(a: u64, b: u64) -> (String, String) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::site::ImageSize;
-    use crate::store::Codec;
+    use crate::site::{Dtype, ImageSize};
     use crate::store::format::spec::channels;
+    use crate::store::{Codec, Format};
 
     #[test]
     fn what_could_be_written_and_not_be_read_again_is_refused() {
         let plate: PlateId = "HUVEC-01/Plate1".parse().unwrap();
         let size = ImageSize { height: 8, width: 8 };
-        let spec = |sites_per_shard| StoreSpec { channels: channels(2), size, codec: Codec::Raw, sites_per_shard };
+        let spec = |sites_per_shard| StoreSpec {
+            format: Format::V1,
+            channels: channels(2),
+            size,
+            dtype: Dtype::Uint8,
+            codec: Codec::Raw,
+            sites_per_shard,
+        };
         let check = |n_plates, n_sites, per_shard| {
             let plates = vec![(&plate, n_sites, Some("train/HUVEC-01/Plate1")); n_plates];
             check_counts(&spec(per_shard), plates.into_iter()).map_err(|error| error.to_string())
@@ -95,10 +103,10 @@ mod tests {
         // Ten million sites in shards of the usual size, and a tenth of them in shards of one.
         check(10_000, 1000, 77).unwrap();
         check(1000, 1000, 1).unwrap();
-        let expected = "--sites-per-shard: expected at most 1491308 files in a store, found 2022000";
+        let expected = "--sites-per-shard: expected at most 1142278 files in a store, found 2022000";
         assert_eq!(check(2000, 1000, 1).unwrap_err(), expected);
-        check(1, 700_000, 77).unwrap();
-        let expected = "HUVEC-01/Plate1: expected at most 1579032 images on a plate, found 1600000";
+        check(1, 580_000, 77).unwrap();
+        let expected = "HUVEC-01/Plate1: expected at most 1167110 images on a plate, found 1600000";
         assert_eq!(check(1, 800_000, 77).unwrap_err(), expected);
     }
 

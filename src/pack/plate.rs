@@ -169,7 +169,7 @@ impl<'a> PlateWork<'a> {
             plate: self.plan.id.clone(),
             pixel_stats,
             histogram: histogram_rows(&statistics),
-            comoments: comoment_rows(&statistics),
+            comoments: comoment_rows(&self.plan.id, &statistics)?,
             rejected: rejected_once(&outcome.faults),
             sources,
             sites,

@@ -21,7 +21,7 @@ use crate::store::format::spec::{ALIGNMENT, MAX_SITES_PER_SHARD};
 use crate::store::read::listing::read_list;
 use crate::store::read::proof::{Depth, are_whole};
 use crate::store::write::held::{Lost, lost_by};
-use crate::store::{Codec, StoreSpec, StoreWriter, check_destination, shard_path};
+use crate::store::{Codec, StoreSpec, StoreWriter, check_destination, in_its_format, shard_path};
 
 use super::cell_types::Changing;
 use super::config::{OnError, PackConfig, Progress};
@@ -90,6 +90,7 @@ fn prepare(config: &PackConfig) -> Result<Prepared> {
         return Err(Error::refused("--sites-per-shard", format!("1 to {MAX_SITES_PER_SHARD}"), sites_per_shard));
     }
     let spec = StoreSpec { codec: config.codec, sites_per_shard, ..origin.spec.clone() };
+    let spec = in_its_format(&config.dst, &spec)?;
     check_destination(&config.dst, &spec, &origin.classes, config.changes())?;
     let ids: BTreeSet<&PlateId> = origin.plates.keys().collect();
     let planned = config.source.select(&ids)?;

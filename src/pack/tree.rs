@@ -13,7 +13,9 @@ use crate::site::{ImageSize, PlateId};
 use crate::source::{Layout, PlatePlan, Source, SourceConfig};
 use crate::store::format::names::METADATA;
 use crate::store::format::spec::{ALIGNMENT, Channel, DEFAULT_SITES_PER_SHARD, MAX_SITES_PER_SHARD, rxrx1_channels};
-use crate::store::{Codec, StoreSpec, StoreWriter, check_destination, refuse_other_classes, store_classes};
+use crate::store::{
+    Codec, Format, StoreSpec, StoreWriter, check_destination, in_its_format, refuse_other_classes, store_classes,
+};
 
 use super::cell_types::{self, Changing};
 use super::config::{OnError, PackConfig, Progress};
@@ -104,11 +106,15 @@ fn prepare(config: &PackConfig, now: SystemTime) -> Result<Prepared> {
         return Err(Error::refused(source.root.join(file).display(), "a folder or file that can be read", detail));
     }
     let spec = StoreSpec {
+        format: Format::LATEST,
         channels: channel_names(config, &source)?,
         size: source.size,
+        dtype: source.dtype,
         codec: config.codec,
-        sites_per_shard: sites_per_shard(config, source.n_channels * source.size.pixels())?,
+        sites_per_shard: 1,
     };
+    let spec = StoreSpec { sites_per_shard: sites_per_shard(config, spec.site_bytes())?, ..spec };
+    let spec = in_its_format(&config.dst, &spec)?;
     check_counts(&spec, source.plates.iter().map(|plate| (&plate.id, plate.sites.len(), Some(plate.dir.as_str()))))?;
     check_destination(&config.dst, &spec, &source.classes, config.changes())?;
     if config.source.classes.is_some() {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::csv_table::to_csv;
 use crate::error::Result;
 use crate::files;
-use crate::site::{Experiment, Population, Well, WellId};
+use crate::site::{Experiment, Plate, Population, Well, WellId};
 
 use super::config::{Config, Layout};
 use super::dice::Dice;
@@ -30,7 +30,7 @@ pub(super) struct LabelledWell {
 struct TestRow {
     id_code: WellId,
     experiment: Experiment,
-    plate: u16,
+    plate: Plate,
     well: Well,
 }
 
@@ -39,7 +39,7 @@ struct TestRow {
 struct TrainRow {
     id_code: WellId,
     experiment: Experiment,
-    plate: u16,
+    plate: Plate,
     well: Well,
     sirna: String,
 }
@@ -49,7 +49,7 @@ struct TrainRow {
 struct ControlRow {
     id_code: WellId,
     experiment: Experiment,
-    plate: u16,
+    plate: Plate,
     well: Well,
     sirna: String,
     well_type: Population,
@@ -70,7 +70,7 @@ struct SiteRow {
     cell_type: String,
     dataset: String,
     experiment: Experiment,
-    plate: u16,
+    plate: Plate,
     well: Well,
     site: u16,
     well_type: Population,
@@ -82,7 +82,7 @@ impl TestRow {
     fn new(well: &LabelledWell) -> Self {
         let WellId { plate, well: position } = &well.id;
         let experiment = plate.experiment.clone();
-        Self { id_code: well.id.clone(), experiment, plate: plate.plate, well: *position }
+        Self { id_code: well.id.clone(), experiment, plate: plate.plate.clone(), well: *position }
     }
 }
 

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 use crate::files;
-use crate::site::{Experiment, PlateId, Population, WellId};
+use crate::site::{Experiment, Plate, PlateId, Population, WellId};
 
 use super::batch::{Batch, batches};
 use super::biology::{Biology, Effect, Strength};
@@ -102,7 +102,7 @@ fn plan(config: &Config, dst: &Path) -> Vec<Job> {
             let plates = maps.next().expect("a map for every experiment");
             let batches = batches.next().expect("a batch for every experiment");
             for (plate, (map, batch)) in (1..).zip(plates.into_iter().zip(batches)) {
-                let plate = PlateId { experiment: experiment.clone(), plate };
+                let plate = PlateId { experiment: experiment.clone(), plate: Plate::from(plate) };
                 let folder = folder(config.layout, dst, dataset, &plate);
                 jobs.extend(map.into_iter().map(|content| Job {
                     biology: untreated.under(&effect(config.seed, content, &cell_type.name)),
@@ -131,7 +131,7 @@ fn folder(layout: Layout, dst: &Path, dataset: &str, plate: &PlateId) -> PathBuf
         Layout::RxrxAi => dst.join("images"),
         Layout::Bare => dst.to_owned(),
     };
-    root.join(plate.experiment.as_str()).join(format!("Plate{}", plate.plate))
+    root.join(plate.experiment.as_str()).join(plate.plate.folder())
 }
 
 /// Renders and writes all sites of a well; returns the bytes written.
@@ -146,7 +146,7 @@ fn write_well(config: &Config, job: &Job, textures: &Textures, scratch: &mut Scr
     let mut bytes = 0;
     for site in 1..=config.n_sites {
         let well = u64::from(id.well.row()) << 16 | u64::from(id.well.column());
-        let plate = u64::from(id.plate.plate);
+        let plate = id.plate.plate.number().map_or_else(|| dice::key(id.plate.plate.as_str()), u64::from);
         let keys = [dice::key(id.plate.experiment.as_str()), plate, well, site.into()];
         let pixels = render(&scene, textures, &mut Dice::new(config.seed, &keys), scratch);
         for (channel, plane) in (1..).zip(pixels.chunks_exact(scene.size * scene.size)) {

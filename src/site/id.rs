@@ -5,7 +5,8 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
-use super::text::{Name, Names, ParseError, natural_cmp, parse_number};
+use super::plate::Plate;
+use super::text::{Name, Names, ParseError, is_folder_name, natural_cmp};
 
 /// An experiment: one batch of one cell type, such as `HEPG2-08`. It becomes a folder name, so it is limited to
 /// letters, digits, `-`, `_` and `.` (not first), at most 64 bytes.
@@ -67,9 +68,7 @@ impl FromStr for Experiment {
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
         let expected = "an experiment's name (letters, digits, '-', '_', '.'; at most 64; not 'statistics')";
-        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-        let reserved = matches!(text, "statistics" | "zarr.json");
-        if text.is_empty() || text.len() > 64 || text.starts_with('.') || reserved || !text.bytes().all(plain) {
+        if !is_folder_name(text) || matches!(text, "statistics" | "zarr.json") {
             return Err(ParseError::new(expected, text));
         }
         Ok(Self { name: text.into(), cell_type: None })
@@ -113,13 +112,21 @@ impl fmt::Display for Experiment {
 pub struct PlateId {
     /// The experiment.
     pub experiment: Experiment,
-    /// The plate's number within the experiment, from 1.
-    pub plate: u16,
+    /// The plate's name within the experiment.
+    pub plate: Plate,
+}
+
+impl PlateId {
+    /// Shares its names with equal ones.
+    pub fn share(&mut self, names: &mut Names) {
+        self.experiment.share(names);
+        self.plate.share(names);
+    }
 }
 
 impl fmt::Display for PlateId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&format!("{}/Plate{}", self.experiment, self.plate))
+        f.pad(&format!("{}/{}", self.experiment, self.plate.folder()))
     }
 }
 
@@ -130,11 +137,7 @@ impl FromStr for PlateId {
     fn from_str(text: &str) -> Result<Self, ParseError> {
         let expected = "a plate such as HEPG2-08/Plate1";
         let (experiment, plate) = text.split_once('/').ok_or_else(|| ParseError::new(expected, text))?;
-        let plate = plate.strip_prefix("Plate").unwrap_or(plate);
-        Ok(Self {
-            experiment: experiment.parse()?,
-            plate: parse_number(plate).ok_or_else(|| ParseError::new(expected, text))?,
-        })
+        Ok(Self { experiment: experiment.parse()?, plate: plate.parse().map_err(|_| ParseError::new(expected, text))? })
     }
 }
 
@@ -198,7 +201,8 @@ impl fmt::Display for Well {
     }
 }
 
-/// One well of one plate; displayed as Kaggle's `id_code`, `HEPG2-08_1_B02`.
+/// One well of one plate; displayed as Kaggle's `id_code`, `HEPG2-08_1_B02`, where the plate has a number, else as
+/// `Week4/Week4_27481/G10`, as names may have underscores.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct WellId {
     /// The plate.
@@ -209,7 +213,9 @@ pub struct WellId {
 
 impl fmt::Display for WellId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}_{}_{}", self.plate.experiment, self.plate.plate, self.well)
+        let PlateId { experiment, plate } = &self.plate;
+        let between = if plate.number().is_some() { '_' } else { '/' };
+        write!(f, "{experiment}{between}{plate}{between}{}", self.well)
     }
 }
 
@@ -217,17 +223,17 @@ impl FromStr for WellId {
     type Err = ParseError;
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
-        let fail = || ParseError::new("a well's id such as HEPG2-08_1_B02", text);
-        let (rest, well) = text.rsplit_once('_').ok_or_else(fail)?;
-        let (experiment, plate) = rest.rsplit_once('_').ok_or_else(fail)?;
-        Ok(Self {
-            plate: PlateId { experiment: experiment.parse()?, plate: parse_number(plate).ok_or_else(fail)? },
-            well: well.parse()?,
-        })
+        let fail = || ParseError::new("a well's id such as HEPG2-08_1_B02 or Week4/Week4_27481/G10", text);
+        let between = if text.contains('/') { '/' } else { '_' };
+        let (rest, well) = text.rsplit_once(between).ok_or_else(fail)?;
+        let (experiment, plate) = rest.rsplit_once(between).ok_or_else(fail)?;
+        let plate: Plate = plate.parse().map_err(|_| fail())?;
+        let id = Self { plate: PlateId { experiment: experiment.parse()?, plate }, well: well.parse()? };
+        if id.to_string() == text { Ok(id) } else { Err(fail()) }
     }
 }
 
-/// One field of view of one well; displayed as rxrx.ai's `site_id`, `HEPG2-08_1_B02_1`.
+/// One field of view of one well; displayed as rxrx.ai's `site_id`, `HEPG2-08_1_B02_1`, as its well is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SiteId {
     /// The well.
@@ -237,12 +243,12 @@ pub struct SiteId {
 }
 
 impl SiteId {
-    /// The site of `experiment`, `plate`, `well` and `site`, each as RxRx1 writes it.
+    /// The site of `experiment`, `plate`, `well` and `site`, each as tables write it.
     ///
     /// # Errors
-    /// If the experiment or the well is not well formed.
-    pub fn new(experiment: &str, plate: u16, well: &str, site: u16) -> Result<Self, ParseError> {
-        let plate = PlateId { experiment: experiment.parse()?, plate };
+    /// If the experiment, the plate or the well is not well formed.
+    pub fn new(experiment: &str, plate: impl fmt::Display, well: &str, site: u16) -> Result<Self, ParseError> {
+        let plate = PlateId { experiment: experiment.parse()?, plate: plate.to_string().parse()? };
         let well = WellId { plate, well: well.parse()? };
         Ok(Self { well, site })
     }
@@ -294,9 +300,21 @@ mod tests {
         fn any_site_survives_being_written_and_parsed(row in 0u16..26 * 27, column in 1u16..=99, plate in 0u16..=999) {
             let well = Well::new(row, column);
             prop_assert_eq!(well.to_string().parse::<Well>().unwrap(), well);
-            let id = WellId { plate: PlateId { experiment: "HEPG2-08".parse().unwrap(), plate }, well };
+            let id = WellId { plate: PlateId { experiment: "HEPG2-08".parse().unwrap(), plate: plate.into() }, well };
             prop_assert_eq!(id.to_string().parse::<WellId>().unwrap(), id.clone());
             prop_assert_eq!(id.plate.to_string().parse::<PlateId>().unwrap(), id.plate);
+        }
+
+        #[test]
+        fn wells_of_plates_with_names_are_told_apart(
+            a in ("[a-c_]{1,3}", "[a-c_1]{1,3}"), b in ("[a-c_]{1,3}", "[a-c_1]{1,3}"),
+        ) {
+            let id = |(experiment, plate): &(String, String)| {
+                let plate = PlateId { experiment: experiment.parse().unwrap(), plate: plate.parse().unwrap() };
+                WellId { plate, well: Well::new(0, 1) }
+            };
+            prop_assert_eq!(id(&a).to_string() == id(&b).to_string(), a == b);
+            prop_assert_eq!(id(&a).to_string().parse::<WellId>().unwrap(), id(&a));
         }
 
         #[test]

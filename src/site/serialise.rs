@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::id::{Experiment, PlateId, Well, WellId};
 use super::label::Population;
+use super::plate::Plate;
 use super::text::ParseError;
 
 /// Reads a text as what a parser makes of it.
@@ -43,6 +44,7 @@ macro_rules! is_its_text {
 is_its_text! {
     Experiment: str::parse,
     PlateId: str::parse,
+    Plate: str::parse,
     Well: str::parse,
     WellId: str::parse,
     // Where a table leaves the cell empty for `unknown`, that is for the table to say.

@@ -100,6 +100,13 @@ impl ParseError {
     }
 }
 
+/// Whether a text can be the name of a folder of a store, on any system: letters, digits, `-`, `_` and `.` (not first),
+/// at most 64.
+pub(super) fn is_folder_name(text: &str) -> bool {
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    (1..=64).contains(&text.len()) && !text.starts_with('.') && text.bytes().all(is_plain)
+}
+
 /// Parses a plain decimal number: digits only, no sign, no space.
 #[must_use]
 pub fn parse_number<T: FromStr>(text: &str) -> Option<T> {

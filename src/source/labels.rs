@@ -229,7 +229,7 @@ fn read_kaggle(
         if tells_cell_type {
             cell_types::note(experiments, &experiment, &cell_type.unwrap_or_default(), &at)?;
         }
-        let well = WellId { plate: PlateId { experiment, plate }, well };
+        let well = WellId { plate: PlateId { experiment, plate: plate.into() }, well };
         if id_code != well.to_string() {
             return Err(at.malformed(format!("id_code {well}"), format!("{id_code:?}")));
         }
@@ -261,7 +261,7 @@ fn read_rxrx_ai(path: &Path, rows: &mut Vec<Row>, experiments: &mut BTreeSet<Exp
         if tells_cell_type {
             cell_types::note(experiments, &experiment, &cell_type.unwrap_or_default(), &at)?;
         }
-        let well = WellId { plate: PlateId { experiment, plate }, well };
+        let well = WellId { plate: PlateId { experiment, plate: plate.into() }, well };
         let id = SiteId { well, site };
         if site_id != id.to_string() {
             return Err(at.malformed(format!("site_id {id}"), format!("{site_id:?}")));

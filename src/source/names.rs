@@ -47,7 +47,7 @@ fn parse_well(text: &str) -> Option<Well> {
 pub(super) fn plate_of(folder: &Path) -> Option<PlateId> {
     let plate = plate_number(folder.file_name()?.to_str()?)?;
     let experiment = folder.parent()?.file_name()?.to_str()?.parse().ok()?;
-    Some(PlateId { experiment, plate })
+    Some(PlateId { experiment, plate: plate.into() })
 }
 
 fn plate_number(name: &str) -> Option<u16> {

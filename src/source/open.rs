@@ -9,7 +9,7 @@ use crate::classes::Classes;
 use crate::error::{Error, Result};
 use crate::fault::{Fault, FaultKind};
 use crate::files;
-use crate::site::{ImageSize, PlateId, WellId};
+use crate::site::{Dtype, ImageSize, PlateId, WellId};
 
 use super::config::SourceConfig;
 use super::labels::{self, Fixed, Labels};
@@ -32,6 +32,8 @@ pub struct Source {
     pub channel_numbers: Arc<[usize]>,
     /// Size of every image.
     pub size: ImageSize,
+    /// The type of pixels of every image.
+    pub dtype: Dtype,
     /// The classes.
     pub classes: Classes,
     /// The plates, by experiment (numbers in names count) and plate.
@@ -104,6 +106,7 @@ impl Source {
             n_channels,
             channel_numbers: numbers,
             size,
+            dtype: Dtype::Uint8,
             labelled_wells: labels.plates.values().map(|wells| wells.len() as u64).sum(),
             classes: labels.classes,
             plates,

@@ -4,6 +4,6 @@ mod histogram;
 mod moments;
 mod normalisation;
 
-pub use histogram::{Histogram, LEVELS};
+pub use histogram::Histogram;
 pub use moments::{PlateStatistics, PopulationStatistics, SiteStatistics, pair_index, pairs};
-pub use normalisation::{ChannelSummary, Grouping, PERCENTILES, PopulationGroup, SiteDeviation, Summary, summarise};
+pub use normalisation::{ChannelSummary, Grouping, PERCENTILES, PopulationGroup, SiteDeviation, Summariser, Summary};

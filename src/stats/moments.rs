@@ -1,12 +1,12 @@
 //! Counting one site, and adding sites up by population: histograms a channel and products of channel pairs. All sums
 //! are exact integers, so the order of sites and the number of threads cannot show.
 
-use crate::site::Population;
+use crate::site::{Dtype, Population};
 
 use super::histogram::Histogram;
 
-/// Pixels that are multiplied at a time: those of all channels fit into the nearest cache, and a 32-bit sum cannot
-/// overflow.
+/// Pixels that are multiplied at a time: those of all channels fit into the nearest cache, and a 32-bit sum of those of 8
+/// bits cannot overflow.
 const BLOCK: usize = 4096;
 
 /// The pairs of `n` channels (a <= b) in the order in which their products are kept.
@@ -30,27 +30,32 @@ pub struct SiteStatistics {
 }
 
 impl SiteStatistics {
-    /// Counts `pixels`, `[C, H, W] u8`, of `n_channels` channels.
+    /// Counts `pixels`, `[C, H, W]` of at most 4 GiB, of `n_channels` channels.
     ///
     /// # Panics
     /// If the pixels do not divide into channels.
     #[must_use]
-    pub fn of(pixels: &[u8], n_channels: usize) -> Self {
-        assert!(n_channels > 0 && pixels.len().is_multiple_of(n_channels), "[C, H, W] pixels");
+    pub fn of(pixels: &[u8], n_channels: usize, dtype: Dtype) -> Self {
+        let is_whole = n_channels > 0 && pixels.len().is_multiple_of(n_channels * dtype.bytes());
+        assert!(is_whole, "[C, H, W] pixels");
         let plane = pixels.len() / n_channels;
         let planes: Vec<&[u8]> = pixels.chunks_exact(plane).collect();
-        let histograms: Vec<Histogram> = planes.iter().map(|plane| Histogram::of(plane)).collect();
+        let histograms: Vec<Histogram> = planes.iter().map(|plane| Histogram::of(plane, dtype)).collect();
         let mut products = vec![0; n_channels * (n_channels + 1) / 2];
         for start in (0..plane).step_by(BLOCK) {
             let block = |c: usize| &planes[c][start..plane.min(start + BLOCK)];
             for (sum, (a, b)) in products.iter_mut().zip(pairs(n_channels)) {
                 if a != b {
-                    *sum += u64::from(sum_of_products(block(a), block(b)));
+                    *sum += match dtype {
+                        Dtype::Uint8 => u64::from(sum_of_products(block(a), block(b))),
+                        Dtype::Uint16 => sum_of_wide_products(block(a), block(b)),
+                    };
                 }
             }
         }
         for (c, histogram) in histograms.iter().enumerate() {
-            products[pair_index(c, c, n_channels)] = histogram.sum_of_squares();
+            let squares = histogram.sum_of_squares();
+            products[pair_index(c, c, n_channels)] = squares.try_into().expect("2^31 squares of 32 bits are 63 bits");
         }
         Self { histograms, products }
     }
@@ -62,6 +67,13 @@ fn sum_of_products(a: &[u8], b: &[u8]) -> u32 {
     sum.unsigned_abs()
 }
 
+/// The sum of products of pairs of grey levels of 16 bits.
+fn sum_of_wide_products(a: &[u8], b: &[u8]) -> u64 {
+    let (a, b) = (a.as_chunks::<2>().0, b.as_chunks::<2>().0);
+    let level = |bytes: &[u8; 2]| u32::from(u16::from_le_bytes(*bytes));
+    a.iter().zip(b).map(|(a, b)| u64::from(level(a) * level(b))).sum()
+}
+
 /// The counts of all sites of one population.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PopulationStatistics {
@@ -70,13 +82,13 @@ pub struct PopulationStatistics {
     /// A histogram a channel; empty where no site was counted.
     pub histograms: Vec<Histogram>,
     /// Sums of products, in the order of [`pairs`]; empty where no site was counted.
-    pub products: Vec<u64>,
+    pub products: Vec<u128>,
 }
 
 impl PopulationStatistics {
     /// Adds one site.
     pub fn add(&mut self, site: &SiteStatistics) {
-        self.add_counts(1, &site.histograms, &site.products);
+        self.add_counts(1, &site.histograms, site.products.iter().copied().map(u128::from));
     }
 
     /// Adds all of `other`.
@@ -84,10 +96,10 @@ impl PopulationStatistics {
         if other.n_sites == 0 {
             return;
         }
-        self.add_counts(other.n_sites, &other.histograms, &other.products);
+        self.add_counts(other.n_sites, &other.histograms, other.products.iter().copied());
     }
 
-    fn add_counts(&mut self, n_sites: u64, histograms: &[Histogram], products: &[u64]) {
+    fn add_counts(&mut self, n_sites: u64, histograms: &[Histogram], products: impl ExactSizeIterator<Item = u128>) {
         if self.histograms.is_empty() {
             self.histograms = vec![Histogram::default(); histograms.len()];
             self.products = vec![0; products.len()];
@@ -137,19 +149,28 @@ mod tests {
 
     #[test]
     fn the_brightest_image_does_not_overflow() {
-        let site = SiteStatistics::of(&vec![255; 2 * 70_000], 2);
-        assert_eq!(site.products, [70_000 * 255 * 255; 3]);
+        let bytes = vec![255; 2 * 70_000];
+        assert_eq!(SiteStatistics::of(&bytes, 2, Dtype::Uint8).products, [70_000 * 255 * 255; 3]);
+        assert_eq!(SiteStatistics::of(&bytes, 2, Dtype::Uint16).products, [35_000 * 65_535 * 65_535; 3]);
     }
 
     proptest! {
         #[test]
         fn products_are_those_of_the_pixels(plane in 1usize..5000, seed: u32) {
-            let pixels: Vec<u8> = (0..3 * plane as u32).map(|i| (i.wrapping_mul(2_654_435_761).wrapping_add(seed) >> 24) as u8).collect();
-            let site = SiteStatistics::of(&pixels, 3);
-            for (found, (a, b)) in site.products.iter().zip(pairs(3)) {
-                let product = |i: usize| u64::from(pixels[a * plane + i]) * u64::from(pixels[b * plane + i]);
-                prop_assert_eq!(*found, (0..plane).map(product).sum::<u64>());
-            }
+            let words = (0..3 * plane as u32).map(|i| (i.wrapping_mul(2_654_435_761).wrapping_add(seed) >> 16) as u16);
+            let words: Vec<u16> = words.collect();
+            let check = |found: &SiteStatistics, pixels: &[u16]| {
+                for (found, (a, b)) in found.products.iter().zip(pairs(3)) {
+                    let product = |i: usize| u64::from(pixels[a * plane + i]) * u64::from(pixels[b * plane + i]);
+                    prop_assert_eq!(*found, (0..plane).map(product).sum::<u64>());
+                }
+                Ok(())
+            };
+            let bytes: Vec<u8> = words.iter().map(|word| *word as u8).collect();
+            let low: Vec<u16> = bytes.iter().map(|&byte| byte.into()).collect();
+            check(&SiteStatistics::of(&bytes, 3, Dtype::Uint8), &low)?;
+            let pixels: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+            check(&SiteStatistics::of(&pixels, 3, Dtype::Uint16), &words)?;
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::site::{PlateId, Population};
+use crate::site::{Dtype, PlateId, Population};
 
 use super::histogram::Histogram;
 use super::moments::PlateStatistics;
@@ -84,9 +84,7 @@ impl PopulationGroup {
 
 /// What one site contributes to the mean over images.
 #[derive(Debug, Clone, Copy)]
-pub struct SiteDeviation<'a> {
-    /// The plate.
-    pub plate: &'a PlateId,
+pub struct SiteDeviation {
     /// The population.
     pub population: Population,
     /// The channel, from 0.
@@ -118,12 +116,12 @@ pub struct ChannelSummary {
     /// Percentiles 1, 5, 25, 75, 95, 99.
     pub percentiles: [f64; 6],
     /// Smallest level.
-    pub min: u8,
+    pub min: u16,
     /// Largest level.
-    pub max: u8,
+    pub max: u16,
     /// Share of pixels at level 0.
     pub zero_share: f64,
-    /// Share of pixels at level 255.
+    /// Share of pixels at the largest level of their type: 255, 65,535.
     pub saturated_share: f64,
 }
 
@@ -143,50 +141,88 @@ pub struct Summary {
     pub channels: Vec<ChannelSummary>,
 }
 
-/// Summarises plates by group and population, in the order of the plates; populations without sites are left out.
-pub fn summarise<'a>(
-    plates: impl IntoIterator<Item = (&'a PlateId, &'a PlateStatistics)>,
-    deviations: impl IntoIterator<Item = SiteDeviation<'a>>,
+/// Summarises plates by group and population, in the order of the plates; populations without sites are left out. Of the
+/// plates' counts no more is kept than those of the groups that may yet grow.
+#[derive(Debug)]
+pub struct Summariser {
     grouping: Grouping,
-) -> Vec<Summary> {
-    let mut order: Vec<String> = Vec::new();
-    let mut groups: BTreeMap<String, PlateStatistics> = BTreeMap::new();
-    for (plate, statistics) in plates {
-        let group = grouping.group(plate);
-        if !groups.contains_key(&group) {
-            order.push(group.clone());
-        }
-        groups.entry(group).or_default().merge(statistics);
-    }
-    // Summed in the order of the sites, so that the last digit is the same each time.
-    let mut spreads: BTreeMap<(String, Population, usize), f64> = BTreeMap::new();
-    for site in deviations {
-        let key = (grouping.group(site.plate), site.population, site.channel);
-        *spreads.entry(key).or_default() += site.std;
-    }
-    let mut summaries = Vec::new();
-    for group in order {
-        for population in PopulationGroup::ALL {
-            let mut together = super::moments::PopulationStatistics::default();
-            for &member in population.members() {
-                together.merge(groups[&group].population(member));
-            }
-            if together.n_sites == 0 {
-                continue;
-            }
-            let spread = |channel: usize| {
-                let of = |&p: &Population| spreads.get(&(group.clone(), p, channel)).copied().unwrap_or(0.0);
-                population.members().iter().map(of).sum::<f64>() / together.n_sites as f64
-            };
-            let channels = together.histograms.iter().enumerate();
-            let channels = channels.map(|(c, histogram)| summarise_channel(c + 1, histogram, spread(c))).collect();
-            summaries.push(Summary { group: group.clone(), population, n_sites: together.n_sites, channels });
-        }
-    }
-    summaries
+    dtype: Dtype,
+    /// Groups that may grow, in the order in which they were met.
+    open: Vec<(String, Gathered)>,
+    summaries: Vec<Summary>,
 }
 
-fn summarise_channel(channel: usize, histogram: &Histogram, std_mean_over_images: f64) -> ChannelSummary {
+/// What plates of a group come to.
+#[derive(Debug, Default)]
+struct Gathered {
+    statistics: PlateStatistics,
+    /// Sums of the sites' own deviations, by population and channel from 0.
+    spreads: BTreeMap<(Population, usize), f64>,
+}
+
+impl Summariser {
+    /// None so far, of plates with pixels of this type.
+    #[must_use]
+    pub fn new(grouping: Grouping, dtype: Dtype) -> Self {
+        Self { grouping, dtype, open: Vec::new(), summaries: Vec::new() }
+    }
+
+    /// Adds the plate that comes next in order: its counts, and what each of its sites contributes to the mean over
+    /// images, in the order of the sites, so that the last digit is the same each time.
+    pub fn add(
+        &mut self,
+        plate: &PlateId,
+        statistics: &PlateStatistics,
+        sites: impl IntoIterator<Item = SiteDeviation>,
+    ) {
+        let group = self.grouping.group(plate);
+        let known = self.open.iter().position(|(name, _)| *name == group);
+        let i = known.unwrap_or_else(|| {
+            // Cell types come again, as plates are in the order of experiments.
+            if self.grouping != Grouping::CellType {
+                self.close();
+            }
+            self.open.push((group, Gathered::default()));
+            self.open.len() - 1
+        });
+        let gathered = &mut self.open[i].1;
+        gathered.statistics.merge(statistics);
+        for site in sites {
+            *gathered.spreads.entry((site.population, site.channel)).or_default() += site.std;
+        }
+    }
+
+    /// The summaries of all plates.
+    #[must_use]
+    pub fn finish(mut self) -> Vec<Summary> {
+        self.close();
+        self.summaries
+    }
+
+    fn close(&mut self) {
+        for (group, Gathered { statistics, spreads }) in std::mem::take(&mut self.open) {
+            for population in PopulationGroup::ALL {
+                let mut together = super::moments::PopulationStatistics::default();
+                for &member in population.members() {
+                    together.merge(statistics.population(member));
+                }
+                if together.n_sites == 0 {
+                    continue;
+                }
+                let spread = |channel: usize| {
+                    let of = |&p: &Population| spreads.get(&(p, channel)).copied().unwrap_or(0.0);
+                    population.members().iter().map(of).sum::<f64>() / together.n_sites as f64
+                };
+                let channels = together.histograms.iter().enumerate();
+                let summarise = |(c, histogram)| summarise_channel(c + 1, histogram, spread(c), self.dtype);
+                let channels = channels.map(summarise).collect();
+                self.summaries.push(Summary { group: group.clone(), population, n_sites: together.n_sites, channels });
+            }
+        }
+    }
+}
+
+fn summarise_channel(channel: usize, histogram: &Histogram, std_mean_over_images: f64, dtype: Dtype) -> ChannelSummary {
     ChannelSummary {
         channel,
         n_pixels: histogram.n(),
@@ -200,6 +236,6 @@ fn summarise_channel(channel: usize, histogram: &Histogram, std_mean_over_images
         min: histogram.min().unwrap_or(0),
         max: histogram.max().unwrap_or(0),
         zero_share: histogram.zero_share(),
-        saturated_share: histogram.saturated_share(),
+        saturated_share: histogram.saturated_share(dtype),
     }
 }

@@ -43,7 +43,7 @@ pub(super) fn compare(compared: &mut Comparison<'_>, merged: &Merged<'_>, spec: 
             if compared.bad.contains_key(&path) {
                 continue;
             }
-            let bytes = counts.plate_bytes(spec.channels.len());
+            let bytes = counts.plate_bytes(spec.channels.len(), spec.dtype);
             match is_of(compared, &path, plates, bytes, &|plate| merged.counts(counts, plate)) {
                 Ok(Some(true)) => {}
                 Ok(Some(false)) => compared.contradicts(&path, LISTINGS),

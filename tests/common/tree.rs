@@ -1,6 +1,7 @@
 //! Small trees of PNGs with known pixels, and what tests ask of stores. Independent of `simulate`.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -167,7 +168,14 @@ pub fn label(well: &str) -> (u32, &'static str) {
 }
 
 /// The known pixels of one channel: a smooth ground with noise, another for each image.
-pub fn pixels(spec: &TreeSpec, experiment: &str, plate: u16, well: &str, site: u16, channel: usize) -> Vec<u8> {
+pub fn pixels(
+    spec: &TreeSpec,
+    experiment: &str,
+    plate: impl Display,
+    well: &str,
+    site: u16,
+    channel: usize,
+) -> Vec<u8> {
     let name = format!("{experiment}/{plate}/{well}/{site}/{channel}");
     let mut state = u64::from(crc32c::crc32c(name.as_bytes())) << 1 | 1;
     let (width, height) = spec.size;
@@ -182,8 +190,8 @@ pub fn pixels(spec: &TreeSpec, experiment: &str, plate: u16, well: &str, site: u
 }
 
 /// The pixels of a site, `[C, H, W]`.
-pub fn site_pixels(spec: &TreeSpec, experiment: &str, plate: u16, well: &str, site: u16) -> Vec<u8> {
-    (0..spec.channels).flat_map(|channel| pixels(spec, experiment, plate, well, site, channel)).collect()
+pub fn site_pixels(spec: &TreeSpec, experiment: &str, plate: impl Display, well: &str, site: u16) -> Vec<u8> {
+    (0..spec.channels).flat_map(|channel| pixels(spec, experiment, &plate, well, site, channel)).collect()
 }
 
 pub fn encode_png(size: (u32, u32), pixels: &[u8], colour: png::ColorType, depth: png::BitDepth) -> Vec<u8> {

@@ -30,8 +30,8 @@ fn check_fault(kind: FaultKind, file: &str, n_left_out: usize, plant: impl Fn(&F
     for row in store.sites() {
         let plate = &row.id.well.plate;
         let (experiment, well) = (plate.experiment.as_str(), row.id.well.well.to_string());
-        let found = store.site(experiment, plate.plate, &well, row.id.site).unwrap();
-        assert_eq!(found, site_pixels(&fixture.spec, experiment, plate.plate, &well, row.id.site), "{kind:?}");
+        let found = store.site(experiment, &plate.plate, &well, row.id.site).unwrap();
+        assert_eq!(found, site_pixels(&fixture.spec, experiment, &plate.plate, &well, row.id.site), "{kind:?}");
     }
     // What was left out is as if it had never been there, but for what the listing says of its files.
     assert!(pack(&skipping, &|_| {}).unwrap().plates_packed == 0, "{kind:?}: nothing left to do");

@@ -58,7 +58,7 @@ fn every_site_comes_once_with_its_own_pixels() {
                     let id = &rows[*site].id;
                     let plate = &id.well.plate;
                     let (experiment, well) = (plate.experiment.as_str(), id.well.well.to_string());
-                    let expected = site_pixels(&fixture.spec, experiment, plate.plate, &well, id.site);
+                    let expected = site_pixels(&fixture.spec, experiment, &plate.plate, &well, id.site);
                     assert!(pixels == expected, "{id}");
                     assert!(met.insert(*site), "{id} twice");
                 }

@@ -78,7 +78,7 @@ fn a_feed_reads_every_site_with_few_shards_open() {
                     let id = &store.sites()[site].id;
                     let plate = &id.well.plate;
                     let well = id.well.well.to_string();
-                    let expected = site_pixels(&fixture.spec, plate.experiment.as_str(), plate.plate, &well, id.site);
+                    let expected = site_pixels(&fixture.spec, plate.experiment.as_str(), &plate.plate, &well, id.site);
                     assert!(pixels == expected, "{id}");
                 }
                 n_read += batch.sites.len();

@@ -56,7 +56,7 @@ fn raw_chunks_start_at_pages_and_are_the_tensor() {
         let chunk = map.chunk(row.row as usize % 5);
         assert_eq!(chunk.as_ptr() as usize % 4096, 0);
         let well = row.id.well.well.to_string();
-        assert_eq!(chunk, site_pixels(&fixture.spec, plate.experiment.as_str(), plate.plate, &well, row.id.site));
+        assert_eq!(chunk, site_pixels(&fixture.spec, plate.experiment.as_str(), &plate.plate, &well, row.id.site));
     }
 }
 

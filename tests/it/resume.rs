@@ -6,11 +6,11 @@ use std::time::SystemTime;
 
 use cellshard::classes::Classes;
 use cellshard::pack::{OnError, PackConfig, pack};
-use cellshard::site::{ImageSize, Label, PlateId, SiteId};
+use cellshard::site::{Dtype, ImageSize, Label, PlateId, SiteId};
 use cellshard::store::format::listing::Listing;
 use cellshard::store::format::rows::SiteRow;
 use cellshard::store::format::spec::channels;
-use cellshard::store::{Changes, Codec, MayGo, Store, StoreSpec, StoreWriter};
+use cellshard::store::{Changes, Codec, Format, MayGo, Store, StoreSpec, StoreWriter};
 use png::{BitDepth, ColorType};
 
 use crate::common::{Fixture, TreeSpec, assert_same, contents, encode_png, small, write_png};
@@ -169,16 +169,17 @@ fn other_image() -> Vec<u8> {
     encode_png((12, 10), &[77; 120], ColorType::Grayscale, BitDepth::Eight)
 }
 
+/// What holds for a store of small images.
+fn small_spec(codec: Codec) -> StoreSpec {
+    let (format, dtype, size) = (Format::LATEST, Dtype::Uint8, ImageSize { height: 10, width: 12 });
+    StoreSpec { format, channels: channels(2), size, dtype, codec, sites_per_shard: 5 }
+}
+
 #[test]
 fn a_living_process_keeps_its_folder_and_notices_if_it_is_gone() {
     let fixture = Fixture::bare(small());
-    let spec = StoreSpec {
-        channels: channels(2),
-        size: ImageSize { height: 10, width: 12 },
-        codec: Codec::Raw,
-        sites_per_shard: 5,
-    };
-    let open = || StoreWriter::open(&fixture.store(), spec.clone(), Classes::default(), Changes::default()).unwrap();
+    let open =
+        || StoreWriter::open(&fixture.store(), small_spec(Codec::Raw), Classes::default(), Changes::default()).unwrap();
     let first = open();
     let plate: PlateId = "HEPG2-01/Plate1".parse().unwrap();
     let builder = first.plate_builder(&plate).unwrap();
@@ -253,14 +254,8 @@ fn a_destination_with_other_settings_or_other_things_is_refused_and_left_alone()
 #[test]
 fn a_process_with_other_settings_that_began_at_the_same_time_is_refused() {
     let fixture = Fixture::bare(small());
-    let spec = |codec| StoreSpec {
-        channels: channels(2),
-        size: ImageSize { height: 10, width: 12 },
-        codec,
-        sites_per_shard: 5,
-    };
     let open =
-        |codec| StoreWriter::open(&fixture.store(), spec(codec), Classes::default(), Changes::default()).unwrap();
+        |codec| StoreWriter::open(&fixture.store(), small_spec(codec), Classes::default(), Changes::default()).unwrap();
     let (first, second) = (open(Codec::Raw), open(Codec::Zstd(3)));
     let plate: PlateId = "HEPG2-01/Plate1".parse().unwrap();
     let commit = |writer: &StoreWriter| {

@@ -11,7 +11,7 @@ use crate::common::{Fixture, TreeSpec, contents, small, stdout, tool};
 
 #[test]
 fn a_flipped_digit_of_the_classes_is_damage_and_never_what_a_store_is_held_to() {
-    for (path, from, to) in [("classes.csv", "1109,1109", "1108,1109"), ("pixels.zarr/zarr.json", "FFFFFF", "FFFFFE")] {
+    for (path, from, to) in [("classes.csv", "1109,1109", "1108,1109"), ("pixels.zarr/zarr.json", "\"w1\"", "\"w3\"")] {
         let fixture = Fixture::kaggle(small());
         fixture.pack();
         let file = fixture.store().join(path);

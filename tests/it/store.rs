@@ -50,7 +50,7 @@ fn each_lie_in_the_metadata_is_named_with_its_line() {
         ("metadata.csv", "_B02_2,", "_B02_1,", "metadata.csv:3: expected site_id"),
         ("metadata.csv", "crc32c", "crc", "metadata.csv:1: expected site_id,well_id"),
         ("classes.csv", "1109,1109", "1109,7", "expected one class for siRNA"),
-        ("pixels.zarr/zarr.json", "\"format\": 1", "\"format\": 9", "expected format 1"),
+        ("pixels.zarr/zarr.json", "\"format\": 2", "\"format\": 9", "expected format 1 or 2"),
     ];
     for (path, from, to, message) in lies {
         let fixture = packed(Codec::Raw);

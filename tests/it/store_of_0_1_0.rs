@@ -8,6 +8,7 @@ use cellshard::feed::{Io, Reader, Verify};
 use cellshard::pack::{PackConfig, pack};
 use cellshard::source::SourceConfig;
 use cellshard::store::{Codec, Store};
+use cellshard::training::data::experiments_sha256;
 use cellshard::verify::{Depth, StoreConfig, verify_store};
 
 use crate::common::{Fixture, TreeSpec, assert_same, contents, copy_folder, small, stderr, stdout, tool};
@@ -74,7 +75,7 @@ fn every_site_is_fed_with_the_pixels_of_its_checksum() {
 }
 
 #[test]
-fn transcoded_to_raw_and_back_it_has_the_same_bytes_but_statistics_in_one_chunk_a_plate() {
+fn transcoded_to_raw_and_back_it_has_the_same_bytes_but_is_of_format_2_with_statistics_in_one_chunk_a_plate() {
     let fixture = Fixture::bare(small());
     let transcode = |src: PathBuf, dst: &str, codec| {
         let source = SourceConfig { root: src, ..SourceConfig::default() };
@@ -90,7 +91,23 @@ fn transcoded_to_raw_and_back_it_has_the_same_bytes_but_statistics_in_one_chunk_
     let kept = |store: &Path| -> Vec<(String, Vec<u8>)> {
         contents(store).into_iter().filter(|(path, _)| !is_of_arrays(path) && path != "SHA256SUMS").collect()
     };
-    assert!(kept(&store()) == kept(&back));
+    let [mut before, mut after] = [kept(&store()), kept(&back)];
+    let root = |files: &mut Vec<(String, Vec<u8>)>| {
+        let position = files.iter().position(|(path, _)| path == "pixels.zarr/zarr.json").unwrap();
+        String::from_utf8(files.remove(position).1).unwrap()
+    };
+    let (first, second) = (root(&mut before), root(&mut after));
+    assert!(before == after);
+    let without_colour = first.replace("          \"colour\": \"FFFFFF\",\n", "");
+    assert!(without_colour != first, "format 1 has a colour where none is known");
+    assert_eq!(without_colour.replace("\"format\": 1", "\"format\": 2"), second);
+    // So a run that was learned from the one is valid for the other.
+    let learned = [&store(), &back].map(|store| {
+        let store = Store::open(store).unwrap();
+        let experiments = store.plates().keys().map(|plate| plate.experiment.as_str()).collect();
+        experiments_sha256(&store, &experiments)
+    });
+    assert_eq!(learned[0], learned[1]);
     is_whole(&back, 60);
     assert_eq!(chunks(&store()), ["0"]);
     assert_eq!(chunks(&back), ["0", "1", "2"]);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use cellshard::error::{Error, Result};
 use cellshard::feed::Io;
-use cellshard::site::WellId;
+use cellshard::site::{Plate, WellId};
 use cellshard::store::Store;
 use cellshard::training::data::{Part, SplitPart, WellParts, experiments_sha256};
 use cellshard::training::run::{BEST_ACCURACY, INFO, RunFolder, RunInfo, StartsFrom};
@@ -129,8 +129,8 @@ impl AskedRun {
             note("cell type", &wells.iter().map(cell_type).filter(|name| !trained.contains(name.as_str())).collect());
         }
         // Plates of one number have the same treatments where experiments repeat a layout, plate by plate.
-        let all: BTreeSet<u16> = store.plates().keys().map(|plate| plate.plate).collect();
-        let numbers: BTreeSet<u16> = wells_trained().map(|well| well.plate.plate).collect();
+        let all: BTreeSet<&Plate> = store.plates().keys().map(|plate| &plate.plate).collect();
+        let numbers: BTreeSet<&Plate> = wells_trained().map(|well| &well.plate.plate).collect();
         if all.len() < store.plates().len() {
             let unknown = wells.iter().map(|well| well.plate.plate).filter(|number| !numbers.contains(number));
             note("a plate with number", &unknown.map(|number| number.to_string()).collect());

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use cellshard::classes::Classes;
 use cellshard::feed::Permutation;
-use cellshard::site::{ImageSize, PlateId};
+use cellshard::site::{Dtype, ImageSize, PlateId};
 use cellshard::store::format::spec::channels;
 use cellshard::store::write::encode::Encoder;
-use cellshard::store::{Codec, StoreSpec, StoreWriter};
+use cellshard::store::{Codec, Format, StoreSpec, StoreWriter};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_pcg::Pcg64Mcg;
@@ -46,7 +46,8 @@ fn main() {
 fn shard(codec: Codec) -> Value {
     let dir = tempfile::tempdir_in("/dev/shm").expect("a folder in memory");
     let size = ImageSize { height: SIDE, width: SIDE };
-    let spec = StoreSpec { channels: channels(6), size, codec, sites_per_shard: N_SITES };
+    let (format, dtype) = (Format::LATEST, Dtype::Uint8);
+    let spec = StoreSpec { format, channels: channels(6), size, dtype, codec, sites_per_shard: N_SITES };
     let plate: PlateId = "HEPG2-01/Plate1".parse().expect("a plate");
     let pixels: Vec<Vec<u8>> = (0..N_SITES).map(|site| noise(site, spec.site_bytes())).collect();
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::cli::table::{Align, Table, count};
 use crate::csv_table::{Figure, to_csv, to_lines};
-use crate::site::{Experiment, PlateId, Well, WellId};
+use crate::site::{Experiment, Plate, PlateId, Well, WellId};
 use crate::stats::{ChannelSummary, PERCENTILES, Summary};
 use crate::store::Store;
 use crate::store::format::names::PIXEL_STATS;
@@ -77,8 +77,8 @@ struct FiguresRow<'a> {
     p75: Figure,
     p95: Figure,
     p99: Figure,
-    min: u8,
-    max: u8,
+    min: u16,
+    max: u16,
     zero_share: Figure,
     saturated_share: Figure,
 }
@@ -141,15 +141,15 @@ pub fn csv(out: &mut impl Write, summaries: &[Summary]) -> io::Result<()> {
 #[derive(Serialize, Deserialize)]
 struct KaggleRow {
     experiment: Experiment,
-    plate: u16,
+    plate: Plate,
     well: Well,
     site: u16,
     channel: usize,
     mean: Figure,
     std: Figure,
     median: Figure,
-    min: u8,
-    max: u8,
+    min: u16,
+    max: u16,
     id_code: WellId,
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::csv_table::to_csv;
 use crate::error::{Error, Result};
-use crate::site::PlateId;
+use crate::site::{Dtype, PlateId};
 
 use super::manifest::{self, Entry};
 use super::names::{
@@ -77,6 +77,19 @@ pub struct ListingFiles {
     pub n_sites: usize,
     /// The content of each of [`CSVS`], and of [`SOURCES`].
     pub contents: BTreeMap<&'static str, String>,
+}
+
+/// A grey level as a position; `place` names the row in errors.
+///
+/// # Errors
+/// If pixels of the type have no such level.
+pub fn level_index(level: u16, dtype: Dtype, place: &dyn std::fmt::Display) -> Result<usize> {
+    let level = usize::from(level);
+    if level < dtype.levels() {
+        Ok(level)
+    } else {
+        Err(Error::malformed(place, format!("levels 0 to {}", dtype.levels() - 1), level))
+    }
 }
 
 /// The position of a channel that a row numbers from 1; `place` names the row in errors.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use crate::classes::well_type;
 use crate::csv_table::Figure;
-use crate::site::{Experiment, Label, Names, PlateId, Population, SiteId, Well, WellId};
+use crate::site::{Experiment, Label, Names, Plate, PlateId, Population, SiteId, Well, WellId};
 
 use super::checksum::crc32c_hex;
 
@@ -21,14 +21,14 @@ pub struct SiteRow {
     pub label: Label,
     /// Its row in the plate's array.
     pub row: u32,
-    /// The crc32c of its raw pixels in C order, `[C, H, W] u8`.
+    /// The crc32c of its raw pixels in C order, `[C, H, W]`; those of 16 bits with the lower byte first.
     pub crc32c: u32,
 }
 
 impl SiteRow {
     /// Shares its names with those of other rows.
     pub fn share(&mut self, names: &mut Names) {
-        self.id.well.plate.experiment.share(names);
+        self.id.well.plate.share(names);
         self.label.share(names);
     }
 }
@@ -43,7 +43,7 @@ struct SiteRecord<'a> {
     cell_type: &'a str,
     dataset: &'a str,
     experiment: Cow<'a, Experiment>,
-    plate: u16,
+    plate: Cow<'a, Plate>,
     well: Well,
     site: u16,
     #[serde(with = "well_type")]
@@ -67,7 +67,7 @@ impl Serialize for SiteRow {
             cell_type: plate.experiment.cell_type(),
             dataset: &label.dataset,
             experiment: Cow::Borrowed(&plate.experiment),
-            plate: plate.plate,
+            plate: Cow::Borrowed(&plate.plate),
             well: *well,
             site: id.site,
             well_type: label.population,
@@ -87,7 +87,7 @@ impl TryFrom<SiteRecord<'_>> for SiteRow {
     fn try_from(record: SiteRecord<'_>) -> Result<Self, Self::Error> {
         let SiteRecord { site_id, well_id, cell_type, dataset, experiment, plate, well, site, .. } = record;
         let experiment = experiment.into_owned().of_cell_type(cell_type).map_err(|e| e.expected)?;
-        let well = WellId { plate: PlateId { experiment, plate }, well };
+        let well = WellId { plate: PlateId { experiment, plate: plate.into_owned() }, well };
         let id = SiteId { well, site };
         let plate = &id.well.plate;
         if *site_id != id.to_string() || *well_id != id.well.to_string() || record.array != plate.to_string() {
@@ -118,9 +118,9 @@ pub struct PixelStats {
     /// Median, in grey levels.
     pub median: f64,
     /// Smallest level.
-    pub min: u8,
+    pub min: u16,
     /// Largest level.
-    pub max: u8,
+    pub max: u16,
     /// Sum of levels.
     pub sum: u64,
     /// Sum of squared levels.
@@ -131,15 +131,15 @@ pub struct PixelStats {
 #[derive(Serialize, Deserialize)]
 struct PixelStatsRecord<'a> {
     experiment: Cow<'a, Experiment>,
-    plate: u16,
+    plate: Cow<'a, Plate>,
     well: Well,
     site: u16,
     channel: usize,
     mean: Figure,
     std: Figure,
     median: Figure,
-    min: u8,
-    max: u8,
+    min: u16,
+    max: u16,
     sum: u64,
     sum_of_squares: u64,
 }
@@ -150,7 +150,7 @@ impl Serialize for PixelStats {
         let WellId { plate, well } = &id.well;
         let record = PixelStatsRecord {
             experiment: Cow::Borrowed(&plate.experiment),
-            plate: plate.plate,
+            plate: Cow::Borrowed(&plate.plate),
             well: *well,
             site: id.site,
             channel: *channel,
@@ -171,7 +171,7 @@ impl TryFrom<PixelStatsRecord<'_>> for PixelStats {
 
     fn try_from(record: PixelStatsRecord<'_>) -> Result<Self, Self::Error> {
         let PixelStatsRecord { experiment, plate, well, site, channel, .. } = record;
-        let well = WellId { plate: PlateId { experiment: experiment.into_owned(), plate }, well };
+        let well = WellId { plate: PlateId { experiment: experiment.into_owned(), plate: plate.into_owned() }, well };
         let PixelStatsRecord { mean, std, median, min, max, sum, sum_of_squares, .. } = record;
         let [mean, std, median] = [mean, std, median].map(|figure| figure.0);
         let levels = f64::from(min)..=f64::from(max);
@@ -192,7 +192,7 @@ pub struct HistogramRow {
     /// The channel, from 1.
     pub channel: usize,
     /// The grey level.
-    pub level: u8,
+    pub level: u16,
     /// Pixels of this level.
     pub count: u64,
 }
@@ -232,7 +232,7 @@ pub struct Rejected {
 #[derive(Serialize, Deserialize)]
 struct RejectedRecord<'a> {
     experiment: Cow<'a, Experiment>,
-    plate: u16,
+    plate: Cow<'a, Plate>,
     well: Well,
     site: Option<u16>,
     reason: &'a str,
@@ -244,15 +244,23 @@ impl Serialize for Rejected {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self { plate, well, site, reason, file, detail } = self;
         let experiment = Cow::Borrowed(&plate.experiment);
-        RejectedRecord { experiment, plate: plate.plate, well: *well, site: *site, reason, file, detail }
-            .serialize(serializer)
+        RejectedRecord {
+            experiment,
+            plate: Cow::Borrowed(&plate.plate),
+            well: *well,
+            site: *site,
+            reason,
+            file,
+            detail,
+        }
+        .serialize(serializer)
     }
 }
 
 impl From<RejectedRecord<'_>> for Rejected {
     fn from(record: RejectedRecord<'_>) -> Self {
         let RejectedRecord { experiment, plate, well, site, .. } = record;
-        let plate = PlateId { experiment: experiment.into_owned(), plate };
+        let plate = PlateId { experiment: experiment.into_owned(), plate: plate.into_owned() };
         let [reason, file, detail] = [record.reason, record.file, record.detail].map(str::to_owned);
         Self { plate, well, site, reason, file, detail }
     }

@@ -1,4 +1,4 @@
-//! What holds for a whole store of format 1, and the Zarr documents that follow from it. No I/O; what is parsed here is
+//! What holds for a whole store, and the Zarr documents that follow from it. No I/O; what is parsed here is
 //! hostile until it has been checked.
 
 use std::fmt;
@@ -8,12 +8,34 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::error::{Error, Result, is_unshowable};
-use crate::site::{ImageSize, ParseError, parse_number};
+use crate::site::{Dtype, ImageSize, ParseError, PlateId, parse_number};
 
 use super::zarr::{self, ArraySpec, NoAttributes, array_document, group_document};
 
-/// The version of the store's format.
-pub const FORMAT: u32 = 1;
+/// The versions of the store's format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Pixels of 8 bits, plates with numbers, channels with colours. A store of it stays of it.
+    V1,
+    /// Also pixels of 16 bits, plates with names, channels of which no usual colour is known.
+    V2,
+}
+
+impl Format {
+    /// That of new stores.
+    pub const LATEST: Self = Self::V2;
+
+    fn number(self) -> u32 {
+        match self {
+            Self::V1 => 1,
+            Self::V2 => 2,
+        }
+    }
+}
+
+/// The colour that format 1 has for a channel of which none is known.
+const NO_COLOUR: &str = "FFFFFF";
+
 /// Chunks of the `raw` codec start at multiples of this, so that a mapped chunk starts at a page.
 pub const ALIGNMENT: u64 = 4096;
 /// Sites a shard holds where nothing else is asked for: 121 MB of RxRx1, an eighth of a full plate.
@@ -58,8 +80,9 @@ impl fmt::Display for Codec {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Channel {
-    /// `RRGGBB`.
-    pub colour: String,
+    /// `RRGGBB`; always there in format 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub colour: Option<String>,
     /// What is stained.
     pub name: String,
 }
@@ -68,17 +91,27 @@ impl Channel {
     /// A channel of which no usual colour is known.
     #[must_use]
     pub fn plain(name: &str) -> Self {
-        Self { name: name.to_owned(), colour: "FFFFFF".to_owned() }
+        Self { name: name.to_owned(), colour: None }
+    }
+
+    /// The same as a format has it.
+    fn in_format(&self, format: Format) -> Self {
+        let colour = self.colour.as_deref();
+        let colour = match format {
+            Format::V1 => Some(colour.unwrap_or(NO_COLOUR)),
+            Format::V2 => colour.filter(|colour| *colour != NO_COLOUR),
+        };
+        Self { name: self.name.clone(), colour: colour.map(str::to_owned) }
     }
 
     /// Whether name and colour are what a store may hold: they are shown to people, and drawn with.
     #[must_use]
     pub fn is_plain(&self) -> bool {
         let is_hex = |b: u8| matches!(b, b'0'..=b'9' | b'A'..=b'F');
+        let is_colour = |colour: &String| colour.len() == 6 && colour.bytes().all(is_hex);
         (1..=256).contains(&self.name.len())
             && !self.name.contains(is_unshowable)
-            && self.colour.len() == 6
-            && self.colour.bytes().all(is_hex)
+            && self.colour.as_ref().is_none_or(is_colour)
     }
 }
 
@@ -93,7 +126,7 @@ pub fn rxrx1_channels() -> Vec<Channel> {
         ("mitochondria", "FF00FF"),
         ("golgi", "FFFF00"),
     ];
-    let channel = |name: &str, colour: &str| Channel { name: name.to_owned(), colour: colour.to_owned() };
+    let channel = |name: &str, colour: &str| Channel { name: name.to_owned(), colour: Some(colour.to_owned()) };
     STAINS.map(|(name, colour)| channel(name, colour)).to_vec()
 }
 
@@ -107,10 +140,14 @@ pub fn channels(n: usize) -> Vec<Channel> {
 /// What holds for the whole store: `attributes.cellshard` of its root group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreSpec {
+    /// The version of the format.
+    pub format: Format,
     /// The channels, in order.
     pub channels: Vec<Channel>,
     /// Size of every image.
     pub size: ImageSize,
+    /// The type of pixels.
+    pub dtype: Dtype,
     /// How pixels are stored.
     pub codec: Codec,
     /// Sites a shard holds (the last one of a plate may hold fewer).
@@ -138,10 +175,44 @@ struct Attributes {
 }
 
 impl StoreSpec {
-    /// Bytes of one site's pixels, `[C, H, W] u8`.
+    /// Bytes of one site's pixels, `[C, H, W]`, those of 16 bits with the lower byte first.
     #[must_use]
     pub fn site_bytes(&self) -> usize {
-        self.channels.len() * self.size.pixels()
+        self.channels.len() * self.plane_bytes()
+    }
+
+    /// Bytes of one channel of a site, `[H, W]`.
+    #[must_use]
+    pub fn plane_bytes(&self) -> usize {
+        self.size.pixels() * self.dtype.bytes()
+    }
+
+    /// The same as another version of the format has it.
+    ///
+    /// # Errors
+    /// If that has no such pixels; `place` names the store in errors.
+    pub fn in_format(&self, format: Format, place: &str) -> Result<Self> {
+        if format == Format::V1 && self.dtype != Dtype::Uint8 {
+            return Err(Error::refused(
+                place,
+                "pixels of uint8, as its format 1 has them (or another --dst)",
+                self.dtype,
+            ));
+        }
+        let channels = self.channels.iter().map(|channel| channel.in_format(format)).collect();
+        Ok(Self { format, channels, ..self.clone() })
+    }
+
+    /// Refuses a plate of which the format has no name.
+    ///
+    /// # Errors
+    /// If it is a text in a store of format 1.
+    pub fn check_plate(&self, plate: &PlateId) -> Result<()> {
+        if self.format == Format::V1 && plate.plate.number().is_none() {
+            let expected = "a plate with a number, as format 1 of the store has them (pack --src STORE --dst NEW makes format 2 of it)";
+            return Err(Error::refused(plate, expected, &plate.plate));
+        }
+        Ok(())
     }
 
     /// Shards of a plate with `n_sites` sites.
@@ -160,9 +231,9 @@ impl StoreSpec {
         let attributes = Attributes {
             channels: self.channels.clone(),
             codec: self.codec.to_string(),
-            dtype: "uint8".to_owned(),
-            format: FORMAT,
-            levels: 256,
+            dtype: self.dtype.to_string(),
+            format: self.format.number(),
+            levels: self.dtype.levels() as u32,
             producer: producer.to_owned(),
             sites_per_shard: self.sites_per_shard,
             size: [self.size.height, self.size.width],
@@ -173,7 +244,7 @@ impl StoreSpec {
     /// Parses the root group's `zarr.json`; `place` names it in errors.
     ///
     /// # Errors
-    /// If it is not that of a store of format 1, or any value is outside its bounds.
+    /// If it is not that of a store of format 1 or 2, or any value is outside its bounds.
     pub fn parse_root(document: &[u8], place: &str) -> Result<Self> {
         let fail = |expected: &str, found: &dyn fmt::Display| Err(Error::malformed(place, expected, found));
         let document: Value = parse_json(document, place)?;
@@ -181,33 +252,44 @@ impl StoreSpec {
         if document["zarr_format"] != 3 || document["node_type"] != "group" || attributes.is_null() {
             return fail("a Zarr v3 group with attributes.cellshard", &"another document");
         }
-        if attributes["format"] != FORMAT {
-            return fail("format 1 (a newer cellshard may read it)", &attributes["format"]);
-        }
+        let format = [Format::V1, Format::V2].into_iter().find(|format| attributes["format"] == format.number());
+        let Some(format) = format else {
+            return fail("format 1 or 2 (a newer cellshard may read it)", &attributes["format"]);
+        };
+        let expected = format!("attributes of format {}", format.number());
         let attributes: Attributes =
-            serde_json::from_value(attributes).map_err(|e| Error::malformed(place, "attributes of format 1", e))?;
-        if attributes.dtype != "uint8" || attributes.levels != 256 {
-            return fail("dtype uint8 with 256 levels", &format!("{} with {}", attributes.dtype, attributes.levels));
-        }
+            serde_json::from_value(attributes).map_err(|e| Error::malformed(place, expected, e))?;
+        let dtypes: &[Dtype] = if format == Format::V1 { &[Dtype::Uint8] } else { &[Dtype::Uint8, Dtype::Uint16] };
+        let is_of = |dtype: &&Dtype| dtype.name() == attributes.dtype && dtype.levels() == attributes.levels as usize;
+        let Some(&dtype) = dtypes.iter().find(is_of) else {
+            let known =
+                dtypes.iter().map(|dtype| format!("{dtype} with {} levels", dtype.levels())).collect::<Vec<_>>();
+            let found = format!("{} with {}", attributes.dtype, attributes.levels);
+            return fail(&format!("dtype {}", known.join(" or ")), &found);
+        };
         let [height, width] = attributes.size;
         let sides = 1..=ImageSize::MAX_SIDE;
         if !sides.contains(&height) || !sides.contains(&width) {
             return fail("sides of 1 to 16384", &format!("{height} x {width}"));
         }
-        let site_bytes = attributes.channels.len() as u64 * u64::from(height) * u64::from(width);
+        let pixels = attributes.channels.len() as u64 * u64::from(height) * u64::from(width);
+        let site_bytes = pixels * dtype.bytes() as u64;
         if !(1..=64).contains(&attributes.channels.len()) || site_bytes > MAX_SITE_BYTES {
             return fail("1 to 64 channels and sites of at most 4 GiB", &format!("{site_bytes} bytes a site"));
         }
         if !(1..=MAX_SITES_PER_SHARD).contains(&attributes.sites_per_shard) {
             return fail("1 to 65536 sites a shard", &attributes.sites_per_shard);
         }
-        if let Some(channel) = attributes.channels.iter().find(|channel| !channel.is_plain()) {
+        let is_known = |channel: &Channel| channel.is_plain() && (format == Format::V2 || channel.colour.is_some());
+        if let Some(channel) = attributes.channels.iter().find(|channel| !is_known(channel)) {
             return fail("channels with a name of 1 to 256 bytes and a colour RRGGBB", &format!("{channel:?}"));
         }
         let codec = attributes.codec.parse().map_err(|e| Error::malformed(place, "a codec", e))?;
         Ok(Self {
+            format,
             channels: attributes.channels,
             size: ImageSize { height, width },
+            dtype,
             codec,
             sites_per_shard: attributes.sites_per_shard,
         })
@@ -224,7 +306,8 @@ impl StoreSpec {
     }
 
     /// Finds out from a plate's `zarr.json` what holds for the whole store, where the root's document is lost, and how
-    /// many sites the plate has. `None` unless it is the very document that this version would write.
+    /// many sites the plate has. `None` unless it is the very document that this version would write. Of which format the
+    /// store is and what its channels are called, no plate tells.
     #[must_use]
     pub fn guess_from_plate(document: &[u8]) -> Option<(Self, usize)> {
         let value: Value = serde_json::from_slice(document).ok()?;
@@ -239,24 +322,30 @@ impl StoreSpec {
         };
         let sites_per_shard = number("/chunk_grid/configuration/chunk_shape/0")?.try_into().ok()?;
         let size = ImageSize { height: side("/shape/2")?, width: side("/shape/3")? };
-        let spec = Self { channels: channels(n_channels), size, codec, sites_per_shard };
+        let dtype = value["data_type"].as_str()?.parse().ok()?;
+        let channels = channels(n_channels);
+        let spec = Self { format: Format::LATEST, channels, size, dtype, codec, sites_per_shard };
         let is_ours =
             (1..=MAX_SITES_PER_SHARD).contains(&sites_per_shard) && spec.site_bytes() as u64 <= MAX_SITE_BYTES;
         (is_ours && spec.plate_document(n_sites as usize) == document).then_some((spec, n_sites as usize))
     }
 
-    /// A plate's `zarr.json`: an array `[site, channel, y, x] uint8`, one shard of `sites_per_shard` chunks a file.
+    /// A plate's `zarr.json`: an array `[site, channel, y, x]`, one shard of `sites_per_shard` chunks a file.
     #[must_use]
     pub fn plate_document(&self, n_sites: usize) -> Vec<u8> {
         let shape = |sites| [sites, self.channels.len() as u64, self.size.height.into(), self.size.width.into()];
+        let bytes = match self.dtype {
+            Dtype::Uint8 => zarr::Codec::bytes(),
+            Dtype::Uint16 => zarr::Codec::little_endian(),
+        };
         let codecs = match self.codec {
-            Codec::Raw => vec![zarr::Codec::bytes()],
-            Codec::Zstd(level) => vec![zarr::Codec::bytes(), zarr::Codec::zstd(level), zarr::Codec::crc32c()],
+            Codec::Raw => vec![bytes],
+            Codec::Zstd(level) => vec![bytes, zarr::Codec::zstd(level), zarr::Codec::crc32c()],
         };
         let array = ArraySpec {
             shape: shape(n_sites as u64),
             chunk_shape: shape(self.sites_per_shard.into()),
-            data_type: "uint8",
+            data_type: self.dtype.name(),
             dimension_names: ["site", "channel", "y", "x"],
             codecs: vec![zarr::Codec::sharding(shape(1), codecs)],
         };
@@ -275,67 +364,4 @@ fn parse_json(bytes: &[u8], place: &str) -> Result<Value> {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
-
-    pub(crate) fn spec(codec: Codec) -> StoreSpec {
-        StoreSpec { channels: channels(2), size: ImageSize { height: 3, width: 5 }, codec, sites_per_shard: 4 }
-    }
-
-    #[test]
-    fn codecs_are_written_as_they_are_parsed() {
-        for text in ["raw", "zstd:1", "zstd:22"] {
-            assert_eq!(text.parse::<Codec>().unwrap().to_string(), text);
-        }
-        for text in ["", "zstd", "zstd:0", "zstd:23", "zstd:-1", "lz4", "RAW"] {
-            assert!(text.parse::<Codec>().is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_plate_document_tells_what_it_was_made_from() {
-        for codec in [Codec::Raw, Codec::Zstd(7)] {
-            let document = spec(codec).plate_document(9);
-            let (found, n_sites) = StoreSpec::guess_from_plate(&document).unwrap();
-            assert_eq!((found, n_sites), (spec(codec), 9));
-            let text = String::from_utf8(document).unwrap();
-            assert!(StoreSpec::guess_from_plate(text.replacen('9', "8", 1).as_bytes()).is_some());
-            assert!(StoreSpec::guess_from_plate(text.replacen("uint8", "uint9", 1).as_bytes()).is_none());
-            assert!(StoreSpec::guess_from_plate(b"{}").is_none());
-        }
-    }
-
-    #[test]
-    fn a_root_document_is_read_back_and_each_lie_in_it_refused() {
-        let good = spec(Codec::Zstd(3));
-        let document = good.root_document();
-        assert_eq!(StoreSpec::parse_root(&document, "x").unwrap(), good);
-        let text = String::from_utf8(document).unwrap();
-        let older = text.replace(env!("CARGO_PKG_VERSION"), "0.0.1");
-        assert!(good.is_document_of(text.as_bytes()) && good.is_document_of(older.as_bytes()));
-        let twice = text.replace("\"levels\": 256", "\"levels\": 255,\n      \"levels\": 256");
-        assert!(StoreSpec::parse_root(twice.as_bytes(), "x").is_ok() && !good.is_document_of(twice.as_bytes()));
-        for (from, to) in [
-            ("\"format\": 1", "\"format\": 2"),
-            ("uint8", "uint16"),
-            ("256", "512"),
-            ("zstd:3", "zstd:99"),
-            ("\"sites_per_shard\": 4", "\"sites_per_shard\": 0"),
-            ("\"sites_per_shard\": 4", "\"sites_per_shard\": 4294967295"),
-            ("      3,\n", "      0,\n"),
-            ("      3,\n", "      70000,\n"),
-            ("group", "array"),
-            ("producer", "product"),
-            ("FFFFFF", "x"),
-            ("FFFFFF", "ffffff"),
-            ("\"w2\"", "\"\""),
-            ("\"w2\"", "\"\\u001b[2J\""),
-            ("\"w2\"", "\"\\u202e\""),
-            ("}", ""),
-        ] {
-            assert!(text.contains(from), "{from}");
-            let bad = text.replacen(from, to, 1);
-            assert!(StoreSpec::parse_root(bad.as_bytes(), "x").is_err(), "{from} -> {to}");
-        }
-    }
-}
+pub(crate) mod tests;

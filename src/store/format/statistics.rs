@@ -3,9 +3,9 @@
 
 use serde::Serialize;
 
-use crate::site::{PlateId, Population};
+use crate::site::{Dtype, PlateId, Population};
 
-use super::spec::Channel;
+use super::spec::StoreSpec;
 use super::zarr::{ArraySpec, Codec, array_document, group_document};
 
 /// How well the counts are compressed.
@@ -72,9 +72,9 @@ impl Counts {
 
     /// The counts of one plate, `[population, channel, last]`.
     #[must_use]
-    pub fn shape(self, n_channels: usize) -> [usize; 3] {
+    pub fn shape(self, n_channels: usize, dtype: Dtype) -> [usize; 3] {
         let last = match self {
-            Self::Histogram => 256,
+            Self::Histogram => dtype.levels(),
             Self::Comoments => n_channels,
         };
         [Population::ALL.len(), n_channels, last]
@@ -82,8 +82,8 @@ impl Counts {
 
     /// Bytes of the counts of one plate.
     #[must_use]
-    pub fn plate_bytes(self, n_channels: usize) -> usize {
-        self.shape(n_channels).iter().product::<usize>() * size_of::<u64>()
+    pub fn plate_bytes(self, n_channels: usize, dtype: Dtype) -> usize {
+        self.shape(n_channels, dtype).iter().product::<usize>() * size_of::<u64>()
     }
 }
 
@@ -93,14 +93,16 @@ pub struct StatisticsAttributes<'a> {
     channels: Vec<&'a str>,
     plates: &'a [PlateId],
     populations: [Population; 4],
+    #[serde(skip)]
+    dtype: Dtype,
 }
 
 impl<'a> StatisticsAttributes<'a> {
-    /// Of the plates and channels of a store.
+    /// Of the plates of a store.
     #[must_use]
-    pub fn new(plates: &'a [PlateId], channels: &'a [Channel]) -> Self {
-        let channels = channels.iter().map(|channel| channel.name.as_str()).collect();
-        Self { channels, plates, populations: Population::ALL }
+    pub fn new(plates: &'a [PlateId], spec: &'a StoreSpec) -> Self {
+        let channels = spec.channels.iter().map(|channel| channel.name.as_str()).collect();
+        Self { channels, plates, populations: Population::ALL, dtype: spec.dtype }
     }
 
     /// The group's `zarr.json`.
@@ -112,7 +114,7 @@ impl<'a> StatisticsAttributes<'a> {
     /// The `zarr.json` of an array.
     #[must_use]
     pub fn array_document(&self, counts: Counts, chunks: Chunks) -> Vec<u8> {
-        let [populations, channels, last] = counts.shape(self.channels.len()).map(|n| n as u64);
+        let [populations, channels, last] = counts.shape(self.channels.len(), self.dtype).map(|n| n as u64);
         let shape = |plates| [plates, populations, channels, last];
         let n_plates = self.plates.len() as u64;
         let of_chunk = match chunks {

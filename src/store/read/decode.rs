@@ -15,7 +15,7 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// Decodes `chunk` into `pixels`, `[C, H, W] u8`; `place` names the site in errors.
+    /// Decodes `chunk` into `pixels`, `[C, H, W]`; `place` names the site in errors.
     ///
     /// # Errors
     /// If the chunk is not one of `spec`'s codec that holds exactly one site.

@@ -1,6 +1,7 @@
 //! Reading a store: its sites and classes, and the pixels of a site. Needs no PNG and trusts no byte.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -41,7 +42,7 @@ impl Store {
     /// Opens a store and reads its metadata.
     ///
     /// # Errors
-    /// If it is not finished, not of format 1, or its metadata contradicts itself.
+    /// If it is not finished, not of format 1 or 2, or its metadata contradicts itself.
     pub fn open(root: &Path) -> Result<Self> {
         if !files::is_dir(&root.join(PIXELS))? {
             let expected = format!("a store (a folder with {PIXELS})");
@@ -171,12 +172,12 @@ impl Store {
         &self.n_sites
     }
 
-    /// The pixels of one site, `[C, H, W] u8`, proven by its crc32c.
+    /// The pixels of one site, `[C, H, W]`, proven by its crc32c; those of 16 bits are two bytes, the lower one first.
     ///
     /// # Errors
     /// If there is no such site, or its pixels are damaged.
-    pub fn site(&self, experiment: &str, plate: u16, well: &str, site: u16) -> Result<Vec<u8>> {
-        let id = SiteId::new(experiment, plate, well, site);
+    pub fn site(&self, experiment: &str, plate: impl Display, well: &str, site: u16) -> Result<Vec<u8>> {
+        let id = SiteId::new(experiment, &plate, well, site);
         let row = id.ok().and_then(|id| self.find(&id)).ok_or_else(|| Error::NoSuchSite {
             path: self.root.clone(),
             site: format!("{experiment} {plate} {well} {site}"),
@@ -232,7 +233,7 @@ fn order_by_id(sites: &[SiteRow], metadata: &Path) -> Result<Option<Vec<u32>>> {
 /// Reads the document that says what holds for the whole store.
 ///
 /// # Errors
-/// If it is not there or not of format 1.
+/// If it is not there or not of format 1 or 2.
 pub fn read_spec(root: &Path) -> Result<StoreSpec> {
     let path = root.join(PIXELS).join(ZARR_JSON);
     StoreSpec::parse_root(&files::read_document(&path)?, &path.display().to_string())

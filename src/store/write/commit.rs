@@ -280,15 +280,16 @@ fn check_ours(dir: &Path, is_ours: &dyn Fn(&str) -> bool) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::site::ImageSize;
+    use crate::site::{Dtype, ImageSize};
     use crate::store::format::names::METADATA;
-    use crate::store::format::spec::{Codec, channels};
+    use crate::store::format::spec::{Codec, Format, channels};
 
     #[test]
     fn refuses_to_write_what_no_reader_would_read() {
         let dir = tempfile::tempdir().unwrap();
         let size = ImageSize { height: 10, width: 12 };
-        let spec = StoreSpec { channels: channels(2), size, codec: Codec::Raw, sites_per_shard: 5 };
+        let (format, dtype) = (Format::LATEST, Dtype::Uint8);
+        let spec = StoreSpec { format, channels: channels(2), size, dtype, codec: Codec::Raw, sites_per_shard: 5 };
         let writer =
             StoreWriter::open(&dir.path().join("store"), spec, Classes::default(), Changes::default()).unwrap();
         let error = writer.write_root_file(METADATA, &vec![0; LARGEST_TEXT as usize + 1]).unwrap_err();

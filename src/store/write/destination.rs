@@ -9,7 +9,7 @@ use crate::files::{self, Links};
 use crate::store::format::checksum::Sha;
 use crate::store::format::manifest::Entry;
 use crate::store::format::names::{CLASSES, FILES, PIXELS, SHA256SUMS, TEMPORARY, ZARR_JSON};
-use crate::store::format::spec::StoreSpec;
+use crate::store::format::spec::{Format, StoreSpec};
 use crate::store::read::listing::{listed_plates, read_list, read_sums};
 use crate::store::read::proof::Depth;
 use crate::store::read::told::{contradiction, is_told_spec, told_classes};
@@ -34,6 +34,32 @@ pub struct Changes {
     pub more_classes: bool,
     /// A file of its root that is damaged may be written anew.
     pub mend: bool,
+}
+
+/// What holds for a store, in the version of the format that the one has which is there already; the latest where there
+/// is none.
+///
+/// # Errors
+/// If that version has no such pixels, or the system cannot tell.
+pub fn in_its_format(root: &Path, spec: &StoreSpec) -> Result<StoreSpec> {
+    let name = format!("{PIXELS}/{ZARR_JSON}");
+    let place = root.display().to_string();
+    let path = root.join(&name);
+    let there = if files::exists(&path)? { unless_damaged(files::read_document(&path))? } else { None };
+    let there = there.and_then(|document| StoreSpec::parse_root(&document, &place).ok());
+    let format = match there {
+        Some(there) => there.format,
+        // Lost or damaged: the list of all files tells which of the two it was.
+        None => match own_list(root)?.get(&name) {
+            Some(listed) => {
+                let first = spec.in_format(Format::V1, &place);
+                let is_first = first.is_ok_and(|first| Sha::of(&first.root_document()) == listed.sha);
+                if is_first { Format::V1 } else { Format::LATEST }
+            }
+            None => Format::LATEST,
+        },
+    };
+    spec.in_format(format, &place)
 }
 
 /// Refuses a destination that holds something else than a store with these settings.
@@ -62,6 +88,9 @@ pub fn check_destination(root: &Path, spec: &StoreSpec, classes: &Classes, chang
         if found.channels.len() != spec.channels.len() || found.size != spec.size {
             let shape = |s: &StoreSpec| format!("{} x {} x {}", s.channels.len(), s.size.height, s.size.width);
             return refuse("shape of a site", &shape(&found), &shape(spec));
+        }
+        if found.dtype != spec.dtype {
+            return refuse("type of pixels", &found.dtype, &spec.dtype);
         }
         if found != *spec {
             return refuse("channels", &"the same names and colours", &"others");

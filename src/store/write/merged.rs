@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::csv_table::{to_csv, to_lines};
 use crate::error::Result;
 use crate::site::PlateId;
-use crate::store::format::listing::channel_index;
+use crate::store::format::listing::{channel_index, level_index};
 use crate::store::format::names::{
     COMOMENTS, HISTOGRAM, METADATA, PIXELS, REJECTED, SITES, STATISTICS, ZARR_JSON, statistics_chunk_path,
     statistics_path,
@@ -94,7 +94,7 @@ impl<'a> Merged<'a> {
     /// The document of an array whose chunks are divided like this.
     #[must_use]
     pub fn array_document(&self, counts: Counts, chunks: Chunks) -> Vec<u8> {
-        StatisticsAttributes::new(self.plates, &self.spec.channels).array_document(counts, chunks)
+        StatisticsAttributes::new(self.plates, self.spec).array_document(counts, chunks)
     }
 
     /// Hands over the content of a file, piece by piece.
@@ -111,7 +111,7 @@ impl<'a> Merged<'a> {
                 write(to_csv::<Rejected>(&[]).as_bytes())?;
                 self.plates.iter().try_for_each(|plate| write(self.lines::<Rejected>(plate, REJECTED)?.as_bytes()))
             }
-            MergedFile::Group => write(&StatisticsAttributes::new(self.plates, &self.spec.channels).group_document()),
+            MergedFile::Group => write(&StatisticsAttributes::new(self.plates, self.spec).group_document()),
             MergedFile::Array(counts) => write(&self.array_document(counts, Chunks::OnePlate)),
             MergedFile::Chunk(counts, plate) => {
                 let (mut bytes, mut chunk) = (self.counts(counts, plate)?, Vec::new());
@@ -131,14 +131,14 @@ impl<'a> Merged<'a> {
     /// The counts of plate number `plate`, `[population, channel, last] u64`, the least significant byte first.
     ///
     /// # Errors
-    /// If its listing cannot be read or names a channel that the store does not have.
+    /// If its listing cannot be read or names a channel or a level that the store does not have.
     ///
     /// # Panics
     /// If there is no such plate.
     pub fn counts(&self, counts: Counts, plate: usize) -> Result<Vec<u8>> {
-        let (plate, n_channels) = (&self.plates[plate], self.spec.channels.len());
-        let [_, _, width] = counts.shape(n_channels);
-        let mut bytes = vec![0; counts.plate_bytes(n_channels)];
+        let (plate, n_channels, dtype) = (&self.plates[plate], self.spec.channels.len(), self.spec.dtype);
+        let [_, _, width] = counts.shape(n_channels, dtype);
+        let mut bytes = vec![0; counts.plate_bytes(n_channels, dtype)];
         let check = |channel| channel_index(channel, n_channels, plate);
         let mut set = |population: usize, channel: usize, last: usize, count: u64| {
             let at = ((population * n_channels + channel) * width + last) * size_of::<u64>();
@@ -147,7 +147,8 @@ impl<'a> Merged<'a> {
         match counts {
             Counts::Histogram => {
                 for row in read_rows::<HistogramRow>(self.root, plate, HISTOGRAM)? {
-                    set(row.population.index(), check(row.channel)?, row.level.into(), row.count);
+                    let level = level_index(row.level, dtype, plate)?;
+                    set(row.population.index(), check(row.channel)?, level, row.count);
                 }
             }
             Counts::Comoments => {

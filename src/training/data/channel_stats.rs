@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 
 use crate::error::{Error, Result};
-use crate::site::{Experiment, PlateId};
+use crate::site::{Dtype, Experiment, PlateId};
 use crate::stats::{Histogram, PlateStatistics, PopulationGroup, PopulationStatistics};
+use crate::store::StoreSpec;
 use crate::training::recipe::Normalize;
 
 /// Grey levels that a spread has at least: where all pixels are equal nothing would be left to divide by, and noise of
@@ -27,8 +28,10 @@ pub struct ChannelStats {
 }
 
 impl ChannelStats {
-    /// Grey levels as shares of the largest.
-    const PLAIN: Self = Self { centre: 0.0, spread: 255.0 };
+    /// Grey levels as shares of the largest that there is.
+    fn plain(dtype: Dtype) -> Self {
+        Self { centre: 0.0, spread: (dtype.levels() - 1) as f64 }
+    }
 
     /// Mean and standard deviation of all pixels (ddof 0); or median and scaled MAD, where that is 0 (more than half of
     /// the pixels share a level) the standard deviation after all.
@@ -52,7 +55,8 @@ impl ChannelStats {
 }
 
 /// The figures of every plate in the order given, `[plate][channel]`. For [`Normalize::Global`] they are `global`; for
-/// [`Normalize::Site`], which looks at each image by itself, and [`Normalize::None`] they leave shares of 255.
+/// [`Normalize::Site`], which looks at each image by itself, and [`Normalize::None`] they leave shares of the largest level
+/// of the store's type of pixels.
 ///
 /// Under [`Normalize::PlateControls`] a plate's own controls are pooled with those of its experiment, which count as
 /// [`SHRINKAGE_SITES`] sites.
@@ -64,7 +68,7 @@ pub fn per_plate(
     scheme: Normalize,
     robust: bool,
     global: &[ChannelStats],
-    n_channels: usize,
+    spec: &StoreSpec,
 ) -> Result<Vec<Vec<ChannelStats>>> {
     let members = match scheme {
         Normalize::PlateControls | Normalize::ExperimentControls => PopulationGroup::Controls,
@@ -89,7 +93,7 @@ pub fn per_plate(
         }
         let own = together([statistics], members);
         let found = match scheme {
-            Normalize::Site | Normalize::None => vec![ChannelStats::PLAIN; n_channels],
+            Normalize::Site | Normalize::None => vec![ChannelStats::plain(spec.dtype); spec.channels.len()],
             Normalize::Global => global.to_vec(),
             Normalize::Experiment | Normalize::ExperimentControls => of(experiment),
             Normalize::Plate => of(&own),
@@ -111,6 +115,23 @@ pub fn global<'a>(plates: impl IntoIterator<Item = &'a PlateStatistics>, robust:
     all.histograms.iter().map(|histogram| ChannelStats::of(histogram, robust).floored()).collect()
 }
 
+/// The darkest and the brightest level of each channel: of pixels of 8 bits the ends of all, as they use them; of 16 bits
+/// those of some plates together, as cameras of 12 bits, and dyes, use a part.
+#[must_use]
+pub fn ends<'a>(plates: impl IntoIterator<Item = &'a PlateStatistics>, spec: &StoreSpec) -> [Vec<f32>; 2] {
+    let n_channels = spec.channels.len();
+    let largest = (spec.dtype.levels() - 1) as f32;
+    let all = [vec![0.0; n_channels], vec![largest; n_channels]];
+    if spec.dtype == Dtype::Uint8 {
+        return all;
+    }
+    let together = together(plates, PopulationGroup::All);
+    let found: Option<Vec<_>> =
+        together.histograms.iter().map(|of| Some([of.min()?, of.max()?].map(f32::from))).collect();
+    let Some(found) = found.filter(|found| found.len() == n_channels) else { return all };
+    [0, 1].map(|end| found.iter().map(|ends| ends[end]).collect())
+}
+
 fn together<'a>(
     plates: impl IntoIterator<Item = &'a PlateStatistics>,
     members: PopulationGroup,
@@ -125,23 +146,31 @@ fn together<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::site::Population;
+    use crate::site::{ImageSize, Population};
     use crate::stats::SiteStatistics;
+    use crate::store::format::spec::{Codec, Format, channels};
 
     /// A plate of one channel: `(population, the pixels of one site)`.
     fn plate(sites: &[(Population, &[u8])]) -> PlateStatistics {
         let mut plate = PlateStatistics::default();
         for (population, pixels) in sites {
-            plate.population_mut(*population).add(&SiteStatistics::of(pixels, 1));
+            plate.population_mut(*population).add(&SiteStatistics::of(pixels, 1, Dtype::Uint8));
         }
         plate
+    }
+
+    /// Of a store of one channel.
+    fn spec(dtype: Dtype) -> StoreSpec {
+        let size = ImageSize { height: 1, width: 2 };
+        let (format, codec) = (Format::LATEST, Codec::Raw);
+        StoreSpec { format, channels: channels(1), size, dtype, codec, sites_per_shard: 1 }
     }
 
     fn compute(plates: &[(&str, &PlateStatistics)], scheme: Normalize, robust: bool) -> Result<Vec<(f64, f64)>> {
         let ids: Vec<PlateId> = plates.iter().map(|(name, _)| name.parse().unwrap()).collect();
         let pairs: Vec<_> = ids.iter().zip(plates.iter().map(|(_, statistics)| *statistics)).collect();
         let global = global(plates.iter().map(|(_, statistics)| *statistics), robust);
-        let found = per_plate(&pairs, scheme, robust, &global, 1)?;
+        let found = per_plate(&pairs, scheme, robust, &global, &spec(Dtype::Uint8))?;
         Ok(found.into_iter().map(|channels| (channels[0].centre, channels[0].spread)).collect())
     }
 
@@ -184,6 +213,23 @@ mod tests {
         let error = compute(&[("A-1/1", &a), ("B-1/1", &b)], Normalize::PlateControls, false).unwrap_err().to_string();
         assert!(error.contains("B-1") && error.contains("--normalize plate"), "{error}");
         assert!(compute(&[("A-1/1", &a), ("B-1/1", &b)], Normalize::Plate, false).is_ok());
+    }
+
+    #[test]
+    fn noise_and_shares_are_of_the_levels_that_there_are() {
+        let [dark, bright] = [[100, 0, 44, 1], [200, 0, 0, 9]].map(|pixels| {
+            let mut plate = PlateStatistics::default();
+            plate.population_mut(TREATED).add(&SiteStatistics::of(&pixels, 1, Dtype::Uint16));
+            plate
+        });
+        let ends = |plates: &[&PlateStatistics], dtype| ends(plates.iter().copied(), &spec(dtype)).concat();
+        assert_eq!(ends(&[&dark, &bright], Dtype::Uint16), [100.0, 2304.0]);
+        assert_eq!(ends(&[&dark], Dtype::Uint16), [100.0, 300.0]);
+        assert_eq!(ends(&[], Dtype::Uint16), [0.0, 65_535.0]);
+        assert_eq!(ends(&[&dark], Dtype::Uint8), [0.0, 255.0], "as they always were");
+        let plate: PlateId = "A-1/1".parse().unwrap();
+        let none = per_plate(&[(&plate, &dark)], Normalize::None, false, &[], &spec(Dtype::Uint16)).unwrap();
+        assert_eq!(none[0][0], ChannelStats { centre: 0.0, spread: 65_535.0 });
     }
 
     #[test]

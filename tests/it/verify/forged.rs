@@ -127,10 +127,10 @@ fn the_stores_own_documents_are_held_against_what_the_format_says() {
     const ROOT: &str = "pixels.zarr/zarr.json";
     for (from, to) in [
         ("\"levels\": 256", "\"levels\": 255,\n      \"levels\": 256"),
-        ("FFFFFF", "x"),
+        ("\"name\": \"w1\"", "\"colour\": \"x\",\n          \"name\": \"w1\""),
         ("\"w1\"", "\"\\u001b[2J\""),
         ("{\n", "{ \n"),
-        ("\"format\": 1", "\"format\": \"1\""),
+        ("\"format\": 2", "\"format\": \"2\""),
     ] {
         let named = found(ROOT, |text| text.replacen(from, to, 1));
         assert_eq!(named, [(Kind::Contradiction, ROOT.to_owned())], "{from} -> {to}");

@@ -14,7 +14,7 @@ use cellshard::training::data::site_keys;
 use super::batch::{DeviceBatch, Source};
 #[cfg(test)]
 use super::ffi::trace::{self, Call};
-use super::staging::{Lease, Ring, SlotBatch};
+use super::staging::{BatchShape, Lease, Ring, SlotBatch};
 use super::transfer::upload;
 
 /// The sites of a store as a trainer sees them.
@@ -57,13 +57,14 @@ impl Sites {
         Self { plates: Arc::new(plates), targets: Arc::new(targets), keys, reader, n_threads, skip_damaged }
     }
 
-    /// The shape of a batch of up to `batch` sites (at most all that the store has): `[N, C, H, W]`.
+    /// The shape of a batch of up to `batch` sites (at most all that the store has).
     #[must_use]
-    pub fn batch_shape(&self, batch: usize) -> [usize; 4] {
+    pub fn batch_shape(&self, batch: usize) -> BatchShape {
         let store = self.reader.store();
-        let size = store.spec().size;
+        let spec = store.spec();
         let batch = batch.min(store.sites().len()).max(1);
-        [batch, store.spec().channels.len(), size.height as usize, size.width as usize]
+        let sides = [batch, spec.channels.len(), spec.size.height as usize, spec.size.width as usize];
+        BatchShape { sides, dtype: spec.dtype }
     }
 
     /// Starts to read sites in the order given, as many at a time as the ring takes; the last batch may be smaller.

@@ -24,6 +24,7 @@ use tch::{Device, Kind, Tensor};
 
 use cellshard::error::Result;
 use cellshard::feed::Batch;
+use cellshard::site::Dtype;
 
 use super::ffi::{self, Event, HostBuffer, Stream};
 use super::transfer::copy_numbers;
@@ -50,9 +51,18 @@ pub struct Ring {
 /// Where buffers are that nobody has.
 type Home = Arc<Mutex<Vec<HostBuffer>>>;
 
+/// What batches are: `[N, C, H, W]` of at most so many sites, and the type of their pixels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BatchShape {
+    /// `[N, C, H, W]`.
+    pub sides: [usize; 4],
+    /// The type of pixels.
+    pub dtype: Dtype,
+}
+
 /// Room for one batch on the device.
 struct Slot {
-    /// `[batch, C, H, W] u8`.
+    /// `[batch, C, H, W]`, as [`DeviceBatch::raw`](super::batch::DeviceBatch::raw) has it.
     raw: Tensor,
     /// `[2 * batch] i64`: plates, then labels, of as many sites as the batch has.
     ids: Tensor,
@@ -94,7 +104,7 @@ impl Drop for Lease {
 
 /// A batch as it lies in a slot.
 pub(crate) struct SlotBatch {
-    /// `[n, C, H, W] u8`.
+    /// `[n, C, H, W]`, as [`DeviceBatch::raw`](super::batch::DeviceBatch::raw) has it.
     pub(crate) raw: Tensor,
     /// `[k] i64`.
     pub(crate) plates: Tensor,
@@ -103,23 +113,27 @@ pub(crate) struct SlotBatch {
 }
 
 impl Ring {
-    /// Memory for batches of `[N, C, H, W] u8`, N at most that of `shape`. Buffers of the host come with the first
-    /// feed.
+    /// Memory for batches of a shape, or of fewer sites. Buffers of the host come with the first feed.
     ///
     /// # Errors
     /// If the device has not that much memory.
     ///
     /// # Panics
     /// If a batch has more values than 63 bits count.
-    pub fn new(shape: [usize; 4], device: Device) -> Result<Self> {
-        let [batch, sides @ ..] = shape;
-        let batch_bytes = batch * sides.iter().product::<usize>();
-        let shape = shape.map(|n| i64::try_from(n).expect("a size that fits into memory"));
+    pub fn new(BatchShape { sides, dtype }: BatchShape, device: Device) -> Result<Self> {
+        let batch_bytes = sides.iter().product::<usize>() * dtype.bytes();
+        let batch = sides[0];
+        // Bits are bits: libtorch copies no uint16 that tch knows the kind of.
+        let kind = match dtype {
+            Dtype::Uint8 => Kind::Uint8,
+            Dtype::Uint16 => Kind::Int16,
+        };
+        let shape = sides.map(|n| i64::try_from(n).expect("a size that fits into memory"));
         let mut slots = Vec::with_capacity(N_SLOTS);
         for _ in 0..N_SLOTS {
             let of = |shape: &[i64], kind| ffi::empty(shape, kind, device);
             let mut slot = Slot {
-                raw: of(&shape, Kind::Uint8)?,
+                raw: of(&shape, kind)?,
                 ids: of(&[2 * shape[0]], Kind::Int64)?,
                 source: None,
                 ready: Event::new(device)?,

@@ -23,9 +23,9 @@ impl Mixed {
     }
 }
 
-/// Sets a share of pixels to 0 or 255, in equal parts, of `[N, C, H, W]` grey levels in float32. Which ones follows
-/// from the site's seed and the pixel's place: a hash of both, computed on the device.
-pub fn salt_and_pepper(images: &Tensor, params: &[AugmentParams], share: f64) -> Tensor {
+/// Sets a share of pixels of `[N, C, H, W]` grey levels in float32 to the darkest or the brightest level of their channel,
+/// `ends` `[2, C]`, in equal parts. Which ones follows from the site's seed and the pixel's place: a hash of both, computed on the device.
+pub fn salt_and_pepper(images: &Tensor, params: &[AugmentParams], share: f64, ends: &Tensor) -> Tensor {
     let device = images.device();
     let shape = images.size();
     let n_values: i64 = shape[1..].iter().product();
@@ -44,7 +44,8 @@ pub fn salt_and_pepper(images: &Tensor, params: &[AugmentParams], share: f64) ->
     let half = (share / 2.0 * f64::from(i32::MAX)) as i64;
     let pepper = level.lt(half);
     let salt = level.ge(i64::from(i32::MAX) - half);
-    images.masked_fill(&pepper, 0.0).masked_fill_(&salt, 255.0)
+    let [dark, bright] = [0, 1].map(|end| ends.get(end).view([1, -1, 1, 1]));
+    bright.where_self(&salt, &dark.where_self(&pepper, images))
 }
 
 /// Gain and offset of each channel of each image, by which normalised values are multiplied and shifted, both

@@ -11,11 +11,12 @@ use cellshard::plate_statistics;
 use cellshard::site::PlateId;
 use cellshard::stats::PlateStatistics;
 use cellshard::store::Store;
-use cellshard::training::data::channel_stats::{ChannelStats, LEAST_SPREAD, MAD_TO_STD, global, per_plate};
+use cellshard::training::data::channel_stats::{ChannelStats, LEAST_SPREAD, MAD_TO_STD, ends, global, per_plate};
 use cellshard::training::recipe::{Normalize, Recipe};
 
 use super::ops::{self, Mixed, Sampling};
 use super::params::{AugmentParams, interpolates, resamples};
+use crate::device::batch::levels;
 
 /// Normalised values are held within this on both sides: a speck of dust is a hundred deviations from the mean.
 pub const CLIP: f64 = 10.0;
@@ -25,6 +26,8 @@ pub struct Pipeline {
     recipe: Recipe,
     /// `[2, plates, channels] f32`: centres, spreads; unused for [`Normalize::Site`].
     table: Tensor,
+    /// `[2, channels] f32`: the darkest and the brightest level of each channel, which noise sets pixels to.
+    ends: Tensor,
     n_channels: usize,
     store_size: [u32; 2],
     window: [u32; 2],
@@ -72,7 +75,7 @@ impl Pipeline {
             .iter()
             .map(|&[centre, spread]| ChannelStats { centre: f64::from(centre), spread: f64::from(spread) })
             .collect();
-        let found = per_plate(&pairs, recipe.normalize, recipe.robust, &trained, n_channels)?;
+        let found = per_plate(&pairs, recipe.normalize, recipe.robust, &trained, store.spec())?;
         // Plates that are not asked for are never looked up.
         let mut table = vec![0.0_f32; store.plates().len() * n_channels];
         table.resize(2 * table.len(), 1.0);
@@ -85,9 +88,11 @@ impl Pipeline {
             }
         }
         let table = Tensor::from_slice(&table).view([2, -1, n_channels as i64]).to_device(device);
+        let ends =
+            Tensor::from_slice2(&ends(statistics.iter().map(|(_, plate)| plate), store.spec())).to_device(device);
         let window = window(recipe, store_size)?;
         let input = Self::input_size(recipe, store_size)?;
-        Ok(Self { recipe: recipe.clone(), table, n_channels, store_size, window, input })
+        Ok(Self { recipe: recipe.clone(), table, ends, n_channels, store_size, window, input })
     }
 
     /// Height and width of what a network gets of images of a size.
@@ -110,7 +115,7 @@ impl Pipeline {
         Ok(found.into_iter().map(|figure| [figure.centre as f32, figure.spread as f32]).collect())
     }
 
-    /// Raw pixels, `[N, C, H, W] u8`, as a network gets them without augmentation; `plates` is `[N] i64`.
+    /// Raw pixels, `[N, C, H, W]` as [`DeviceBatch::raw`](crate::device::batch::DeviceBatch::raw) has them, as a network gets them without augmentation; `plates` is `[N] i64`.
     pub fn evaluate(&self, raw: &Tensor, plates: &Tensor) -> Tensor {
         let [height, width] = self.store_size.map(i64::from);
         let [h, w] = self.window.map(i64::from);
@@ -136,7 +141,7 @@ impl Pipeline {
         let changes_intensity = recipe.gain > 0.0 || recipe.offset > 0.0;
         let intensity = changes_intensity.then(|| ops::intensity(&params, raw.device()));
         let mut images = if recipe.noise > 0.0 {
-            let noisy = ops::salt_and_pepper(&raw.to_kind(Kind::Float), &params, recipe.noise);
+            let noisy = ops::salt_and_pepper(&levels(raw).to_kind(Kind::Float), &params, recipe.noise, &self.ends);
             self.normalise(&noisy, plates, intensity)
         } else {
             self.normalise(raw, plates, intensity)
@@ -152,9 +157,10 @@ impl Pipeline {
         }
     }
 
-    /// Grey levels, of u8 or float32, as a new tensor of float32; multiplied and shifted by `light`, gain and offset
+    /// Raw pixels, or grey levels in float32, as a new tensor of float32; multiplied and shifted by `light`, gain and offset
     /// `[N, C, 1, 1]`, after the clip.
-    fn normalise(&self, levels: &Tensor, plates: &Tensor, intensity: Option<(Tensor, Tensor)>) -> Tensor {
+    fn normalise(&self, raw: &Tensor, plates: &Tensor, intensity: Option<(Tensor, Tensor)>) -> Tensor {
+        let levels = &levels(raw);
         let (centre, spread) = if self.recipe.normalize == Normalize::Site {
             self.of_each_image(&levels.to_kind(Kind::Float))
         } else {

@@ -159,12 +159,18 @@ fn a_perspective_takes_the_corners_where_it_says() {
     }
 }
 
+/// The levels that noise sets pixels of two channels to.
+fn ends(dark: f32, bright: f32) -> Tensor {
+    Tensor::from_slice2(&[[dark; 2], [bright; 2]])
+}
+
 #[test]
-fn salt_and_pepper_is_0_or_255_in_equal_parts_at_the_rate_asked_for() {
+fn salt_and_pepper_is_dark_or_bright_in_equal_parts_at_the_rate_asked_for() {
     let image = Tensor::full([4, 2, 64, 64], 100.0, (Kind::Float, tch::Device::Cpu));
     let recipe = Recipe::default();
     let params = draw(&recipe, 0, &[1, 2, 3, 4]);
-    let noisy = salt_and_pepper(&image, &params, 0.1);
+    let ends = ends(0.0, 255.0);
+    let noisy = salt_and_pepper(&image, &params, 0.1, &ends);
     let share = |value: f64| noisy.eq(value).to_kind(Kind::Float).mean(Kind::Float).double_value(&[]);
     // 32,768 values: five standard deviations of 0.05 are 0.006.
     assert!((share(0.0) - 0.05).abs() < 0.006, "{}", share(0.0));
@@ -177,8 +183,8 @@ fn salt_and_pepper_is_0_or_255_in_equal_parts_at_the_rate_asked_for() {
         let both = (plane(a) * plane(b)).mean(Kind::Float).double_value(&[]);
         assert!((both - 0.01).abs() < 0.008, "{a:?} {b:?} {both}");
     }
-    assert_eq!(difference(&salt_and_pepper(&image, &params, 0.0), &image), 0.0);
-    assert_eq!(salt_and_pepper(&image, &params, 1.0).eq(100.0).any().int64_value(&[]), 0);
+    assert_eq!(difference(&salt_and_pepper(&image, &params, 0.0, &ends), &image), 0.0);
+    assert_eq!(salt_and_pepper(&image, &params, 1.0, &ends).eq(100.0).any().int64_value(&[]), 0);
 }
 
 #[test]
@@ -237,7 +243,7 @@ fn a_site_gets_the_same_in_any_batch_and_another_in_each_epoch() {
         ..Recipe::default()
     };
     let all = |images: &Tensor, params: &[AugmentParams]| {
-        let noisy = salt_and_pepper(images, params, 0.05);
+        let noisy = salt_and_pepper(images, params, 0.05, &ends(0.0, 255.0));
         let (gain, offset) = intensity(params, tch::Device::Cpu);
         warp(&(noisy * gain + offset), params, [SIDE; 2], Sampling::Bilinear)
     };

@@ -43,7 +43,7 @@ fn check(fixture: &Fixture, store: &Store, batch: &DeviceBatch) {
         let row = &store.sites()[site];
         let plate = &row.id.well.plate;
         let (experiment, well) = (plate.experiment.as_str(), row.id.well.well.to_string());
-        let expected = site_pixels(&fixture.spec, experiment, plate.plate, &well, row.id.site);
+        let expected = site_pixels(&fixture.spec, experiment, &plate.plate, &well, row.id.site);
         let found = Vec::<u8>::try_from(batch.raw.get(i as i64).reshape(-1)).unwrap();
         assert!(found == expected, "{}", row.id);
         assert_eq!(plates(store)[positions[i] as usize], *plate);

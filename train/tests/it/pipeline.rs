@@ -28,7 +28,8 @@ fn pipeline(recipe: &Recipe, store: &Store) -> Pipeline {
 fn raw(fixture: &Fixture, store: &Store, site: usize) -> (Tensor, Tensor) {
     let id = &store.sites()[site].id;
     let plate = &id.well.plate;
-    let pixels = site_pixels(&fixture.spec, plate.experiment.as_str(), plate.plate, &id.well.well.to_string(), id.site);
+    let pixels =
+        site_pixels(&fixture.spec, plate.experiment.as_str(), &plate.plate, &id.well.well.to_string(), id.site);
     let position = store.plates().keys().position(|known| known == plate).unwrap();
     let raw = Tensor::from_slice(&pixels).view([1, 2, SIDE, SIDE]);
     (raw, Tensor::from_slice(&[position as i64]))

@@ -74,13 +74,15 @@ impl HostBuffer {
         Ok(Self { bytes: within_reach(zeros, device)? })
     }
 
-    /// Queues a copy of its first bytes into a contiguous tensor of u8. On a GPU the bytes must be left alone until an
+    /// Queues a copy of its first bytes into a contiguous tensor of u8 or i16. On a GPU the bytes must be left alone until an
     /// event that is recorded on `stream` afterwards has come.
     ///
     /// # Errors
     /// If it holds fewer bytes, or libtorch refuses.
     pub(crate) fn copy_to(&self, to: &Tensor, stream: Stream) -> Result<()> {
-        let from = self.bytes.f_narrow(0, 0, to.numel() as i64).and_then(|bytes| bytes.f_view(to.size().as_slice()));
+        let n_bytes = to.numel() * to.kind().elt_size_in_bytes();
+        let from = self.bytes.f_narrow(0, 0, n_bytes as i64).and_then(|bytes| bytes.f_view_dtype(to.kind()));
+        let from = from.and_then(|values| values.f_view(to.size().as_slice()));
         stream.copy(to, &from.map_err(|e| refused("a buffer", "as many bytes as are to be copied", &e.to_string()))?)
     }
 }
