@@ -9,6 +9,7 @@ pub mod labels;
 mod layout;
 pub mod names;
 mod open;
+pub mod pattern;
 mod plan;
 pub mod png;
 mod recognise;
