@@ -132,7 +132,7 @@ impl AskedRun {
         let all: BTreeSet<&Plate> = store.plates().keys().map(|plate| &plate.plate).collect();
         let numbers: BTreeSet<&Plate> = wells_trained().map(|well| &well.plate.plate).collect();
         if all.len() < store.plates().len() {
-            let unknown = wells.iter().map(|well| well.plate.plate).filter(|number| !numbers.contains(number));
+            let unknown = wells.iter().map(|well| &well.plate.plate).filter(|number| !numbers.contains(number));
             note("a plate with number", &unknown.map(|number| number.to_string()).collect());
         }
         let outputs: BTreeSet<u32> = info.classes.iter().map(|row| row.class).collect();
