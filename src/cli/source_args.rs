@@ -2,17 +2,29 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
-use crate::site::PlateId;
-use crate::source::{Layout, SourceConfig};
+use crate::site::{Experiment, PlateId};
+use crate::source::pattern::{Pattern, Preset};
+use crate::source::{Layout, Plane, SourceConfig};
 
 /// Flags of a raw tree.
 #[derive(Debug, Clone, Default, Args)]
 pub struct SourceArgs {
-    /// Layout of the images [default: recognised]
-    #[arg(long)]
-    layout: Option<LayoutArg>,
+    /// How images are named [default: RxRx1's own layouts are recognised]
+    #[arg(long, value_name = "LAYOUT", value_parser = layouts())]
+    layout: Option<Layout>,
+    /// Names of images by their fields: {experiment} {plate} {well} {row} {column} {site} {channel} {z} {t}, and * for what
+    /// tells nothing, such as '{plate}/{well}_s{site}_w{channel}.tif'; compared with the end of each path
+    #[arg(long, value_name = "PATTERN")]
+    pattern: Option<Pattern>,
+    /// The plane and the time that are meant where names tell several, such as z=3 or z=3,t=1; none is what has no number
+    #[arg(long, value_name = "AXIS=N", default_value = "", hide_default_value = true, value_parser = plane)]
+    plane: Plane,
+    /// Experiment of plates whose names tell none [default: experiment]
+    #[arg(long, value_name = "NAME")]
+    experiment: Option<Experiment>,
     /// Folder with the CSVs [default: that of the images]
     #[arg(long, value_name = "DIR")]
     metadata: Option<PathBuf>,
@@ -36,26 +48,32 @@ pub struct SourceArgs {
     plates: Vec<PlateId>,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum LayoutArg {
-    Kaggle,
-    #[value(name = "rxrx.ai")]
-    RxrxAi,
-    Bare,
+/// The names of layouts, each with what it is.
+fn layouts() -> impl TypedValueParser<Value = Layout> {
+    let own = [
+        ("kaggle", "RxRx1 of Kaggle: {train,test}/EXPERIMENT/Plate1/B02_s1_w1.png and four CSVs"),
+        ("rxrx.ai", "data sets of rxrx.ai: images/EXPERIMENT/Plate1/B02_s1_w1.png and metadata.csv"),
+        ("bare", "EXPERIMENT/Plate1/B02_s1_w1.png anywhere, without CSVs"),
+    ];
+    let presets = Preset::all().iter().map(|preset| (preset.name(), preset.about()));
+    let values = own.into_iter().chain(presets).map(|(name, about)| PossibleValue::new(name).help(about));
+    PossibleValuesParser::new(values).map(|name| Layout::named(&name).expect("only names of layouts are taken"))
+}
+
+fn plane(text: &str) -> Result<Plane, crate::site::ParseError> {
+    if text.is_empty() { Ok(Plane::default()) } else { text.parse() }
 }
 
 impl SourceArgs {
     /// The configuration of the tree at `root`.
     #[must_use]
     pub fn config(&self, root: &Path) -> SourceConfig {
-        let layout = self.layout.map(|layout| match layout {
-            LayoutArg::Kaggle => Layout::Kaggle,
-            LayoutArg::RxrxAi => Layout::RxrxAi,
-            LayoutArg::Bare => Layout::Bare,
-        });
         SourceConfig {
             root: root.to_owned(),
-            layout,
+            layout: self.layout,
+            pattern: self.pattern.clone(),
+            plane: self.plane,
+            experiment: self.experiment.clone(),
             metadata: self.metadata.clone(),
             classes: self.classes.clone(),
             known_partial: self.known_partial.clone(),
@@ -73,6 +91,9 @@ impl SourceArgs {
     pub fn any(&self) -> bool {
         let paths = [&self.metadata, &self.classes, &self.known_partial];
         self.layout.is_some()
+            || self.pattern.is_some()
+            || self.plane != Plane::default()
+            || self.experiment.is_some()
             || self.channels.is_some()
             || self.sites.is_some()
             || paths.iter().any(|path| path.is_some())

@@ -6,7 +6,9 @@ use serde::Serialize;
 
 use crate::error::Result;
 use crate::fault::Fault;
-use crate::site::{PlateId, SiteId};
+use crate::site::{PlateId, Population, SiteId};
+use crate::source::PlatePlan;
+use crate::store::format::spec::Channel;
 use crate::store::write::merge::{Merge, Rewrite};
 use crate::store::{Lost, StoreWriter};
 
@@ -77,10 +79,60 @@ impl HeldPlate {
     }
 }
 
+/// A site as it was understood, to be looked at before a long run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FirstSite {
+    /// The experiment.
+    pub experiment: String,
+    /// The plate.
+    pub plate: String,
+    /// The well.
+    pub well: String,
+    /// The site.
+    pub site: u16,
+    /// `train`, `test` or another; empty where unknown.
+    pub dataset: String,
+    /// The population.
+    pub well_type: Population,
+    /// What the well was given; empty where unknown.
+    pub sirna: String,
+    /// The channels that have an image.
+    pub channels: Vec<ChannelFile>,
+}
+
+/// A channel and its image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ChannelFile {
+    /// The name that it has in the store.
+    pub name: String,
+    /// The file, relative to the source's root.
+    pub file: String,
+}
+
+impl FirstSite {
+    /// The first site of a plate, if it has one.
+    pub(super) fn of(plate: &PlatePlan, channels: &[Channel]) -> Option<Self> {
+        let site = plate.sites.first()?;
+        let there = channels.iter().enumerate().filter(|(c, _)| site.channels & (1 << c) != 0);
+        let file =
+            |(c, channel): (usize, &Channel)| ChannelFile { name: channel.name.clone(), file: plate.file(site, c) };
+        Some(Self {
+            experiment: plate.id.experiment.to_string(),
+            plate: plate.id.plate.to_string(),
+            well: site.well.to_string(),
+            site: site.site,
+            dataset: site.label.dataset.to_string(),
+            well_type: site.label.population,
+            sirna: site.label.sirna.to_string(),
+            channels: there.map(file).collect(),
+        })
+    }
+}
+
 /// What a run is going to do, before it does it.
 #[derive(Debug, Clone, Serialize)]
 pub struct Plan {
-    /// `kaggle`, `rxrx.ai` or `bare`; `store` where the source is one.
+    /// The name of the layout; `store` where the source is one.
     pub layout: &'static str,
     /// The codec of the source, where that is a store.
     pub source_codec: Option<String>,
@@ -88,6 +140,10 @@ pub struct Plan {
     pub channels: usize,
     /// Height and width of an image, in pixels.
     pub size: [u32; 2],
+    /// The type of its pixels.
+    pub dtype: &'static str,
+    /// The first site that is to be packed, as it was understood; `None` for a store.
+    pub first_site: Option<FirstSite>,
     /// Classes of the data set.
     pub classes: usize,
     /// Wells that the CSVs of a tree name; 0 for a tree without any.
@@ -100,7 +156,7 @@ pub struct Plan {
     pub plates_to_pack: usize,
     /// Sites of the latter.
     pub sites_to_pack: u64,
-    /// Bytes of their PNGs, or of their shards.
+    /// Bytes of their images, or of their shards.
     pub source_bytes: u64,
     /// Bytes that the store will take for them: exact for `raw`, an estimate else.
     pub estimated_bytes: u64,

@@ -121,6 +121,8 @@ fn prepare(config: &PackConfig) -> Result<Prepared> {
         source_codec: Some(origin.spec.codec.to_string()),
         channels: spec.channels.len(),
         size: [height, width],
+        dtype: spec.dtype.name(),
+        first_site: None,
         classes: origin.classes.rows().len(),
         plates: planned.len(),
         plates_done,

@@ -20,7 +20,7 @@ use crate::store::{
 use super::cell_types::{self, Changing};
 use super::config::{OnError, PackConfig, Progress};
 use super::place::{check_counts, check_free_space, resolve};
-use super::report::{HeldPlate, PackReport, Plan};
+use super::report::{FirstSite, HeldPlate, PackReport, Plan};
 use super::thread_group::in_pool;
 use super::{pipeline, resume};
 
@@ -115,7 +115,10 @@ fn prepare(config: &PackConfig, now: SystemTime) -> Result<Prepared> {
     };
     let spec = StoreSpec { sites_per_shard: sites_per_shard(config, spec.site_bytes())?, ..spec };
     let spec = in_its_format(&config.dst, &spec)?;
-    check_counts(&spec, source.plates.iter().map(|plate| (&plate.id, plate.sites.len(), Some(plate.dir.as_str()))))?;
+    check_counts(
+        &spec,
+        source.plates.iter().map(|plate| (&plate.id, plate.sites.len(), Some(plate.longest_folder()))),
+    )?;
     check_destination(&config.dst, &spec, &source.classes, config.changes())?;
     if config.source.classes.is_some() {
         refuse_other_classes(&config.dst, &source.classes)?;
@@ -148,6 +151,8 @@ fn prepare(config: &PackConfig, now: SystemTime) -> Result<Prepared> {
         source_codec: None,
         channels: source.n_channels,
         size: [height, width],
+        dtype: source.dtype.name(),
+        first_site: to_pack.iter().find_map(|&(i, _)| FirstSite::of(&source.plates[i], &spec.channels)),
         classes: source.classes.rows().len(),
         plates: source.plates.len(),
         plates_done,
@@ -178,9 +183,10 @@ fn channel_names(config: &PackConfig, source: &Source) -> Result<Vec<Channel>> {
     let stains = rxrx1_channels();
     let names = &config.channel_names;
     if names.is_empty() {
-        let are_stains = source.layout != Layout::Bare && source.n_channels == stains.len();
-        let numbers = source.channel_numbers.iter().map(|number| Channel::plain(&format!("w{number}")));
-        return Ok(if are_stains { stains } else { numbers.collect() });
+        let has_stains = matches!(source.layout, Layout::Kaggle | Layout::RxrxAi);
+        let are_stains = has_stains && source.n_channels == stains.len();
+        let told = source.channels.names.iter().map(|name| Channel::plain(name));
+        return Ok(if are_stains { stains } else { told.collect() });
     }
     let distinct: BTreeSet<&String> = names.iter().collect();
     let are_plain = names.iter().all(|name| Channel::plain(name).is_plain());

@@ -5,9 +5,11 @@ use std::path::PathBuf;
 
 use crate::classes::Classes;
 use crate::error::{Error, Result};
-use crate::site::PlateId;
+use crate::site::{Experiment, PlateId};
 
 use super::layout::Layout;
+use super::listed::Plane;
+use super::pattern::Pattern;
 use super::tree::Unplaced;
 
 /// What to look for, and where.
@@ -17,6 +19,12 @@ pub struct SourceConfig {
     pub root: PathBuf,
     /// The layout; recognised by itself where `None`.
     pub layout: Option<Layout>,
+    /// What names of images are, where no layout has them.
+    pub pattern: Option<Pattern>,
+    /// Which of several planes and times of a site is meant, where names are described.
+    pub plane: Plane,
+    /// The experiment of plates of which names tell none.
+    pub experiment: Option<Experiment>,
     /// Where the CSVs lie, if not in the root.
     pub metadata: Option<PathBuf>,
     /// A `classes.csv` that fixes the classes.

@@ -115,7 +115,7 @@ pub enum Fixed {
 pub fn read(layout: Layout, dir: &Path, fixed: Fixed) -> Result<Labels> {
     let (mut rows, mut experiments) = (Vec::new(), BTreeSet::new());
     match layout {
-        Layout::Bare => {
+        Layout::Bare | Layout::Preset(_) | Layout::Pattern => {
             let classes = match fixed {
                 Fixed::Nothing => Classes::default(),
                 Fixed::Classes(classes) | Fixed::AndMore(classes) => classes,

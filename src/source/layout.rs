@@ -1,5 +1,7 @@
 //! How data sets are laid out on disk.
 
+use super::pattern::Preset;
+
 /// The CSVs of Kaggle's layout.
 pub(super) const KAGGLE_CSVS: [&str; 4] = ["train.csv", "test.csv", "train_controls.csv", "test_controls.csv"];
 /// The folders of images of Kaggle's layout.
@@ -9,7 +11,7 @@ pub(super) const RXRX_AI_CSV: &str = "metadata.csv";
 /// The folder of images of rxrx.ai's layout.
 pub(super) const RXRX_AI_FOLDER: &str = "images";
 
-/// The ways in which RxRx data sets are laid out on disk.
+/// The ways in which data sets are laid out on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Layout {
     /// `{train,test}/EXPERIMENT/PlateN/WELL_sS_wC.png` and Kaggle's four CSVs.
@@ -18,6 +20,10 @@ pub enum Layout {
     RxrxAi,
     /// `EXPERIMENT/PlateN/WELL_sS_wC.png` anywhere, and no CSVs.
     Bare,
+    /// Names as a known microscope or data set has them.
+    Preset(&'static Preset),
+    /// Names that a pattern describes.
+    Pattern,
 }
 
 impl Layout {
@@ -28,6 +34,21 @@ impl Layout {
             Self::Kaggle => "kaggle",
             Self::RxrxAi => "rxrx.ai",
             Self::Bare => "bare",
+            Self::Preset(preset) => preset.name(),
+            Self::Pattern => "pattern",
         }
+    }
+
+    /// The layout of a name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        let own = [Self::Kaggle, Self::RxrxAi, Self::Bare].into_iter().find(|layout| layout.name() == name);
+        own.or_else(|| Preset::named(name).map(Self::Preset))
+    }
+
+    /// Whether it has tables of labels.
+    #[must_use]
+    pub(super) fn has_tables(self) -> bool {
+        matches!(self, Self::Kaggle | Self::RxrxAi)
     }
 }

@@ -3,10 +3,12 @@
 
 mod cell_types;
 mod config;
+mod described;
 mod images;
 mod label_rows;
 pub mod labels;
 mod layout;
+mod listed;
 pub mod names;
 mod open;
 pub mod pattern;
@@ -19,5 +21,6 @@ mod unfilter;
 pub use config::SourceConfig;
 pub use images::Image;
 pub use layout::Layout;
+pub use listed::Plane;
 pub use open::{Source, read_labels};
 pub use plan::{PlatePlan, SitePlan};

@@ -12,10 +12,12 @@ use crate::files;
 use crate::site::{Dtype, ImageSize, PlateId, WellId};
 
 use super::config::SourceConfig;
+use super::described::{self, Description};
 use super::labels::{self, Fixed, Labels};
 use super::layout::Layout;
+use super::listed::{self, Placed};
 use super::names;
-use super::plan::{Planner, PlatePlan, SitePlan};
+use super::plan::{ChannelNames, Planner, PlatePlan, SitePlan};
 use super::tree::{self, PlateFiles, Scan, Unplaced};
 use super::{png, recognise};
 
@@ -28,8 +30,8 @@ pub struct Source {
     pub layout: Layout,
     /// Channels of a site.
     pub n_channels: usize,
-    /// The number of each channel in file names: 1, 2, 4 where no image is of a third.
-    pub channel_numbers: Arc<[usize]>,
+    /// What they are called.
+    pub channels: Arc<ChannelNames>,
     /// Size of every image.
     pub size: ImageSize,
     /// The type of pixels of every image.
@@ -70,24 +72,24 @@ impl Source {
         if let Some(path) = &config.known_partial {
             known_partial.extend(parse_wells(&files::read_text(path)?, &path.display().to_string())?);
         }
-        let Scan { plates: found, unplaced, unreadable, unseen } = tree::scan(root, layout)?;
+        let Found { scan, channels: told, mut unusual } = find(config, layout)?;
+        let Scan { plates: found, unplaced, unreadable, unseen, other_files } = scan;
         let ids: BTreeSet<&PlateId> = found.keys().chain(labels.plates.keys()).collect();
-        if ids.is_empty()
-            && let Some(Unplaced { path, expected, found, .. }) = unplaced.first()
-        {
-            return Err(Error::malformed(root.join(path).display(), expected, found));
-        }
         let ids = config.select(&ids)?;
         let ids: Vec<PlateId> = ids.into_iter().map(|id| labels.with_cell_type(id)).collect();
-        let numbers = channel_numbers(config, layout, ids.iter().filter_map(|id| found.get(id)))?;
-        let n_channels = numbers.len();
+        let channels = match told {
+            Some(names) => told_channels(config, names)?,
+            None => channel_numbers(config, layout, ids.iter().filter_map(|id| found.get(id)))?,
+        };
+        let channels = Arc::new(channels);
+        let n_channels = channels.numbers.len();
         let no_files = PlateFiles::default();
         let planner = Planner {
             labels: &labels,
             known_partial: &known_partial,
-            numbers: Arc::clone(&numbers),
+            channels: Arc::clone(&channels),
             n_sites: config.sites,
-            layout,
+            has_tables: layout.has_tables(),
         };
         let plan = |id: &PlateId| planner.plate(id, found.get(id).unwrap_or(&no_files));
         let plates: Vec<PlatePlan> = ids.iter().map(plan).collect();
@@ -96,15 +98,15 @@ impl Source {
             let plate = found.get(id).unwrap_or(&no_files);
             plate.other_files.iter().map(|name| format!("{}/{name}", plate.dir)).collect::<Vec<_>>()
         };
-        let other_files = ids.iter().flat_map(others).collect();
-        let mut unusual: Vec<String> = unusual_channels(layout, &numbers).into_iter().collect();
+        let other_files = other_files.into_iter().chain(ids.iter().flat_map(others)).collect();
+        unusual.extend(unusual_channels(layout, &channels));
         unusual.extend(uneven_plates(&plates));
         unusual.extend(unseen);
         Ok(Self {
             root: root.clone(),
             layout,
             n_channels,
-            channel_numbers: numbers,
+            channels,
             size,
             dtype: Dtype::Uint8,
             labelled_wells: labels.plates.values().map(|wells| wells.len() as u64).sum(),
@@ -196,6 +198,53 @@ fn parse_wells(text: &str, place: &str) -> Result<BTreeSet<WellId>> {
     wells.map(parse).collect()
 }
 
+/// What is found in a tree.
+struct Found {
+    scan: Scan,
+    /// The names of channels, where images tell them.
+    channels: Option<Vec<String>>,
+    unusual: Vec<String>,
+}
+
+/// Finds the images of a tree as its layout has them.
+fn find(config: &SourceConfig, layout: Layout) -> Result<Found> {
+    let root = &config.root;
+    let mut unusual = Vec::new();
+    let Some(description) = Description::of(layout, config.pattern.as_ref()) else {
+        let scan = tree::scan(root, layout)?;
+        if layout == Layout::Bare && scan.plates.is_empty() {
+            let expected = "a folder EXPERIMENT/PlateN (letters, digits, '-', '_', '.'; at most 64) of images WELL_sSITE_wCHANNEL.png";
+            return Err(described::nothing_found(root, &scan, expected));
+        }
+        return Ok(Found { scan, channels: None, unusual });
+    };
+    let default = || "experiment".parse().expect("a name of letters");
+    let experiment = config.experiment.clone().unwrap_or_else(default);
+    let (images, mut scan) = described::scan(root, description, &experiment)?;
+    if images.is_empty() {
+        return Err(described::nothing_found(root, &scan, &description.expected()));
+    }
+    let Placed { plates, channels, unplaced, n_of_other_planes } = listed::place(images, config.plane)?;
+    if n_of_other_planes > 0 {
+        unusual.push(format!("{n_of_other_planes} images of other planes than --plane {} are left out", config.plane));
+    }
+    scan.unplaced.extend(unplaced);
+    scan.unplaced.sort_unstable();
+    let channels = channels.iter().map(|channel| description.channel_name(channel)).collect();
+    Ok(Found { scan: Scan { plates, ..scan }, channels: Some(channels), unusual })
+}
+
+/// The channels that images tell by name.
+fn told_channels(config: &SourceConfig, mut names: Vec<String>) -> Result<ChannelNames> {
+    let n = config.channels.unwrap_or(names.len());
+    if !(1..=64).contains(&n) {
+        return Err(Error::refused("--channels", "1 to 64", n));
+    }
+    names.truncate(n);
+    names.extend((names.len() + 1..=n).map(|number| format!("w{number}")));
+    Ok(ChannelNames { numbers: (1..=n).collect(), names })
+}
+
 /// The number of each channel in file names: as many as most sites have (by their highest one; the larger one of two
 /// equals). RxRx1's are numbered without a gap, so that one that is missing everywhere was lost; of other trees, the
 /// numbers that no image has are none of theirs.
@@ -203,7 +252,7 @@ fn channel_numbers<'a>(
     config: &SourceConfig,
     layout: Layout,
     plates: impl Iterator<Item = &'a PlateFiles>,
-) -> Result<Arc<[usize]>> {
+) -> Result<ChannelNames> {
     let mut votes = [0_u64; 65];
     let mut present = 0;
     for channels in plates.flat_map(|plate| plate.sites.values()) {
@@ -217,23 +266,24 @@ fn channel_numbers<'a>(
     }
     let numbered =
         |numbers: &mut dyn Iterator<Item = usize>| numbers.filter(|n| present & (1 << (n - 1)) != 0).collect();
-    Ok(match config.channels {
+    let numbers: Vec<usize> = match config.channels {
         None if layout == Layout::Bare => numbered(&mut (1..=most)),
         None => (1..=most).collect(),
         Some(n) if !(1..=64).contains(&n) => return Err(Error::refused("--channels", "1 to 64", n)),
         Some(n) if layout == Layout::Bare && present.count_ones() as usize == n => numbered(&mut (1..=64)),
         Some(n) => (1..=n).collect(),
-    })
+    };
+    let names = numbers.iter().map(|number| format!("w{number}")).collect();
+    Ok(ChannelNames { numbers, names })
 }
 
 /// Says which channels may have been lost everywhere.
-fn unusual_channels(layout: Layout, numbers: &[usize]) -> Option<String> {
+fn unusual_channels(layout: Layout, ChannelNames { numbers, names }: &ChannelNames) -> Option<String> {
     let n = numbers.len();
-    if layout != Layout::Bare && n != 6 {
+    if layout.has_tables() && n != 6 {
         return Some(format!("sites have {n} channels, those of RxRx1 have 6 (--channels 6 finds what is lost)"));
     }
     let last = *numbers.last()?;
-    let names: Vec<String> = numbers.iter().map(|number| format!("w{number}")).collect();
     let gap = || format!("channels are {} (--channels {last} finds what is lost)", names.join(", "));
     (last != n).then(gap)
 }

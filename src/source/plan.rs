@@ -7,7 +7,6 @@ use crate::fault::{Fault, FaultKind};
 use crate::site::{Label, PlateId, Well, WellId};
 
 use super::labels::{Labels, WellLabel};
-use super::layout::Layout;
 use super::names;
 use super::tree::PlateFiles;
 
@@ -39,15 +38,39 @@ pub struct PlatePlan {
     pub usual_sites: BTreeSet<u16>,
     /// The wells that file names spell in another way than we do.
     spelled: BTreeMap<Well, String>,
-    /// The number of each channel in file names.
-    numbers: Arc<[usize]>,
+    /// The paths of images that are told one by one, as [`PlateFiles::listed`] has them.
+    listed: BTreeMap<(Well, u16), Box<[Box<str>]>>,
+    channels: Arc<ChannelNames>,
+}
+
+/// What channels are called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChannelNames {
+    /// The number of each in file names, or its place among the names that images tell, from 1.
+    pub(super) numbers: Vec<usize>,
+    /// The name of each: `w1`, or as images tell it.
+    pub names: Vec<String>,
 }
 
 impl PlatePlan {
-    /// The file of one channel of a site, relative to the root; `channel` counts from 0.
+    /// The file of one channel of a site, relative to the root; `channel` counts from 0. Empty for one that is not there,
+    /// where names do not follow from what they tell.
     #[must_use]
     pub fn file(&self, site: &SitePlan, channel: usize) -> String {
-        self.file_of(site.well, site.site, self.numbers[channel])
+        let Some(paths) = self.listed.get(&(site.well, site.site)) else {
+            return self.file_of(site.well, site.site, self.channels.numbers[channel]);
+        };
+        let is_there = site.channels & (1 << channel) != 0;
+        let before = (site.channels & ((1 << channel) - 1)).count_ones() as usize;
+        if is_there { paths[before].to_string() } else { String::new() }
+    }
+
+    /// The longest path of a folder of its images, relative to the root.
+    #[must_use]
+    pub fn longest_folder(&self) -> &str {
+        let folder = |path: &'_ str| path.rfind('/').unwrap_or_default();
+        let paths = self.listed.values().flat_map(|paths| paths.iter().map(|path| &path[..folder(path)]));
+        paths.max_by_key(|folder| folder.len()).unwrap_or(&self.dir)
     }
 
     fn file_of(&self, well: Well, site: u16, number: usize) -> String {
@@ -60,7 +83,7 @@ impl PlatePlan {
     pub fn missing_channel(&self, site: &SitePlan, n_channels: usize) -> Option<Fault> {
         let missing: Vec<usize> = (0..n_channels).filter(|c| site.channels & (1 << c) == 0).collect();
         let first = *missing.first()?;
-        let names: Vec<String> = missing.iter().map(|&c| format!("w{}", self.numbers[c])).collect();
+        let names: Vec<&str> = missing.iter().map(|&c| self.channels.names[c].as_str()).collect();
         Some(Fault {
             plate: Some(self.id.clone()),
             well: Some(site.well),
@@ -76,11 +99,11 @@ impl PlatePlan {
 pub(super) struct Planner<'a> {
     pub(super) labels: &'a Labels,
     pub(super) known_partial: &'a BTreeSet<WellId>,
-    /// The number of each channel in file names.
-    pub(super) numbers: Arc<[usize]>,
+    pub(super) channels: Arc<ChannelNames>,
     /// Sites of every well, where that is known.
     pub(super) n_sites: Option<u16>,
-    pub(super) layout: Layout,
+    /// Whether wells should have rows in tables.
+    pub(super) has_tables: bool,
 }
 
 impl Planner<'_> {
@@ -92,7 +115,8 @@ impl Planner<'_> {
             faults: Vec::new(),
             usual_sites: BTreeSet::new(),
             spelled: files.spelled.clone(),
-            numbers: Arc::clone(&self.numbers),
+            listed: files.listed.clone(),
+            channels: Arc::clone(&self.channels),
         };
         let mut by_well: BTreeMap<Well, BTreeMap<u16, u64>> = BTreeMap::new();
         for (&(well, site), &channels) in &files.sites {
@@ -101,7 +125,7 @@ impl Planner<'_> {
         let no_wells = BTreeMap::new();
         let labelled = self.labels.plates.get(id).unwrap_or(&no_wells);
         let counts = |well: Well| {
-            let has_row = self.layout == Layout::Bare || labelled.contains_key(&well);
+            let has_row = !self.has_tables || labelled.contains_key(&well);
             has_row && !self.known_partial.contains(&WellId { plate: id.clone(), well })
         };
         let counted = by_well.iter().filter(|(well, _)| counts(**well));
@@ -115,8 +139,8 @@ impl Planner<'_> {
         for well in wells {
             let found = by_well.remove(&well).unwrap_or_default();
             match labelled.get(&well) {
-                None if self.layout == Layout::Bare => {
-                    self.well(&mut plan, well, found, &usual, &Label::unknown());
+                None if !self.has_tables => {
+                    self.well(&mut plan, well, found, &usual, false, &Label::unknown());
                 }
                 None => plan.faults.extend(found.keys().map(|&site| {
                     let detail = "expected a row in the CSVs, found none".to_owned();
@@ -130,7 +154,7 @@ impl Planner<'_> {
                         let detail = "expected images, found none".to_owned();
                         plan.faults.push(fault(id, well, None, FaultKind::NoImages, detail));
                     } else {
-                        self.well(&mut plan, well, found, sites.as_ref().unwrap_or(&usual), label);
+                        self.well(&mut plan, well, found, sites.as_ref().unwrap_or(&usual), sites.is_some(), label);
                     }
                 }
             }
@@ -145,10 +169,10 @@ impl Planner<'_> {
         well: Well,
         found: BTreeMap<u16, u64>,
         expected: &BTreeSet<u16>,
+        names_sites: bool,
         label: &Label,
     ) {
         let id = plan.id.clone();
-        let names_sites = self.layout == Layout::RxrxAi;
         let known = !names_sites && self.known_partial.contains(&WellId { plate: id.clone(), well });
         for &site in expected.iter().filter(|site| !known && !found.contains_key(site)) {
             let kind = if names_sites { FaultKind::NoImages } else { FaultKind::MissingSite };
@@ -169,9 +193,8 @@ impl Planner<'_> {
             }
             let (channels, extra) = self.by_position(channels);
             if let Some(extra) = extra {
-                let file = plan.file_of(well, site, extra);
-                let numbers: Vec<String> = self.numbers.iter().map(|number| format!("w{number}")).collect();
-                let detail = format!("expected channels {}, found w{extra}", numbers.join(", "));
+                let file = if plan.listed.is_empty() { plan.file_of(well, site, extra) } else { String::new() };
+                let detail = format!("expected channels {}, found w{extra}", self.channels.names.join(", "));
                 plan.faults.push(Fault { file, ..fault(&id, well, Some(site), FaultKind::ExtraChannel, detail) });
                 continue;
             }
@@ -185,7 +208,7 @@ impl Planner<'_> {
     fn by_position(&self, channels: u64) -> (u64, Option<usize>) {
         let (mut by_position, mut extra) = (0, None);
         for number in (1..=64).filter(|number| channels & (1 << (number - 1)) != 0) {
-            match self.numbers.iter().position(|&known| known == number) {
+            match self.channels.numbers.iter().position(|&known| known == number) {
                 Some(position) => by_position |= 1 << position,
                 None => extra = extra.or(Some(number)),
             }

@@ -37,6 +37,12 @@ enum SignKind {
 /// # Errors
 /// If there is something in sight that the layout would not use, or `--metadata` names CSVs that it has none of.
 pub(super) fn layout(config: &SourceConfig) -> Result<Layout> {
+    if config.pattern.is_some() {
+        return match config.layout {
+            None => Ok(Layout::Pattern),
+            Some(layout) => Err(Error::refused("--pattern", "no --layout, whose names it describes", layout.name())),
+        };
+    }
     if let Some(layout) = config.layout {
         if let (Layout::Bare, Some(metadata)) = (layout, &config.metadata) {
             return Err(Error::refused("--metadata", "no CSVs, as --layout bare has none", metadata.display()));
@@ -130,7 +136,7 @@ fn is_used(sign: &Sign, root: &Path, metadata: &Path, layout: Layout) -> bool {
     let (tables, folders): (&[&str], &[&str]) = match layout {
         Layout::Kaggle => (&KAGGLE_CSVS, &KAGGLE_FOLDERS),
         Layout::RxrxAi => (&[RXRX_AI_CSV], &[RXRX_AI_FOLDER]),
-        Layout::Bare => (&[], &[]),
+        Layout::Bare | Layout::Preset(_) | Layout::Pattern => (&[], &[]),
     };
     match sign.kind {
         SignKind::Folder => folders.iter().any(|folder| {
@@ -152,8 +158,10 @@ fn refusal(config: &SourceConfig, metadata: &Path, layout: Layout, unused: &[Sig
     names.truncate(EXAMPLES);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     let (as_what, without) = match (layout, &config.metadata) {
-        (Layout::Bare, Some(_)) => (String::new(), "--layout bare without --metadata"),
-        (Layout::Bare, None) => (String::new(), "--layout bare"),
+        (Layout::Bare | Layout::Preset(_) | Layout::Pattern, Some(_)) => {
+            (String::new(), "--layout bare without --metadata")
+        }
+        (Layout::Bare | Layout::Preset(_) | Layout::Pattern, None) => (String::new(), "--layout bare"),
         (Layout::Kaggle, _) => (" beside the kaggle layout".to_owned(), "--layout kaggle"),
         (Layout::RxrxAi, _) => (" beside the rxrx.ai layout".to_owned(), "--layout rxrx.ai"),
     };

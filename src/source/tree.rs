@@ -28,11 +28,13 @@ pub struct Scan {
     pub unreadable: Vec<(String, String)>,
     /// What cannot be looked at beside the folders of the layout, each as a phrase.
     pub unseen: Vec<String>,
+    /// Files of a described tree that are no images of wells.
+    pub other_files: Vec<String>,
 }
 
 impl Scan {
     /// What was found; `None`, noted, where it cannot be looked at.
-    fn note(&mut self, root: &Path, found: Result<files::Found>) -> Result<Option<files::Found>> {
+    pub(super) fn note(&mut self, root: &Path, found: Result<files::Found>) -> Result<Option<files::Found>> {
         match found {
             Err(Error::Io { path, source, .. }) if path != root => {
                 let path = path.strip_prefix(root).unwrap_or(&path);
@@ -59,7 +61,7 @@ pub struct Unplaced {
 
 impl Unplaced {
     /// Because of its folder.
-    fn in_folder(root: &Path, image: &files::Found, expected: &str) -> Self {
+    pub(super) fn in_folder(root: &Path, image: &files::Found, expected: &str) -> Self {
         let folder = image.path.parent().and_then(|folder| folder.strip_prefix(root).ok());
         let folder = folder.filter(|folder| !folder.as_os_str().is_empty());
         let found = folder.map_or("none".into(), |folder| format!("{:?}", folder.to_string_lossy()));
@@ -67,7 +69,7 @@ impl Unplaced {
     }
 
     /// Because of its name.
-    fn named(root: &Path, image: &files::Found, expected: &str) -> Self {
+    pub(super) fn named(root: &Path, image: &files::Found, expected: &str) -> Self {
         let path = image.path.strip_prefix(root).unwrap_or(&image.path);
         Self {
             path: path.to_string_lossy().into_owned(),
@@ -91,6 +93,9 @@ pub struct PlateFiles {
     pub spelled: BTreeMap<Well, String>,
     /// Names in the folder that are not those of images.
     pub other_files: Vec<String>,
+    /// Of each site of a plate whose images are told one by one, their paths, relative to the root, in the order of their
+    /// channels.
+    pub listed: BTreeMap<(Well, u16), Box<[Box<str>]>>,
 }
 
 /// Finds the plates of a tree, and what images there are beside them.
@@ -113,7 +118,9 @@ pub fn scan(root: &Path, layout: Layout) -> Result<Scan> {
             find_plates(root, RXRX_AI_FOLDER, 2, None, &mut found, &mut scan)?;
             find_beside(root, &[RXRX_AI_FOLDER], "a plate in images/", &found, &mut scan)?;
         }
-        Layout::Bare => find_plates(root, "", usize::MAX, None, &mut found, &mut scan)?,
+        Layout::Bare | Layout::Preset(_) | Layout::Pattern => {
+            find_plates(root, "", usize::MAX, None, &mut found, &mut scan)?;
+        }
     }
     let listed: Vec<(PlateFiles, Scan)> =
         found.par_iter().map(|(_, dir, dataset)| list_images(root, dir, *dataset)).collect::<Result<_>>()?;

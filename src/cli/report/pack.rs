@@ -6,9 +6,9 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::cli::table::{bytes, count, plural};
-use crate::error::shown_path;
+use crate::error::{shown, shown_path};
 use crate::fault::Fault;
-use crate::pack::{Held, HeldPlate, PackReport, Plan};
+use crate::pack::{ChannelFile, FirstSite, Held, HeldPlate, PackReport, Plan};
 use crate::store::format::names::REJECTED;
 use crate::store::read::listing::{self, LeftOut};
 use crate::store::read_spec;
@@ -37,13 +37,16 @@ pub fn plan(plan: &Plan, faults: &[Fault], prune: bool, as_json: bool) -> anyhow
     }
     let mut out = io::stdout().lock();
     write_plan(&mut out, plan)?;
+    if let Some(site) = &plan.first_site {
+        write_first_site(&mut out, site)?;
+    }
     writeln!(
         out,
         "to pack    {}, {} from {} of {}, about {} in the store",
         plural(plan.plates_to_pack as u64, "plate"),
         plural(plan.sites_to_pack, "site"),
         bytes(plan.source_bytes),
-        if plan.source_codec.is_some() { "shards" } else { "PNGs" },
+        if plan.source_codec.is_some() { "shards" } else { "images" },
         bytes(plan.estimated_bytes)
     )?;
     write_faults_summary(&mut out, faults)?;
@@ -93,6 +96,20 @@ fn write_held(out: &mut impl Write, held: &[HeldPlate], what: &str, why: &str, s
     Ok(())
 }
 
+/// The first site as it was understood: what names and tables tell, and the file of each channel.
+fn write_first_site(out: &mut impl Write, site: &FirstSite) -> io::Result<()> {
+    let FirstSite { experiment, plate, well, site, dataset, well_type, sirna, channels } = site;
+    let label = [dataset.as_str(), well_type.name(), sirna].map(|text| shown(text).to_string()).into_iter();
+    let label: Vec<_> = label.filter(|text| !text.is_empty() && text != "unknown").collect();
+    let label = if label.is_empty() { "no label".to_owned() } else { label.join(", ") };
+    writeln!(out, "first site {experiment}, plate {plate}, well {well}, site {site}: {label}")?;
+    let width = channels.iter().map(|channel| channel.name.len()).max().unwrap_or(0);
+    for ChannelFile { name, file } in channels {
+        writeln!(out, "           {name:width$}  {}", shown(file))?;
+    }
+    Ok(())
+}
+
 fn write_plan(out: &mut impl Write, plan: &Plan) -> io::Result<()> {
     let [height, width] = plan.size;
     let classes = plural(plan.classes as u64, "class");
@@ -100,7 +117,8 @@ fn write_plan(out: &mut impl Write, plan: &Plan) -> io::Result<()> {
         Some(codec) => format!("store of {codec}"),
         None => layout(plan.layout, plan.labelled_wells.unwrap_or(0)),
     };
-    writeln!(out, "source     {source}, {} x {height} x {width} pixels a site, {classes}", plan.channels)?;
+    let bits = if plan.dtype == "uint8" { "" } else { " of 16 bits" };
+    writeln!(out, "source     {source}, {} x {height} x {width} pixels{bits} a site, {classes}", plan.channels)?;
     let done = if plan.plates_done > 0 { format!(", {} done before", plan.plates_done) } else { String::new() };
     writeln!(out, "plates     {}{done}", plan.plates)?;
     write_notes(out, &plan.other_files, &plan.unusual)
