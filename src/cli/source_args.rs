@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 
 use crate::site::PlateId;
+use crate::source::labels::{ControlValue, LabelOptions};
 use crate::source::{Layout, SourceConfig};
 
 /// Flags of a raw tree.
@@ -13,9 +14,24 @@ pub struct SourceArgs {
     /// Layout of the images [default: recognised]
     #[arg(long)]
     layout: Option<LayoutArg>,
-    /// Folder with the CSVs [default: that of the images]
-    #[arg(long, value_name = "DIR")]
+    /// Folder with the CSVs, or the table of sites or wells itself [default: the folder of the images]
+    #[arg(long, value_name = "PATH")]
     metadata: Option<PathBuf>,
+    /// Columns of that table whose texts are a well's label, joined by ' | '; a well whose first one is empty has none
+    /// [default: as RxRx1, RxRx2, RxRx19a, RxRx19b and RxRx3 have them, which are known by their columns]
+    #[arg(long, value_delimiter = ',', value_name = "COLUMNS")]
+    label_column: Vec<String>,
+    /// What untreated wells have in the first of these columns, such as DMSO, or in another, such as condition=Mock;
+    /// COLUMN= is an empty cell [default: as the data set has it, or what its wells' types say]
+    #[arg(long, value_delimiter = ',', value_name = "VALUES")]
+    negative_control: Vec<ControlValue>,
+    /// The same of wells with a treatment that is well known [default: as the data set has it, or what its wells' types say]
+    #[arg(long, value_delimiter = ',', value_name = "VALUES")]
+    positive_control: Vec<ControlValue>,
+    /// Column of that table with the dataset: train, val or validation, test [default: dataset; without it all is
+    /// train]
+    #[arg(long, value_name = "COLUMN")]
+    split_column: Option<String>,
     /// A classes.csv that fixes which class each siRNA is
     #[arg(long, value_name = "FILE")]
     classes: Option<PathBuf>,
@@ -57,6 +73,7 @@ impl SourceArgs {
             root: root.to_owned(),
             layout,
             metadata: self.metadata.clone(),
+            labels: self.labels(),
             classes: self.classes.clone(),
             known_partial: self.known_partial.clone(),
             channels: self.channels,
@@ -68,6 +85,15 @@ impl SourceArgs {
         }
     }
 
+    fn labels(&self) -> LabelOptions {
+        LabelOptions {
+            label_columns: self.label_column.clone(),
+            negative_controls: self.negative_control.clone(),
+            positive_controls: self.positive_control.clone(),
+            split_column: self.split_column.clone(),
+        }
+    }
+
     /// Whether any flag was given.
     #[must_use]
     pub fn any(&self) -> bool {
@@ -75,6 +101,7 @@ impl SourceArgs {
         self.layout.is_some()
             || self.channels.is_some()
             || self.sites.is_some()
+            || self.labels().given().is_some()
             || paths.iter().any(|path| path.is_some())
             || !self.experiments.is_empty()
             || !self.plates.is_empty()

@@ -7,6 +7,7 @@ use crate::classes::Classes;
 use crate::error::{Error, Result};
 use crate::site::PlateId;
 
+use super::labels::LabelOptions;
 use super::layout::Layout;
 use super::tree::Unplaced;
 
@@ -17,8 +18,10 @@ pub struct SourceConfig {
     pub root: PathBuf,
     /// The layout; recognised by itself where `None`.
     pub layout: Option<Layout>,
-    /// Where the CSVs lie, if not in the root.
+    /// Where the CSVs lie, if not in the root: a folder, or the table itself.
     pub metadata: Option<PathBuf>,
+    /// How the columns of a table are to be read.
+    pub labels: LabelOptions,
     /// A `classes.csv` that fixes the classes.
     pub classes: Option<PathBuf>,
     /// The classes of a store that is to grow, where no file fixes them.
