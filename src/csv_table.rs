@@ -95,6 +95,20 @@ pub fn kept<R: DeserializeOwned>(text: &str, place: &str, keep: impl Fn(&R) -> b
     }))
 }
 
+/// The names of a table's columns as they stand, whatever its rows are; `place` names the table in errors.
+///
+/// # Errors
+/// If it cannot be read, or is empty.
+pub fn header(source: impl Read, place: &str) -> Result<Vec<String>> {
+    let source = Metered { source: Box::new(source), largest_row: LARGEST_ROW, since_row: Rc::new(Cell::new(0)) };
+    let mut cells = csv::StringRecord::new();
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(source);
+    if !reader.read_record(&mut cells).map_err(|e| not_csv(place, e))? {
+        return Err(Error::malformed(place, "a table with a header", "an empty file"));
+    }
+    Ok(cells.iter().map(str::to_owned).collect())
+}
+
 /// Which header a table must have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Header {
@@ -155,7 +169,7 @@ impl<'t, R: DeserializeOwned> Rows<'t, R> {
             Header::Exact => return Err(malformed(columns.join(","))),
             Header::AmongOthers { optional } => {
                 let position = |name: &&str| {
-                    let is_it = |cell: &str| plain(cell) == plain(name);
+                    let is_it = |cell: &str| is_like(cell, name);
                     let mut like_it = cells.iter().enumerate().filter(|(_, cell)| is_it(cell));
                     match (like_it.next(), like_it.next()) {
                         (Some((position, cell)), None) if cell == *name => Ok(Some(position)),
@@ -169,6 +183,13 @@ impl<'t, R: DeserializeOwned> Rows<'t, R> {
             }
         };
         Ok(Self { place, reader, since_row, columns, positions, n_cells: cells.len(), cells, row: PhantomData })
+    }
+
+    /// A cell of the row read last, by its place among all columns of the table: for those whose names are not known
+    /// before the table is.
+    #[must_use]
+    pub fn cell(&self, position: usize) -> &str {
+        self.cells.get(position).unwrap_or_default()
     }
 
     /// Whether the table has a column of the rows.
@@ -220,6 +241,12 @@ impl Read for Metered<'_> {
         }
         Ok(n)
     }
+}
+
+/// Whether two names of columns are the same but for what people write in many ways: `Cell type` and `cell_type`.
+#[must_use]
+pub fn is_like(name: &str, other: &str) -> bool {
+    plain(name) == plain(other)
 }
 
 /// A name but for what people write in many ways.

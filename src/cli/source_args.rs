@@ -6,6 +6,7 @@ use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use crate::site::{Experiment, PlateId};
+use crate::source::labels::{ControlValue, LabelOptions};
 use crate::source::pattern::{Pattern, Preset};
 use crate::source::{Layout, Plane, SourceConfig};
 
@@ -25,9 +26,24 @@ pub struct SourceArgs {
     /// Experiment of plates whose names tell none [default: experiment]
     #[arg(long, value_name = "NAME")]
     experiment: Option<Experiment>,
-    /// Folder with the CSVs [default: that of the images]
-    #[arg(long, value_name = "DIR")]
+    /// Folder with the CSVs, or the table of sites or wells itself [default: the folder of the images]
+    #[arg(long, value_name = "PATH")]
     metadata: Option<PathBuf>,
+    /// Columns of that table whose texts are a well's label, joined by ' | '; a well whose first one is empty has none
+    /// [default: as RxRx1, RxRx2, RxRx19a, RxRx19b and RxRx3 have them, which are known by their columns]
+    #[arg(long, value_delimiter = ',', value_name = "COLUMNS")]
+    label_column: Vec<String>,
+    /// What untreated wells have in the first of these columns, such as DMSO, or in another, such as condition=Mock;
+    /// COLUMN= is an empty cell [default: as the data set has it, or what its wells' types say]
+    #[arg(long, value_delimiter = ',', value_name = "VALUES")]
+    negative_control: Vec<ControlValue>,
+    /// The same of wells with a treatment that is well known [default: as the data set has it, or what its wells' types say]
+    #[arg(long, value_delimiter = ',', value_name = "VALUES")]
+    positive_control: Vec<ControlValue>,
+    /// Column of that table with the dataset: train, val or validation, test [default: dataset; without it all is
+    /// train]
+    #[arg(long, value_name = "COLUMN")]
+    split_column: Option<String>,
     /// A classes.csv that fixes which class each siRNA is
     #[arg(long, value_name = "FILE")]
     classes: Option<PathBuf>,
@@ -75,6 +91,7 @@ impl SourceArgs {
             plane: self.plane,
             experiment: self.experiment.clone(),
             metadata: self.metadata.clone(),
+            labels: self.labels(),
             classes: self.classes.clone(),
             known_partial: self.known_partial.clone(),
             channels: self.channels,
@@ -83,6 +100,15 @@ impl SourceArgs {
             add_classes: false,
             experiments: self.experiments.clone(),
             plates: self.plates.clone(),
+        }
+    }
+
+    fn labels(&self) -> LabelOptions {
+        LabelOptions {
+            label_columns: self.label_column.clone(),
+            negative_controls: self.negative_control.clone(),
+            positive_controls: self.positive_control.clone(),
+            split_column: self.split_column.clone(),
         }
     }
 
@@ -96,6 +122,7 @@ impl SourceArgs {
             || self.experiment.is_some()
             || self.channels.is_some()
             || self.sites.is_some()
+            || self.labels().given().is_some()
             || paths.iter().any(|path| path.is_some())
             || !self.experiments.is_empty()
             || !self.plates.is_empty()

@@ -141,9 +141,11 @@ fn prepare(config: &PackConfig) -> Result<Prepared> {
 /// A store brings its channels, labels and classes along, and what was left out of it was decided when it was packed.
 fn refuse_flags_of_trees(config: &PackConfig) -> Result<()> {
     let source = &config.source;
+    let of_labels = source.labels.given();
     let given = [
         ("--layout", source.layout.is_some()),
         ("--metadata", source.metadata.is_some()),
+        (of_labels.unwrap_or_default(), of_labels.is_some()),
         ("--classes", source.classes.is_some()),
         ("--known-partial", source.known_partial.is_some()),
         ("--channels", source.channels.is_some()),

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::fault::Fault;
 use crate::files;
 use crate::site::{ImageSize, PlateId};
-use crate::source::{Layout, PlatePlan, Source, SourceConfig};
+use crate::source::{PlatePlan, Source, SourceConfig};
 use crate::store::format::names::METADATA;
 use crate::store::format::spec::{ALIGNMENT, Channel, DEFAULT_SITES_PER_SHARD, MAX_SITES_PER_SHARD, rxrx1_channels};
 use crate::store::{
@@ -183,8 +183,7 @@ fn channel_names(config: &PackConfig, source: &Source) -> Result<Vec<Channel>> {
     let stains = rxrx1_channels();
     let names = &config.channel_names;
     if names.is_empty() {
-        let has_stains = matches!(source.layout, Layout::Kaggle | Layout::RxrxAi);
-        let are_stains = has_stains && source.n_channels == stains.len();
+        let are_stains = source.is_rxrx1() && source.n_channels == stains.len();
         let told = source.channels.names.iter().map(|name| Channel::plain(name));
         return Ok(if are_stains { stains } else { told.collect() });
     }

@@ -14,7 +14,7 @@ pub enum Population {
     PositiveControl,
     /// Wells with the siRNA under study.
     Treatment,
-    /// A tree without CSVs tells nothing.
+    /// A tree without CSVs tells nothing, nor does a row without a label.
     Unknown,
 }
 
@@ -69,7 +69,7 @@ impl fmt::Display for Population {
 /// What is known of a site beyond its place.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Label {
-    /// `train`, `test`, or empty where unknown.
+    /// `train`, `val`, `test`, or empty where unknown.
     pub dataset: Name,
     /// The population.
     pub population: Population,

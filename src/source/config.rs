@@ -7,6 +7,7 @@ use crate::classes::Classes;
 use crate::error::{Error, Result};
 use crate::site::{Experiment, PlateId};
 
+use super::labels::LabelOptions;
 use super::layout::Layout;
 use super::listed::Plane;
 use super::pattern::Pattern;
@@ -25,8 +26,10 @@ pub struct SourceConfig {
     pub plane: Plane,
     /// The experiment of plates of which names tell none.
     pub experiment: Option<Experiment>,
-    /// Where the CSVs lie, if not in the root.
+    /// Where the CSVs lie, if not in the root: a folder, or the table itself.
     pub metadata: Option<PathBuf>,
+    /// How the columns of a table are to be read.
+    pub labels: LabelOptions,
     /// A `classes.csv` that fixes the classes.
     pub classes: Option<PathBuf>,
     /// The classes of a store that is to grow, where no file fixes them.

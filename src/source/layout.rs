@@ -6,8 +6,10 @@ use super::pattern::Preset;
 pub(super) const KAGGLE_CSVS: [&str; 4] = ["train.csv", "test.csv", "train_controls.csv", "test_controls.csv"];
 /// The folders of images of Kaggle's layout.
 pub(super) const KAGGLE_FOLDERS: [&str; 2] = ["train", "test"];
-/// The CSV of rxrx.ai's layout.
-pub(super) const RXRX_AI_CSV: &str = "metadata.csv";
+/// The table of rxrx.ai's layout by the names that it has: in the READMEs of RxRx1, RxRx19a, RxRx19b and RxRx3, in that
+/// of RxRx2, where people read RxRx3's, and in the README of RxRx3-core.
+pub(super) const RXRX_AI_CSVS: [&str; 4] =
+    ["metadata.csv", "rxrx2-metadata.csv", "metadata_rxrx3.csv", "metadata_rxrx3_core.csv"];
 /// The folder of images of rxrx.ai's layout.
 pub(super) const RXRX_AI_FOLDER: &str = "images";
 
@@ -16,7 +18,7 @@ pub(super) const RXRX_AI_FOLDER: &str = "images";
 pub enum Layout {
     /// `{train,test}/EXPERIMENT/PlateN/WELL_sS_wC.png` and Kaggle's four CSVs.
     Kaggle,
-    /// `images/EXPERIMENT/PlateN/WELL_sS_wC.png` and `metadata.csv`.
+    /// `images/EXPERIMENT/PlateN/WELL_sS_wC.png` and one table of sites or wells, such as `metadata.csv`.
     RxrxAi,
     /// `EXPERIMENT/PlateN/WELL_sS_wC.png` anywhere, and no CSVs.
     Bare,

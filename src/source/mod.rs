@@ -1,11 +1,9 @@
 //! From a raw tree to a plan: which sites there should be, what is known of each, and where its images lie; and the
 //! images themselves, decoded under limits. Knows nothing of the store.
 
-mod cell_types;
 mod config;
 mod described;
 mod images;
-mod label_rows;
 pub mod labels;
 mod layout;
 mod listed;

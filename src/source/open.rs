@@ -13,7 +13,7 @@ use crate::site::{Dtype, ImageSize, PlateId, WellId};
 
 use super::config::SourceConfig;
 use super::described::{self, Description};
-use super::labels::{self, Fixed, Labels};
+use super::labels::{self, DataSet, Fixed, Labels, LabelsSummary};
 use super::layout::Layout;
 use super::listed::{self, Placed};
 use super::names;
@@ -42,6 +42,8 @@ pub struct Source {
     pub plates: Vec<PlatePlan>,
     /// Wells that the CSVs name; 0 where there are none.
     pub labelled_wells: u64,
+    /// What was understood of a table by columns, where there is one.
+    pub labels: Option<LabelsSummary>,
     /// Images that no plate takes.
     pub unplaced: Vec<Fault>,
     /// Folders and files that cannot be looked at. What is in them is not known, so that nothing can be packed.
@@ -99,7 +101,8 @@ impl Source {
             plate.other_files.iter().map(|name| format!("{}/{name}", plate.dir)).collect::<Vec<_>>()
         };
         let other_files = other_files.into_iter().chain(ids.iter().flat_map(others)).collect();
-        unusual.extend(unusual_channels(layout, &channels));
+        unusual.extend(unusual_channels(layout, &labels, &channels));
+        unusual.extend(labels.summary.as_ref().and_then(LabelsSummary::unusual));
         unusual.extend(uneven_plates(&plates));
         unusual.extend(unseen);
         Ok(Self {
@@ -111,12 +114,22 @@ impl Source {
             dtype: Dtype::Uint8,
             labelled_wells: labels.plates.values().map(|wells| wells.len() as u64).sum(),
             classes: labels.classes,
+            labels: labels.summary,
             plates,
             unreadable: unreadable.into_iter().map(unreadable_fault).collect(),
             unplaced: unplaced.into_iter().filter(|image| config.is_of_interest(image)).map(Fault::from).collect(),
             other_files,
             unusual,
         })
+    }
+
+    /// Whether its channels are those of RxRx1, with its stains, where there are as many.
+    #[must_use]
+    pub fn is_rxrx1(&self) -> bool {
+        match &self.labels {
+            Some(labels) => labels.data_set.is_some_and(DataSet::is_rxrx1),
+            None => self.layout == Layout::Kaggle,
+        }
     }
 
     /// The faults that the headers of a few images show: of one image of each channel of a plate.
@@ -181,7 +194,7 @@ fn labels_of(config: &SourceConfig, layout: Layout) -> Result<Labels> {
         Some(classes) if config.add_classes => Fixed::AndMore(classes),
         Some(classes) => Fixed::Classes(classes),
     };
-    labels::read(layout, config.metadata.as_deref().unwrap_or(&config.root), fixed)
+    labels::read(layout, config.metadata.as_deref().unwrap_or(&config.root), fixed, &config.labels)
 }
 
 fn read_classes(path: &Path) -> Result<Classes> {
@@ -278,10 +291,21 @@ fn channel_numbers<'a>(
 }
 
 /// Says which channels may have been lost everywhere.
-fn unusual_channels(layout: Layout, ChannelNames { numbers, names }: &ChannelNames) -> Option<String> {
+fn unusual_channels(
+    layout: Layout,
+    labels: &Labels,
+    ChannelNames { numbers, names }: &ChannelNames,
+) -> Option<String> {
     let n = numbers.len();
-    if layout.has_tables() && n != 6 {
-        return Some(format!("sites have {n} channels, those of RxRx1 have 6 (--channels 6 finds what is lost)"));
+    let data_set = match &labels.summary {
+        Some(summary) => summary.data_set,
+        None => (layout == Layout::Kaggle).then_some(DataSet::RxRx1),
+    };
+    if let Some((name, usual)) = data_set.and_then(|known| Some((known.name(), known.channels()?)))
+        && n != usual
+    {
+        let remedy = format!("--channels {usual} finds what is lost");
+        return Some(format!("sites have {n} channels, those of {name} have {usual} ({remedy})"));
     }
     let last = *numbers.last()?;
     let gap = || format!("channels are {} (--channels {last} finds what is lost)", names.join(", "));

@@ -140,7 +140,7 @@ impl Planner<'_> {
             let found = by_well.remove(&well).unwrap_or_default();
             match labelled.get(&well) {
                 None if !self.has_tables => {
-                    self.well(&mut plan, well, found, &usual, false, &Label::unknown());
+                    self.well(&mut plan, well, found, None, &usual, &Label::unknown());
                 }
                 None => plan.faults.extend(found.keys().map(|&site| {
                     let detail = "expected a row in the CSVs, found none".to_owned();
@@ -154,7 +154,7 @@ impl Planner<'_> {
                         let detail = "expected images, found none".to_owned();
                         plan.faults.push(fault(id, well, None, FaultKind::NoImages, detail));
                     } else {
-                        self.well(&mut plan, well, found, sites.as_ref().unwrap_or(&usual), sites.is_some(), label);
+                        self.well(&mut plan, well, found, sites.as_ref(), &usual, label);
                     }
                 }
             }
@@ -162,17 +162,18 @@ impl Planner<'_> {
         plan
     }
 
-    /// Plans the sites of a well that has at least one.
+    /// Plans the sites of a well that has at least one; `named` are those that a table names, if it does.
     fn well(
         &self,
         plan: &mut PlatePlan,
         well: Well,
         found: BTreeMap<u16, u64>,
-        expected: &BTreeSet<u16>,
-        names_sites: bool,
+        named: Option<&BTreeSet<u16>>,
+        usual: &BTreeSet<u16>,
         label: &Label,
     ) {
         let id = plan.id.clone();
+        let (names_sites, expected) = (named.is_some(), named.unwrap_or(usual));
         let known = !names_sites && self.known_partial.contains(&WellId { plate: id.clone(), well });
         for &site in expected.iter().filter(|site| !known && !found.contains_key(site)) {
             let kind = if names_sites { FaultKind::NoImages } else { FaultKind::MissingSite };

@@ -7,13 +7,15 @@ use crate::error::{Error, Result};
 use crate::files::{self, Found, Links};
 
 use super::config::SourceConfig;
-use super::labels::has_kaggle_csv;
-use super::layout::{KAGGLE_CSVS, KAGGLE_FOLDERS, Layout, RXRX_AI_CSV, RXRX_AI_FOLDER};
+use super::labels::{has_kaggle_csv, table_in};
+use super::layout::{KAGGLE_CSVS, KAGGLE_FOLDERS, Layout, RXRX_AI_CSVS, RXRX_AI_FOLDER};
 use super::names;
 use super::tree;
 
 /// How such tables arrive when nobody unpacked them.
 const PACKED: [&str; 8] = ["gz", "zip", "bz2", "xz", "zst", "7z", "tgz", "tar"];
+/// Tables that have another name when they are unpacked: RxRx19a's as it is downloaded.
+const PACKED_AS: [(&str, &str); 1] = [("rxrx19a-metadata", RXRX_AI_CSVS[0])];
 /// What is shown of what is in sight.
 const EXAMPLES: usize = 4;
 
@@ -47,10 +49,19 @@ pub(super) fn layout(config: &SourceConfig) -> Result<Layout> {
         if let (Layout::Bare, Some(metadata)) = (layout, &config.metadata) {
             return Err(Error::refused("--metadata", "no CSVs, as --layout bare has none", metadata.display()));
         }
+        if let (Layout::Kaggle, Some(metadata)) = (layout, &config.metadata)
+            && files::is_file(metadata)?
+        {
+            return Err(Error::refused("--metadata", "a folder with Kaggle's four CSVs", metadata.display()));
+        }
         return Ok(layout);
     }
     let root = config.root.as_path();
     let metadata = config.metadata.as_deref().unwrap_or(root);
+    if files::is_file(metadata)? && !files::is_dir(&root.join(RXRX_AI_FOLDER))? {
+        let expected = format!("a table of the plates in {RXRX_AI_FOLDER}/ of {}", root.display());
+        return Err(Error::refused("--metadata", expected, format!("{}, and no such folder", metadata.display())));
+    }
     let layout = layout_of(root, metadata)?;
     let mut unused = Vec::new();
     for sign in in_sight(root, metadata, layout)? {
@@ -74,7 +85,7 @@ fn layout_of(root: &Path, metadata: &Path) -> Result<Layout> {
     if has_kaggle_csv(metadata)? && (has_folder(KAGGLE_FOLDERS[0])? || has_folder(KAGGLE_FOLDERS[1])?) {
         return Ok(Layout::Kaggle);
     }
-    let is_rxrx_ai = files::exists(&metadata.join(RXRX_AI_CSV))? && has_folder(RXRX_AI_FOLDER)?;
+    let is_rxrx_ai = has_folder(RXRX_AI_FOLDER)? && table_in(metadata)?.is_some();
     Ok(if is_rxrx_ai { Layout::RxrxAi } else { Layout::Bare })
 }
 
@@ -91,7 +102,7 @@ fn in_sight(root: &Path, metadata: &Path, layout: Layout) -> Result<Vec<Sign>> {
         }
     }
     let mut beside = Vec::new();
-    if metadata != root {
+    if metadata != root && !files::is_file(metadata)? {
         beside.push(metadata.to_owned());
     }
     if layout == Layout::Bare {
@@ -113,15 +124,19 @@ impl Sign {
             let is_known = KAGGLE_FOLDERS.contains(&name.as_str()) || name == RXRX_AI_FOLDER;
             is_known.then_some(SignKind::Folder)
         } else {
-            let known = |name: &str| KAGGLE_CSVS.into_iter().chain([RXRX_AI_CSV]).find(|known| *known == name);
+            let known = |name: &str| KAGGLE_CSVS.into_iter().chain(RXRX_AI_CSVS).find(|known| *known == name);
+            let packed_as =
+                |stem: &str| PACKED_AS.into_iter().find_map(|(packed, name)| (packed == stem).then_some(name));
             let packed = || {
                 let (stem, kind) = name.rsplit_once('.')?;
-                PACKED.contains(&kind).then(|| known(stem).or_else(|| known(&format!("{stem}.csv"))))?
+                let known = || known(stem).or_else(|| known(&format!("{stem}.csv"))).or_else(|| packed_as(stem));
+                PACKED.contains(&kind).then(known)?
             };
             let plain = known(&name).map(|name| (name, false));
             let (name, is_packed) = plain.or_else(|| packed().map(|name| (name, true)))?;
             // `train.zip` is what Kaggle calls the images; their folder tells whether they were unpacked.
-            let is_images = is_packed && !found.name()?.to_ascii_lowercase().contains(".csv") && name != RXRX_AI_CSV;
+            let is_named = found.name()?.to_ascii_lowercase().contains(".csv");
+            let is_images = is_packed && !is_named && KAGGLE_CSVS.contains(&name);
             (!is_images).then_some(SignKind::Table { name, is_packed })
         };
         // A store's own tables are of its sites.
@@ -135,7 +150,7 @@ impl Sign {
 fn is_used(sign: &Sign, root: &Path, metadata: &Path, layout: Layout) -> bool {
     let (tables, folders): (&[&str], &[&str]) = match layout {
         Layout::Kaggle => (&KAGGLE_CSVS, &KAGGLE_FOLDERS),
-        Layout::RxrxAi => (&[RXRX_AI_CSV], &[RXRX_AI_FOLDER]),
+        Layout::RxrxAi => (&RXRX_AI_CSVS, &[RXRX_AI_FOLDER]),
         Layout::Bare | Layout::Preset(_) | Layout::Pattern => (&[], &[]),
     };
     match sign.kind {
@@ -147,7 +162,11 @@ fn is_used(sign: &Sign, root: &Path, metadata: &Path, layout: Layout) -> bool {
                 || files::resolve(&place).is_ok_and(|real| real.is_some_and(|r| leads_there(&r)))
         }),
         // One of the same name elsewhere is not meant: a part of the one that is used, or what it was unpacked from.
-        SignKind::Table { name, .. } => tables.contains(&name) && files::is_file(&metadata.join(name)).unwrap_or(false),
+        // Beside a table that is named itself, no other of its kind is.
+        SignKind::Table { name, .. } => {
+            let is_file = |path: &Path| files::is_file(path).unwrap_or(false);
+            tables.contains(&name) && (is_file(metadata) || is_file(&metadata.join(name)))
+        }
     }
 }
 
@@ -189,7 +208,7 @@ fn advice(root: &Path, metadata: &Path, layout: Layout, unused: &[Sign]) -> Resu
         return Ok("the CSVs beside them (were they lost?)".to_owned());
     };
     if layout != Layout::Bare {
-        let csvs: &[&str] = if layout == Layout::Kaggle { &KAGGLE_CSVS } else { &[RXRX_AI_CSV] };
+        let csvs: &[&str] = if layout == Layout::Kaggle { &KAGGLE_CSVS } else { &RXRX_AI_CSVS };
         let is_of_it = |sign: &&&Sign| matches!(sign.kind, SignKind::Table { name, .. } if csvs.contains(&name));
         return Ok(match tables.iter().find(is_of_it) {
             Some(table) => format!("{} in {}, where the others are", table.path.display(), metadata.display()),

@@ -1,22 +1,58 @@
 //! Rows of CSVs before classes are known, and the classes that they imply. Pure.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use crate::classes::{Class, Classes};
 use crate::error::{Error, Result};
-use crate::site::{Population, WellId, parse_number};
+use crate::site::{Experiment, Name, Names, PlateId, Population, Well, WellId, parse_number};
 
 /// A row before classes are known.
 pub(super) struct Row {
     pub(super) well: WellId,
     pub(super) site: Option<u16>,
-    pub(super) dataset: &'static str,
+    pub(super) dataset: Name,
     pub(super) population: Population,
     /// Empty where the file does not tell, as it does not of a test set.
-    pub(super) sirna: String,
-    /// The class, where the file gives its number beside the siRNA (rxrx.ai).
+    pub(super) sirna: Name,
+    /// The class, where the file gives its number beside the siRNA (RxRx1's own).
     pub(super) class: Option<u32>,
+    /// Which of the controls that the summary of a table names.
+    pub(super) control: Option<usize>,
     pub(super) at: At,
+}
+
+/// What all tables say of wells, gathered; texts that come again are kept once.
+#[derive(Default)]
+pub(super) struct Gathered {
+    pub(super) rows: Vec<Row>,
+    /// Experiments with the cell types that tables name.
+    pub(super) experiments: BTreeSet<Experiment>,
+    names: Names,
+}
+
+impl Gathered {
+    /// The one place where a table's cells become a well.
+    pub(super) fn well(&mut self, mut experiment: Experiment, plate: u16, well: Well) -> WellId {
+        experiment.share(&mut self.names);
+        WellId { plate: PlateId { experiment, plate: plate.into() }, well }
+    }
+
+    /// A text as a name, the same one where it comes again.
+    pub(super) fn name(&mut self, text: &str) -> Name {
+        let mut name = text.into();
+        self.names.share(&mut name);
+        name
+    }
+}
+
+/// What labels that are numbers mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Numbers {
+    /// They are classes, as Kaggle's are.
+    AreClasses,
+    /// They are names, as those of compounds.
+    AreNames,
 }
 
 /// Where a row stands: its file and its line.
@@ -58,17 +94,23 @@ impl Implied {
 }
 
 /// The classes that rows imply.
-pub(super) fn implied(rows: &[Row]) -> Result<Implied> {
+pub(super) fn implied(rows: &[Row], numbers_mean: Numbers) -> Result<Implied> {
     let labelled = || rows.iter().filter(|row| !row.sirna.is_empty());
-    let named = |row: &Row| (row.sirna.clone(), row.population);
+    let named = |row: &Row| (row.sirna.to_string(), row.population);
     if labelled().any(|row| row.class.is_some()) {
         let number = |row: &Row| {
             row.class.ok_or_else(|| {
                 row.at.malformed("a sirna_id, as rows of these tables have it (or no such column)", "none")
             })
         };
-        let class = |row: &Row| Ok(Class { class: number(row)?, sirna: row.sirna.clone(), population: row.population });
+        let class =
+            |row: &Row| Ok(Class { class: number(row)?, sirna: row.sirna.to_string(), population: row.population });
         return Ok(Implied { numbered: labelled().map(class).collect::<Result<_>>()?, named: Vec::new() });
+    }
+    if numbers_mean == Numbers::AreNames {
+        let distinct: BTreeSet<(&str, Population)> = labelled().map(|row| (&*row.sirna, row.population)).collect();
+        let named = distinct.into_iter().map(|(sirna, population)| (sirna.to_owned(), population)).collect();
+        return Ok(Implied { numbered: Vec::new(), named });
     }
     // Treatments may be numbered where controls have names; those of one kind are all numbers or all names.
     let [treatments, controls] = [false, true]
@@ -102,20 +144,25 @@ fn numbers(rows: &[&Row]) -> Result<Option<Vec<Class>>> {
     }
     let class = |row: &&Row| Class {
         class: number(row).expect("checked for all rows"),
-        sirna: row.sirna.clone(),
+        sirna: row.sirna.to_string(),
         population: row.population,
     };
     Ok(Some(rows.iter().map(class).collect()))
 }
 
+/// Whether a text says that there is none.
+pub(super) fn says_none(text: &str) -> bool {
+    const NONE: [&str; 9] = ["nan", "none", "null", "na", "n/a", "<na>", "#n/a", "-nan", "nil"];
+    NONE.contains(&text.to_lowercase().as_str())
+}
+
 /// Refuses a text that stands where a siRNA should and means that there is none, or that a program has mangled: it would
 /// be a class of its own.
 pub(super) fn check_sirna(sirna: &str, at: &At) -> Result<()> {
-    const NONE: [&str; 9] = ["nan", "none", "null", "na", "n/a", "<na>", "#n/a", "-nan", "nil"];
     let is_float = sirna.split_once('.').is_some_and(|(whole, rest)| {
         !whole.is_empty() && parse_number::<u64>(whole).is_some() && rest.bytes().all(|b| b == b'0')
     });
-    if NONE.contains(&sirna.to_lowercase().as_str()) {
+    if says_none(sirna) {
         return Err(at.malformed("a siRNA", format!("{sirna:?}, which says that there is none")));
     }
     if sirna.trim() != sirna {
@@ -123,6 +170,14 @@ pub(super) fn check_sirna(sirna: &str, at: &At) -> Result<()> {
     }
     if is_float {
         return Err(at.malformed("a siRNA as a name or a whole number", format!("{sirna:?}")));
+    }
+    Ok(())
+}
+
+/// Refuses an empty cell where a table has the column: it would say less than others.
+pub(super) fn check_well_type(population: Population, at: &At) -> Result<()> {
+    if population == Population::Unknown {
+        return Err(at.malformed("a well_type", "an empty cell"));
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::error::Result;
 use crate::site::Experiment;
 
-use super::label_rows::At;
+use super::rows::At;
 
 /// Notes what a row says of the cell type of its experiment.
 ///
