@@ -6,7 +6,7 @@ use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use crate::site::{Experiment, PlateId};
-use crate::source::labels::{ControlValue, LabelOptions};
+use crate::source::labels::{ControlValue, LabelOptions, On};
 use crate::source::pattern::{Pattern, Preset};
 use crate::source::{Layout, Plane, SourceConfig};
 
@@ -20,6 +20,10 @@ pub struct SourceArgs {
     /// tells nothing, such as '{plate}/{well}_s{site}_w{channel}.tif'; compared with the end of each path
     #[arg(long, value_name = "PATTERN")]
     pattern: Option<Pattern>,
+    /// A table that names images, a row a site: FileName_CHANNEL and PathName_CHANNEL as CellProfiler's load_data.csv has
+    /// them, or a path a column; Metadata_Plate, Metadata_Well and Metadata_Site, or what --on says
+    #[arg(long, value_name = "FILE")]
+    table: Option<PathBuf>,
     /// The plane and the time that are meant where names tell several, such as z=3 or z=3,t=1; none is what has no number
     #[arg(long, value_name = "AXIS=N", default_value = "", hide_default_value = true, value_parser = plane)]
     plane: Plane,
@@ -27,8 +31,12 @@ pub struct SourceArgs {
     #[arg(long, value_name = "NAME")]
     experiment: Option<Experiment>,
     /// Folder with the CSVs, or the table of sites or wells itself [default: the folder of the images]
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", visible_alias = "labels")]
     metadata: Option<PathBuf>,
+    /// Columns that the rows of a table are known by, such as plate=Barcode,well=Position [default: by their names, as
+    /// plate, Metadata_Plate or Assay_Plate_Barcode]; without an experiment, a row is of every plate of its name
+    #[arg(long, value_name = "KEYS")]
+    on: Option<On>,
     /// Columns of that table whose texts are a well's label, joined by ' | '; a well whose first one is empty has none
     /// [default: as RxRx1, RxRx2, RxRx19a, RxRx19b and RxRx3 have them, which are known by their columns]
     #[arg(long, value_delimiter = ',', value_name = "COLUMNS")]
@@ -89,6 +97,7 @@ impl SourceArgs {
             layout: self.layout,
             pattern: self.pattern.clone(),
             plane: self.plane,
+            table: self.table.clone(),
             experiment: self.experiment.clone(),
             metadata: self.metadata.clone(),
             labels: self.labels(),
@@ -109,13 +118,14 @@ impl SourceArgs {
             negative_controls: self.negative_control.clone(),
             positive_controls: self.positive_control.clone(),
             split_column: self.split_column.clone(),
+            on: self.on.clone(),
         }
     }
 
     /// Whether any flag was given.
     #[must_use]
     pub fn any(&self) -> bool {
-        let paths = [&self.metadata, &self.classes, &self.known_partial];
+        let paths = [&self.metadata, &self.classes, &self.known_partial, &self.table];
         self.layout.is_some()
             || self.pattern.is_some()
             || self.plane != Plane::default()

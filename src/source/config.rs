@@ -22,6 +22,8 @@ pub struct SourceConfig {
     pub layout: Option<Layout>,
     /// What names of images are, where no layout has them.
     pub pattern: Option<Pattern>,
+    /// The table that names images, a row a site.
+    pub table: Option<PathBuf>,
     /// Which of several planes and times of a site is meant, where names are described.
     pub plane: Plane,
     /// The experiment of plates of which names tell none.
@@ -49,6 +51,12 @@ pub struct SourceConfig {
 }
 
 impl SourceConfig {
+    /// The experiment of plates of which nothing tells theirs.
+    pub(super) fn experiment(&self) -> Experiment {
+        let default = || "experiment".parse().expect("letters are a name");
+        self.experiment.clone().unwrap_or_else(default)
+    }
+
     /// Whether a plate was asked for.
     fn wants(&self, id: &PlateId) -> bool {
         let experiment = id.experiment.as_str();

@@ -26,6 +26,8 @@ pub enum Layout {
     Preset(&'static Preset),
     /// Names that a pattern describes.
     Pattern,
+    /// Images that a table names.
+    Table,
 }
 
 impl Layout {
@@ -38,6 +40,7 @@ impl Layout {
             Self::Bare => "bare",
             Self::Preset(preset) => preset.name(),
             Self::Pattern => "pattern",
+            Self::Table => "table",
         }
     }
 
@@ -48,9 +51,15 @@ impl Layout {
         own.or_else(|| Preset::named(name).map(Self::Preset))
     }
 
-    /// Whether it has tables of labels.
+    /// Whether it comes with tables of labels.
     #[must_use]
     pub(super) fn has_tables(self) -> bool {
         matches!(self, Self::Kaggle | Self::RxrxAi)
+    }
+
+    /// Whether the user says what images are: by names, or by a table.
+    #[must_use]
+    pub(super) fn is_described(self) -> bool {
+        matches!(self, Self::Preset(_) | Self::Pattern | Self::Table)
     }
 }

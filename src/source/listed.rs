@@ -104,19 +104,22 @@ pub(super) struct Placed {
     pub(super) n_of_other_planes: usize,
 }
 
-/// Puts images into their plates.
+/// Puts images into their plates; `channels` are in that order, or in that of their numbers and names.
 ///
 /// # Errors
 /// If sites have several planes or times and none is chosen, or there are more than 64 channels.
-pub(super) fn place(mut images: Vec<ListedImage>, plane: Plane) -> Result<Placed> {
+pub(super) fn place(mut images: Vec<ListedImage>, plane: Plane, channels: Option<Vec<String>>) -> Result<Placed> {
     let n_images = images.len();
     let example = images.first().map(|image| image.path.clone());
     keep_one(&mut images, plane.z, "z", |image| image.z, example.as_deref())?;
     keep_one(&mut images, plane.t, "t", |image| image.t, example.as_deref())?;
     let n_of_other_planes = n_images - images.len();
     let distinct: BTreeSet<&str> = images.iter().map(|image| image.channel.as_str()).collect();
-    let mut channels: Vec<String> = distinct.into_iter().map(str::to_owned).collect();
-    channels.sort_by(|a, b| natural_cmp(a, b));
+    let channels = channels.unwrap_or_else(|| {
+        let mut channels: Vec<String> = distinct.into_iter().map(str::to_owned).collect();
+        channels.sort_by(|a, b| natural_cmp(a, b));
+        channels
+    });
     if channels.len() > MOST_CHANNELS {
         let found = format!("{}: {}, ...", channels.len(), channels[..4].join(", "));
         return Err(Error::refused("channels of the images", format!("at most {MOST_CHANNELS}"), found));
@@ -201,7 +204,7 @@ mod tests {
     #[test]
     fn channels_are_in_the_order_of_their_numbers_and_a_site_knows_its_files() {
         let images = vec![image("c", "10", [None; 2]), image("a", "2", [None; 2]), image("b", "1", [None; 2])];
-        let placed = place(images, Plane::default()).unwrap();
+        let placed = place(images, Plane::default(), None).unwrap();
         assert_eq!(placed.channels, ["1", "2", "10"]);
         let plate = placed.plates.values().next().unwrap();
         let site = ("B02".parse().unwrap(), 1);
@@ -212,7 +215,7 @@ mod tests {
     #[test]
     fn two_images_of_one_place_are_told_and_the_first_by_its_path_stays() {
         for paths in [["a", "b"], ["b", "a"]] {
-            let placed = place(paths.map(|path| image(path, "1", [None; 2])).to_vec(), Plane::default()).unwrap();
+            let placed = place(paths.map(|path| image(path, "1", [None; 2])).to_vec(), Plane::default(), None).unwrap();
             assert_eq!(placed.unplaced.len(), 1);
             let Unplaced { path, expected, .. } = &placed.unplaced[0];
             assert_eq!((path.as_str(), expected.as_str()), ("b", "one image of e/P1, well B02, site 1, channel 1: a"));
@@ -223,17 +226,17 @@ mod tests {
     fn one_plane_remains_or_the_images_are_refused() {
         let stack =
             || vec![image("a", "1", [Some(1), None]), image("b", "1", [Some(2), None]), image("c", "1", [None; 2])];
-        let error = place(stack(), Plane::default()).unwrap_err().to_string();
+        let error = place(stack(), Plane::default(), None).unwrap_err().to_string();
         assert!(error.contains("--plane z=N") && error.contains("z of none, 1, 2"), "{error}");
         for (plane, kept) in [("z=1", "a"), ("z=2", "b"), ("z=none", "c")] {
-            let placed = place(stack(), plane.parse().unwrap()).unwrap();
+            let placed = place(stack(), plane.parse().unwrap(), None).unwrap();
             let plate = placed.plates.values().next().unwrap();
             assert_eq!((&*plate.listed.values().next().unwrap()[0], placed.n_of_other_planes), (kept, 2), "{plane}");
         }
         for plane in ["z=3", "t=1"] {
-            assert!(place(stack(), plane.parse().unwrap()).unwrap_err().to_string().contains("that images have"));
+            assert!(place(stack(), plane.parse().unwrap(), None).unwrap_err().to_string().contains("that images have"));
         }
         let times = vec![image("a", "1", [Some(4), Some(1)]), image("b", "2", [Some(4), Some(2)])];
-        assert!(place(times, Plane::default()).unwrap_err().to_string().contains("--plane t=N"));
+        assert!(place(times, Plane::default(), None).unwrap_err().to_string().contains("--plane t=N"));
     }
 }

@@ -3,6 +3,7 @@
 
 mod config;
 mod described;
+mod image_table;
 mod images;
 pub mod labels;
 mod layout;

@@ -114,10 +114,15 @@ fn is_hidden(found: &files::Found) -> bool {
     found.path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
 }
 
-/// Whether a name is that of an image, of whatever kind and for whatever plate.
+/// Whether a file is an image by its name, of whatever kind and for whatever plate.
 pub(super) fn is_image(found: &files::Found) -> bool {
-    let extension = found.path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
-    !found.is_dir() && !is_hidden(found) && extension.is_some_and(|extension| IMAGES.contains(&extension.as_str()))
+    !found.is_dir() && !is_hidden(found) && is_image_name(&found.path.to_string_lossy())
+}
+
+/// Whether a name is that of an image, of whatever kind.
+pub(super) fn is_image_name(name: &str) -> bool {
+    let extension = Path::new(name).extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
+    extension.is_some_and(|extension| IMAGES.contains(&extension.as_str()))
 }
 
 #[cfg(test)]

@@ -13,7 +13,8 @@ use crate::site::{Dtype, ImageSize, PlateId, WellId};
 
 use super::config::SourceConfig;
 use super::described::{self, Description};
-use super::labels::{self, DataSet, Fixed, Labels, LabelsSummary};
+use super::image_table::{self, TableScan};
+use super::labels::{self, DataSet, Fixed, Labels, LabelsSummary, Tables};
 use super::layout::Layout;
 use super::listed::{self, Placed};
 use super::names;
@@ -69,13 +70,14 @@ impl Source {
             return Err(Error::refused(root.display(), "a tree of PNGs", "a store"));
         }
         let layout = recognise::layout(config)?;
-        let labels = labels_of(config, layout)?;
+        let mut labels = labels_of(config, layout)?;
         let mut known_partial = parse_wells(include_str!("known_partial.txt"), "known_partial.txt")?;
         if let Some(path) = &config.known_partial {
             known_partial.extend(parse_wells(&files::read_text(path)?, &path.display().to_string())?);
         }
         let Found { scan, channels: told, mut unusual } = find(config, layout)?;
         let Scan { plates: found, unplaced, unreadable, unseen, other_files } = scan;
+        labels.join(found.keys());
         let ids: BTreeSet<&PlateId> = found.keys().chain(labels.plates.keys()).collect();
         let ids = config.select(&ids)?;
         let ids: Vec<PlateId> = ids.into_iter().map(|id| labels.with_cell_type(id)).collect();
@@ -91,7 +93,7 @@ impl Source {
             known_partial: &known_partial,
             channels: Arc::clone(&channels),
             n_sites: config.sites,
-            has_tables: layout.has_tables(),
+            has_tables: layout.has_tables() || labels.is_told(),
         };
         let plan = |id: &PlateId| planner.plate(id, found.get(id).unwrap_or(&no_files));
         let plates: Vec<PlatePlan> = ids.iter().map(plan).collect();
@@ -184,7 +186,12 @@ fn read_head(path: &Path) -> std::io::Result<(Vec<u8>, u64)> {
 /// # Errors
 /// If the layout cannot be told, or the CSVs cannot be read.
 pub fn read_labels(config: &SourceConfig) -> Result<Labels> {
-    labels_of(config, recognise::layout(config)?)
+    let layout = recognise::layout(config)?;
+    let mut labels = labels_of(config, layout)?;
+    if labels.names_no_experiment {
+        labels.join(find(config, layout)?.scan.plates.keys());
+    }
+    Ok(labels)
 }
 
 fn labels_of(config: &SourceConfig, layout: Layout) -> Result<Labels> {
@@ -194,7 +201,18 @@ fn labels_of(config: &SourceConfig, layout: Layout) -> Result<Labels> {
         Some(classes) if config.add_classes => Fixed::AndMore(classes),
         Some(classes) => Fixed::Classes(classes),
     };
-    labels::read(layout, config.metadata.as_deref().unwrap_or(&config.root), fixed, &config.labels)
+    let experiment = config.experiment();
+    let table = config.table.as_deref().filter(|_| config.labels.tell_labels());
+    let metadata = config.metadata.as_deref().or(table);
+    let tables = Tables {
+        layout,
+        root: &config.root,
+        metadata,
+        experiment: &experiment,
+        options: &config.labels,
+        counts_sites: config.metadata.is_none() && table.is_some(),
+    };
+    labels::read(&tables, fixed)
 }
 
 fn read_classes(path: &Path) -> Result<Classes> {
@@ -223,6 +241,9 @@ struct Found {
 fn find(config: &SourceConfig, layout: Layout) -> Result<Found> {
     let root = &config.root;
     let mut unusual = Vec::new();
+    if let (Layout::Table, Some(table)) = (layout, &config.table) {
+        return find_by_table(config, table);
+    }
     let Some(description) = Description::of(layout, config.pattern.as_ref()) else {
         let scan = tree::scan(root, layout)?;
         if layout == Layout::Bare && scan.plates.is_empty() {
@@ -231,19 +252,33 @@ fn find(config: &SourceConfig, layout: Layout) -> Result<Found> {
         }
         return Ok(Found { scan, channels: None, unusual });
     };
-    let default = || "experiment".parse().expect("a name of letters");
-    let experiment = config.experiment.clone().unwrap_or_else(default);
-    let (images, mut scan) = described::scan(root, description, &experiment)?;
+    let (images, mut scan) = described::scan(root, description, &config.experiment())?;
     if images.is_empty() {
         return Err(described::nothing_found(root, &scan, &description.expected()));
     }
-    let Placed { plates, channels, unplaced, n_of_other_planes } = listed::place(images, config.plane)?;
+    let Placed { plates, channels, unplaced, n_of_other_planes } = listed::place(images, config.plane, None)?;
     if n_of_other_planes > 0 {
         unusual.push(format!("{n_of_other_planes} images of other planes than --plane {} are left out", config.plane));
     }
     scan.unplaced.extend(unplaced);
     scan.unplaced.sort_unstable();
     let channels = channels.iter().map(|channel| description.channel_name(channel)).collect();
+    Ok(Found { scan: Scan { plates, ..scan }, channels: Some(channels), unusual })
+}
+
+/// Finds the images that a table names.
+fn find_by_table(config: &SourceConfig, table: &Path) -> Result<Found> {
+    let on = config.labels.on.as_ref().filter(|_| config.metadata.is_none());
+    let TableScan { images, channels, mut scan, unusual } =
+        image_table::scan(&config.root, table, on, &config.experiment())?;
+    if images.is_empty() {
+        let found = scan.unplaced.first().map_or("none".to_owned(), |image| format!("no {}", image.path));
+        let expected = format!("images that {} names", table.display());
+        return Err(Error::malformed(config.root.display(), expected, found));
+    }
+    let Placed { plates, channels, unplaced, .. } = listed::place(images, config.plane, Some(channels))?;
+    scan.unplaced.extend(unplaced);
+    scan.unplaced.sort_unstable();
     Ok(Found { scan: Scan { plates, ..scan }, channels: Some(channels), unusual })
 }
 
@@ -291,11 +326,7 @@ fn channel_numbers<'a>(
 }
 
 /// Says which channels may have been lost everywhere.
-fn unusual_channels(
-    layout: Layout,
-    labels: &Labels,
-    ChannelNames { numbers, names }: &ChannelNames,
-) -> Option<String> {
+fn unusual_channels(layout: Layout, labels: &Labels, ChannelNames { numbers, names }: &ChannelNames) -> Option<String> {
     let n = numbers.len();
     let data_set = match &labels.summary {
         Some(summary) => summary.data_set,

@@ -39,10 +39,16 @@ enum SignKind {
 /// # Errors
 /// If there is something in sight that the layout would not use, or `--metadata` names CSVs that it has none of.
 pub(super) fn layout(config: &SourceConfig) -> Result<Layout> {
-    if config.pattern.is_some() {
-        return match config.layout {
-            None => Ok(Layout::Pattern),
-            Some(layout) => Err(Error::refused("--pattern", "no --layout, whose names it describes", layout.name())),
+    let described =
+        [("--pattern", config.pattern.is_some(), Layout::Pattern), ("--table", config.table.is_some(), Layout::Table)];
+    let mut described = described.into_iter().filter(|(_, is_given, _)| *is_given);
+    if let Some((flag, _, layout)) = described.next() {
+        return match (config.layout, described.next()) {
+            (None, None) => Ok(layout),
+            (Some(other), _) => {
+                Err(Error::refused(flag, "no --layout beside it: each says what images are", other.name()))
+            }
+            (None, Some((other, ..))) => Err(Error::refused(flag, "it alone: each says what images are", other)),
         };
     }
     if let Some(layout) = config.layout {
@@ -151,7 +157,7 @@ fn is_used(sign: &Sign, root: &Path, metadata: &Path, layout: Layout) -> bool {
     let (tables, folders): (&[&str], &[&str]) = match layout {
         Layout::Kaggle => (&KAGGLE_CSVS, &KAGGLE_FOLDERS),
         Layout::RxrxAi => (&RXRX_AI_CSVS, &[RXRX_AI_FOLDER]),
-        Layout::Bare | Layout::Preset(_) | Layout::Pattern => (&[], &[]),
+        Layout::Bare | Layout::Preset(_) | Layout::Pattern | Layout::Table => (&[], &[]),
     };
     match sign.kind {
         SignKind::Folder => folders.iter().any(|folder| {
@@ -177,10 +183,10 @@ fn refusal(config: &SourceConfig, metadata: &Path, layout: Layout, unused: &[Sig
     names.truncate(EXAMPLES);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     let (as_what, without) = match (layout, &config.metadata) {
-        (Layout::Bare | Layout::Preset(_) | Layout::Pattern, Some(_)) => {
+        (Layout::Bare | Layout::Preset(_) | Layout::Pattern | Layout::Table, Some(_)) => {
             (String::new(), "--layout bare without --metadata")
         }
-        (Layout::Bare | Layout::Preset(_) | Layout::Pattern, None) => (String::new(), "--layout bare"),
+        (Layout::Bare | Layout::Preset(_) | Layout::Pattern | Layout::Table, None) => (String::new(), "--layout bare"),
         (Layout::Kaggle, _) => (" beside the kaggle layout".to_owned(), "--layout kaggle"),
         (Layout::RxrxAi, _) => (" beside the rxrx.ai layout".to_owned(), "--layout rxrx.ai"),
     };

@@ -118,7 +118,7 @@ pub fn scan(root: &Path, layout: Layout) -> Result<Scan> {
             find_plates(root, RXRX_AI_FOLDER, 2, None, &mut found, &mut scan)?;
             find_beside(root, &[RXRX_AI_FOLDER], "a plate in images/", &found, &mut scan)?;
         }
-        Layout::Bare | Layout::Preset(_) | Layout::Pattern => {
+        Layout::Bare | Layout::Preset(_) | Layout::Pattern | Layout::Table => {
             find_plates(root, "", usize::MAX, None, &mut found, &mut scan)?;
         }
     }

@@ -82,7 +82,7 @@ fn read_csv(path: &Path, dataset: &str, optional: &'static [&'static str], gathe
         if tells_cell_type {
             cell_types::note(&mut gathered.experiments, &experiment, &cell_type.unwrap_or_default(), &at)?;
         }
-        let well = gathered.well(experiment, plate, well);
+        let well = gathered.well(experiment, plate.into(), well);
         if id_code != well.to_string() {
             return Err(at.malformed(format!("id_code {well}"), format!("{id_code:?}")));
         }

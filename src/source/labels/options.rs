@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use crate::site::ParseError;
 
+use super::keys::On;
+
 /// How a table of wells or sites is to be read where its data set is not known by its columns, or is to be read
 /// otherwise. What is given takes the place of that piece of what is known of the data set; the others stay.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -15,6 +17,8 @@ pub struct LabelOptions {
     pub negative_controls: Vec<ControlValue>,
     /// What wells with a well-known treatment are known by.
     pub positive_controls: Vec<ControlValue>,
+    /// The columns that rows are known by, where their names do not tell.
+    pub on: Option<On>,
     /// The column with the dataset (`train`, `val` or `validation`, `test`), if that is not `dataset`.
     pub split_column: Option<String>,
 }
@@ -28,8 +32,14 @@ impl LabelOptions {
             (NEGATIVE, !self.negative_controls.is_empty()),
             (POSITIVE, !self.positive_controls.is_empty()),
             ("--split-column", self.split_column.is_some()),
+            ("--on", self.on.is_some()),
         ];
         given.into_iter().find_map(|(flag, is_given)| is_given.then_some(flag))
+    }
+
+    /// Whether they say what of a table are labels.
+    pub(in crate::source) fn tell_labels(&self) -> bool {
+        !self.label_columns.is_empty() || self.name_controls() || self.split_column.is_some()
     }
 
     /// Whether controls are named, of either kind.

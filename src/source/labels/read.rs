@@ -4,9 +4,11 @@ use std::path::Path;
 
 use crate::classes::Classes;
 use crate::error::{Error, Result};
+use crate::site::Experiment;
 use crate::source::layout::{Layout, RXRX_AI_CSVS};
+use crate::source::pattern::PresetTables;
 
-use super::find::table_in;
+use super::find::{has_kaggle_csv, table_in};
 use super::options::LabelOptions;
 use super::rows::{Gathered, Numbers, implied};
 use super::wells::Labels;
@@ -24,35 +26,74 @@ pub enum Fixed {
     AndMore(Classes),
 }
 
-/// Reads the CSVs of `layout`: `metadata` is their folder, or the table itself. `fixed` classes come before those that
+/// Where tables are looked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Tables<'a> {
+    /// The layout of the tree.
+    pub layout: Layout,
+    /// Its root.
+    pub root: &'a Path,
+    /// The folder of the CSVs, or the table itself, where it is named.
+    pub metadata: Option<&'a Path>,
+    /// The experiment of rows that tell none.
+    pub experiment: &'a Experiment,
+    /// How the columns of a table are to be read.
+    pub options: &'a LabelOptions,
+    /// Whether rows of a well are its sites, in their order, where no column numbers them.
+    pub counts_sites: bool,
+}
+
+/// Whether the tables that a layout comes with lie in the root.
+fn has_own_tables(layout: Layout, root: &Path) -> Result<bool> {
+    Ok(match layout {
+        Layout::Kaggle | Layout::RxrxAi => true,
+        Layout::Preset(preset) => match preset.tables() {
+            PresetTables::None => false,
+            PresetTables::Kaggle => has_kaggle_csv(root)?,
+            PresetTables::RxrxAi => table_in(root)?.is_some_and(|table| table != root),
+        },
+        Layout::Bare | Layout::Pattern | Layout::Table => false,
+    })
+}
+
+/// Reads the CSVs of a tree. `fixed` classes come before those that
 /// the CSVs imply, and `options` say how the columns of a table are to be read.
 ///
 /// # Errors
 /// If a CSV is missing, is malformed, names a well twice, or a siRNA has no class or another one than it is given; if
 /// `options` are given where there is no table by columns, or name what a table has not.
-pub fn read(layout: Layout, metadata: &Path, fixed: Fixed, options: &LabelOptions) -> Result<Labels> {
-    if let Some(flag) = options.given().filter(|_| layout != Layout::RxrxAi) {
-        let expected = "a table by columns, as the rxrx.ai layout has it";
+pub fn read(tables: &Tables<'_>, fixed: Fixed) -> Result<Labels> {
+    let &Tables { layout, root, metadata, options, .. } = tables;
+    let metadata = match metadata {
+        Some(metadata) => Some(metadata),
+        None => has_own_tables(layout, root)?.then_some(root),
+    };
+    let is_table = layout == Layout::RxrxAi || (layout.is_described() && metadata.is_some());
+    if let Some(flag) = options.given().filter(|_| !is_table) {
+        let expected = "a table by columns (--labels FILE), or the rxrx.ai layout, which has one";
         return Err(Error::refused(flag, expected, format!("the {} layout", layout.name())));
     }
-    let place = metadata.display().to_string();
-    let (gathered, summary, numbers) = match layout {
-        Layout::Bare | Layout::Preset(_) | Layout::Pattern => (Gathered::default(), None, Numbers::AreClasses),
-        Layout::Kaggle => (kaggle::read(metadata)?, None, Numbers::AreClasses),
-        Layout::RxrxAi => {
+    let place = metadata.unwrap_or(root).display().to_string();
+    let (gathered, summary, numbers) = match (layout, metadata) {
+        (Layout::Kaggle, metadata) => (kaggle::read(metadata.unwrap_or(root))?, None, Numbers::AreClasses),
+        (layout, Some(metadata)) if layout.is_described() && has_kaggle_csv(metadata)? => {
+            (kaggle::read(metadata)?, None, Numbers::AreClasses)
+        }
+        (Layout::Bare, _) | (_, None) => (Gathered::default(), None, Numbers::AreClasses),
+        (_, Some(metadata)) => {
             let path = table_in(metadata)?.unwrap_or_else(|| metadata.join(RXRX_AI_CSVS[0]));
-            let (gathered, summary, numbers) = table::read(&path, options)?;
+            let (gathered, summary, numbers) = table::read(&path, tables)?;
             (gathered, Some(summary), numbers)
         }
     };
-    let Gathered { rows, experiments, .. } = gathered;
+    let Gathered { rows, experiments, names_no_experiment, .. } = gathered;
     let classes = match fixed {
         Fixed::Nothing => implied(&rows, numbers)?.into_classes(Classes::default(), &place)?,
         Fixed::Classes(classes) => classes,
         Fixed::AndMore(classes) => implied(&rows, numbers)?.into_classes(classes, &place)?,
     };
     let has_numbers = rows.iter().any(|row| row.class.is_some());
-    let mut labels = Labels { classes, has_numbers, experiments, summary, ..Labels::default() };
+    let mut labels = Labels { classes, has_numbers, experiments, summary, names_no_experiment, ..Labels::default() };
     for row in rows {
         labels.add(row)?;
     }

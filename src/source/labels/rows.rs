@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use crate::classes::{Class, Classes};
 use crate::error::{Error, Result};
-use crate::site::{Experiment, Name, Names, PlateId, Population, Well, WellId, parse_number};
+use crate::site::{Experiment, Name, Names, Plate, PlateId, Population, Well, WellId, parse_number};
 
 /// A row before classes are known.
 pub(super) struct Row {
@@ -28,14 +28,22 @@ pub(super) struct Gathered {
     pub(super) rows: Vec<Row>,
     /// Experiments with the cell types that tables name.
     pub(super) experiments: BTreeSet<Experiment>,
+    /// Whether the table leaves open of which experiment its plates are.
+    pub(super) names_no_experiment: bool,
     names: Names,
 }
 
 impl Gathered {
+    /// Of a table that may leave open of which experiment its plates are.
+    pub(super) fn new(names_no_experiment: bool) -> Self {
+        Self { names_no_experiment, ..Self::default() }
+    }
+
     /// The one place where a table's cells become a well.
-    pub(super) fn well(&mut self, mut experiment: Experiment, plate: u16, well: Well) -> WellId {
+    pub(super) fn well(&mut self, mut experiment: Experiment, mut plate: Plate, well: Well) -> WellId {
         experiment.share(&mut self.names);
-        WellId { plate: PlateId { experiment, plate: plate.into() }, well }
+        plate.share(&mut self.names);
+        WellId { plate: PlateId { experiment, plate }, well }
     }
 
     /// A text as a name, the same one where it comes again.
@@ -57,13 +65,13 @@ pub(super) enum Numbers {
 
 /// Where a row stands: its file and its line.
 #[derive(Clone)]
-pub(super) struct At {
-    pub(super) file: Rc<str>,
-    pub(super) line: u64,
+pub(in crate::source) struct At {
+    pub(in crate::source) file: Rc<str>,
+    pub(in crate::source) line: u64,
 }
 
 impl At {
-    pub(super) fn malformed(&self, expected: impl ToString, found: impl ToString) -> Error {
+    pub(in crate::source) fn malformed(&self, expected: impl ToString, found: impl ToString) -> Error {
         Error::malformed(format!("{}:{}", self.file, self.line), expected, found)
     }
 }

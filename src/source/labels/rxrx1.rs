@@ -54,7 +54,7 @@ pub(super) fn read(path: &Path) -> Result<(Gathered, LabelsSummary)> {
         if tells_cell_type {
             cell_types::note(&mut gathered.experiments, &experiment, &cell_type.unwrap_or_default(), &at)?;
         }
-        let id = SiteId { well: gathered.well(experiment, plate, well), site };
+        let id = SiteId { well: gathered.well(experiment, plate.into(), well), site };
         if site_id != id.to_string() {
             return Err(at.malformed(format!("site_id {id}"), format!("{site_id:?}")));
         }

@@ -1,7 +1,7 @@
 //! A table of wells or sites by its columns, in any order and among others: of a data set that is known by them, or of
 //! whoever names the columns of its labels.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::rc::Rc;
 
@@ -10,12 +10,13 @@ use serde::Deserialize;
 use crate::csv_table::{Header, Rows, header};
 use crate::error::{Error, Result};
 use crate::files;
-use crate::site::{Experiment, Name, Population, SiteId, Well};
+use crate::site::{Experiment, Name, Plate, Population, SiteId, Well, WellId};
 use crate::suggest;
 
 use super::cell_types;
 use super::data_set::{CONDITION, Conditions, DataSet};
-use super::options::LabelOptions;
+use super::keys::{Keys, RowKey};
+use super::read::Tables;
 use super::rows::{At, Gathered, Numbers, Row, check_well_type, says_none};
 use super::rules::{Rules, position};
 use super::rxrx1;
@@ -30,6 +31,7 @@ const OPTIONAL: Header = Header::AmongOthers {
     optional: &[
         "experiment",
         "experiment_name",
+        "plate",
         "well",
         "address",
         "site",
@@ -47,7 +49,7 @@ const OPTIONAL: Header = Header::AmongOthers {
 struct TableRow {
     experiment: Option<Experiment>,
     experiment_name: Option<Experiment>,
-    plate: u16,
+    plate: Option<Plate>,
     well: Option<Well>,
     address: Option<Well>,
     site: Option<u16>,
@@ -69,10 +71,16 @@ struct TableFile<'p> {
 struct Columns {
     /// Those of the label, by position.
     label: Vec<usize>,
+    /// What rows are known by, where it is not by the columns of [`TableRow`].
+    keys: Option<Keys>,
     /// That of the dataset, if it has another name than `dataset`.
     split: Option<usize>,
     rules: Rules,
     has: Has,
+    /// That of rows that tell none.
+    experiment: Experiment,
+    /// Rows of each well so far, where they are its sites and no column numbers them.
+    counted: Option<HashMap<WellId, u16>>,
 }
 
 /// Which of the columns that it may lack a table has.
@@ -94,7 +102,8 @@ struct Has {
 /// # Errors
 /// If nothing tells which column is the label, `options` name a column or a control that the table has not, or a row is
 /// malformed or names what another one names.
-pub(super) fn read(path: &Path, options: &LabelOptions) -> Result<(Gathered, LabelsSummary, Numbers)> {
+pub(super) fn read(path: &Path, tables: &Tables<'_>) -> Result<(Gathered, LabelsSummary, Numbers)> {
+    let options = tables.options;
     let file = TableFile { path, place: path.display().to_string() };
     let header = header(files::open(path)?, &file.place)?;
     let mut data_set = file.data_set(&header)?;
@@ -111,7 +120,7 @@ pub(super) fn read(path: &Path, options: &LabelOptions) -> Result<(Gathered, Lab
         file.rows()?;
         return Err(file.unknown(&header));
     }
-    let (gathered, summary) = file.read(&header, data_set, options)?;
+    let (gathered, summary) = file.read(&header, data_set, tables)?;
     Ok((gathered, summary, Numbers::AreNames))
 }
 
@@ -160,12 +169,13 @@ impl TableFile<'_> {
         &self,
         header: &[String],
         data_set: Option<DataSet>,
-        options: &LabelOptions,
+        tables: &Tables<'_>,
     ) -> Result<(Gathered, LabelsSummary)> {
         let mut rows = self.rows()?;
-        let mut columns = self.columns(&rows, header, data_set, options)?;
+        let mut columns = self.columns(&rows, header, data_set, tables)?;
         let file: Rc<str> = self.place.as_str().into();
-        let mut gathered = Gathered::default();
+        let names_no_experiment = columns.keys.is_some_and(|keys| !keys.tell_experiment());
+        let mut gathered = Gathered::new(names_no_experiment);
         while let Some(row) = rows.next() {
             let (line, row) = row?;
             let at = At { file: Rc::clone(&file), line };
@@ -196,23 +206,30 @@ impl TableFile<'_> {
         rows: &Rows<'_, TableRow>,
         header: &[String],
         data_set: Option<DataSet>,
-        options: &LabelOptions,
+        &Tables { options, experiment, counts_sites, .. }: &Tables<'_>,
     ) -> Result<Columns> {
-        for [name, other] in [["experiment", "experiment_name"], ["well", "address"]] {
-            if !rows.has(name) && !rows.has(other) {
+        let lacks = |[name, other]: [&'static str; 2]| (!rows.has(name) && !rows.has(other)).then_some([name, other]);
+        let lacks =
+            [["experiment", "experiment_name"], ["plate", "plate"], ["well", "address"]].into_iter().find_map(lacks);
+        let keys = match lacks {
+            Some([name, other]) if data_set.is_some() => {
                 return Err(self.malformed(format!("a column {name:?} or {other:?}"), header));
             }
-        }
+            None if options.on.is_none() => None,
+            _ => Some(Keys::find(header, options.on.as_ref(), &[], &self.place)?),
+        };
         let known = data_set.map(DataSet::label_columns).unwrap_or_default().iter().map(|name| (*name).to_owned());
         let names = if options.label_columns.is_empty() { known.collect() } else { options.label_columns.clone() };
         let at = |flag: &str, name: &String| position(flag, name, header, &self.place);
         let label: Vec<usize> = names.iter().map(|name| at("--label-column", name)).collect::<Result<_>>()?;
         let split = options.split_column.as_ref().map(|name| at("--split-column", name)).transpose()?;
         let rules = Rules::new(options, data_set, header, label[0], &self.place)?;
+        let has_site = keys.map_or_else(|| rows.has("site"), |keys| keys.site.is_some());
+        let counted = (counts_sites && !has_site).then(HashMap::new);
         let has = Has {
-            site: rows.has("site"),
-            site_id: rows.has("site_id"),
-            well_id: rows.has("well_id"),
+            site: has_site || counted.is_some(),
+            site_id: rows.has("site_id") && keys.is_none(),
+            well_id: rows.has("well_id") && keys.is_none(),
             dataset: rows.has("dataset"),
             well_type: rows.has("well_type") && !options.name_controls(),
             cell_type: rows.has("cell_type"),
@@ -220,7 +237,7 @@ impl TableFile<'_> {
                 && data_set.is_some_and(DataSet::is_rxrx1)
                 && options.label_columns.is_empty(),
         };
-        Ok(Columns { label, split, rules, has })
+        Ok(Columns { label, keys, split, rules, has, experiment: experiment.clone(), counted })
     }
 
     /// Values of a column, those that are most like a text first.
@@ -247,14 +264,30 @@ impl Columns {
         gathered: &mut Gathered,
     ) -> Result<Row> {
         let missing = |what: &str| at.malformed(what, "an empty cell");
-        let experiment = row.experiment.or(row.experiment_name).ok_or_else(|| missing("an experiment"))?;
-        let well = row.well.or(row.address).ok_or_else(|| missing("a well"))?;
+        let RowKey { experiment, plate, well, site } = match &self.keys {
+            Some(keys) => keys.read(&cell, &at)?,
+            None => RowKey {
+                experiment: Some(row.experiment.or(row.experiment_name).ok_or_else(|| missing("an experiment"))?),
+                plate: row.plate.ok_or_else(|| missing("a plate"))?,
+                well: row.well.or(row.address).ok_or_else(|| missing("a well"))?,
+                site: row.site,
+            },
+        };
+        let experiment = experiment.unwrap_or_else(|| self.experiment.clone());
         if self.has.cell_type {
             let cell_type = row.cell_type.unwrap_or_default();
             cell_types::note(&mut gathered.experiments, &experiment, &cell_type, &at)?;
         }
-        let well = gathered.well(experiment, row.plate, well);
-        let site = if self.has.site { Some(row.site.ok_or_else(|| missing("a site"))?) } else { None };
+        let well = gathered.well(experiment, plate, well);
+        let site = match &mut self.counted {
+            Some(counted) => {
+                let n = counted.entry(well.clone()).or_default();
+                *n += 1;
+                Some(*n)
+            }
+            None => site,
+        };
+        let site = if self.has.site { Some(site.ok_or_else(|| missing("a site"))?) } else { None };
         let check_id = |what: &str, expected: String, found: Option<String>| {
             let found = found.unwrap_or_default();
             let is_it = expected == found;

@@ -30,6 +30,8 @@ pub struct Labels {
     pub has_numbers: bool,
     /// Experiments with the cell types that the CSVs name.
     pub experiments: BTreeSet<Experiment>,
+    /// Whether they leave open of which experiment plates are: then they are those of every plate of a name.
+    pub names_no_experiment: bool,
     /// What was understood of a table by columns.
     pub summary: Option<LabelsSummary>,
 }
@@ -39,6 +41,27 @@ impl Labels {
     pub(crate) fn with_cell_type(&self, PlateId { experiment, plate }: PlateId) -> PlateId {
         let experiment = self.experiments.get(&experiment).cloned().unwrap_or(experiment);
         PlateId { experiment, plate }
+    }
+
+    /// Whether there is a table of labels, in which every well should have a row.
+    pub(crate) fn is_told(&self) -> bool {
+        self.summary.is_some() || !self.plates.is_empty()
+    }
+
+    /// Gives the wells of plates of which no experiment is told to the plates of their names that were found.
+    pub(crate) fn join<'p>(&mut self, found: impl Iterator<Item = &'p PlateId>) {
+        if !self.names_no_experiment {
+            return;
+        }
+        let found: Vec<&PlateId> = found.collect();
+        for (id, wells) in std::mem::take(&mut self.plates) {
+            let of_its_name: Vec<&PlateId> = found.iter().copied().filter(|found| found.plate == id.plate).collect();
+            if of_its_name.is_empty() {
+                self.plates.insert(id, wells);
+                continue;
+            }
+            self.plates.extend(of_its_name.into_iter().map(|id| (id.clone(), wells.clone())));
+        }
     }
 
     /// Takes in a row.

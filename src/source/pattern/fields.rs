@@ -90,9 +90,7 @@ impl<'a> Texts<'a> {
             let no_column = || Misread::new(Field::Column, "a column from 1 to 99", column);
             return Ok(Well::new(row_index(row).ok_or_else(no_row)?, column_number(column).ok_or_else(no_column)?));
         };
-        let (row, column) = spelled.split_at(spelled.bytes().take_while(u8::is_ascii_alphabetic).count());
-        let well = row_index(row).zip(column_number(column)).map(|(row, column)| Well::new(row, column));
-        well.ok_or_else(|| Misread::new(Field::Well, "a well from A01 to ZZ99", spelled))
+        well_named(spelled).ok_or_else(|| Misread::new(Field::Well, "a well from A01 to ZZ99", spelled))
     }
 
     fn number(&self, field: Field) -> Result<Option<u16>, Misread> {
@@ -114,6 +112,13 @@ impl<'a> Texts<'a> {
         let zeros = text.bytes().take_while(|&b| b == b'0').count();
         Ok(Some(&text[zeros.min(text.len() - 1)..]))
     }
+}
+
+/// The well that a text spells, as labs write it: `A1`, `a01`, `A001`.
+pub(in crate::source) fn well_named(text: &str) -> Option<Well> {
+    let (row, column) = text.split_at(text.bytes().take_while(u8::is_ascii_alphabetic).count());
+    let row = row_index(row).filter(|_| !row.is_empty())?;
+    column_number(column).filter(|_| !column.is_empty()).map(|column| Well::new(row, column))
 }
 
 /// The index of a row, from 0, by its letters or by its number from 1.

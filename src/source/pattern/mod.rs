@@ -17,8 +17,9 @@ mod tests;
 mod write_tests;
 
 pub use field::Field;
+pub(super) use fields::well_named;
 pub use fields::{Fields, Misread};
 pub use grammar::PatternError;
 pub use matching::{Pattern, Unwritable};
-pub use preset::Preset;
+pub use preset::{Preset, PresetTables};
 pub use presets::suggest;

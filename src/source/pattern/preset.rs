@@ -19,6 +19,7 @@ pub struct Preset {
     /// What stands before the number of a channel where it is named.
     pub(super) channel: &'static str,
     pub(super) beside: Beside,
+    pub(super) tables: PresetTables,
     /// All of `files` in all of `folders`, once they are asked for.
     pub(super) patterns: OnceLock<Vec<Pattern>>,
 }
@@ -33,7 +34,24 @@ pub(super) enum Beside {
     Corrections,
 }
 
+/// Which tables of labels images come with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PresetTables {
+    /// None of a known name.
+    None,
+    /// The four of RxRx1 as Kaggle has it.
+    Kaggle,
+    /// One of rxrx.ai, `metadata.csv`.
+    RxrxAi,
+}
+
 impl Preset {
+    /// The tables of labels that such images come with.
+    #[must_use]
+    pub fn tables(&self) -> PresetTables {
+        self.tables
+    }
+
     /// The name, as `--layout` takes it.
     #[must_use]
     pub fn name(&self) -> &'static str {

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use super::preset::{Beside, Preset};
+use super::preset::{Beside, Preset, PresetTables};
 
 /// Folders of time points and planes, as an `ImageXpress` makes them where it takes several. A projection, or a channel
 /// of one plane, lies beside the folders of planes or in `ZStep_0` (fmi-faim/faim-ipa, `hcs/imagexpress*`).
@@ -18,6 +18,7 @@ static PRESETS: [Preset; 9] = [
         files: &["r{row}c{column}f{site}p{z}-ch{channel}sk{t}fk1fl1.tiff"],
         channel: "ch",
         beside: Beside::None,
+        tables: PresetTables::None,
         patterns: OnceLock::new(),
     },
     // A site or a channel is not named where there is only one (CellProfiler/CellProfiler, issue 505).
@@ -33,6 +34,7 @@ static PRESETS: [Preset; 9] = [
         ],
         channel: "w",
         beside: Beside::Thumbnails,
+        tables: PresetTables::None,
         patterns: OnceLock::new(),
     },
     Preset {
@@ -47,6 +49,7 @@ static PRESETS: [Preset; 9] = [
         ],
         channel: "w",
         beside: Beside::Thumbnails,
+        tables: PresetTables::None,
         patterns: OnceLock::new(),
     },
     // L is the laser, A the action. Corrections are `DC_sCMOS #1_CAM1.tif` and `SC_BP445-45_40x_M10_CH01.tif`.
@@ -58,6 +61,7 @@ static PRESETS: [Preset; 9] = [
         files: &["_{well}_T{t}F{site}L*A*Z{z}C{channel}.tif"],
         channel: "C",
         beside: Beside::Corrections,
+        tables: PresetTables::None,
         patterns: OnceLock::new(),
     },
     Preset {
@@ -67,6 +71,7 @@ static PRESETS: [Preset; 9] = [
         files: &["{experiment}__{plate}__{well}__{site}__{channel}.png"],
         channel: "",
         beside: Beside::None,
+        tables: PresetTables::None,
         patterns: OnceLock::new(),
     },
     Preset {
@@ -76,6 +81,7 @@ static PRESETS: [Preset; 9] = [
         files: &["{well}_s{site}_w{channel}{guid}.tif"],
         channel: "w",
         beside: Beside::None,
+        tables: PresetTables::None,
         patterns: OnceLock::new(),
     },
     Preset {
@@ -85,6 +91,7 @@ static PRESETS: [Preset; 9] = [
         files: &["{experiment}_{plate}_{well}_s{site}_w{channel}.png", "{experiment}_{plate}_{well}_w{channel}.png"],
         channel: "w",
         beside: Beside::None,
+        tables: PresetTables::Kaggle,
         patterns: OnceLock::new(),
     },
     // One image of a site, of three channels.
@@ -95,6 +102,7 @@ static PRESETS: [Preset; 9] = [
         files: &["{well}_s{site}.png"],
         channel: "",
         beside: Beside::None,
+        tables: PresetTables::RxrxAi,
         patterns: OnceLock::new(),
     },
     Preset {
@@ -104,6 +112,7 @@ static PRESETS: [Preset; 9] = [
         files: &["{well}_s{site}_w{channel}.png"],
         channel: "w",
         beside: Beside::None,
+        tables: PresetTables::RxrxAi,
         patterns: OnceLock::new(),
     },
 ];

@@ -1,0 +1,230 @@
+//! By which columns of a table its rows are known: experiment, plate, well and site, whatever a lab calls them.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::error::{Error, Result};
+use crate::site::{Experiment, ParseError, Plate, Well, parse_number};
+use crate::source::names::plate_named;
+use crate::source::pattern::well_named;
+
+use super::rows::At;
+use super::rules::position;
+
+/// What a row may be known by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Key {
+    Experiment,
+    Plate,
+    Well,
+    Site,
+}
+
+impl Key {
+    const ALL: [Self; 4] = [Self::Experiment, Self::Plate, Self::Well, Self::Site];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Experiment => "experiment",
+            Self::Plate => "plate",
+            Self::Well => "well",
+            Self::Site => "site",
+        }
+    }
+
+    /// What columns of it are called, in letters and digits alone and without what `CellProfiler` writes before them
+    /// (`Metadata_Plate`, `Image_Metadata_Well`), the most telling first.
+    fn names(self) -> &'static [&'static str] {
+        match self {
+            Self::Experiment => &["experiment", "experimentname", "batch"],
+            Self::Plate => &["plate", "platebarcode", "assayplatebarcode"],
+            Self::Well => &["well", "wellposition", "address"],
+            Self::Site => &["site", "field", "fieldid"],
+        }
+    }
+}
+
+/// Which columns rows are known by: `plate,well`, or `plate=Barcode,well=Position`, of which the names tell the column
+/// where none is given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct On(Vec<(Key, Option<String>)>);
+
+impl FromStr for On {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        let expected = "some of experiment, plate, well and site, such as plate,well or plate=Barcode,well=Position";
+        let fail = || ParseError { expected, found: text.to_owned() };
+        let mut keys: Vec<(Key, Option<String>)> = Vec::new();
+        for part in text.split(',') {
+            let (name, column) = part.split_once('=').map_or((part, None), |(name, column)| (name, Some(column)));
+            let key = Key::ALL.into_iter().find(|key| key.name() == name.trim()).ok_or_else(fail)?;
+            if column.is_some_and(|column| column.trim().is_empty()) || keys.iter().any(|(known, _)| *known == key) {
+                return Err(fail());
+            }
+            keys.push((key, column.map(str::to_owned)));
+        }
+        if ![Key::Plate, Key::Well].iter().all(|key| keys.iter().any(|(known, _)| known == key)) {
+            return Err(ParseError { expected: "plate and well among what rows are known by", found: text.to_owned() });
+        }
+        Ok(Self(keys))
+    }
+}
+
+impl fmt::Display for On {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = |(key, column): &(Key, Option<String>)| match column {
+            Some(column) => format!("{}={column}", key.name()),
+            None => key.name().to_owned(),
+        };
+        f.pad(&self.0.iter().map(shown).collect::<Vec<_>>().join(","))
+    }
+}
+
+/// The positions of the columns that rows are known by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::source) struct Keys {
+    experiment: Option<usize>,
+    plate: usize,
+    well: usize,
+    pub(in crate::source) site: Option<usize>,
+}
+
+/// What a row is known by.
+pub(in crate::source) struct RowKey {
+    /// `None` where the table has no such column.
+    pub(in crate::source) experiment: Option<Experiment>,
+    pub(in crate::source) plate: Plate,
+    pub(in crate::source) well: Well,
+    pub(in crate::source) site: Option<u16>,
+}
+
+impl Keys {
+    /// Finds them in a header. Names may end in one of the `suffixes`, as those of BBBC021 do in a channel's.
+    ///
+    /// # Errors
+    /// If there is none of a plate or of a well, two of one, or `on` names one that the table has not.
+    pub(in crate::source) fn find(
+        header: &[String],
+        on: Option<&On>,
+        suffixes: &[String],
+        place: &str,
+    ) -> Result<Self> {
+        let by_name = |key: Key| {
+            let is_it = |column: &String, name: &str| bare(column, suffixes).any(|bare| bare == name);
+            let of = |name: &&str| {
+                let mut found = (0..header.len()).filter(|&i| is_it(&header[i], name));
+                Some((found.next()?, found.next()))
+            };
+            match key.names().iter().find_map(of) {
+                Some((first, Some(second))) => {
+                    let expected = format!("one column of the {}, or --on {}=COLUMN", key.name(), key.name());
+                    Err(Error::malformed(format!("{place}:1"), expected, [&*header[first], &header[second]].join(",")))
+                }
+                found => Ok(found.map(|(first, _)| first)),
+            }
+        };
+        let find = |key: Key| match on {
+            None => by_name(key),
+            Some(On(on)) => match on.iter().find(|(known, _)| *known == key) {
+                None => Ok(None),
+                Some((_, Some(column))) => position("--on", column, header, place).map(Some),
+                Some((_, None)) => by_name(key)?.map(Some).ok_or_else(|| missing(key, header, place)),
+            },
+        };
+        let needed = |key: Key| find(key)?.ok_or_else(|| missing(key, header, place));
+        Ok(Self {
+            experiment: find(Key::Experiment)?,
+            plate: needed(Key::Plate)?,
+            well: needed(Key::Well)?,
+            site: find(Key::Site)?,
+        })
+    }
+
+    /// Whether rows tell their experiment.
+    pub(in crate::source) fn tell_experiment(&self) -> bool {
+        self.experiment.is_some()
+    }
+
+    /// Reads what a row is known by.
+    ///
+    /// # Errors
+    /// If a cell is empty or is none.
+    pub(in crate::source) fn read<'c>(&self, cell: impl Fn(usize) -> &'c str, at: &At) -> Result<RowKey> {
+        let malformed = |e: ParseError| at.malformed(e.expected, format!("{:?}", e.found));
+        let experiment = self.experiment.map(|i| cell(i).trim().parse().map_err(malformed)).transpose()?;
+        let plate = plate_named(cell(self.plate).trim()).map_err(malformed)?;
+        let well = cell(self.well).trim();
+        let well = well_named(well).ok_or_else(|| at.malformed("a well such as B02", format!("{well:?}")))?;
+        let number = |i: usize| {
+            let text = cell(i).trim();
+            let number = parse_number(text).filter(|_| !text.is_empty());
+            number.ok_or_else(|| at.malformed("a site, 0 to 65535", format!("{text:?}")))
+        };
+        Ok(RowKey { experiment, plate, well, site: self.site.map(number).transpose()? })
+    }
+}
+
+fn missing(key: Key, header: &[String], place: &str) -> Error {
+    let names = key.names().join(", ");
+    let expected = format!("a column of the {} ({names}, or --on {}=COLUMN)", key.name(), key.name());
+    let found: String = header.join(",").chars().take(160).collect();
+    Error::malformed(format!("{place}:1"), expected, found)
+}
+
+/// A column's name without what does not tell: letters and digits alone, in lower case, with and without a suffix.
+fn bare<'s>(column: &str, suffixes: &'s [String]) -> impl Iterator<Item = String> + 's {
+    let plain =
+        |text: &str| text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect::<String>();
+    let whole = plain(column);
+    let rest = whole.strip_prefix("image").filter(|rest| rest.starts_with("metadata")).unwrap_or(&whole);
+    let rest = rest.strip_prefix("metadata").unwrap_or(rest).to_owned();
+    let shorter: Vec<String> =
+        suffixes.iter().filter_map(|suffix| Some(rest.strip_suffix(&plain(suffix))?.to_owned())).collect();
+    std::iter::once(rest).chain(shorter)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn find(header: &str, on: Option<&str>, suffixes: &[&str]) -> Result<Keys> {
+        let header: Vec<String> = header.split(',').map(str::to_owned).collect();
+        let suffixes: Vec<String> = suffixes.iter().map(|suffix| (*suffix).to_owned()).collect();
+        let on: Option<On> = on.map(|on| on.parse().unwrap());
+        Keys::find(&header, on.as_ref(), &suffixes, "x.csv")
+    }
+
+    #[test]
+    fn columns_are_known_by_what_labs_call_them() {
+        let keys = |experiment, plate, well, site| Keys { experiment, plate, well, site };
+        for (header, suffixes, expected) in [
+            ("Metadata_Plate,Metadata_Well,Metadata_Site,Metadata_FieldID", &[][..], keys(None, 0, 1, Some(2))),
+            ("Metadata_Source,Metadata_Batch,Metadata_Plate,Metadata_Well", &[], keys(Some(1), 2, 3, None)),
+            ("Assay_Plate_Barcode,well_position", &[], keys(None, 0, 1, None)),
+            ("experiment_name,plate,address", &[], keys(Some(0), 1, 2, None)),
+            ("A,Image_Metadata_Plate_DAPI,Image_Metadata_Well_DAPI", &["DAPI", "Actin"], keys(None, 1, 2, None)),
+            ("Plate,Well,Field", &[], keys(None, 0, 1, Some(2))),
+        ] {
+            assert_eq!(find(header, None, suffixes).unwrap(), expected, "{header}");
+        }
+        assert_eq!(find("a,b,site", Some("plate=b,well=a"), &[]).unwrap(), keys(None, 1, 0, None));
+        assert_eq!(find("a,well", Some("plate=a,well"), &[]).unwrap(), keys(None, 0, 1, None));
+    }
+
+    #[test]
+    fn what_a_table_lacks_or_has_twice_is_named() {
+        let says = |header, on, part: &str| {
+            let error = find(header, on, &[]).unwrap_err().to_string();
+            assert!(error.contains(part), "{error}");
+        };
+        says("plate,x", None, "a column of the well (well, wellposition, address, or --on well=COLUMN)");
+        says("Plate,Metadata_Plate,Well", None, "one column of the plate, or --on plate=COLUMN");
+        says("plate,well", Some("plate=Barcode,well"), "Barcode");
+        says("plate,well", Some("plate,well,site"), "a column of the site");
+        for on in ["", "plate", "well,site", "plate,well,plate", "plate=,well", "plate,well,dish"] {
+            assert!(on.parse::<On>().is_err(), "{on}");
+        }
+        assert_eq!("plate=Barcode,well".parse::<On>().unwrap().to_string(), "plate=Barcode,well");
+    }
+}
