@@ -97,6 +97,7 @@ fn options(label_columns: &[&str], negative: &[&str], positive: &[&str], split_c
         label_columns: label_columns.iter().map(|&name| name.to_owned()).collect(),
         negative_controls: negative.iter().map(|value| value.parse().unwrap()).collect(),
         positive_controls: positive.iter().map(|value| value.parse().unwrap()).collect(),
+        on: None,
         split_column: split_column.map(str::to_owned),
     }
 }
