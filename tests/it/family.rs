@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use cellshard::fault::FaultKind;
 use cellshard::pack::{PackConfig, pack, plan};
 use cellshard::site::Population;
 use cellshard::source::labels::DataSet;
@@ -173,6 +174,10 @@ fn rxrx3_is_packed_and_verified_by_a_table_of_wells() {
     assert_eq!(store.sites()[0].id.well.plate.experiment.cell_type(), "HUVEC");
     let expected = site_pixels(&fixture.spec, "gene-079", 1, "AF48", 1);
     assert_eq!(store.site("gene-079", 1, "AF48", 1).unwrap(), expected);
+    // Whoever knows what the other control is says so.
+    let mut config = fixture.config();
+    config.source.labels.negative_controls = ["EMPTY_control", "CRISPR_control"].map(|v| v.parse().unwrap()).into();
+    assert_eq!(Source::open(&config.source).unwrap().labels.unwrap().wells, [4, 0, 6, 0]);
     // A well that no row names is a fault, as it is in every layout with labels.
     fs::write(
         fixture.image("metadata_rxrx3_core.csv"),
@@ -202,6 +207,13 @@ fn a_table_of_ones_own_is_given_by_its_path() {
     assert!(report.finished && report.plan.unusual.is_empty(), "{:?}", report.plan.unusual);
     let store = Store::open(&fixture.store()).unwrap();
     assert_eq!(population_of(&store, "B02"), (Population::NegativeControl, "DMSO".into()));
+    // Of a table of wells, what one well has and another lacks was lost.
+    let image = |channel: u32| fixture.image(&format!("images/SCREEN-1/Plate1/B03_s2_w{channel}.png"));
+    let kept = |channel: u32| fixture.path().join(format!("kept-{channel}"));
+    (1..=3).for_each(|channel| fs::rename(image(channel), kept(channel)).unwrap());
+    let lost = pack(&config, &|_| {}).unwrap().faults;
+    assert!(lost.len() == 1 && lost[0].kind == FaultKind::MissingSite, "{lost:?}");
+    (1..=3).for_each(|channel| fs::rename(kept(channel), image(channel)).unwrap());
     // The programs take the same as flags, to pack and to verify.
     let run = |name: &str, args: &[&str]| {
         let flags = ["--metadata", csv.to_str().unwrap(), "--label-column", "compound", "--split-column", "part"];

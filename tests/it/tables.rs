@@ -32,7 +32,7 @@ B03,1,SCREEN-1,aspirin,10,train,drug
 B04,1,SCREEN-1,aspirin,2,validation,drug
 C02,1,SCREEN-1,\"1,2-diol\",2,val,drug
 C03,1,SCREEN-1,staurosporine,1,test,drug
-C04,1,SCREEN-1,,,train,none
+C04,1,SCREEN-1,,0,train,none
 ";
 
 /// Reads a table that lies where a data set has it.
@@ -82,12 +82,10 @@ fn summary(labels: &Labels) -> &LabelsSummary {
     labels.summary.as_ref().unwrap()
 }
 
-/// Wells by population, as they are ordered.
 fn counts(labels: &Labels) -> [u64; 4] {
     [NegativeControl, PositiveControl, Treatment, Unknown].map(|population| summary(labels).wells_of(population))
 }
 
-/// What each kind of control is known by, with its wells.
 fn controls(labels: &Labels) -> Vec<(Population, &str, u64)> {
     summary(labels).controls.iter().map(|control| (control.population, &*control.known_by, control.wells)).collect()
 }
@@ -177,6 +175,9 @@ fn rxrx19a_has_controls_by_condition_where_no_compound_was_given() {
             (PositiveControl, "disease_condition=Active SARS-CoV-2 and treatment=", 1),
         ]
     );
+    // What the user names takes the place of one kind of control, and leaves the other.
+    let uv = options(&[], &["disease_condition=UV Inactivated SARS-CoV-2"], &[], None);
+    assert_eq!(counts(&read_named("metadata.csv", &sites(RXRX19, &rows), uv).unwrap()), [1, 1, 4, 2]);
     let unusual = summary(&labels).unusual().unwrap();
     assert!(unusual.starts_with("1 well of ") && unusual.ends_with("in treatment: it is not trained on"));
 }
@@ -301,7 +302,6 @@ fn a_table_of_ones_own_is_read_by_the_columns_that_are_named() {
     let empty = read_named("metadata.csv", OWN, options(&["compound"], &["compound=", "DMSO"], &[], None)).unwrap();
     assert_eq!((counts(&empty), summary(&empty).without_label), ([2, 0, 4, 0], 0));
     assert!(classes(&empty).ends_with("3:DMSO, 4:untreated"), "{}", classes(&empty));
-    // Numbers are names, and come in their order.
     let numbers = OWN.replace("aspirin", "101").replace("staurosporine", "20");
     let numbers = read_named("metadata.csv", &numbers, options(&["compound"], &[], &[], None)).unwrap();
     assert_eq!(classes(&numbers), "0:1,2-diol, 1:20, 2:101, 3:DMSO");
