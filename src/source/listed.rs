@@ -233,7 +233,7 @@ mod tests {
             let plate = placed.plates.values().next().unwrap();
             assert_eq!((&*plate.listed.values().next().unwrap()[0], placed.n_of_other_planes), (kept, 2), "{plane}");
         }
-        for plane in ["z=3", "t=1"] {
+        for plane in ["z=3", "z=1,t=1"] {
             assert!(place(stack(), plane.parse().unwrap(), None).unwrap_err().to_string().contains("that images have"));
         }
         let times = vec![image("a", "1", [Some(4), Some(1)]), image("b", "2", [Some(4), Some(2)])];

@@ -83,20 +83,20 @@ impl fmt::Display for On {
 
 /// The positions of the columns that rows are known by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::source) struct Keys {
+pub(crate) struct Keys {
     experiment: Option<usize>,
     plate: usize,
     well: usize,
-    pub(in crate::source) site: Option<usize>,
+    pub(crate) site: Option<usize>,
 }
 
 /// What a row is known by.
-pub(in crate::source) struct RowKey {
+pub(crate) struct RowKey {
     /// `None` where the table has no such column.
-    pub(in crate::source) experiment: Option<Experiment>,
-    pub(in crate::source) plate: Plate,
-    pub(in crate::source) well: Well,
-    pub(in crate::source) site: Option<u16>,
+    pub(crate) experiment: Option<Experiment>,
+    pub(crate) plate: Plate,
+    pub(crate) well: Well,
+    pub(crate) site: Option<u16>,
 }
 
 impl Keys {
@@ -104,12 +104,7 @@ impl Keys {
     ///
     /// # Errors
     /// If there is none of a plate or of a well, two of one, or `on` names one that the table has not.
-    pub(in crate::source) fn find(
-        header: &[String],
-        on: Option<&On>,
-        suffixes: &[String],
-        place: &str,
-    ) -> Result<Self> {
+    pub(crate) fn find(header: &[String], on: Option<&On>, suffixes: &[String], place: &str) -> Result<Self> {
         let by_name = |key: Key| {
             let is_it = |column: &String, name: &str| bare(column, suffixes).any(|bare| bare == name);
             let of = |name: &&str| {
@@ -142,7 +137,7 @@ impl Keys {
     }
 
     /// Whether rows tell their experiment.
-    pub(in crate::source) fn tell_experiment(&self) -> bool {
+    pub(crate) fn tell_experiment(&self) -> bool {
         self.experiment.is_some()
     }
 
@@ -150,7 +145,7 @@ impl Keys {
     ///
     /// # Errors
     /// If a cell is empty or is none.
-    pub(in crate::source) fn read<'c>(&self, cell: impl Fn(usize) -> &'c str, at: &At) -> Result<RowKey> {
+    pub(crate) fn read<'c>(&self, cell: impl Fn(usize) -> &'c str, at: &At) -> Result<RowKey> {
         let malformed = |e: ParseError| at.malformed(e.expected, format!("{:?}", e.found));
         let experiment = self.experiment.map(|i| cell(i).trim().parse().map_err(malformed)).transpose()?;
         let plate = plate_named(cell(self.plate).trim()).map_err(malformed)?;

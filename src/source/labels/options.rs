@@ -38,7 +38,7 @@ impl LabelOptions {
     }
 
     /// Whether they say what of a table are labels.
-    pub(in crate::source) fn tell_labels(&self) -> bool {
+    pub(crate) fn tell_labels(&self) -> bool {
         !self.label_columns.is_empty() || self.name_controls() || self.split_column.is_some()
     }
 

@@ -65,13 +65,13 @@ pub(super) enum Numbers {
 
 /// Where a row stands: its file and its line.
 #[derive(Clone)]
-pub(in crate::source) struct At {
-    pub(in crate::source) file: Rc<str>,
-    pub(in crate::source) line: u64,
+pub(crate) struct At {
+    pub(crate) file: Rc<str>,
+    pub(crate) line: u64,
 }
 
 impl At {
-    pub(in crate::source) fn malformed(&self, expected: impl ToString, found: impl ToString) -> Error {
+    pub(crate) fn malformed(&self, expected: impl ToString, found: impl ToString) -> Error {
         Error::malformed(format!("{}:{}", self.file, self.line), expected, found)
     }
 }

@@ -115,7 +115,7 @@ impl<'a> Texts<'a> {
 }
 
 /// The well that a text spells, as labs write it: `A1`, `a01`, `A001`.
-pub(in crate::source) fn well_named(text: &str) -> Option<Well> {
+pub(crate) fn well_named(text: &str) -> Option<Well> {
     let (row, column) = text.split_at(text.bytes().take_while(u8::is_ascii_alphabetic).count());
     let row = row_index(row).filter(|_| !row.is_empty())?;
     column_number(column).filter(|_| !column.is_empty()).map(|column| Well::new(row, column))
