@@ -3,6 +3,7 @@
 
 mod cell_types;
 mod config;
+pub mod image;
 mod images;
 mod label_rows;
 pub mod labels;
@@ -10,10 +11,8 @@ mod layout;
 pub mod names;
 mod open;
 mod plan;
-pub mod png;
 mod recognise;
 pub mod tree;
-mod unfilter;
 
 pub use config::SourceConfig;
 pub use images::Image;
