@@ -18,16 +18,20 @@ pub enum FaultKind {
     ExtraChannel,
     /// A file of zero bytes.
     Empty,
-    /// A PNG that ends too early.
+    /// An image that ends too early.
     Truncated,
     /// A PNG whose own CRC does not match its content.
     WrongCrc,
-    /// Not a PNG, or one that cannot be decoded.
+    /// Not an image, or one that cannot be decoded.
     Undecodable,
     /// An image of another size than the rest.
     WrongSize,
-    /// A PNG of 16 bit, of RGB, with a palette, and so on.
-    NotGrey8,
+    /// An image of another type of pixels than the rest: of 16 bits among those of 8, signed, floating-point.
+    WrongDtype,
+    /// RGB, a palette and so on where grey is expected, or grey where RGB is.
+    WrongColour,
+    /// A file of several images: a stack, a time series.
+    ManyPages,
     /// A file that the operating system could not read.
     Unreadable,
     /// Images of which the CSVs know nothing.
@@ -44,7 +48,7 @@ pub enum FaultKind {
 
 impl FaultKind {
     /// All kinds, in order of report.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::NoImages,
         Self::MissingSite,
         Self::MissingChannel,
@@ -54,7 +58,9 @@ impl FaultKind {
         Self::WrongCrc,
         Self::Undecodable,
         Self::WrongSize,
-        Self::NotGrey8,
+        Self::WrongDtype,
+        Self::WrongColour,
+        Self::ManyPages,
         Self::Unreadable,
         Self::NoRow,
         Self::NoPlate,
@@ -76,7 +82,9 @@ impl FaultKind {
             Self::WrongCrc => "wrong-crc",
             Self::Undecodable => "undecodable",
             Self::WrongSize => "wrong-size",
-            Self::NotGrey8 => "not-8-bit-grey",
+            Self::WrongDtype => "wrong-dtype",
+            Self::WrongColour => "wrong-colour",
+            Self::ManyPages => "many-pages",
             Self::Unreadable => "unreadable",
             Self::NoRow => "no-row",
             Self::NoPlate => "no-plate",
@@ -95,11 +103,13 @@ impl FaultKind {
             Self::MissingChannel => "a channel's file is missing",
             Self::ExtraChannel => "a channel that other sites do not have",
             Self::Empty => "a file of zero bytes",
-            Self::Truncated => "a PNG that ends too early",
+            Self::Truncated => "an image that ends too early",
             Self::WrongCrc => "a PNG whose CRC does not match",
-            Self::Undecodable => "not a PNG that can be decoded",
+            Self::Undecodable => "not an image that can be decoded",
             Self::WrongSize => "another size than the other images",
-            Self::NotGrey8 => "not 8-bit grey",
+            Self::WrongDtype => "another type of pixels than the other images",
+            Self::WrongColour => "not grey, or not RGB where that is expected",
+            Self::ManyPages => "several images in one file",
             Self::Unreadable => "the file cannot be read",
             Self::NoRow => "images without a row in the CSVs",
             Self::NoPlate => "images that no plate takes",

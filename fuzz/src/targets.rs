@@ -7,7 +7,7 @@ mod used;
 use cellshard::classes::Classes;
 use cellshard::csv_table::{Header, Rows, from_csv, kept, to_csv};
 use cellshard::site::{Dtype, ImageSize};
-use cellshard::source::png::{SiteDecoder, read_header};
+use cellshard::source::image::{Bands, Colour, SiteDecoder, read_header};
 use cellshard::store::format::index::{decode_index, index_bytes};
 use cellshard::store::format::manifest;
 use cellshard::store::format::rows::{ComomentRow, HistogramRow, PixelStats, Rejected, SiteRow};
@@ -23,8 +23,9 @@ pub use used::{store, tree};
 pub type Target = fn(&[u8]);
 
 /// Every target and its name.
-pub const TARGETS: [(&str, Target); 11] = [
+pub const TARGETS: [(&str, Target); 12] = [
     ("png", png),
+    ("tiff", tiff),
     ("shard_index", shard_index),
     ("chunk", chunk),
     ("zarr_documents", zarr_documents),
@@ -52,17 +53,39 @@ pub fn png(data: &[u8]) {
         mended[end - 4..end].copy_from_slice(&crc.to_be_bytes());
         at = end;
     }
-    for png in [data, &mended] {
-        let Ok(header) = read_header(png) else { continue };
-        let sizes = [header.size, ImageSize { height: 16, width: 16 }];
-        for size in sizes.into_iter().filter(|size| size.pixels() <= 1 << 16) {
-            let mut pixels = vec![0; 3 * size.pixels()];
-            let one = SiteDecoder::new(size).decode(&[png], &mut pixels[..size.pixels()]).len();
-            let three = SiteDecoder::new(size).decode(&[png, png, png], &mut pixels).len();
-            assert_eq!(3 * one, three, "an image is a fault by itself or not at all");
-            let planes: Vec<&[u8]> = pixels.chunks(size.pixels()).collect();
-            assert!(three > 0 || (planes[0] == planes[1] && planes[1] == planes[2]), "the same image thrice");
+    image(data);
+    image(&mended);
+}
+
+/// A TIFF.
+pub fn tiff(data: &[u8]) {
+    image(data);
+}
+
+/// An image: as what its header says it is, and as what it is not.
+fn image(file: &[u8]) {
+    let Ok(header) = read_header(&mut std::io::Cursor::new(file)) else {
+        let mut decoder = SiteDecoder::new(ImageSize { height: 1, width: 1 }, Dtype::Uint8, Colour::Grey);
+        assert_eq!(decoder.decode(&[file], &mut [0]).len(), 1, "what has no header has no pixels");
+        return;
+    };
+    let sizes = [header.size, ImageSize { height: 16, width: 16 }];
+    let colours = match header.bands {
+        Bands::Grey | Bands::Other => [Colour::Grey, Colour::EqualRgb],
+        Bands::Rgb | Bands::Rgba => [Colour::Rgb, Colour::EqualRgb],
+    };
+    let dtype = header.dtype.unwrap_or(Dtype::Uint16);
+    for (size, colour) in sizes.into_iter().flat_map(|size| colours.map(|colour| (size, colour))) {
+        if size.pixels() > 1 << 16 {
+            continue;
         }
+        let of_image = size.pixels() * dtype.bytes() * colour.channels();
+        let mut pixels = vec![0; 3 * of_image];
+        let one = SiteDecoder::new(size, dtype, colour).decode(&[file], &mut pixels[..of_image]).len();
+        let three = SiteDecoder::new(size, dtype, colour).decode(&[file, file, file], &mut pixels).len();
+        assert_eq!(3 * one, three, "an image is a fault by itself or not at all");
+        let images: Vec<&[u8]> = pixels.chunks(of_image).collect();
+        assert!(three > 0 || (images[0] == images[1] && images[1] == images[2]), "the same image thrice");
     }
 }
 

@@ -15,7 +15,8 @@ use crate::error::Result;
 use crate::fault::Fault;
 use crate::memory;
 use crate::plate_statistics::pixel_stats;
-use crate::source::png::SiteDecoder;
+use crate::site::Dtype;
+use crate::source::image::{Colour, SiteDecoder};
 use crate::source::{Image, PlatePlan, SitePlan, Source};
 use crate::stats::SiteStatistics;
 use crate::store::format::checksum::crc32c;
@@ -191,7 +192,7 @@ impl Shared<'_> {
 
     /// Decodes, counts and encodes.
     fn work(&self, images: &Mutex<Receiver<Images>>, dones: &[Sender<Done>]) -> Result<()> {
-        let mut decoder = SiteDecoder::new(self.source.size);
+        let mut decoder = SiteDecoder::new(self.source.size, Dtype::Uint8, Colour::Grey);
         let mut encoder = Encoder::new(self.spec.codec)?;
         let mut pixels = Vec::new();
         loop {

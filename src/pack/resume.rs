@@ -155,7 +155,7 @@ fn images(source: &Source, plate: &PlatePlan) -> Vec<Image> {
             let full = source.root.join(&path);
             // What cannot be read as an image (a link to nowhere, a pipe, a giant, a failing disk) is reported when its
             // site is packed; the listing does not name it.
-            let readable = |found: &Metadata| found.is_file() && found.len() <= source.largest_png();
+            let readable = |found: &Metadata| found.is_file() && found.len() <= source.largest_image();
             if let Some(metadata) = files::look_at(&full).ok().flatten().filter(readable) {
                 let times = FileTimes {
                     modified: (metadata.mtime(), metadata.mtime_nsec()),

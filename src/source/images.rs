@@ -4,17 +4,18 @@ use std::io;
 
 use crate::fault::{Fault, FaultKind};
 use crate::files;
+use crate::site::Dtype;
 
+use super::image::{Colour, SiteDecoder, largest_file};
 use super::open::Source;
 use super::plan::{PlatePlan, SitePlan};
-use super::png::SiteDecoder;
 
 /// One channel's file.
 #[derive(Debug)]
 pub struct Image {
     /// The path, relative to the tree's root.
     pub path: String,
-    /// The PNG.
+    /// Its bytes.
     pub content: io::Result<Vec<u8>>,
 }
 
@@ -25,17 +26,17 @@ impl Source {
         let channels = (0..self.n_channels).filter(|c| site.channels & (1 << c) != 0);
         let read = |channel| {
             let path = plate.file(site, channel);
-            let content = files::read_at_most(&self.root.join(&path), self.largest_png());
+            let content = files::read_at_most(&self.root.join(&path), self.largest_image());
             Image { path, content }
         };
         channels.map(read).collect()
     }
 
-    /// The bytes that a PNG of this size can need, with room for much metadata. A larger file is no such image, and
+    /// The bytes that an image of this size can need, with room for much metadata. A larger file is no such image, and
     /// reading it could take all memory.
     #[must_use]
-    pub fn largest_png(&self) -> u64 {
-        4 * self.size.pixels() as u64 + (1 << 20)
+    pub fn largest_image(&self) -> u64 {
+        largest_file(self.size, Dtype::Uint8, Colour::Grey)
     }
 
     /// Decodes the images of a site into `pixels`, `[C, H, W] u8`, and returns every fault; where there is one, the

@@ -3,6 +3,7 @@
 
 mod config;
 mod described;
+pub mod image;
 mod image_table;
 mod images;
 pub mod labels;
@@ -12,10 +13,8 @@ pub mod names;
 mod open;
 pub mod pattern;
 mod plan;
-pub mod png;
 mod recognise;
 pub mod tree;
-mod unfilter;
 
 pub use config::SourceConfig;
 pub use images::Image;

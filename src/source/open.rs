@@ -1,7 +1,6 @@
 //! From a raw tree to a plan: folders, names and CSVs, and the headers of some images.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,14 +12,15 @@ use crate::site::{Dtype, ImageSize, PlateId, WellId};
 
 use super::config::SourceConfig;
 use super::described::{self, Description};
+use super::image::{Colour, Header, ImageFault, read_header};
 use super::image_table::{self, TableScan};
 use super::labels::{self, DataSet, Fixed, Labels, LabelsSummary, Tables};
 use super::layout::Layout;
 use super::listed::{self, Placed};
 use super::names;
 use super::plan::{ChannelNames, Planner, PlatePlan, SitePlan};
+use super::recognise;
 use super::tree::{self, PlateFiles, Scan, Unplaced};
-use super::{png, recognise};
 
 /// A raw tree as it is planned to be packed.
 #[derive(Debug, Clone)]
@@ -143,7 +143,7 @@ impl Source {
             let file = plate.file(site, channel);
             let (kind, detail) = match read_head(&self.root.join(&file)) {
                 Err(error) => (FaultKind::Unreadable, error.to_string()),
-                Ok((head, _)) => match png::read_header(&head).and_then(|header| header.check(self.size)) {
+                Ok((header, _)) => match header.and_then(|h| h.check(self.size, Dtype::Uint8, Colour::Grey)) {
                     Ok(()) => return None,
                     Err(found) => (found.kind, found.detail),
                 },
@@ -172,13 +172,11 @@ fn unreadable_fault((path, why): (String, String)) -> Fault {
     Fault { plate: None, well: None, site: None, kind: FaultKind::Unreadable, file: path, detail: why }
 }
 
-/// The first bytes of a file, enough for the header of a PNG, and its length.
-fn read_head(path: &Path) -> std::io::Result<(Vec<u8>, u64)> {
-    let mut head = Vec::new();
-    let file = files::open(path).map_err(std::io::Error::other)?;
+/// What the header of a file says, and its length.
+fn read_head(path: &Path) -> std::io::Result<(std::result::Result<Header, ImageFault>, u64)> {
+    let mut file = files::open(path).map_err(std::io::Error::other)?;
     let length = file.metadata()?.len();
-    file.take(64).read_to_end(&mut head)?;
-    Ok((head, length))
+    Ok((read_header(&mut file), length))
 }
 
 /// Reads what the CSVs of a tree say, and looks at no image.
@@ -352,16 +350,16 @@ fn common_size(root: &Path, plates: &[PlatePlan]) -> Result<ImageSize> {
     let mut votes: HashMap<ImageSize, usize> = HashMap::new();
     for (plate, site) in sites.step_by(step) {
         let channel = site.channels.trailing_zeros() as usize;
-        // A file that cannot be read or is no PNG does not vote; packing it reports what is wrong with it.
-        let Ok((head, length)) = read_head(&root.join(plate.file(site, channel))) else { continue };
-        if let Ok(header) = png::read_header(&head)
+        // A file that cannot be read or is no image does not vote; packing it reports what is wrong with it.
+        let Ok((header, length)) = read_head(&root.join(plate.file(site, channel))) else { continue };
+        if let Ok(header) = header
             && header.can_be_true(length)
         {
             *votes.entry(header.size).or_default() += 1;
         }
     }
     let most = votes.into_iter().max_by_key(|&(size, n)| (n, size)).map(|(size, _)| size);
-    most.ok_or_else(|| Error::malformed(root.display(), "PNG images", "none among the first looked at"))
+    most.ok_or_else(|| Error::malformed(root.display(), "images", "none among the first looked at"))
 }
 
 /// Says which plates have wells with other sites than those of most plates.

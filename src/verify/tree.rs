@@ -1,4 +1,4 @@
-//! Verifying a raw tree: every PNG decoded under the rules of `pack`, or every file compared with a list made earlier.
+//! Verifying a raw tree: every image decoded under the rules of `pack`, or every file compared with a list made earlier.
 
 use std::collections::BTreeSet;
 use std::io::BufReader;
@@ -13,7 +13,8 @@ use crate::error::{Error, Result};
 use crate::fault::{Fault, FaultKind};
 use crate::files::{self, AnyFile};
 use crate::memory;
-use crate::source::png::SiteDecoder;
+use crate::site::Dtype;
+use crate::source::image::{Colour, SiteDecoder};
 
 use crate::source::{PlatePlan, SitePlan, Source, SourceConfig};
 use crate::store::format::checksum::Sha;
@@ -75,7 +76,7 @@ pub fn verify_tree(
         source.plates.iter().flat_map(|plate| plate.sites.iter().map(move |site| (plate, site))).collect();
     planned(sites.len() as u64);
     let bytes = AtomicU64::new(0);
-    let new = || (SiteDecoder::new(source.size), Vec::new());
+    let new = || (SiteDecoder::new(source.size, Dtype::Uint8, Colour::Grey), Vec::new());
     let site_bytes = source.n_channels * source.size.pixels();
     let list = Mutex::new(Vec::new());
     let examined: Vec<Vec<Fault>> = sites

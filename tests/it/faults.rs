@@ -58,9 +58,9 @@ fn each_fault_of_an_image_is_named_refused_and_skipped() {
     check_fault(FaultKind::WrongCrc, VICTIM, 1, with(|png| png[50] ^= 4));
     check_fault(FaultKind::WrongSize, VICTIM, 1, replace(grey((10, 12))));
     let sixteen = encode_png((12, 10), &[1; 240], ColorType::Grayscale, BitDepth::Sixteen);
-    check_fault(FaultKind::NotGrey8, VICTIM, 1, replace(sixteen));
+    check_fault(FaultKind::WrongDtype, VICTIM, 1, replace(sixteen));
     check_fault(
-        FaultKind::NotGrey8,
+        FaultKind::WrongColour,
         VICTIM,
         1,
         replace(encode_png((12, 10), &[1; 360], ColorType::Rgb, BitDepth::Eight)),

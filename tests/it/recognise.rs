@@ -267,7 +267,7 @@ fn a_dry_run_reads_a_header_of_every_plate_and_channel_and_changes_nothing() {
     let rgb = colour(png::ColorType::Rgb, png::BitDepth::Eight, 3);
     let deep = colour(png::ColorType::Grayscale, png::BitDepth::Sixteen, 2);
     for (bytes, kind) in
-        [(rgb, FaultKind::NotGrey8), (deep, FaultKind::NotGrey8), (b"GIF89a".to_vec(), FaultKind::Undecodable)]
+        [(rgb, FaultKind::WrongColour), (deep, FaultKind::WrongDtype), (b"GIF89a".to_vec(), FaultKind::Undecodable)]
     {
         fs::write(&path, bytes).unwrap();
         let (_, faults) = plan(&fixture.config()).unwrap();

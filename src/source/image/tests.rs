@@ -1,0 +1,165 @@
+use std::fmt::Write;
+use std::io::Cursor;
+
+use sha2::{Digest, Sha256};
+
+use super::*;
+use crate::fault::FaultKind;
+use crate::site::{Dtype, ImageSize};
+
+/// The files of `fixtures/images`, by name.
+fn fixture(name: &str) -> Vec<u8> {
+    let path = format!("{}/fixtures/images/{name}", env!("CARGO_MANIFEST_DIR"));
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// A line of `sha256.txt`: a file, what it is decoded as, and the hash of its pixels or the kind of its fault.
+struct Golden {
+    name: String,
+    size: ImageSize,
+    dtype: Dtype,
+    colour: Colour,
+    expected: String,
+}
+
+fn goldens() -> Vec<Golden> {
+    let text = String::from_utf8(fixture("sha256.txt")).unwrap();
+    let parse = |line: &str| {
+        let [name, size, dtype, colour, expected] = line.split(' ').collect::<Vec<_>>().try_into().unwrap();
+        let (width, height) = size.split_once('x').unwrap();
+        let colour = match colour {
+            "grey" => Colour::Grey,
+            "equal-rgb" => Colour::EqualRgb,
+            "rgb" => Colour::Rgb,
+            other => panic!("{other}"),
+        };
+        let size = ImageSize { height: height.parse().unwrap(), width: width.parse().unwrap() };
+        Golden { name: name.to_owned(), size, dtype: dtype.parse().unwrap(), colour, expected: expected.to_owned() }
+    };
+    text.lines().map(parse).collect()
+}
+
+impl Golden {
+    fn decode(&self, file: &[u8]) -> Result<Vec<u8>, ImageFault> {
+        let mut pixels = vec![7; self.size.pixels() * self.dtype.bytes() * self.colour.channels()];
+        let mut decoder = SiteDecoder::new(self.size, self.dtype, self.colour);
+        decoder.decode(&[file], &mut pixels).pop().map_or(Ok(pixels), |(_, fault)| Err(fault))
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").unwrap();
+        text
+    })
+}
+
+#[test]
+fn every_fixture_is_decoded_to_what_numpy_has_or_is_the_fault_that_it_is_named_for() {
+    let goldens = goldens();
+    assert_eq!(goldens.len() + 1, std::fs::read_dir("fixtures/images").unwrap().count(), "every file has a line");
+    let mut wrong = String::new();
+    for golden in &goldens {
+        let found = match golden.decode(&fixture(&golden.name)) {
+            Ok(pixels) => hex(&Sha256::digest(pixels)),
+            Err(fault) => fault.kind.name().to_owned(),
+        };
+        if found != golden.expected {
+            writeln!(wrong, "{}: expected {}, found {found}", golden.name, golden.expected).unwrap();
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
+#[test]
+fn a_header_says_what_decoding_will_find_without_looking_at_a_pixel() {
+    for golden in goldens() {
+        let file = fixture(&golden.name);
+        let header = read_header(&mut Cursor::new(&file));
+        let checked = header.and_then(|header| {
+            assert!(header.can_be_true(file.len() as u64), "{}", golden.name);
+            header.check(golden.size, golden.dtype, golden.colour)
+        });
+        let of_pixels = ["fault-rgb-differs.tif", "fault-rgba-glass.png"].contains(&golden.name.as_str());
+        match golden.decode(&file) {
+            Err(fault) if !of_pixels => assert_eq!(checked, Err(fault), "{}", golden.name),
+            _ => assert_eq!(checked, Ok(()), "{}", golden.name),
+        }
+    }
+}
+
+#[test]
+fn a_file_is_known_by_its_first_bytes_and_told_what_it_is_where_it_is_neither() {
+    let check = |file: &[u8], kind: FaultKind, detail: &str| {
+        let fault = read_header(&mut Cursor::new(file)).unwrap_err();
+        assert_eq!((fault.kind, fault.detail.as_str()), (kind, detail));
+        let mut pixels = [0];
+        let mut decoder = SiteDecoder::new(ImageSize { height: 1, width: 1 }, Dtype::Uint8, Colour::Grey);
+        assert_eq!(decoder.decode(&[file], &mut pixels), [(0, fault)]);
+    };
+    check(b"", FaultKind::Empty, "expected an image, found 0 bytes");
+    let detail = "expected the signature of a PNG or a TIFF, found 4749463839612e2e";
+    check(b"GIF89a.......", FaultKind::Undecodable, detail);
+    check(b"\x89PN", FaultKind::Truncated, "expected more chunks up to IEND, found the end after 3 bytes");
+    check(b"MM\0", FaultKind::Truncated, "expected 4 bytes at byte 0, found the end after 3 bytes");
+    check(b"II*\0", FaultKind::Truncated, "expected 4 bytes at byte 4, found the end after 4 bytes");
+}
+
+#[test]
+fn a_site_may_have_images_of_both_formats_and_each_fault_has_its_place() {
+    let names = ["grey16.png", "grey16-lzw.tif", "grey16.png", "grey16-big-endian.tif", "grey16.png"];
+    let files: Vec<Vec<u8>> = names.iter().map(|name| fixture(name)).collect();
+    let mut images: Vec<&[u8]> = files.iter().map(Vec::as_slice).collect();
+    let (size, goldens) = (ImageSize { height: 33, width: 40 }, goldens());
+    let mut pixels = vec![0; 5 * 2 * size.pixels()];
+    let mut decoder = SiteDecoder::new(size, Dtype::Uint16, Colour::Grey);
+    assert_eq!(decoder.decode(&images, &mut pixels), []);
+    for (name, plane) in names.iter().zip(pixels.chunks(2 * size.pixels())) {
+        let golden = goldens.iter().find(|golden| golden.name == *name).unwrap();
+        assert_eq!(hex(&Sha256::digest(plane)), golden.expected);
+    }
+    let stack = fixture("fault-stack.tif");
+    images[1] = &stack;
+    images[4] = &files[4][..100];
+    let faults = decoder.decode(&images, &mut pixels);
+    let found: Vec<_> = faults.iter().map(|(i, fault)| (*i, fault.kind)).collect();
+    assert_eq!(found, [(1, FaultKind::ManyPages), (4, FaultKind::Truncated)]);
+    assert_eq!(faults[0].1.detail, "expected one image, found 3 pages");
+}
+
+#[test]
+fn what_is_grey_under_three_colours_is_one_channel_and_the_first_pixel_that_is_not_is_named() {
+    let size = ImageSize { height: 7, width: 5 };
+    let fault = |name: &str, dtype: Dtype, colour: Colour| {
+        let golden = Golden { name: name.to_owned(), size, dtype, colour, expected: String::new() };
+        golden.decode(&fixture(name)).unwrap_err().detail
+    };
+    let detail = fault("fault-rgb-differs.tif", Dtype::Uint8, Colour::EqualRgb);
+    assert!(detail.starts_with("expected red, green and blue that are equal, found "), "{detail}");
+    assert!(detail.ends_with(" at x = 2, y = 4"), "{detail}");
+    let detail = fault("fault-rgb-differs.tif", Dtype::Uint8, Colour::Grey);
+    assert_eq!(detail, "expected 8-bit grey, found 8-bit RGB");
+    let detail = fault("grey16-one-strip.tif", Dtype::Uint16, Colour::Rgb);
+    assert_eq!(detail, "expected 16-bit RGB, found 16-bit grey");
+    let detail = fault("fault-float.tif", Dtype::Uint16, Colour::EqualRgb);
+    assert_eq!(detail, "expected 16-bit grey or RGB, found 32-bit floating-point grey");
+    // A grey image is taken among them.
+    let size = ImageSize { height: 33, width: 40 };
+    let mut pixels = vec![0; size.pixels()];
+    let mut decoder = SiteDecoder::new(size, Dtype::Uint8, Colour::EqualRgb);
+    assert_eq!(decoder.decode(&[&fixture("grey8.png")], &mut pixels), []);
+    assert_eq!(decoder.decode(&[&fixture("grey8-lzw.tif")], &mut pixels), []);
+    let size = ImageSize { height: 11, width: 13 };
+    let golden =
+        Golden { name: String::new(), size, dtype: Dtype::Uint8, colour: Colour::Rgb, expected: String::new() };
+    let detail = golden.decode(&fixture("fault-rgba-glass.png")).unwrap_err().detail;
+    assert_eq!(detail, "expected opaque pixels, found another alpha at x = 2, y = 3");
+}
+
+#[test]
+fn a_file_may_be_larger_than_its_pixels_but_not_by_much() {
+    let size = ImageSize { height: 512, width: 512 };
+    assert_eq!(largest_file(size, Dtype::Uint8, Colour::Grey), 4 * 512 * 512 + (1 << 20));
+    // RGBA without compression.
+    assert!(largest_file(size, Dtype::Uint16, Colour::EqualRgb) > 8 * 512 * 512);
+}
