@@ -37,12 +37,21 @@ impl Serialize for Figure {
 /// If a row is not a struct with fields.
 #[must_use]
 pub fn columns<'r, R: Deserialize<'r>>() -> &'static [&'static str] {
+    let names = field_names::<R>();
+    assert!(!names.is_empty(), "a row is a struct with fields");
+    names
+}
+
+fn field_names<'r, R: Deserialize<'r>>() -> &'static [&'static str] {
     let mut names = FieldNames(&[]);
     // Asking for the names is all that this does: it ends in an error before any value is asked for.
     let _ = R::deserialize(&mut names);
-    assert!(!names.0.is_empty(), "a row is a struct with fields");
     names.0
 }
+
+/// A row of a table of which no column is known before it is read: [`Rows::cell`] has its cells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub struct AnyRow {}
 
 /// A table as text: its header, and a line a row. A cell is quoted only where it must be (RFC 4180).
 ///
@@ -119,6 +128,13 @@ pub enum Header {
         /// Columns that the table may lack.
         optional: &'static [&'static str],
     },
+    /// The same, and of these, columns whose names are only like them are no error: somebody else looks for them.
+    Alike {
+        /// Columns that the table may lack.
+        optional: &'static [&'static str],
+        /// Columns that may have other names.
+        alike: &'static [&'static str],
+    },
 }
 
 /// The rows of a table, each with the line of the file that it starts at.
@@ -154,7 +170,7 @@ impl<'t, R: DeserializeOwned> Rows<'t, R> {
     }
 
     fn of(source: Box<dyn Read + 't>, largest_row: usize, place: &'t str, header: Header) -> Result<Self> {
-        let columns = columns::<R>();
+        let columns = field_names::<R>();
         let since_row = Rc::new(Cell::new(0));
         let source = Metered { source, largest_row, since_row: Rc::clone(&since_row) };
         // A row of another length is told below, with what it should have been.
@@ -167,13 +183,19 @@ impl<'t, R: DeserializeOwned> Rows<'t, R> {
         let positions = match header {
             Header::Exact if cells == *columns => (0..columns.len()).map(Some).collect(),
             Header::Exact => return Err(malformed(columns.join(","))),
-            Header::AmongOthers { optional } => {
+            Header::AmongOthers { .. } | Header::Alike { .. } => {
+                let (optional, alike): (_, &[&str]) = match header {
+                    Header::Alike { optional, alike } => (optional, alike),
+                    Header::AmongOthers { optional } => (optional, &[]),
+                    Header::Exact => (&[][..], &[]),
+                };
                 let position = |name: &&str| {
                     let is_it = |cell: &str| is_like(cell, name);
                     let mut like_it = cells.iter().enumerate().filter(|(_, cell)| is_it(cell));
                     match (like_it.next(), like_it.next()) {
                         (Some((position, cell)), None) if cell == *name => Ok(Some(position)),
                         (None, _) if optional.contains(name) => Ok(None),
+                        _ if alike.contains(name) => Ok(cells.iter().position(|cell| cell == *name)),
                         (None, _) => Err(malformed(format!("a column {name:?}"))),
                         (Some(_), None) => Err(malformed(format!("a column named exactly {name:?}"))),
                         (Some(_), Some(_)) => Err(malformed(format!("one column {name:?}"))),
@@ -204,7 +226,8 @@ impl<'t, R: DeserializeOwned> Rows<'t, R> {
         let malformed =
             |expected: String| Error::malformed(format!("{}:{line}", self.place), expected, shown(&self.cells));
         if self.cells.len() != self.n_cells {
-            return Err(malformed(format!("the {} cells of {}", self.n_cells, self.columns.join(","))));
+            let of = if self.columns.is_empty() { "the header".to_owned() } else { self.columns.join(",") };
+            return Err(malformed(format!("the {} cells of {of}", self.n_cells)));
         }
         let row = RowCells::new(&self.cells, self.columns, &self.positions);
         let row = R::deserialize(row).map_err(|error| malformed(error.to_string()))?;

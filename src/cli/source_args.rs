@@ -20,6 +20,9 @@ pub struct SourceArgs {
     /// tells nothing, such as '{plate}/{well}_s{site}_w{channel}.tif'; compared with the end of each path
     #[arg(long, value_name = "PATTERN")]
     pattern: Option<Pattern>,
+    /// Take images of RGB whose red, green and blue are equal for the grey ones that they are
+    #[arg(long)]
+    grey: bool,
     /// A table that names images, a row a site: FileName_CHANNEL and PathName_CHANNEL as CellProfiler's load_data.csv has
     /// them, or a path a column; Metadata_Plate, Metadata_Well and Metadata_Site, or what --on says
     #[arg(long, value_name = "FILE")]
@@ -98,6 +101,7 @@ impl SourceArgs {
             pattern: self.pattern.clone(),
             plane: self.plane,
             table: self.table.clone(),
+            takes_equal_rgb: self.grey,
             experiment: self.experiment.clone(),
             metadata: self.metadata.clone(),
             labels: self.labels(),
@@ -128,6 +132,7 @@ impl SourceArgs {
         let paths = [&self.metadata, &self.classes, &self.known_partial, &self.table];
         self.layout.is_some()
             || self.pattern.is_some()
+            || self.grey
             || self.plane != Plane::default()
             || self.experiment.is_some()
             || self.channels.is_some()

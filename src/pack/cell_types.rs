@@ -9,8 +9,7 @@ use rayon::prelude::*;
 use crate::error::{Error, Result, unless_damaged};
 use crate::fault::Fault;
 use crate::memory;
-use crate::site::{Dtype, Experiment, PlateId, Well};
-use crate::source::image::{Colour, SiteDecoder};
+use crate::site::{Experiment, PlateId, Well};
 use crate::source::{PlatePlan, Source};
 use crate::store::StoreSpec;
 use crate::store::format::names::SITES;
@@ -109,7 +108,7 @@ pub(super) struct HeldBack {
 
 /// Every fault of a plate's images.
 fn decode(source: &Source, spec: &StoreSpec, plate: &PlatePlan) -> Result<Vec<Fault>> {
-    let new = || (SiteDecoder::new(source.size, Dtype::Uint8, Colour::Grey), Vec::new());
+    let new = || (source.decoder(), Vec::new());
     let faults: Vec<Vec<Fault>> = plate
         .sites
         .par_iter()

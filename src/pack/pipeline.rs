@@ -15,8 +15,6 @@ use crate::error::Result;
 use crate::fault::Fault;
 use crate::memory;
 use crate::plate_statistics::pixel_stats;
-use crate::site::Dtype;
-use crate::source::image::{Colour, SiteDecoder};
 use crate::source::{Image, PlatePlan, SitePlan, Source};
 use crate::stats::SiteStatistics;
 use crate::store::format::checksum::crc32c;
@@ -192,7 +190,7 @@ impl Shared<'_> {
 
     /// Decodes, counts and encodes.
     fn work(&self, images: &Mutex<Receiver<Images>>, dones: &[Sender<Done>]) -> Result<()> {
-        let mut decoder = SiteDecoder::new(self.source.size, Dtype::Uint8, Colour::Grey);
+        let mut decoder = self.source.decoder();
         let mut encoder = Encoder::new(self.spec.codec)?;
         let mut pixels = Vec::new();
         loop {

@@ -68,9 +68,7 @@ impl<'a> PlateWork<'a> {
     pub(super) fn new(plan: &'a PlatePlan, todo: &'a Todo, spec: &StoreSpec, config: &PackConfig) -> Self {
         let on_error = config.on_error;
         let stays = !config.prune && !todo.lost.is_empty();
-        let n_channels = spec.channels.len();
-        let known =
-            !plan.faults.is_empty() || plan.sites.iter().any(|site| plan.missing_channel(site, n_channels).is_some());
+        let known = !plan.faults.is_empty() || plan.sites.iter().any(|site| plan.missing_channel(site).is_some());
         Self {
             plan,
             todo,

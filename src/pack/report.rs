@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::fault::Fault;
 use crate::site::{PlateId, Population, SiteId};
 use crate::source::PlatePlan;
+use crate::source::image::Colour;
 use crate::store::format::spec::Channel;
 use crate::store::write::merge::{Merge, Rewrite};
 use crate::store::{Lost, StoreWriter};
@@ -111,11 +112,14 @@ pub struct ChannelFile {
 
 impl FirstSite {
     /// The first site of a plate, if it has one.
-    pub(super) fn of(plate: &PlatePlan, channels: &[Channel]) -> Option<Self> {
+    pub(super) fn of(plate: &PlatePlan, channels: &[Channel], colour: Colour) -> Option<Self> {
         let site = plate.sites.first()?;
-        let there = channels.iter().enumerate().filter(|(c, _)| site.channels & (1 << c) != 0);
-        let file =
-            |(c, channel): (usize, &Channel)| ChannelFile { name: channel.name.clone(), file: plate.file(site, c) };
+        let image_of = |c: usize| c / colour.channels();
+        let there = channels.iter().enumerate().filter(|&(c, _)| site.channels & (1 << image_of(c)) != 0);
+        let file = |(c, channel): (usize, &Channel)| ChannelFile {
+            name: channel.name.clone(),
+            file: plate.file(site, image_of(c)),
+        };
         Some(Self {
             experiment: plate.id.experiment.to_string(),
             plate: plate.id.plate.to_string(),
@@ -142,6 +146,8 @@ pub struct Plan {
     pub size: [u32; 2],
     /// The type of its pixels.
     pub dtype: &'static str,
+    /// Bytes of the pixels of a site.
+    pub site_bytes: u64,
     /// The first site that is to be packed, as it was understood; `None` for a store.
     pub first_site: Option<FirstSite>,
     /// Classes of the data set.

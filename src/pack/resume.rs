@@ -76,7 +76,7 @@ pub(super) fn look_at(
     if let Some(done) = done(config, spec, plate, images, &stamp)? {
         return Ok(done);
     }
-    let is_whole = |site: &SitePlan| plate.missing_channel(site, source.n_channels).is_none();
+    let is_whole = |site: &SitePlan| plate.missing_channel(site).is_none();
     let lost = lost_of(config, spec, plate, &is_whole)?;
     Ok(State::ToPack(Todo { source_bytes, stamp, lost }))
 }
@@ -150,7 +150,7 @@ struct Image {
 fn images(source: &Source, plate: &PlatePlan) -> Vec<Image> {
     let mut images = Vec::new();
     for site in &plate.sites {
-        for channel in (0..source.n_channels).filter(|c| site.channels & (1 << c) != 0) {
+        for channel in (0..source.n_images()).filter(|i| site.channels & (1 << i) != 0) {
             let path = plate.file(site, channel);
             let full = source.root.join(&path);
             // What cannot be read as an image (a link to nowhere, a pipe, a giant, a failing disk) is reported when its

@@ -122,6 +122,7 @@ fn prepare(config: &PackConfig) -> Result<Prepared> {
         channels: spec.channels.len(),
         size: [height, width],
         dtype: spec.dtype.name(),
+        site_bytes: spec.site_bytes() as u64,
         first_site: None,
         classes: origin.classes.rows().len(),
         plates: planned.len(),

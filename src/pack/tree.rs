@@ -45,7 +45,7 @@ pub(super) fn plan(config: &PackConfig) -> Result<(Plan, Vec<Fault>)> {
     let mut faults = source.unplaced.clone();
     for plate in to_pack.iter().map(|&(i, _)| &source.plates[i]) {
         faults.extend(plate.faults.iter().cloned());
-        faults.extend(plate.sites.iter().filter_map(|site| plate.missing_channel(site, source.n_channels)));
+        faults.extend(plate.sites.iter().filter_map(|site| plate.missing_channel(site)));
         faults.extend(source.sample_headers(plate));
     }
     faults.sort();
@@ -152,7 +152,8 @@ fn prepare(config: &PackConfig, now: SystemTime) -> Result<Prepared> {
         channels: source.n_channels,
         size: [height, width],
         dtype: source.dtype.name(),
-        first_site: to_pack.iter().find_map(|&(i, _)| FirstSite::of(&source.plates[i], &spec.channels)),
+        site_bytes: spec.site_bytes() as u64,
+        first_site: to_pack.iter().find_map(|&(i, _)| FirstSite::of(&source.plates[i], &spec.channels, source.colour)),
         classes: source.classes.rows().len(),
         plates: source.plates.len(),
         plates_done,
@@ -184,7 +185,7 @@ fn channel_names(config: &PackConfig, source: &Source) -> Result<Vec<Channel>> {
     let names = &config.channel_names;
     if names.is_empty() {
         let are_stains = source.is_rxrx1() && source.n_channels == stains.len();
-        let told = source.channels.names.iter().map(|name| Channel::plain(name));
+        let told = source.channel_names().into_iter().map(|name| Channel::plain(&name));
         return Ok(if are_stains { stains } else { told.collect() });
     }
     let distinct: BTreeSet<&String> = names.iter().collect();

@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::site::{Experiment, Names, PlateId};
 
+use super::channels::WHOLE;
 use super::layout::Layout;
 use super::listed::ListedImage;
 use super::names::{is_hidden_path, is_image, is_of_store, is_of_system, plate_named};
@@ -51,7 +52,7 @@ impl<'a> Description<'a> {
     /// The name of a channel, as a store has it.
     pub(super) fn channel_name(self, channel: &str) -> String {
         match self {
-            _ if channel.is_empty() => "w1".to_owned(),
+            _ if channel.is_empty() => WHOLE.to_owned(),
             Self::Preset(preset) => preset.channel_name(channel).into_owned(),
             Self::Pattern(_) if channel.bytes().all(|b| b.is_ascii_digit()) => format!("w{channel}"),
             Self::Pattern(_) => channel.to_owned(),

@@ -4,9 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Component, Path};
 use std::rc::Rc;
 
-use serde::Deserialize;
-
-use crate::csv_table::{Header, Rows, header};
+use crate::csv_table::{AnyRow, Header, Rows, header};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::site::{Experiment, Names, PlateId};
@@ -18,10 +16,6 @@ use super::tree::{Scan, Unplaced};
 
 /// Columns of file names, each with that of the folder that belongs to it.
 const PAIRS: [(&str, &str); 2] = [("FileName_", "PathName_"), ("Image_FileName_", "Image_PathName_")];
-
-/// A row, of which no column is known before the table is.
-#[derive(Deserialize)]
-struct AnyRow {}
 
 /// Where a table tells the image of a channel.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,9 +4,8 @@ use std::io;
 
 use crate::fault::{Fault, FaultKind};
 use crate::files;
-use crate::site::Dtype;
 
-use super::image::{Colour, SiteDecoder, largest_file};
+use super::image::{SiteDecoder, largest_file};
 use super::open::Source;
 use super::plan::{PlatePlan, SitePlan};
 
@@ -23,23 +22,46 @@ impl Source {
     /// Reads the images of a site that are there, in the order of the channels.
     #[must_use]
     pub fn read_images(&self, plate: &PlatePlan, site: &SitePlan) -> Vec<Image> {
-        let channels = (0..self.n_channels).filter(|c| site.channels & (1 << c) != 0);
-        let read = |channel| {
-            let path = plate.file(site, channel);
+        let images = (0..self.n_images()).filter(|i| site.channels & (1 << i) != 0);
+        let read = |image| {
+            let path = plate.file(site, image);
             let content = files::read_at_most(&self.root.join(&path), self.largest_image());
             Image { path, content }
         };
-        channels.map(read).collect()
+        images.map(read).collect()
+    }
+
+    /// Images of a site.
+    #[must_use]
+    pub fn n_images(&self) -> usize {
+        self.channels.names.len()
+    }
+
+    /// Bytes of the pixels of one image, all of its channels.
+    fn image_bytes(&self) -> usize {
+        self.size.pixels() * self.dtype.bytes() * self.colour.channels()
+    }
+
+    /// Bytes of the pixels of a site.
+    #[must_use]
+    pub fn site_bytes(&self) -> usize {
+        self.n_images() * self.image_bytes()
+    }
+
+    /// A decoder for its images.
+    #[must_use]
+    pub fn decoder(&self) -> SiteDecoder {
+        SiteDecoder::new(self.size, self.dtype, self.colour)
     }
 
     /// The bytes that an image of this size can need, with room for much metadata. A larger file is no such image, and
     /// reading it could take all memory.
     #[must_use]
     pub fn largest_image(&self) -> u64 {
-        largest_file(self.size, Dtype::Uint8, Colour::Grey)
+        largest_file(self.size, self.dtype, self.colour)
     }
 
-    /// Decodes the images of a site into `pixels`, `[C, H, W] u8`, and returns every fault; where there is one, the
+    /// Decodes the images of a site into `pixels`, `[C, H, W]`, and returns every fault; where there is one, the
     /// content of `pixels` means nothing.
     ///
     /// # Panics
@@ -52,7 +74,7 @@ impl Source {
         decoder: &mut SiteDecoder,
         pixels: &mut [u8],
     ) -> Vec<Fault> {
-        let mut faults: Vec<Fault> = plate.missing_channel(site, self.n_channels).into_iter().collect();
+        let mut faults: Vec<Fault> = plate.missing_channel(site).into_iter().collect();
         let fault = |kind, file: &str, detail| Fault {
             plate: Some(plate.id.clone()),
             well: Some(site.well),
@@ -69,7 +91,7 @@ impl Source {
             }
         }
         let bytes: Vec<&[u8]> = pngs.iter().map(|&(_, bytes)| bytes).collect();
-        let found = decoder.decode(&bytes, &mut pixels[..bytes.len() * self.size.pixels()]);
+        let found = decoder.decode(&bytes, &mut pixels[..bytes.len() * self.image_bytes()]);
         faults.extend(found.into_iter().map(|(i, found)| fault(found.kind, pngs[i].0, found.detail)));
         faults
     }

@@ -1,11 +1,13 @@
 //! From a raw tree to a plan: which sites there should be, what is known of each, and where its images lie; and the
 //! images themselves, decoded under limits. Knows nothing of the store.
 
+mod channels;
 mod config;
 mod described;
 pub mod image;
 mod image_table;
 mod images;
+mod kind;
 pub mod labels;
 mod layout;
 mod listed;

@@ -1,6 +1,6 @@
 //! From a raw tree to a plan: folders, names and CSVs, and the headers of some images.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,15 +10,17 @@ use crate::fault::{Fault, FaultKind};
 use crate::files;
 use crate::site::{Dtype, ImageSize, PlateId, WellId};
 
+use super::channels::{ChannelNames, channel_numbers, told_channels, unusual_channels};
 use super::config::SourceConfig;
 use super::described::{self, Description};
-use super::image::{Colour, Header, ImageFault, read_header};
+use super::image::Colour;
 use super::image_table::{self, TableScan};
+use super::kind::{Kind, common_kind, read_head};
 use super::labels::{self, DataSet, Fixed, Labels, LabelsSummary, Tables};
 use super::layout::Layout;
 use super::listed::{self, Placed};
 use super::names;
-use super::plan::{ChannelNames, Planner, PlatePlan, SitePlan};
+use super::plan::{Planner, PlatePlan, SitePlan};
 use super::recognise;
 use super::tree::{self, PlateFiles, Scan, Unplaced};
 
@@ -31,12 +33,14 @@ pub struct Source {
     pub layout: Layout,
     /// Channels of a site.
     pub n_channels: usize,
-    /// What they are called.
+    /// What its images are called, of which each is a channel, or three.
     pub channels: Arc<ChannelNames>,
     /// Size of every image.
     pub size: ImageSize,
     /// The type of pixels of every image.
     pub dtype: Dtype,
+    /// What becomes of colours.
+    pub colour: Colour,
     /// The classes.
     pub classes: Classes,
     /// The plates, by experiment (numbers in names count) and plate.
@@ -86,7 +90,6 @@ impl Source {
             None => channel_numbers(config, layout, ids.iter().filter_map(|id| found.get(id)))?,
         };
         let channels = Arc::new(channels);
-        let n_channels = channels.numbers.len();
         let no_files = PlateFiles::default();
         let planner = Planner {
             labels: &labels,
@@ -97,7 +100,11 @@ impl Source {
         };
         let plan = |id: &PlateId| planner.plate(id, found.get(id).unwrap_or(&no_files));
         let plates: Vec<PlatePlan> = ids.iter().map(plan).collect();
-        let size = common_size(root, &plates)?;
+        let Kind { size, dtype, colour } = common_kind(config, &channels, &plates, &mut unusual)?;
+        let n_channels = channels.numbers.len() * colour.channels();
+        if n_channels > 64 {
+            return Err(Error::refused(root.display(), "at most 64 channels", n_channels));
+        }
         let others = |id: &PlateId| {
             let plate = found.get(id).unwrap_or(&no_files);
             plate.other_files.iter().map(|name| format!("{}/{name}", plate.dir)).collect::<Vec<_>>()
@@ -113,7 +120,8 @@ impl Source {
             n_channels,
             channels,
             size,
-            dtype: Dtype::Uint8,
+            dtype,
+            colour,
             labelled_wells: labels.plates.values().map(|wells| wells.len() as u64).sum(),
             classes: labels.classes,
             labels: labels.summary,
@@ -134,16 +142,30 @@ impl Source {
         }
     }
 
+    /// What the channels of a store of it are called.
+    #[must_use]
+    pub fn channel_names(&self) -> Vec<String> {
+        let names = &self.channels.names;
+        if self.colour != Colour::Rgb {
+            return names.clone();
+        }
+        let of_image = |name: &String| {
+            let before = if names.len() == 1 { String::new() } else { format!("{name} ") };
+            ["red", "green", "blue"].map(|colour| format!("{before}{colour}"))
+        };
+        names.iter().flat_map(of_image).collect()
+    }
+
     /// The faults that the headers of a few images show: of one image of each channel of a plate.
     #[must_use]
     pub fn sample_headers(&self, plate: &PlatePlan) -> Vec<Fault> {
         let of_channel = |channel: usize| plate.sites.iter().find(|site| site.channels & (1 << channel) != 0);
-        let sampled = (0..self.n_channels).filter_map(|channel| Some((channel, of_channel(channel)?)));
+        let sampled = (0..self.n_images()).filter_map(|channel| Some((channel, of_channel(channel)?)));
         let fault = |(channel, site): (usize, &SitePlan)| {
             let file = plate.file(site, channel);
             let (kind, detail) = match read_head(&self.root.join(&file)) {
                 Err(error) => (FaultKind::Unreadable, error.to_string()),
-                Ok((header, _)) => match header.and_then(|h| h.check(self.size, Dtype::Uint8, Colour::Grey)) {
+                Ok((header, _)) => match header.and_then(|h| h.check(self.size, self.dtype, self.colour)) {
                     Ok(()) => return None,
                     Err(found) => (found.kind, found.detail),
                 },
@@ -170,13 +192,6 @@ impl From<Unplaced> for Fault {
 
 fn unreadable_fault((path, why): (String, String)) -> Fault {
     Fault { plate: None, well: None, site: None, kind: FaultKind::Unreadable, file: path, detail: why }
-}
-
-/// What the header of a file says, and its length.
-fn read_head(path: &Path) -> std::io::Result<(std::result::Result<Header, ImageFault>, u64)> {
-    let mut file = files::open(path).map_err(std::io::Error::other)?;
-    let length = file.metadata()?.len();
-    Ok((read_header(&mut file), length))
 }
 
 /// Reads what the CSVs of a tree say, and looks at no image.
@@ -278,88 +293,6 @@ fn find_by_table(config: &SourceConfig, table: &Path) -> Result<Found> {
     scan.unplaced.extend(unplaced);
     scan.unplaced.sort_unstable();
     Ok(Found { scan: Scan { plates, ..scan }, channels: Some(channels), unusual })
-}
-
-/// The channels that images tell by name.
-fn told_channels(config: &SourceConfig, mut names: Vec<String>) -> Result<ChannelNames> {
-    let n = config.channels.unwrap_or(names.len());
-    if !(1..=64).contains(&n) {
-        return Err(Error::refused("--channels", "1 to 64", n));
-    }
-    names.truncate(n);
-    names.extend((names.len() + 1..=n).map(|number| format!("w{number}")));
-    Ok(ChannelNames { numbers: (1..=n).collect(), names })
-}
-
-/// The number of each channel in file names: as many as most sites have (by their highest one; the larger one of two
-/// equals). RxRx1's are numbered without a gap, so that one that is missing everywhere was lost; of other trees, the
-/// numbers that no image has are none of theirs.
-fn channel_numbers<'a>(
-    config: &SourceConfig,
-    layout: Layout,
-    plates: impl Iterator<Item = &'a PlateFiles>,
-) -> Result<ChannelNames> {
-    let mut votes = [0_u64; 65];
-    let mut present = 0;
-    for channels in plates.flat_map(|plate| plate.sites.values()) {
-        votes[64 - channels.leading_zeros() as usize] += 1;
-        present |= channels;
-    }
-    let most = (0..votes.len()).max_by_key(|&n| (votes[n], n)).filter(|&n| votes[n] > 0).unwrap_or(0);
-    if most == 0 {
-        let expected = format!("images named WELL_sS_wC.png in folders of the {} layout", layout.name());
-        return Err(Error::refused(config.root.display(), expected, "none"));
-    }
-    let numbered =
-        |numbers: &mut dyn Iterator<Item = usize>| numbers.filter(|n| present & (1 << (n - 1)) != 0).collect();
-    let numbers: Vec<usize> = match config.channels {
-        None if layout == Layout::Bare => numbered(&mut (1..=most)),
-        None => (1..=most).collect(),
-        Some(n) if !(1..=64).contains(&n) => return Err(Error::refused("--channels", "1 to 64", n)),
-        Some(n) if layout == Layout::Bare && present.count_ones() as usize == n => numbered(&mut (1..=64)),
-        Some(n) => (1..=n).collect(),
-    };
-    let names = numbers.iter().map(|number| format!("w{number}")).collect();
-    Ok(ChannelNames { numbers, names })
-}
-
-/// Says which channels may have been lost everywhere.
-fn unusual_channels(layout: Layout, labels: &Labels, ChannelNames { numbers, names }: &ChannelNames) -> Option<String> {
-    let n = numbers.len();
-    let data_set = match &labels.summary {
-        Some(summary) => summary.data_set,
-        None => (layout == Layout::Kaggle).then_some(DataSet::RxRx1),
-    };
-    if let Some((name, usual)) = data_set.and_then(|known| Some((known.name(), known.channels()?)))
-        && n != usual
-    {
-        let remedy = format!("--channels {usual} finds what is lost");
-        return Some(format!("sites have {n} channels, those of {name} have {usual} ({remedy})"));
-    }
-    let last = *numbers.last()?;
-    let gap = || format!("channels are {} (--channels {last} finds what is lost)", names.join(", "));
-    (last != n).then(gap)
-}
-
-/// The size that most of a sample of the images have.
-fn common_size(root: &Path, plates: &[PlatePlan]) -> Result<ImageSize> {
-    const SAMPLE: usize = 99;
-    let n_sites: usize = plates.iter().map(|plate| plate.sites.len()).sum();
-    let step = n_sites.div_ceil(SAMPLE).max(1);
-    let sites = plates.iter().flat_map(|plate| plate.sites.iter().map(move |site| (plate, site)));
-    let mut votes: HashMap<ImageSize, usize> = HashMap::new();
-    for (plate, site) in sites.step_by(step) {
-        let channel = site.channels.trailing_zeros() as usize;
-        // A file that cannot be read or is no image does not vote; packing it reports what is wrong with it.
-        let Ok((header, length)) = read_head(&root.join(plate.file(site, channel))) else { continue };
-        if let Ok(header) = header
-            && header.can_be_true(length)
-        {
-            *votes.entry(header.size).or_default() += 1;
-        }
-    }
-    let most = votes.into_iter().max_by_key(|&(size, n)| (n, size)).map(|(size, _)| size);
-    most.ok_or_else(|| Error::malformed(root.display(), "images", "none among the first looked at"))
 }
 
 /// Says which plates have wells with other sites than those of most plates.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::fault::{Fault, FaultKind};
 use crate::site::{Label, PlateId, Well, WellId};
 
+use super::channels::ChannelNames;
 use super::labels::{Labels, WellLabel};
 use super::names;
 use super::tree::PlateFiles;
@@ -43,15 +44,6 @@ pub struct PlatePlan {
     channels: Arc<ChannelNames>,
 }
 
-/// What channels are called.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ChannelNames {
-    /// The number of each in file names, or its place among the names that images tell, from 1.
-    pub(super) numbers: Vec<usize>,
-    /// The name of each: `w1`, or as images tell it.
-    pub names: Vec<String>,
-}
-
 impl PlatePlan {
     /// The file of one channel of a site, relative to the root; `channel` counts from 0. Empty for one that is not there,
     /// where names do not follow from what they tell.
@@ -80,7 +72,8 @@ impl PlatePlan {
 
     /// The fault of `site` if it lacks channels.
     #[must_use]
-    pub fn missing_channel(&self, site: &SitePlan, n_channels: usize) -> Option<Fault> {
+    pub fn missing_channel(&self, site: &SitePlan) -> Option<Fault> {
+        let n_channels = self.channels.names.len();
         let missing: Vec<usize> = (0..n_channels).filter(|c| site.channels & (1 << c) == 0).collect();
         let first = *missing.first()?;
         let names: Vec<&str> = missing.iter().map(|&c| self.channels.names[c].as_str()).collect();

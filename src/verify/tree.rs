@@ -13,8 +13,6 @@ use crate::error::{Error, Result};
 use crate::fault::{Fault, FaultKind};
 use crate::files::{self, AnyFile};
 use crate::memory;
-use crate::site::Dtype;
-use crate::source::image::{Colour, SiteDecoder};
 
 use crate::source::{PlatePlan, SitePlan, Source, SourceConfig};
 use crate::store::format::checksum::Sha;
@@ -76,8 +74,8 @@ pub fn verify_tree(
         source.plates.iter().flat_map(|plate| plate.sites.iter().map(move |site| (plate, site))).collect();
     planned(sites.len() as u64);
     let bytes = AtomicU64::new(0);
-    let new = || (SiteDecoder::new(source.size, Dtype::Uint8, Colour::Grey), Vec::new());
-    let site_bytes = source.n_channels * source.size.pixels();
+    let new = || (source.decoder(), Vec::new());
+    let site_bytes = source.site_bytes();
     let list = Mutex::new(Vec::new());
     let examined: Vec<Vec<Fault>> = sites
         .par_iter()

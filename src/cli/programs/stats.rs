@@ -12,7 +12,7 @@ use crate::plate_statistics::summarise_store;
 use crate::stats::{Grouping, PopulationGroup, Summary};
 use crate::store::Store;
 
-/// Show mean, standard deviation, median, MAD and percentiles of grey levels (0 to 255) for each plate (or experiment,
+/// Show mean, standard deviation, median, MAD and percentiles of grey levels for each plate (or experiment,
 /// cell type, store), population and channel.
 #[derive(Parser)]
 #[command(name = "stats", version, after_help = cli::EXIT_CODES)]

@@ -164,8 +164,7 @@ pub fn pack(report: &PackReport, dst: &Path, as_json: bool) -> anyhow::Result<()
     }
     let mut out = io::stdout().lock();
     write_plan(&mut out, &report.plan)?;
-    let raw =
-        report.sites_packed * report.plan.channels as u64 * report.plan.size.map(u64::from).iter().product::<u64>();
+    let raw = report.sites_packed * report.plan.site_bytes;
     if report.sites_packed > 0 {
         let rate = report.sites_packed as f64 / report.seconds;
         writeln!(

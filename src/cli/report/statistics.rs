@@ -32,7 +32,7 @@ pub fn table(out: &mut impl Write, summaries: &[Summary], channels: &[Channel]) 
     for Summary { group, population, n_sites, channels: figures } in summaries {
         for (figures, channel) in figures.iter().zip(channels) {
             n_without_mad += usize::from(figures.mad == 0.0);
-            let cells = [group.clone(), population.name().into(), format!("w{} {}", figures.channel, channel.name)];
+            let cells = [group.clone(), population.name().into(), channel_label(figures.channel, &channel.name)];
             let [p1, .., p99] = figures.percentiles;
             let two = [figures.mean, figures.std_pixels, figures.std_mean_over_images].map(|x| format!("{x:.2}"));
             let one = [figures.median, figures.mad, p1, p99].map(|x| format!("{x:.1}"));
@@ -41,10 +41,7 @@ pub fn table(out: &mut impl Write, summaries: &[Summary], channels: &[Channel]) 
         }
     }
     write!(out, "{table}")?;
-    writeln!(
-        out,
-        "\nGrey levels, 0 to 255. std: of all pixels, ddof 0. std/image: mean over images of each image's own std."
-    )?;
+    writeln!(out, "\nGrey levels. std: of all pixels, ddof 0. std/image: mean over images of each image's own std.")?;
     writeln!(out, "MAD: median absolute deviation from the median, unscaled. More figures: --csv, --json.")?;
     if n_without_mad > 0 {
         writeln!(
@@ -54,6 +51,12 @@ pub fn table(out: &mut impl Write, summaries: &[Summary], channels: &[Channel]) 
         )?;
     }
     Ok(())
+}
+
+/// A channel by its number, and by its name where that tells more.
+fn channel_label(number: usize, name: &str) -> String {
+    let is_numbered = name.ends_with(|c: char| c.is_ascii_digit());
+    if is_numbered { name.to_owned() } else { format!("w{number} {name}") }
 }
 
 /// A row of `stats --csv`: the figures of a group, a population and a channel. Its percentiles are those of

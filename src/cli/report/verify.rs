@@ -183,7 +183,7 @@ pub fn tree(path: &Path, report: &TreeReport, list: Option<&Path>, as_json: bool
     writeln!(out, "tree       {path}: {plates}, {sites} of {} x {height} x {width}", report.channels)?;
     let classes = plural(report.classes as u64, "class");
     writeln!(out, "labels     {}, {classes}", layout(report.layout, report.labelled_wells))?;
-    writeln!(out, "decoded    {} of PNGs in {:.2} s", bytes(report.bytes), report.seconds)?;
+    writeln!(out, "decoded    {} of images in {:.2} s", bytes(report.bytes), report.seconds)?;
     write_notes(&mut out, &report.other_files, &report.unusual)?;
     write_faults_summary(&mut out, &report.faults)?;
     match (list, &report.list) {

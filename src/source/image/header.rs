@@ -8,7 +8,7 @@ use crate::site::{Dtype, ImageSize};
 use super::fault::ImageFault;
 
 /// What becomes of colours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Colour {
     /// An image is one channel, and must be grey.
     Grey,
@@ -53,6 +53,15 @@ pub enum Bands {
 }
 
 impl Bands {
+    /// What becomes of them, if a store takes them.
+    pub(crate) fn colour(self) -> Option<Colour> {
+        match self {
+            Self::Grey => Some(Colour::Grey),
+            Self::Rgb | Self::Rgba => Some(Colour::Rgb),
+            Self::Other => None,
+        }
+    }
+
     /// How many; 0 of others.
     pub(super) fn count(self) -> usize {
         match self {

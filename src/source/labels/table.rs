@@ -27,22 +27,22 @@ const SEPARATOR: &str = " | ";
 /// Values of a column that a refusal tells, at most.
 const EXAMPLES: usize = 12;
 /// The columns of [`TableRow`] that a table may lack; of an experiment and of a well it has one of two.
-const OPTIONAL: Header = Header::AmongOthers {
-    optional: &[
-        "experiment",
-        "experiment_name",
-        "plate",
-        "well",
-        "address",
-        "site",
-        "site_id",
-        "well_id",
-        "dataset",
-        "well_type",
-        "cell_type",
-        "sirna_id",
-    ],
-};
+const OPTIONAL: &[&str] = &[
+    "experiment",
+    "experiment_name",
+    "plate",
+    "well",
+    "address",
+    "site",
+    "site_id",
+    "well_id",
+    "dataset",
+    "well_type",
+    "cell_type",
+    "sirna_id",
+];
+/// Those of them that rows are known by.
+const KEYS: &[&str] = &["experiment", "experiment_name", "plate", "well", "address", "site", "site_id", "well_id"];
 
 /// What a row says by columns whose names are known.
 #[derive(Deserialize)]
@@ -117,7 +117,7 @@ pub(super) fn read(path: &Path, tables: &Tables<'_>) -> Result<(Gathered, Labels
     }
     if data_set.is_none() && options.label_columns.is_empty() {
         // A name that is nearly right comes first.
-        file.rows()?;
+        file.rows(true)?;
         return Err(file.unknown(&header));
     }
     let (gathered, summary) = file.read(&header, data_set, tables)?;
@@ -125,8 +125,15 @@ pub(super) fn read(path: &Path, tables: &Tables<'_>) -> Result<(Gathered, Labels
 }
 
 impl TableFile<'_> {
-    fn rows(&self) -> Result<Rows<'_, TableRow>> {
-        Rows::read(files::open(self.path)?, &self.place, OPTIONAL)
+    /// The rows of a data set that is known, whose columns have these names exactly; those by which rows of others are
+    /// known may have any.
+    fn rows(&self, is_known: bool) -> Result<Rows<'_, TableRow>> {
+        let header = if is_known {
+            Header::AmongOthers { optional: OPTIONAL }
+        } else {
+            Header::Alike { optional: OPTIONAL, alike: KEYS }
+        };
+        Rows::read(files::open(self.path)?, &self.place, header)
     }
 
     fn malformed(&self, expected: impl ToString, header: &[String]) -> Error {
@@ -157,7 +164,7 @@ impl TableFile<'_> {
     }
 
     fn each_cell(&self, column: usize, mut each: impl FnMut(&str)) -> Result<()> {
-        let mut rows = self.rows()?;
+        let mut rows = self.rows(false)?;
         while let Some(row) = rows.next() {
             row?;
             each(rows.cell(column).trim());
@@ -171,7 +178,7 @@ impl TableFile<'_> {
         data_set: Option<DataSet>,
         tables: &Tables<'_>,
     ) -> Result<(Gathered, LabelsSummary)> {
-        let mut rows = self.rows()?;
+        let mut rows = self.rows(data_set.is_some())?;
         let mut columns = self.columns(&rows, header, data_set, tables)?;
         let file: Rc<str> = self.place.as_str().into();
         let names_no_experiment = columns.keys.is_some_and(|keys| !keys.tell_experiment());

@@ -1,0 +1,72 @@
+//! What the images of a tree are, by the headers of some: their size, the type of their pixels, and colours.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use crate::error::{Error, Result};
+use crate::files;
+use crate::site::{Dtype, ImageSize};
+
+use super::channels::ChannelNames;
+use super::config::SourceConfig;
+use super::image::{Colour, Header, ImageFault, read_header};
+use super::plan::PlatePlan;
+
+/// What images are: their size, the type of their pixels, and what becomes of colours.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Kind {
+    pub(super) size: ImageSize,
+    pub(super) dtype: Dtype,
+    pub(super) colour: Colour,
+}
+
+/// What most of a sample of the images are.
+pub(super) fn common_kind(
+    config: &SourceConfig,
+    channels: &ChannelNames,
+    plates: &[PlatePlan],
+    unusual: &mut Vec<String>,
+) -> Result<Kind> {
+    const SAMPLE: usize = 99;
+    let root = &config.root;
+    let n_sites: usize = plates.iter().map(|plate| plate.sites.len()).sum();
+    let step = n_sites.div_ceil(SAMPLE).max(1);
+    let sites = plates.iter().flat_map(|plate| plate.sites.iter().map(move |site| (plate, site)));
+    let mut votes: HashMap<Kind, usize> = HashMap::new();
+    let mut why = None;
+    for (plate, site) in sites.step_by(step) {
+        let path = plate.file(site, site.channels.trailing_zeros() as usize);
+        // A file that cannot be read or is no image does not vote; packing it reports what is wrong with it.
+        let Ok((header, length)) = read_head(&root.join(&path)) else { continue };
+        match header {
+            Ok(header) if header.can_be_true(length) => {
+                let (Some(dtype), Some(colour)) = (header.dtype, header.bands.colour()) else { continue };
+                *votes.entry(Kind { size: header.size, dtype, colour }).or_default() += 1;
+            }
+            Ok(_) => {}
+            Err(fault) => why = why.or_else(|| Some(format!("{path}: {}", fault.detail))),
+        }
+    }
+    let most = votes.into_iter().max_by_key(|&(kind, n)| (n, kind)).map(|(kind, _)| kind);
+    let none = || {
+        let found = why.unwrap_or_else(|| "none among the first looked at".to_owned());
+        Error::malformed(root.display(), "grey images of 8 or 16 bits, PNG or TIFF", found)
+    };
+    let kind = most.ok_or_else(none)?;
+    let colour = match kind.colour {
+        _ if config.takes_equal_rgb => Colour::EqualRgb,
+        Colour::Rgb if channels.is_told => {
+            unusual.push("images are RGB: --grey takes those whose red, green and blue are equal".to_owned());
+            Colour::Grey
+        }
+        colour => colour,
+    };
+    Ok(Kind { colour, ..kind })
+}
+
+/// What the header of a file says, and its length.
+pub(super) fn read_head(path: &Path) -> std::io::Result<(std::result::Result<Header, ImageFault>, u64)> {
+    let mut file = files::open(path).map_err(std::io::Error::other)?;
+    let length = file.metadata()?.len();
+    Ok((read_header(&mut file), length))
+}
