@@ -52,7 +52,7 @@ pub(super) mod tests {
     use super::*;
 
     /// The rows of all passes of an image, without filters.
-    pub(in crate::source::image) fn interlace(pixels: &[u8], size: ImageSize, pixel_bytes: usize) -> Vec<u8> {
+    pub(crate) fn interlace(pixels: &[u8], size: ImageSize, pixel_bytes: usize) -> Vec<u8> {
         let mut rows = Vec::new();
         for ((x, y, dx, dy), width, height) in passes(size) {
             for row in 0..height {

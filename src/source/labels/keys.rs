@@ -7,9 +7,9 @@ use crate::error::{Error, Result};
 use crate::site::{Experiment, ParseError, Plate, Well, parse_number};
 use crate::source::names::plate_named;
 use crate::source::pattern::well_named;
+use crate::suggest;
 
 use super::rows::At;
-use super::rules::position;
 
 /// What a row may be known by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -157,6 +157,23 @@ impl Keys {
             number.ok_or_else(|| at.malformed("a site, 0 to 65535", format!("{text:?}")))
         };
         Ok(RowKey { experiment, plate, well, site: self.site.map(number).transpose()? })
+    }
+}
+
+/// Where a column stands that a flag names.
+///
+/// # Errors
+/// If there is none, or it is there twice.
+pub(super) fn position(flag: &str, column: &str, header: &[String], place: &str) -> Result<usize> {
+    let mut found = header.iter().enumerate().filter(|(_, name)| *name == column);
+    match (found.next(), found.next()) {
+        (Some((position, _)), None) => Ok(position),
+        (None, _) => {
+            Err(suggest::unknown(flag, &format!("a column of {place}"), column, header.iter().map(String::as_str)))
+        }
+        (Some(_), Some(_)) => {
+            Err(Error::malformed(format!("{place}:1"), format!("one column {column:?}"), header.join(",")))
+        }
     }
 }
 

@@ -12,6 +12,7 @@ mod rules;
 mod rxrx1;
 mod summary;
 mod table;
+mod tables;
 mod wells;
 
 pub use data_set::DataSet;
@@ -19,7 +20,8 @@ pub(super) use find::{has_kaggle_csv, table_in};
 pub(super) use keys::Keys;
 pub use keys::On;
 pub use options::{ControlValue, LabelOptions};
-pub use read::{Fixed, Tables, read};
+pub use read::{Fixed, read};
 pub(super) use rows::At;
 pub use summary::{ControlSummary, LabelsSummary};
+pub use tables::Tables;
 pub use wells::{Labels, WellLabel};

@@ -4,13 +4,12 @@ use std::path::Path;
 
 use crate::classes::Classes;
 use crate::error::{Error, Result};
-use crate::site::Experiment;
 use crate::source::layout::{Layout, RXRX_AI_CSVS};
 use crate::source::pattern::PresetTables;
 
 use super::find::{has_kaggle_csv, table_in};
-use super::options::LabelOptions;
 use super::rows::{Gathered, Numbers, implied};
+use super::tables::Tables;
 use super::wells::Labels;
 use super::{kaggle, table};
 
@@ -24,23 +23,6 @@ pub enum Fixed {
     Classes(Classes),
     /// These, and behind them what else the CSVs imply.
     AndMore(Classes),
-}
-
-/// Where tables are looked for.
-#[derive(Debug, Clone, Copy)]
-pub struct Tables<'a> {
-    /// The layout of the tree.
-    pub layout: Layout,
-    /// Its root.
-    pub root: &'a Path,
-    /// The folder of the CSVs, or the table itself, where it is named.
-    pub metadata: Option<&'a Path>,
-    /// The experiment of rows that tell none.
-    pub experiment: &'a Experiment,
-    /// How the columns of a table are to be read.
-    pub options: &'a LabelOptions,
-    /// Whether rows of a well are its sites, in their order, where no column numbers them.
-    pub counts_sites: bool,
 }
 
 /// Whether the tables that a layout comes with lie in the root.

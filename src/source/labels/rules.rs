@@ -1,10 +1,10 @@
 //! By which cells the wells of a table are controls: what the user says, and what is known of the data set. Pure.
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::site::Population;
-use crate::suggest;
 
 use super::data_set::{DataSet, UNTREATED};
+use super::keys::position;
 use super::options::{ControlValue, LabelOptions, NEGATIVE, POSITIVE};
 use super::rows::At;
 use super::summary::ControlSummary;
@@ -124,22 +124,5 @@ impl Rules {
 impl Rule {
     fn said(&self) -> String {
         self.flag.as_ref().map_or_else(|| self.known_by.clone(), |(flag, value)| format!("{flag} {value}"))
-    }
-}
-
-/// Where a column stands that a flag names.
-///
-/// # Errors
-/// If there is none, or it is there twice.
-pub(super) fn position(flag: &str, column: &str, header: &[String], place: &str) -> Result<usize> {
-    let mut found = header.iter().enumerate().filter(|(_, name)| *name == column);
-    match (found.next(), found.next()) {
-        (Some((position, _)), None) => Ok(position),
-        (None, _) => {
-            Err(suggest::unknown(flag, &format!("a column of {place}"), column, header.iter().map(String::as_str)))
-        }
-        (Some(_), Some(_)) => {
-            Err(Error::malformed(format!("{place}:1"), format!("one column {column:?}"), header.join(",")))
-        }
     }
 }

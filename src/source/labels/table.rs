@@ -15,12 +15,12 @@ use crate::suggest;
 
 use super::cell_types;
 use super::data_set::{CONDITION, Conditions, DataSet};
-use super::keys::{Keys, RowKey};
-use super::read::Tables;
+use super::keys::{Keys, RowKey, position};
 use super::rows::{At, Gathered, Numbers, Row, check_well_type, says_none};
-use super::rules::{Rules, position};
+use super::rules::Rules;
 use super::rxrx1;
 use super::summary::LabelsSummary;
+use super::tables::Tables;
 
 /// Between the texts of a label that is made of several columns.
 const SEPARATOR: &str = " | ";
