@@ -277,6 +277,7 @@ mod tests {
         std::fs::create_dir_all(&dir).unwrap();
         write_listing(&listing.to_files(), &dir, Vec::new(), std::time::SystemTime::UNIX_EPOCH).unwrap();
         let spec = |n: usize, height| StoreSpec {
+            present_only: false,
             format: Format::LATEST,
             channels: channels(n),
             size: ImageSize { height, width: 5 },

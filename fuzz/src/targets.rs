@@ -91,7 +91,7 @@ fn image(file: &[u8]) {
 
 fn spec(codec: Codec) -> StoreSpec {
     let (size, format, dtype) = (ImageSize { height: 3, width: 5 }, Format::LATEST, Dtype::Uint8);
-    StoreSpec { format, channels: channels(2), size, dtype, codec, sites_per_shard: 4 }
+    StoreSpec { present_only: false, format, channels: channels(2), size, dtype, codec, sites_per_shard: 4 }
 }
 
 /// The index of a shard, its crc32c made right.

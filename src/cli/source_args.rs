@@ -20,6 +20,9 @@ pub struct SourceArgs {
     /// tells nothing, such as '{plate}/{well}_s{site}_w{channel}.tif'; compared with the end of each path
     #[arg(long, value_name = "PATTERN")]
     pattern: Option<Pattern>,
+    /// Take what is there for all there is: wells and sites that CSVs name and that have no image are counted, not faults
+    #[arg(long)]
+    present: bool,
     /// Take images of RGB whose red, green and blue are equal for the grey ones that they are
     #[arg(long)]
     grey: bool,
@@ -102,6 +105,7 @@ impl SourceArgs {
             plane: self.plane,
             table: self.table.clone(),
             takes_equal_rgb: self.grey,
+            present_only: self.present,
             experiment: self.experiment.clone(),
             metadata: self.metadata.clone(),
             labels: self.labels(),
@@ -133,6 +137,7 @@ impl SourceArgs {
         self.layout.is_some()
             || self.pattern.is_some()
             || self.grey
+            || self.present
             || self.plane != Plane::default()
             || self.experiment.is_some()
             || self.channels.is_some()

@@ -89,6 +89,7 @@ mod tests {
         let plate: PlateId = "HUVEC-01/Plate1".parse().unwrap();
         let size = ImageSize { height: 8, width: 8 };
         let spec = |sites_per_shard| StoreSpec {
+            present_only: false,
             format: Format::V1,
             channels: channels(2),
             size,

@@ -7,8 +7,8 @@ use serde::Serialize;
 use crate::error::Result;
 use crate::fault::Fault;
 use crate::site::{PlateId, Population, SiteId};
-use crate::source::PlatePlan;
 use crate::source::image::Colour;
+use crate::source::{Absent, PlatePlan};
 use crate::store::format::spec::Channel;
 use crate::store::write::merge::{Merge, Rewrite};
 use crate::store::{Lost, StoreWriter};
@@ -166,6 +166,8 @@ pub struct Plan {
     pub source_bytes: u64,
     /// Bytes that the store will take for them: exact for `raw`, an estimate else.
     pub estimated_bytes: u64,
+    /// What the CSVs name and no image is there of, where only what is present is packed.
+    pub absent: Option<Absent>,
     /// Files in plate folders that are not images.
     pub other_files: Vec<String>,
     /// What is no fault but worth a look.

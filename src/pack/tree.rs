@@ -107,6 +107,7 @@ fn prepare(config: &PackConfig, now: SystemTime) -> Result<Prepared> {
     }
     let spec = StoreSpec {
         format: Format::LATEST,
+        present_only: config.source.present_only,
         channels: channel_names(config, &source)?,
         size: source.size,
         dtype: source.dtype,
@@ -162,6 +163,7 @@ fn prepare(config: &PackConfig, now: SystemTime) -> Result<Prepared> {
         source_bytes,
         estimated_bytes: estimate(&spec, sites_to_pack, source_bytes),
         labelled_wells: Some(source.labelled_wells),
+        absent: config.source.present_only.then_some(source.absent),
         other_files: source.other_files.clone(),
         unusual: source.unusual.clone(),
         held: Vec::new(),

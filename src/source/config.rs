@@ -22,6 +22,8 @@ pub struct SourceConfig {
     pub layout: Option<Layout>,
     /// What names of images are, where no layout has them.
     pub pattern: Option<Pattern>,
+    /// Whether what tables name and is not there is only counted.
+    pub present_only: bool,
     /// Whether images of RGB are taken for grey ones, where the three are equal.
     pub takes_equal_rgb: bool,
     /// The table that names images, a row a site.

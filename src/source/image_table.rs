@@ -11,7 +11,7 @@ use crate::site::{Experiment, Names, PlateId};
 
 use super::labels::{At, Keys, On};
 use super::listed::ListedImage;
-use super::names::{is_image, is_image_name};
+use super::names::{is_image, is_image_name, is_of_store, is_of_system};
 use super::tree::{Scan, Unplaced};
 
 /// Columns of file names, each with that of the folder that belongs to it.
@@ -58,7 +58,7 @@ pub(super) fn scan(root: &Path, table: &Path, on: Option<&On>, experiment: &Expe
     }
     let channels: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
     let keys = Keys::find(&header, on, &channels, &place)?;
-    let mut folders = Folders { root, known: HashMap::new() };
+    let mut folders = Folders { root, known: HashMap::new(), by_name: None, n_by_name: 0 };
     let (mut images, mut scan, mut names) = (Vec::new(), Scan::default(), Names::default());
     let mut seen: BTreeMap<(PlateId, crate::site::Well, u16), u64> = BTreeMap::new();
     let mut counted: HashMap<(PlateId, crate::site::Well), u16> = HashMap::new();
@@ -94,7 +94,7 @@ pub(super) fn scan(root: &Path, table: &Path, on: Option<&On>, experiment: &Expe
             };
             let told = told.replace('\\', "/");
             let (plate, well, channel) = (plate.clone(), key.well, column.name.clone());
-            match folders.find(&told)? {
+            match folders.find(&told, plate.plate.as_str())? {
                 Some(path) => images.push(ListedImage { plate, well, site, channel, z: None, t: None, path }),
                 None => scan.unplaced.push(Unplaced {
                     expected: format!("the file that {place}:{line} names below {}", root.display()),
@@ -108,6 +108,10 @@ pub(super) fn scan(root: &Path, table: &Path, on: Option<&On>, experiment: &Expe
     let mut unusual = Vec::new();
     if keys.site.is_none() {
         unusual.push(format!("{place} has no column of the site: the rows of a well are counted"));
+    }
+    if folders.n_by_name > 0 {
+        let n = folders.n_by_name;
+        unusual.push(format!("{n} images lie in other folders than {place} names: they are known by their own names"));
     }
     let unnamed = folders.beside(&images);
     if let Some(first) = unnamed.first() {
@@ -143,6 +147,9 @@ struct Folders<'r> {
     root: &'r Path,
     /// Of each folder as it is told: where it is, and the names of its files; `None` where it is not.
     known: HashMap<String, Option<Folder>>,
+    /// The paths of all images by their names, once they are asked for.
+    by_name: Option<HashMap<String, Vec<String>>>,
+    n_by_name: usize,
 }
 
 struct Folder {
@@ -152,15 +159,35 @@ struct Folder {
 }
 
 impl Folders<'_> {
-    /// The path of a file, relative to the root.
-    fn find(&mut self, told: &str) -> Result<Option<String>> {
+    /// The path of a file of a plate, relative to the root: in the folder that is told, or, where that is not there, the
+    /// only file of its name, or the only one in a folder whose name begins with that of the plate.
+    fn find(&mut self, told: &str, plate: &str) -> Result<Option<String>> {
         let (folder, name) = told.rsplit_once('/').unwrap_or(("", told));
         if !self.known.contains_key(folder) {
             let found = self.folder(folder)?;
             self.known.insert(folder.to_owned(), found);
         }
-        let found = self.known[folder].as_ref();
-        Ok(found.filter(|folder| folder.files.contains(name)).map(|folder| format!("{}{name}", folder.path)))
+        let found = self.known[folder].as_ref().filter(|folder| folder.files.contains(name));
+        if let Some(folder) = found {
+            return Ok(Some(format!("{}{name}", folder.path)));
+        }
+        if self.known[folder].as_ref().is_some_and(|folder| !folder.path.is_empty()) {
+            return Ok(None);
+        }
+        let by_name = match &mut self.by_name {
+            Some(by_name) => by_name,
+            None => self.by_name.insert(by_name(self.root)?),
+        };
+        let found = by_name.get(name).map(Vec::as_slice).unwrap_or_default();
+        let is_of_plate = |path: &&String| path.split('/').any(|part| part.starts_with(plate));
+        let mut of_plate = found.iter().filter(is_of_plate);
+        let only = match (found, of_plate.next(), of_plate.next()) {
+            ([only], ..) => Some(only),
+            (_, Some(only), None) => Some(only),
+            _ => None,
+        };
+        self.n_by_name += usize::from(only.is_some());
+        Ok(only.cloned())
     }
 
     /// A folder by the longest end of its path that there is below the root.
@@ -191,5 +218,110 @@ impl Folders<'_> {
             .flat_map(|folder| folder.files.iter().map(|name| format!("{}{name}", folder.path)));
         let beside: BTreeSet<String> = paths.filter(|path| !named.contains(path.as_str())).collect();
         beside.into_iter().collect()
+    }
+}
+
+/// The paths of all images of a tree, by their names.
+fn by_name(root: &Path) -> Result<HashMap<String, Vec<String>>> {
+    let mut paths: HashMap<String, Vec<String>> = HashMap::new();
+    let enter = |dir: &files::Found| !is_of_system(dir) && !is_of_store(dir);
+    for found in files::walk_into(root, 1..=usize::MAX, files::Links::Follow, enter) {
+        let found = match found {
+            // What cannot be looked at holds nothing that is found.
+            Err(Error::Io { path, .. }) if path != root => continue,
+            found => found?,
+        };
+        let below = found.path.strip_prefix(root).unwrap_or(&found.path);
+        if is_image(&found)
+            && let (Some(name), Some(path)) = (found.name(), below.to_str())
+        {
+            paths.entry(name.to_owned()).or_default().push(path.to_owned());
+        }
+    }
+    Ok(paths)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    /// A tree with these files, and a table of this text.
+    fn tree(files: &[&str], table: &str) -> (tempfile::TempDir, std::path::PathBuf) {
+        let dir = tempfile::tempdir().unwrap();
+        for file in files {
+            let path = dir.path().join("data").join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, b"").unwrap();
+        }
+        let path = dir.path().join("load_data.csv");
+        fs::write(&path, table).unwrap();
+        (dir, path)
+    }
+
+    fn scanned(files: &[&str], table: &str) -> Result<TableScan> {
+        let (dir, path) = tree(files, table);
+        scan(&dir.path().join("data"), &path, None, &"e".parse().unwrap())
+    }
+
+    fn paths(scan: &TableScan) -> Vec<(String, u16, &str, &str)> {
+        let of = |image: &'_ ListedImage| format!("{} {}", image.plate, image.well);
+        scan.images.iter().map(|image| (of(image), image.site, &*image.channel, &*image.path)).collect()
+    }
+
+    const PAIRS: &str =
+        "FileName_DNA,PathName_DNA,FileName_IllumDNA,PathName_IllumDNA,Metadata_Plate,Metadata_Well,Metadata_Site\n";
+
+    #[test]
+    fn a_folder_of_another_machine_is_known_by_the_end_of_its_path() {
+        let table = format!(
+            "{PAIRS}a.tif,/home/ubuntu/bucket/P1/Images/,i.npy,/x,P1,A1,2\na.tif,P2\\Images,i.npy,/x,P2,b02,1\n"
+        );
+        let found = scanned(&["P1/Images/a.tif", "P2/Images/a.tif", "P2/Images/more.tif"], &table).unwrap();
+        assert_eq!(found.channels, ["DNA"], "illumination is no image");
+        let expected = [
+            ("e/P1 A01".to_owned(), 2, "DNA", "P1/Images/a.tif"),
+            ("e/P2 B02".to_owned(), 1, "DNA", "P2/Images/a.tif"),
+        ];
+        assert_eq!(paths(&found), expected);
+        assert_eq!(found.unusual.len(), 1, "{:?}", found.unusual);
+        assert!(found.unusual[0].contains("P2/Images/more.tif"));
+    }
+
+    #[test]
+    fn images_of_folders_that_are_not_there_are_known_by_their_names_where_one_has_it() {
+        let table = |path: &str| format!("{PAIRS}a.tif,{path},,,P1,A01,1\n");
+        let found = scanned(&["P1__x/Images/a.tif", "P2__x/Images/a.tif"], &table("tests/data")).unwrap();
+        assert_eq!(paths(&found)[0].3, "P1__x/Images/a.tif", "of the plate's folder");
+        let found = scanned(&["u/a.tif"], &table("tests/data")).unwrap();
+        assert_eq!((paths(&found)[0].3, found.unusual.len()), ("u/a.tif", 1));
+        let found = scanned(&["u/a.tif", "v/a.tif"], &table("tests/data")).unwrap();
+        assert_eq!((found.images.len(), found.scan.unplaced.len()), (0, 1), "it may be either");
+        let found = scanned(&["tests/data/b.tif", "v/a.tif"], &table("tests/data")).unwrap();
+        assert_eq!(found.images.len(), 0, "its folder is there, and it is not in it");
+    }
+
+    #[test]
+    fn paths_may_be_one_text_a_column_and_sites_are_counted_where_nothing_tells_them() {
+        let table = "plate,well,DAPI,Actin,compound\nP,A01,x/1.tif,x/2.tif,c\nP,A01,x/3.tif,,c\n";
+        let found = scanned(&["x/1.tif", "x/2.tif", "x/3.tif"], table).unwrap();
+        assert_eq!(found.channels, ["DAPI", "Actin"]);
+        let places: Vec<_> = found.images.iter().map(|image| (image.site, &*image.channel)).collect();
+        assert_eq!(places, [(1, "DAPI"), (1, "Actin"), (2, "DAPI")]);
+        assert!(found.unusual[0].contains("rows of a well are counted"));
+    }
+
+    #[test]
+    fn what_a_table_lacks_or_says_twice_is_named_with_its_line() {
+        let says = |table: &str, part: &str| {
+            let error = scanned(&["a.tif"], table).unwrap_err().to_string();
+            assert!(error.contains(part), "{error}");
+        };
+        says("plate,well\nP,A01\n", "load_data.csv:1: expected a row, and columns FileName_CHANNEL");
+        says("well,DAPI\nA01,a.tif\n", "a column of the plate");
+        says("plate,well,site,DAPI\nP,A01,1,a.tif\nP,A01,1,a.tif\n", ":3: expected each site once");
+        says("plate,well,site,DAPI\nP,A01,1\n", ":2: expected the 4 cells of the header");
+        says("plate,well,site,DAPI\nP,A01,x,a.tif\n", ":2: expected a site");
+        says("plate,well,site,DAPI\nP,A0,1,a.tif\n", ":2: expected a well");
     }
 }

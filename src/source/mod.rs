@@ -23,4 +23,4 @@ pub use images::Image;
 pub use layout::Layout;
 pub use listed::Plane;
 pub use open::{Source, read_labels};
-pub use plan::{PlatePlan, SitePlan};
+pub use plan::{Absent, PlatePlan, SitePlan};

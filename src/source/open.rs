@@ -20,7 +20,7 @@ use super::labels::{self, DataSet, Fixed, Labels, LabelsSummary, Tables};
 use super::layout::Layout;
 use super::listed::{self, Placed};
 use super::names;
-use super::plan::{Planner, PlatePlan, SitePlan};
+use super::plan::{Absent, Planner, PlatePlan, SitePlan};
 use super::recognise;
 use super::tree::{self, PlateFiles, Scan, Unplaced};
 
@@ -49,6 +49,8 @@ pub struct Source {
     pub labelled_wells: u64,
     /// What was understood of a table by columns, where there is one.
     pub labels: Option<LabelsSummary>,
+    /// What tables name and is not there, where that is only counted.
+    pub absent: Absent,
     /// Images that no plate takes.
     pub unplaced: Vec<Fault>,
     /// Folders and files that cannot be looked at. What is in them is not known, so that nothing can be packed.
@@ -97,9 +99,11 @@ impl Source {
             channels: Arc::clone(&channels),
             n_sites: config.sites,
             has_tables: layout.has_tables() || labels.is_told(),
+            present_only: config.present_only,
         };
         let plan = |id: &PlateId| planner.plate(id, found.get(id).unwrap_or(&no_files));
-        let plates: Vec<PlatePlan> = ids.iter().map(plan).collect();
+        let mut plates: Vec<PlatePlan> = ids.iter().map(plan).collect();
+        let absent = take_absent(config, &mut plates)?;
         let Kind { size, dtype, colour } = common_kind(config, &channels, &plates, &mut unusual)?;
         let n_channels = channels.numbers.len() * colour.channels();
         if n_channels > 64 {
@@ -126,6 +130,7 @@ impl Source {
             classes: labels.classes,
             labels: labels.summary,
             plates,
+            absent,
             unreadable: unreadable.into_iter().map(unreadable_fault).collect(),
             unplaced: unplaced.into_iter().filter(|image| config.is_of_interest(image)).map(Fault::from).collect(),
             other_files,
@@ -240,6 +245,25 @@ fn parse_wells(text: &str, place: &str) -> Result<BTreeSet<WellId>> {
         line.parse().map_err(|e: crate::site::ParseError| Error::malformed(at, e.expected, format!("{:?}", e.found)))
     };
     wells.map(parse).collect()
+}
+
+/// Leaves the plates of which there is something, where only that is wanted, and counts what is not there.
+fn take_absent(config: &SourceConfig, plates: &mut Vec<PlatePlan>) -> Result<Absent> {
+    let mut absent = Absent::default();
+    if !config.present_only {
+        return Ok(absent);
+    }
+    plates.retain(|plate| {
+        let is_there = !plate.sites.is_empty() || !plate.faults.is_empty();
+        absent.plates += u64::from(!is_there);
+        absent.wells += plate.absent.wells;
+        absent.sites += plate.absent.sites;
+        is_there
+    });
+    if plates.is_empty() {
+        return Err(Error::refused(config.root.display(), "images of some well that the CSVs name", "none"));
+    }
+    Ok(absent)
 }
 
 /// What is found in a tree.

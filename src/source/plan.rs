@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use crate::fault::{Fault, FaultKind};
 use crate::site::{Label, PlateId, Well, WellId};
 
@@ -37,6 +39,8 @@ pub struct PlatePlan {
     pub faults: Vec<Fault>,
     /// The sites that every well should have.
     pub usual_sites: BTreeSet<u16>,
+    /// What is only counted, where only what is present is wanted.
+    pub absent: Absent,
     /// The wells that file names spell in another way than we do.
     spelled: BTreeMap<Well, String>,
     /// The paths of images that are told one by one, as [`PlateFiles::listed`] has them.
@@ -88,6 +92,17 @@ impl PlatePlan {
     }
 }
 
+/// What tables name and no image is there of.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Absent {
+    /// Plates of which there is nothing.
+    pub plates: u64,
+    /// Wells of which there is nothing, those of such plates included.
+    pub wells: u64,
+    /// Sites that wells lack of which there are others.
+    pub sites: u64,
+}
+
 /// Joins labels and files, one plate at a time.
 pub(super) struct Planner<'a> {
     pub(super) labels: &'a Labels,
@@ -97,6 +112,8 @@ pub(super) struct Planner<'a> {
     pub(super) n_sites: Option<u16>,
     /// Whether wells should have rows in tables.
     pub(super) has_tables: bool,
+    /// Whether what tables name and is not there is only counted.
+    pub(super) present_only: bool,
 }
 
 impl Planner<'_> {
@@ -107,6 +124,7 @@ impl Planner<'_> {
             sites: Vec::new(),
             faults: Vec::new(),
             usual_sites: BTreeSet::new(),
+            absent: Absent::default(),
             spelled: files.spelled.clone(),
             listed: files.listed.clone(),
             channels: Arc::clone(&self.channels),
@@ -143,6 +161,8 @@ impl Planner<'_> {
                     if let Some(dataset) = files.dataset.filter(|&dataset| label.dataset != dataset) {
                         let detail = format!("expected images in {}/, found them in {dataset}/", label.dataset);
                         plan.faults.push(fault(id, well, None, FaultKind::NoImages, detail));
+                    } else if found.is_empty() && self.present_only {
+                        plan.absent.wells += 1;
                     } else if found.is_empty() {
                         let detail = "expected images, found none".to_owned();
                         plan.faults.push(fault(id, well, None, FaultKind::NoImages, detail));
@@ -169,6 +189,10 @@ impl Planner<'_> {
         let (names_sites, expected) = (named.is_some(), named.unwrap_or(usual));
         let known = !names_sites && self.known_partial.contains(&WellId { plate: id.clone(), well });
         for &site in expected.iter().filter(|site| !known && !found.contains_key(site)) {
+            if self.present_only {
+                plan.absent.sites += 1;
+                continue;
+            }
             let kind = if names_sites { FaultKind::NoImages } else { FaultKind::MissingSite };
             let numbers: Vec<String> = expected.iter().map(u16::to_string).collect();
             let detail = format!("expected sites {}, found no site {site}", numbers.join(", "));

@@ -146,6 +146,8 @@ pub struct Report {
     pub is_finished: bool,
     /// What a store says that it left out when it was packed.
     pub left_out: LeftOut,
+    /// Whether the store was packed from what was present of its source.
+    pub present_only: bool,
     /// The names of a store's channels, in order, where they are known.
     pub channels: Vec<String>,
     /// All that is wrong, by kind and path.

@@ -84,6 +84,7 @@ pub fn verify_store(config: &StoreConfig, progress: &(dyn Fn(u64) + Sync)) -> Re
     match find_spec(root, &rows, findings) {
         None => trace_whole_plates(&rows, findings),
         Some(spec) => {
+            report.present_only = spec.present_only;
             report.channels = spec.channels.iter().map(|channel| channel.name.clone()).collect();
             trace(root, &spec, &rows, config.depth, findings, &count);
             if config.depth > Depth::Quick {

@@ -172,7 +172,7 @@ fn other_image() -> Vec<u8> {
 /// What holds for a store of small images.
 fn small_spec(codec: Codec) -> StoreSpec {
     let (format, dtype, size) = (Format::LATEST, Dtype::Uint8, ImageSize { height: 10, width: 12 });
-    StoreSpec { format, channels: channels(2), size, dtype, codec, sites_per_shard: 5 }
+    StoreSpec { present_only: false, format, channels: channels(2), size, dtype, codec, sites_per_shard: 5 }
 }
 
 #[test]

@@ -13,7 +13,7 @@ fn documents() -> String {
     let size = ImageSize { height: 520, width: 512 };
     let spec = |dtype, n: usize, codec, sites_per_shard| {
         let format = Format::LATEST;
-        StoreSpec { format, channels: channels(n), size, dtype, codec, sites_per_shard }
+        StoreSpec { present_only: false, format, channels: channels(n), size, dtype, codec, sites_per_shard }
     };
     let raw = spec(Dtype::Uint8, 6, Codec::Raw, 77).in_format(Format::V1, "").unwrap();
     let zstd = spec(Dtype::Uint8, 2, Codec::Zstd(3), 5).in_format(Format::V1, "").unwrap();

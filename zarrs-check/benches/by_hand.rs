@@ -47,7 +47,8 @@ fn shard(codec: Codec) -> Value {
     let dir = tempfile::tempdir_in("/dev/shm").expect("a folder in memory");
     let size = ImageSize { height: SIDE, width: SIDE };
     let (format, dtype) = (Format::LATEST, Dtype::Uint8);
-    let spec = StoreSpec { format, channels: channels(6), size, dtype, codec, sites_per_shard: N_SITES };
+    let spec =
+        StoreSpec { present_only: false, format, channels: channels(6), size, dtype, codec, sites_per_shard: N_SITES };
     let plate: PlateId = "HEPG2-01/Plate1".parse().expect("a plate");
     let pixels: Vec<Vec<u8>> = (0..N_SITES).map(|site| noise(site, spec.site_bytes())).collect();
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());

@@ -9,6 +9,7 @@ use crate::cli::table::{bytes, count, plural};
 use crate::error::{shown, shown_path};
 use crate::fault::Fault;
 use crate::pack::{ChannelFile, FirstSite, Held, HeldPlate, PackReport, Plan};
+use crate::source::Absent;
 use crate::store::format::names::REJECTED;
 use crate::store::read::listing::{self, LeftOut};
 use crate::store::read_spec;
@@ -121,6 +122,18 @@ fn write_plan(out: &mut impl Write, plan: &Plan) -> io::Result<()> {
     writeln!(out, "source     {source}, {} x {height} x {width} pixels{bits} a site, {classes}", plan.channels)?;
     let done = if plan.plates_done > 0 { format!(", {} done before", plan.plates_done) } else { String::new() };
     writeln!(out, "plates     {}{done}", plan.plates)?;
+    if let Some(Absent { plates, wells, sites }) = plan.absent {
+        let [wells, plates] = [plural(wells, "well"), plural(plates, "plate")];
+        let of_wells = if sites > 0 {
+            format!(", and {} of wells that have others", plural(sites, "site"))
+        } else {
+            String::new()
+        };
+        writeln!(
+            out,
+            "beside     {wells} that the CSVs name have no image{of_wells}; {plates} have none at all (--present)"
+        )?;
+    }
     write_notes(out, &plan.other_files, &plan.unusual)
 }
 

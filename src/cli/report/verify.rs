@@ -37,6 +37,7 @@ pub fn verify(path: &Path, report: &Report, is_store: bool, as_json: bool) -> an
                 "sites": report.sites,
                 "channels": report.channels,
                 "left_out": report.left_out,
+                "present_only": report.present_only,
                 "bytes_read": report.bytes,
                 "seconds": report.seconds,
                 "findings": findings_json(&report.findings),
@@ -48,6 +49,9 @@ pub fn verify(path: &Path, report: &Report, is_store: bool, as_json: bool) -> an
     let path = shown_path(path);
     let sites = if is_store { format!(", {}", plural(report.sites, "site")) } else { String::new() };
     writeln!(out, "{what:<10} {path}: {}{sites}", plural(report.files, "file"))?;
+    if report.present_only {
+        writeln!(out, "part       holds what was present of its source when it was packed (pack --present)")?;
+    }
     let rate = bytes((report.bytes as f64 / report.seconds.max(1e-3)) as u64);
     writeln!(out, "read       {} in {:.2} s ({rate}/s)", bytes(report.bytes), report.seconds)?;
     for kind in Kind::ALL {

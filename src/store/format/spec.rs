@@ -152,6 +152,8 @@ pub struct StoreSpec {
     pub codec: Codec,
     /// Sites a shard holds (the last one of a plate may hold fewer).
     pub sites_per_shard: u32,
+    /// Whether it was packed from what was present of its source, whatever more the source's tables name.
+    pub present_only: bool,
 }
 
 /// The attributes of the root group.
@@ -169,9 +171,16 @@ struct Attributes {
     dtype: String,
     format: u32,
     levels: u32,
+    /// Only in format 2, and only where it is so.
+    #[serde(default, skip_serializing_if = "is_false")]
+    present_only: bool,
     producer: String,
     sites_per_shard: u32,
     size: [u32; 2],
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 impl StoreSpec {
@@ -198,6 +207,11 @@ impl StoreSpec {
                 "pixels of uint8, as its format 1 has them (or another --dst)",
                 self.dtype,
             ));
+        }
+        if format == Format::V1 && self.present_only {
+            let expected =
+                "a store that can say so: its format 1 cannot (pack --src STORE --dst NEW makes format 2 of it)";
+            return Err(Error::refused(format!("--present: {place}"), expected, "format 1"));
         }
         let channels = self.channels.iter().map(|channel| channel.in_format(format)).collect();
         Ok(Self { format, channels, ..self.clone() })
@@ -234,6 +248,7 @@ impl StoreSpec {
             dtype: self.dtype.to_string(),
             format: self.format.number(),
             levels: self.dtype.levels() as u32,
+            present_only: self.present_only,
             producer: producer.to_owned(),
             sites_per_shard: self.sites_per_shard,
             size: [self.size.height, self.size.width],
@@ -280,6 +295,9 @@ impl StoreSpec {
         if !(1..=MAX_SITES_PER_SHARD).contains(&attributes.sites_per_shard) {
             return fail("1 to 65536 sites a shard", &attributes.sites_per_shard);
         }
+        if format == Format::V1 && attributes.present_only {
+            return fail("no present_only in format 1", &"it");
+        }
         let is_known = |channel: &Channel| channel.is_plain() && (format == Format::V2 || channel.colour.is_some());
         if let Some(channel) = attributes.channels.iter().find(|channel| !is_known(channel)) {
             return fail("channels with a name of 1 to 256 bytes and a colour RRGGBB", &format!("{channel:?}"));
@@ -292,6 +310,7 @@ impl StoreSpec {
             dtype,
             codec,
             sites_per_shard: attributes.sites_per_shard,
+            present_only: attributes.present_only,
         })
     }
 
@@ -324,7 +343,7 @@ impl StoreSpec {
         let size = ImageSize { height: side("/shape/2")?, width: side("/shape/3")? };
         let dtype = value["data_type"].as_str()?.parse().ok()?;
         let channels = channels(n_channels);
-        let spec = Self { format: Format::LATEST, channels, size, dtype, codec, sites_per_shard };
+        let spec = Self { format: Format::LATEST, channels, size, dtype, codec, sites_per_shard, present_only: false };
         let is_ours =
             (1..=MAX_SITES_PER_SHARD).contains(&sites_per_shard) && spec.site_bytes() as u64 <= MAX_SITE_BYTES;
         (is_ours && spec.plate_document(n_sites as usize) == document).then_some((spec, n_sites as usize))

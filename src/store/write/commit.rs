@@ -289,7 +289,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let size = ImageSize { height: 10, width: 12 };
         let (format, dtype) = (Format::LATEST, Dtype::Uint8);
-        let spec = StoreSpec { format, channels: channels(2), size, dtype, codec: Codec::Raw, sites_per_shard: 5 };
+        let spec = StoreSpec {
+            present_only: false,
+            format,
+            channels: channels(2),
+            size,
+            dtype,
+            codec: Codec::Raw,
+            sites_per_shard: 5,
+        };
         let writer =
             StoreWriter::open(&dir.path().join("store"), spec, Classes::default(), Changes::default()).unwrap();
         let error = writer.write_root_file(METADATA, &vec![0; LARGEST_TEXT as usize + 1]).unwrap_err();

@@ -89,6 +89,10 @@ pub fn check_destination(root: &Path, spec: &StoreSpec, classes: &Classes, chang
             let shape = |s: &StoreSpec| format!("{} x {} x {}", s.channels.len(), s.size.height, s.size.width);
             return refuse("shape of a site", &shape(&found), &shape(spec));
         }
+        if found.present_only != spec.present_only {
+            let say = |spec: &StoreSpec| if spec.present_only { "a part (--present)" } else { "a whole source" };
+            return refuse("--present, as", &say(&found), &say(spec));
+        }
         if found.dtype != spec.dtype {
             return refuse("type of pixels", &found.dtype, &spec.dtype);
         }

@@ -163,7 +163,7 @@ mod tests {
     fn spec(dtype: Dtype) -> StoreSpec {
         let size = ImageSize { height: 1, width: 2 };
         let (format, codec) = (Format::LATEST, Codec::Raw);
-        StoreSpec { format, channels: channels(1), size, dtype, codec, sites_per_shard: 1 }
+        StoreSpec { present_only: false, format, channels: channels(1), size, dtype, codec, sites_per_shard: 1 }
     }
 
     fn compute(plates: &[(&str, &PlateStatistics)], scheme: Normalize, robust: bool) -> Result<Vec<(f64, f64)>> {

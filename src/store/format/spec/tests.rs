@@ -3,7 +3,7 @@ use super::*;
 pub(crate) fn spec(codec: Codec) -> StoreSpec {
     let size = ImageSize { height: 3, width: 5 };
     let (format, dtype) = (Format::V2, Dtype::Uint8);
-    StoreSpec { format, channels: channels(2), size, dtype, codec, sites_per_shard: 4 }
+    StoreSpec { present_only: false, format, channels: channels(2), size, dtype, codec, sites_per_shard: 4 }
 }
 
 fn wide(codec: Codec) -> StoreSpec {
