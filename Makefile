@@ -22,6 +22,8 @@ PYTHON ?= python3
 BIN := target/release
 DEMO := target/demo
 REAL ?= ../shared/data/rxrx1/raw
+# Real plates of microscopes, for the Python tests.
+PLATES ?= ../shared/data/plates
 RUNS := benches/runs/$(shell date +%F)
 PREFIX ?= $(HOME)/.local
 # What needs no libtorch, and the rest.
@@ -97,7 +99,7 @@ check-no-torch:
 		echo 'the library depends on what only programs need'; exit 1; fi
 
 test-python: build .venv/tests
-	CELLSHARD_BIN=$(BIN) CELLSHARD_REAL=$(REAL) tests/in_memory.sh \
+	CELLSHARD_BIN=$(BIN) CELLSHARD_REAL=$(REAL) CELLSHARD_PLATES=$(PLATES) tests/in_memory.sh \
 		.venv/bin/pytest --quiet tests/python --ignore tests/python/test_torch.py
 
 # Apart from the others, and not a part of `test`: torch comes with CUDA libraries and does not import without them.

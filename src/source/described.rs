@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, shown_path};
 use crate::files;
 use crate::site::{Experiment, Names, PlateId};
 
@@ -155,8 +155,11 @@ fn read(
 pub(super) fn nothing_found(root: &Path, scan: &Scan, expected: &str) -> Error {
     let paths: Vec<&str> = scan.unplaced.iter().map(|image| image.path.as_str()).collect();
     let Some(first) = paths.first() else {
-        let parquet = scan.other_files.iter().find(|path| path.to_ascii_lowercase().ends_with(".parquet"));
-        let found = match parquet {
+        let is_parquet =
+            |path: &Path| path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("parquet"));
+        let mut files = files::walk(root, 1..=usize::MAX, files::Links::Follow).flatten();
+        let parquet = files.find(|found| !found.is_dir() && is_parquet(&found.path));
+        let found = match parquet.map(|found| shown_path(found.path.strip_prefix(root).unwrap_or(&found.path))) {
             Some(path) => format!("{path}: images in Parquet (docs/data-sets.md tells how to unpack them)"),
             None => "no image".to_owned(),
         };

@@ -24,6 +24,7 @@ mod one_name;
 mod order;
 mod outputs;
 mod pack;
+mod patterns;
 mod pipes;
 mod recognise;
 mod resume;

@@ -1,5 +1,5 @@
-"""Other software opens our stores: zarr-python and TensorStore find every pixel that Pillow decodes from the PNGs, and
-NumPy, counting for itself, finds every statistic. Nothing here uses cellshard's own reader."""
+"""Other software opens our stores: zarr-python and TensorStore find every pixel that Pillow decodes from the PNGs and
+tifffile from the TIFFs, and NumPy, counting for itself, finds every statistic. Nothing here uses cellshard's own reader."""
 
 import csv
 import itertools
@@ -12,11 +12,13 @@ import google_crc32c
 import numpy as np
 import pytest
 import tensorstore as ts
+import tifffile
 import zarr
 from PIL import Image
 
 BIN = Path(os.environ["CELLSHARD_BIN"])
 REAL = Path(os.environ.get("CELLSHARD_REAL", "/nonexistent"))
+PLATES = Path(os.environ.get("CELLSHARD_PLATES", "/nonexistent"))
 POPULATIONS = ["negative_control", "positive_control", "treatment", "unknown"]
 PERCENTILES = [1, 5, 25, 75, 95, 99]
 GROUPS = {
@@ -61,20 +63,58 @@ def write_tree(root, channels, height, width, seed):
             writer.writerows(lines)
 
 
-class Packed:
-    """A tree, the store that was packed from it, and the pixels as Pillow sees them."""
+def write_phenix(root, channels, height, width):
+    """Two plates as an Opera Phenix has them, of 16 bits, written by tifffile with LZW; one of them bright."""
+    rng = np.random.default_rng(channels)
+    for brightness, plate in enumerate(["BR00117035", "BR00121482"]):
+        folder = root / f"{plate}__2021-05-02T16_02_51-Measurement1" / "Images"
+        folder.mkdir(parents=True)
+        for (row, column), site, channel in itertools.product([(1, 1), (2, 11), (32, 48)], [1, 2], range(1, channels + 1)):
+            pixels = rng.gamma(2, 200 * channel * 20**brightness, (height, width))
+            pixels = np.minimum(pixels, 65535).astype(np.uint16)
+            pixels[0, 0] = 0
+            path = folder / f"r{row:02}c{column:02}f{site:02}p01-ch{channel}sk1fk1fl1.tiff"
+            tifffile.imwrite(path, pixels, compression="lzw", predictor=site == 2)
 
-    def __init__(self, tree, store, codec, sites_per_shard, *flags):
+
+def by_pillow(tree, row, channel):
+    folder = next(tree.glob(f"*/{row['experiment']}/Plate{row['plate']}"))
+    return np.asarray(Image.open(folder / f"{row['well']}_s{row['site']}_w{channel + 1}.png"))
+
+
+def of_phenix(tree, row, channel):
+    letters = row["well"].rstrip("0123456789")
+    index = sum((ord(letter) - 64) * 26**i for i, letter in enumerate(reversed(letters)))
+    name = f"r{index:02}c{row['well'][len(letters):]}f{int(row['site']):02}p01-ch{channel + 1}sk1fk1fl1.tiff"
+    return tifffile.imread(next(tree.glob(f"{row['plate']}__*/Images/{name}")))
+
+
+def of_imagexpress(tree, row, channel):
+    name = f"{row['plate']}_{row['well']}_s{row['site']}_w{channel + 1}"
+    return tifffile.imread(next(tree.glob(f"TimePoint_1/{name}*.tif")))
+
+
+def of_table(tree, row, channel):
+    with open(tree / "load_data.csv", newline="") as file:
+        told = next(csv.DictReader(file))
+    assert (told["Metadata_Plate"], told["Metadata_Well"]) == (row["plate"], row["well"])
+    name = [value for name, value in told.items() if name.startswith("FileName_")][channel]
+    return tifffile.imread(next(tree.rglob(name)))
+
+
+class Packed:
+    """A tree, the store that was packed from it, and the pixels as other software sees them: `read(tree, row, channel)`."""
+
+    def __init__(self, read, tree, store, codec, sites_per_shard, *flags):
         self.store, self.codec = store, codec
         run("pack", "--src", tree, "--dst", store, "--codec", codec, "--sites-per-shard", sites_per_shard, *flags)
         with open(store / "metadata.csv", newline="") as file:
             self.rows = list(csv.DictReader(file))
-        self.n_channels = len(self.root.attrs["cellshard"]["channels"])
+        attributes = self.root.attrs["cellshard"]
+        self.n_channels, self.levels = len(attributes["channels"]), attributes["levels"]
         for row in self.rows:
-            folder = next(tree.glob(f"*/{row['experiment']}/Plate{row['plate']}"))
-            name = f"{row['well']}_s{row['site']}"
-            images = [Image.open(folder / f"{name}_w{c}.png") for c in range(1, self.n_channels + 1)]
-            row["pixels"] = np.stack([np.asarray(image) for image in images])
+            row["pixels"] = np.stack([read(tree, row, channel) for channel in range(self.n_channels)])
+            assert row["pixels"].dtype == attributes["dtype"]
 
     @property
     def root(self):
@@ -88,8 +128,17 @@ class Packed:
 
 SHAPES = [(6, 64, 64, 77), (5, 33, 31, 3), (1, 7, 130, 4)]
 CASES = [(shape, codec) for shape in SHAPES for codec in ["raw", "zstd:1", "zstd:3"]]
+CASES += [("phenix", codec) for codec in ["raw", "zstd:3"]]
 if REAL.is_dir():
     CASES += [("real", "raw"), ("real", "zstd:3")]
+# Real plates of two microscopes, by their names and by a table.
+REAL_PLATES = {
+    "real-phenix": (of_phenix, "phenix", ["--layout", "phenix"]),
+    "real-imagexpress": (of_imagexpress, "imagexpress", ["--layout", "imagexpress"]),
+    "real-table": (of_table, "phenix", ["--table", PLATES / "phenix/load_data.csv"]),
+}
+if PLATES.is_dir():
+    CASES += [(name, "zstd:3") for name in REAL_PLATES]
 
 
 @pytest.fixture(scope="module", params=CASES, ids=lambda case: f"{case[0]}-{case[1]}".replace(" ", ""))
@@ -97,16 +146,22 @@ def packed(request, tmp_path_factory):
     shape, codec = request.param
     folder = tmp_path_factory.mktemp("store")
     if shape == "real":
-        return Packed(REAL, folder / "store", codec, 77, "--on-error", "skip")
+        return Packed(by_pillow, REAL, folder / "store", codec, 77, "--present")
+    if shape in REAL_PLATES:
+        read, name, flags = REAL_PLATES[shape]
+        return Packed(read, PLATES / name, folder / "store", codec, 77, *flags)
+    if shape == "phenix":
+        write_phenix(folder / "data", 3, 41, 30)
+        return Packed(of_phenix, folder / "data", folder / "store", codec, 5, "--layout", "phenix")
     channels, height, width, sites_per_shard = shape
     write_tree(folder / "data", channels, height, width, seed=channels)
-    return Packed(folder / "data", folder / "store", codec, sites_per_shard)
+    return Packed(by_pillow, folder / "data", folder / "store", codec, sites_per_shard)
 
 
 def test_zarr_python_finds_every_pixel(packed):
     for plate, rows in packed.plates():
         array = packed.root[plate]
-        assert array.dtype == np.uint8 and array.metadata.dimension_names == ("site", "channel", "y", "x")
+        assert array.dtype == rows[0]["pixels"].dtype and array.metadata.dimension_names == ("site", "channel", "y", "x")
         assert [int(row["row"]) for row in rows] == list(range(array.shape[0]))
         np.testing.assert_array_equal(array[:], np.stack([row["pixels"] for row in rows]))
 
@@ -129,8 +184,9 @@ def test_raw_chunks_are_the_tensor_at_a_page(packed):
             shard, slot = divmod(int(row["row"]), spec["sites_per_shard"])
             path = packed.store / "pixels.zarr" / plate / f"c/{shard}/0/0/0"
             pages = -(-row["pixels"].nbytes // 4096)
-            mapped = np.memmap(path, mode="r", offset=slot * pages * 4096, shape=row["pixels"].shape, dtype=np.uint8)
-            np.testing.assert_array_equal(mapped, row["pixels"])
+            pixels = row["pixels"]
+            mapped = np.memmap(path, mode="r", offset=slot * pages * 4096, shape=pixels.shape, dtype=pixels.dtype)
+            np.testing.assert_array_equal(mapped, pixels)
 
 
 def pixels_of(packed, plates, populations):
@@ -140,7 +196,7 @@ def pixels_of(packed, plates, populations):
         for row in packed.rows
         if row["array"] in plates and (row["well_type"] or "unknown") in populations
     ]
-    return np.stack(chosen) if chosen else np.empty((0, packed.n_channels, 0), np.uint8)
+    return np.stack(chosen) if chosen else np.empty((0, packed.n_channels, 0), packed.rows[0]["pixels"].dtype)
 
 
 def test_histograms_and_comoments_are_exact(packed):
@@ -158,7 +214,7 @@ def test_histograms_and_comoments_are_exact(packed):
         for j, population in enumerate(POPULATIONS):
             pixels = pixels_of(packed, {plate}, {population})
             for channel in range(packed.n_channels):
-                counted = np.bincount(pixels[:, channel].ravel(), minlength=256)
+                counted = np.bincount(pixels[:, channel].ravel(), minlength=packed.levels)
                 np.testing.assert_array_equal(histogram[i, j, channel], counted)
             wide = pixels.astype(np.uint64)
             products = np.einsum("sap,sbp->ab", wide, wide) if pixels.size else np.zeros((packed.n_channels,) * 2)
@@ -190,7 +246,7 @@ def test_statistics_are_those_of_numpy(packed, by):
             close(line[f"p{q}"], expected)
         assert (int(line["min"]), int(line["max"])) == (images.min(), images.max())
         close(line["zero_share"], (images == 0).mean())
-        close(line["saturated_share"], (images == 255).mean())
+        close(line["saturated_share"], (images == packed.levels - 1).mean())
 
 
 def test_pixel_stats_are_those_of_numpy(packed):

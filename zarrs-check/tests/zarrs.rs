@@ -67,13 +67,13 @@ impl Packed {
     /// The pixels of a site, as they were made.
     fn made(&self, id: &SiteId) -> Vec<u8> {
         let WellId { plate, well } = &id.well;
-        site_pixels(&self.fixture.spec, &plate.experiment.to_string(), plate.plate, &well.to_string(), id.site)
+        site_pixels(&self.fixture.spec, &plate.experiment.to_string(), &plate.plate, &well.to_string(), id.site)
     }
 
     /// The pixels of a site, as we read them.
     fn ours(&self, id: &SiteId) -> cellshard::Result<Vec<u8>> {
         let WellId { plate, well } = &id.well;
-        self.store.site(&plate.experiment.to_string(), plate.plate, &well.to_string(), id.site)
+        self.store.site(&plate.experiment.to_string(), &plate.plate, &well.to_string(), id.site)
     }
 }
 
@@ -248,5 +248,34 @@ fn a_flipped_byte_in_a_compressed_chunk_is_refused() {
         let damaged = packed.store.sites().iter().find(|site| site.row == 1).unwrap();
         assert!(packed.ours(&damaged.id).is_err());
         assert!(shard(1).unwrap() == packed.truth(plate)[5..10].concat(), "the next shard is whole");
+    }
+}
+
+#[test]
+fn zarrs_finds_every_pixel_of_16_bits() {
+    for codec in CODECS {
+        let dir = tempfile::tempdir().unwrap();
+        let (data, dst) = (dir.path().join("data"), dir.path().join("store"));
+        let made = |well: &str, site: u16, channel: u16| -> Vec<u16> {
+            let seed = well.bytes().fold(site * 7 + channel, |seed, b| seed.wrapping_mul(31).wrapping_add(b.into()));
+            (0..41_u16 * 30).map(|i| i.wrapping_mul(257).wrapping_add(seed)).collect()
+        };
+        let wells = ["A01", "AF48"];
+        fs::create_dir_all(data.join("BR00121482")).unwrap();
+        for (well, site, channel) in wells.iter().flat_map(|well| (1..=4).map(move |i| (well, 1 + i / 3, 1 + i % 2))) {
+            let bytes: Vec<u8> = made(well, site, channel).into_iter().flat_map(u16::to_be_bytes).collect();
+            let png = tree::encode_png((41, 30), &bytes, png::ColorType::Grayscale, png::BitDepth::Sixteen);
+            fs::write(data.join(format!("BR00121482/{well}_f{site}_c{channel}.png")), png).unwrap();
+        }
+        let mut config = PackConfig { codec, sites_per_shard: Some(3), ..PackConfig::new(&data, &dst) };
+        config.source.pattern = Some("{plate}/{well}_f{site}_c{channel}.png".parse().unwrap());
+        assert!(pack(&config, &|_| {}).unwrap().finished);
+        let zarr = Arc::new(FilesystemStore::new(dst.join("pixels.zarr")).unwrap());
+        let array: Opened = Array::open(zarr, "/experiment/BR00121482").unwrap();
+        let pixels = array.retrieve_array_subset::<Vec<u16>>(&array.subset_all()).unwrap();
+        let sites = wells.iter().flat_map(|well| [1, 2].map(|site| (well, site)));
+        let expected: Vec<u16> =
+            sites.flat_map(|(well, site)| [1, 2].map(|channel| made(well, site, channel)).concat()).collect();
+        assert_eq!(pixels, expected);
     }
 }
