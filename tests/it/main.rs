@@ -16,6 +16,7 @@ mod interruption;
 mod json;
 mod kept;
 mod known;
+mod lab_tables;
 mod labels;
 mod leftovers;
 mod limits;
