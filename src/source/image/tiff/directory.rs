@@ -8,7 +8,7 @@ use crate::fault::FaultKind;
 use super::super::fault::{ImageFault, hex};
 
 /// How TIFFs and `BigTIFF`s of either byte order begin.
-pub(in crate::source::image) const SIGNATURES: [[u8; 4]; 4] = [*b"II*\0", *b"MM\0*", *b"II+\0", *b"MM\0+"];
+pub(crate) const SIGNATURES: [[u8; 4]; 4] = [*b"II*\0", *b"MM\0*", *b"II+\0", *b"MM\0+"];
 
 /// The tags that are of use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

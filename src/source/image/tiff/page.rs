@@ -66,10 +66,10 @@ pub(super) struct Grid {
 
 /// What a TIFF says of its one image.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::source::image) struct Page {
-    pub(in crate::source::image) header: Header,
+pub(crate) struct Page {
+    pub(crate) header: Header,
     /// Whether the samples of each band are stored by themselves.
-    pub(in crate::source::image) is_planar: bool,
+    pub(crate) is_planar: bool,
     pub(super) compression: Compression,
     /// Whether samples are differences to the one before it.
     pub(super) is_differences: bool,
@@ -78,7 +78,7 @@ pub(in crate::source::image) struct Page {
 
 impl Page {
     /// Reads the directories of a file.
-    pub(in crate::source::image) fn open(file: &mut (impl Read + Seek)) -> Result<Self, ImageFault> {
+    pub(crate) fn open(file: &mut (impl Read + Seek)) -> Result<Self, ImageFault> {
         let (mut tiff, first) = Tiff::open(file)?;
         let directory = only_page(&mut tiff, first)?;
         Self::read(&mut tiff, &directory)

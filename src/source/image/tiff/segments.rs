@@ -18,7 +18,7 @@ const LARGE_TILE: usize = 1 << 20;
 
 /// Unpacks TIFFs; keeps its buffers from one image to the next.
 #[derive(Default)]
-pub(in crate::source::image) struct Unpacker {
+pub(crate) struct Unpacker {
     lzw: Lzw,
     tile: Vec<u8>,
 }
@@ -26,7 +26,7 @@ pub(in crate::source::image) struct Unpacker {
 impl Unpacker {
     /// Unpacks the image of a file into `out`, its samples little-endian, in the order in which the file has them:
     /// `[H, W, C]`, or `[C, H, W]` where it is planar.
-    pub(in crate::source::image) fn unpack(
+    pub(crate) fn unpack(
         &mut self,
         page: &Page,
         file: &[u8],
