@@ -150,10 +150,37 @@ fn undo_filters(filtered: &[u8], plane: usize, mut outputs: Vec<&mut [u8]>, row_
             (Dtype::Uint8, 2 | 4) => unfilter::<2, 1>(&mut inputs, &mut next, row_bytes),
             (Dtype::Uint8, _) => unfilter::<3, 1>(&mut inputs, &mut next, row_bytes),
             (Dtype::Uint16, 1) => unfilter::<1, 2>(&mut inputs, &mut next, row_bytes),
-            (Dtype::Uint16, _) => unfilter::<2, 2>(&mut inputs, &mut next, row_bytes),
+            (Dtype::Uint16, 2 | 4) => unfilter::<2, 2>(&mut inputs, &mut next, row_bytes),
+            (Dtype::Uint16, _) => unfilter::<3, 2>(&mut inputs, &mut next, row_bytes),
         };
     }
     if dtype == Dtype::Uint16 {
         outputs.into_iter().for_each(swap_bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_memory_is_asked_for_an_image_that_its_file_has_no_bytes_for() {
+        // IHDR of 16384 x 16384 pixels of 16 bits, and ten bytes of image data.
+        let chunk = |body: &[u8]| {
+            let length = (body.len() as u32 - 4).to_be_bytes();
+            [&length[..], body, &crc32fast::hash(body).to_be_bytes()].concat()
+        };
+        let png = |colour: u8| {
+            let ihdr = [&b"IHDR\0\0\x40\0\0\0\x40\0\x10"[..], &[colour, 0, 0, 0]].concat();
+            [&b"\x89PNG\r\n\x1a\n"[..], &chunk(&ihdr), &chunk(b"IDAT0123456789"), &chunk(b"IEND")].concat()
+        };
+        let size = ImageSize { height: ImageSize::MAX_SIDE, width: ImageSize::MAX_SIDE };
+        for (colour, expected) in [(0, Colour::Grey), (2, Colour::EqualRgb)] {
+            let mut decoder = SiteDecoder::new(size, Dtype::Uint16, expected);
+            let mut pixels = vec![0; 2 * size.pixels()];
+            let faults = decoder.decode(&[&png(colour)], &mut pixels);
+            assert!(faults[0].1.detail.ends_with("too few for them"), "{faults:?}");
+            assert_eq!([&decoder.filtered, &decoder.rows, &decoder.samples].map(Vec::capacity), [0; 3]);
+        }
     }
 }

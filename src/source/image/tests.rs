@@ -157,6 +157,28 @@ fn what_is_grey_under_three_colours_is_one_channel_and_the_first_pixel_that_is_n
 }
 
 #[test]
+fn one_bit_of_one_band_is_seen_in_either_order_of_samples_and_of_either_type() {
+    let size = ImageSize { height: 2, width: 3 };
+    for (dtype, is_planar) in [Dtype::Uint8, Dtype::Uint16].into_iter().flat_map(|d| [(d, false), (d, true)]) {
+        let spread = |bytes: &[u8]| {
+            let mut out = vec![0; 6 * dtype.bytes()];
+            let samples = bands::Samples { bytes, bands: Bands::Rgba, is_planar };
+            samples.spread(size, dtype, Colour::EqualRgb, &mut out).map(|()| out)
+        };
+        let good = vec![255; 4 * 6 * dtype.bytes()];
+        assert_eq!(spread(&good), Ok(vec![255; 6 * dtype.bytes()]));
+        for byte in 0..good.len() {
+            let mut bad = good.clone();
+            bad[byte] ^= 1;
+            let sample = byte / dtype.bytes();
+            let pixel = if is_planar { sample % 6 } else { sample / 4 };
+            let detail = spread(&bad).unwrap_err().detail;
+            assert!(detail.ends_with(&format!(" at x = {}, y = {}", pixel % 3, pixel / 3)), "{byte}: {detail}");
+        }
+    }
+}
+
+#[test]
 fn a_file_may_be_larger_than_its_pixels_but_not_by_much() {
     let size = ImageSize { height: 512, width: 512 };
     assert_eq!(largest_file(size, Dtype::Uint8, Colour::Grey), 4 * 512 * 512 + (1 << 20));

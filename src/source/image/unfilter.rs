@@ -35,7 +35,9 @@ pub(super) fn unfilter<'a, const N: usize, const BPP: usize>(
 }
 
 /// Undoes one row of `N` channels that all use Paeth. The chains of the channels, and of the bytes of a pixel, are
-/// independent, so the processor works on one while it waits for another.
+/// independent, so the processor works on one while it waits for another. Not inlined, so that the loop comes out the same
+/// whatever is around the call.
+#[inline(never)]
 fn unfilter_paeth<const N: usize, const BPP: usize>(
     rows: [&[u8]; N],
     above: [&[u8]; N],

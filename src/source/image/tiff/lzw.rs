@@ -70,7 +70,8 @@ enum Stop {
 
 impl Default for Lzw {
     fn default() -> Self {
-        let mut table = Box::new([Text::default(); FULL]);
+        let table = vec![Text::default(); FULL].into_boxed_slice();
+        let mut table: Box<[Text; FULL]> = table.try_into().expect("it is made that long");
         for (byte, text) in table[..CLEAR].iter_mut().enumerate() {
             *text = Text { bytes: byte as u64, length: 1, at: 0 };
         }
@@ -99,7 +100,7 @@ impl Lzw {
                 Stop::Wider => width += 1,
                 Stop::Clear => {
                     width = 9;
-                    // The first code after it makes no string: what it would make takes the place of no byte's.
+                    // The first code after it makes no string: what it makes is put where no code finds it.
                     state.next = END;
                     state.last = Text::default();
                 }
@@ -118,7 +119,7 @@ impl Lzw {
                 if let Some(eight) = packed.first_chunk() {
                     bits |= u64::from_be_bytes(*eight) >> n_bits;
                     packed = &packed[(63 - n_bits as usize) / 8..];
-                    n_bits |= 56;
+                    n_bits |= 0x38;
                 } else {
                     while n_bits <= 56
                         && let Some((byte, rest)) = packed.split_first()

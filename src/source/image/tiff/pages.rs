@@ -54,8 +54,8 @@ fn planes<R: Read + Seek>(tiff: &mut Tiff<R>, directory: &Directory) -> Result<u
     let of_image_j = match directory.entry(Tag::ImageDescription) {
         Some(entry) if entry.count > 0 => {
             let text = tiff.text(entry, DESCRIPTION)?;
-            let lines = text.strip_prefix("ImageJ=").into_iter().flat_map(str::lines);
-            lines.filter_map(|line| line.strip_prefix("images=")?.trim().parse().ok()).next()
+            let mut lines = text.strip_prefix("ImageJ=").into_iter().flat_map(str::lines);
+            lines.find_map(|line| line.strip_prefix("images=")?.trim().parse().ok())
         }
         _ => None,
     };

@@ -162,6 +162,9 @@ fn each_lie_is_a_fault_with_its_reason() {
     made().without(262).check(WrongColour, "unnamed colour");
     made().with(262, 3, &[0]).check(WrongColour, "grey in which white is zero");
     made().with(262, 3, &[2]).check(WrongColour, "RGB of an unusual format");
+    let four = || made().with(262, 3, &[2]).with(277, 3, &[4]);
+    four().check(WrongColour, "RGB of an unusual format");
+    four().with(338, 3, &[2]).check(WrongColour, "RGB with alpha");
     made().with(266, 3, &[2]).check(Undecodable, "a FillOrder of 1, found 2");
     made().with(277, 3, &[2]).check(WrongColour, "grey of several samples");
     made().with(284, 3, &[3]).check(Undecodable, "PlanarConfiguration");
