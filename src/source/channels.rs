@@ -21,15 +21,25 @@ pub struct ChannelNames {
     pub(super) is_told: bool,
 }
 
+/// The names of channels as images or their table tell them.
+pub(super) struct ToldChannels {
+    pub(super) names: Vec<String>,
+    /// Whether they tell any: else an image is all of its site.
+    pub(super) is_told: bool,
+}
+
 /// The channels that images tell by name.
-pub(super) fn told_channels(config: &SourceConfig, mut names: Vec<String>) -> Result<ChannelNames> {
+pub(super) fn told_channels(
+    config: &SourceConfig,
+    ToldChannels { mut names, is_told }: ToldChannels,
+) -> Result<ChannelNames> {
     let n = config.channels.unwrap_or(names.len());
     if !(1..=64).contains(&n) {
         return Err(Error::refused("--channels", "1 to 64", n));
     }
     names.truncate(n);
     names.extend((names.len() + 1..=n).map(|number| format!("w{number}")));
-    Ok(ChannelNames { numbers: (1..=n).collect(), is_told: names != [WHOLE], names })
+    Ok(ChannelNames { numbers: (1..=n).collect(), names, is_told })
 }
 
 /// The number of each channel in file names: as many as most sites have (by their highest one; the larger one of two

@@ -8,7 +8,7 @@ use crate::site::{Experiment, Names, PlateId};
 
 use super::channels::WHOLE;
 use super::layout::Layout;
-use super::listed::ListedImage;
+use super::listed::{ListedImage, Plane};
 use super::names::{is_hidden_path, is_image, is_of_store, is_of_system, plate_named};
 use super::pattern::{Fields, Misread, Pattern, Preset};
 use super::tree::{Scan, Unplaced};
@@ -35,6 +35,12 @@ impl<'a> Description<'a> {
             Self::Preset(preset) => preset.read(path),
             Self::Pattern(pattern) => pattern.read(path),
         }
+    }
+
+    /// Whether a path has the shape of an image's, of a plane that is meant.
+    pub(super) fn knows(self, path: &str, plane: Plane) -> bool {
+        let fields = self.read(path).ok().flatten();
+        !self.is_beside(path) && fields.is_some_and(|fields| plane.takes(fields.z, fields.t))
     }
 
     fn is_beside(self, path: &str) -> bool {

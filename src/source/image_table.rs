@@ -57,7 +57,7 @@ pub(super) fn scan(root: &Path, table: &Path, on: Option<&On>, experiment: &Expe
         return Err(Error::malformed(format!("{place}:1"), expected, found));
     }
     let channels: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
-    let keys = Keys::find(&header, on, &channels, &place)?;
+    let keys = Keys::find(&header, on, &place)?;
     let mut folders = Folders { root, known: HashMap::new(), by_name: None, n_by_name: 0 };
     let (mut images, mut scan, mut names) = (Vec::new(), Scan::default(), Names::default());
     let mut seen: BTreeMap<(PlateId, crate::site::Well, u16), u64> = BTreeMap::new();

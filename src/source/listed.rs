@@ -55,6 +55,13 @@ impl Only {
     }
 }
 
+impl Plane {
+    /// Whether an image of this plane and time is meant.
+    pub(super) fn takes(self, z: Option<u16>, t: Option<u16>) -> bool {
+        self.z.is_none_or(|only| only.is(z)) && self.t.is_none_or(|only| only.is(t))
+    }
+}
+
 impl FromStr for Plane {
     type Err = ParseError;
 

@@ -22,5 +22,5 @@ pub use config::SourceConfig;
 pub use images::Image;
 pub use layout::Layout;
 pub use listed::Plane;
-pub use open::{Source, read_labels};
+pub use open::{Source, read_labels, would_name};
 pub use plan::{Absent, PlatePlan, SitePlan};

@@ -10,7 +10,7 @@ use crate::fault::{Fault, FaultKind};
 use crate::files;
 use crate::site::{Dtype, ImageSize, PlateId, WellId};
 
-use super::channels::{ChannelNames, channel_numbers, told_channels, unusual_channels};
+use super::channels::{ChannelNames, ToldChannels, channel_numbers, told_channels, unusual_channels};
 use super::config::SourceConfig;
 use super::described::{self, Description};
 use super::image::Colour;
@@ -199,6 +199,16 @@ fn unreadable_fault((path, why): (String, String)) -> Fault {
     Fault { plate: None, well: None, site: None, kind: FaultKind::Unreadable, file: path, detail: why }
 }
 
+/// Whether a path, relative to the root, is that of an image of some plate by its name alone.
+#[must_use]
+pub fn would_name(config: &SourceConfig, path: &str) -> bool {
+    let layout = if config.pattern.is_some() { Some(Layout::Pattern) } else { config.layout };
+    match Description::of(layout.unwrap_or(Layout::Bare), config.pattern.as_ref()) {
+        Some(description) => description.knows(path, config.plane),
+        None => path.ends_with(".png"),
+    }
+}
+
 /// Reads what the CSVs of a tree say, and looks at no image.
 ///
 /// # Errors
@@ -270,7 +280,7 @@ fn take_absent(config: &SourceConfig, plates: &mut Vec<PlatePlan>) -> Result<Abs
 struct Found {
     scan: Scan,
     /// The names of channels, where images tell them.
-    channels: Option<Vec<String>>,
+    channels: Option<ToldChannels>,
     unusual: Vec<String>,
 }
 
@@ -299,8 +309,9 @@ fn find(config: &SourceConfig, layout: Layout) -> Result<Found> {
     }
     scan.unplaced.extend(unplaced);
     scan.unplaced.sort_unstable();
-    let channels = channels.iter().map(|channel| description.channel_name(channel)).collect();
-    Ok(Found { scan: Scan { plates, ..scan }, channels: Some(channels), unusual })
+    let is_told = channels != [""];
+    let names = channels.iter().map(|channel| description.channel_name(channel)).collect();
+    Ok(Found { scan: Scan { plates, ..scan }, channels: Some(ToldChannels { names, is_told }), unusual })
 }
 
 /// Finds the images that a table names.
@@ -316,6 +327,7 @@ fn find_by_table(config: &SourceConfig, table: &Path) -> Result<Found> {
     let Placed { plates, channels, unplaced, .. } = listed::place(images, config.plane, Some(channels))?;
     scan.unplaced.extend(unplaced);
     scan.unplaced.sort_unstable();
+    let channels = ToldChannels { names: channels, is_told: true };
     Ok(Found { scan: Scan { plates, ..scan }, channels: Some(channels), unusual })
 }
 

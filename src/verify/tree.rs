@@ -14,7 +14,7 @@ use crate::fault::{Fault, FaultKind};
 use crate::files::{self, AnyFile};
 use crate::memory;
 
-use crate::source::{PlatePlan, SitePlan, Source, SourceConfig};
+use crate::source::{PlatePlan, SitePlan, Source, SourceConfig, would_name};
 use crate::store::format::checksum::Sha;
 use crate::store::format::manifest::{self, Entry};
 use crate::store::format::names::{REJECTED, SOURCES};
@@ -195,7 +195,7 @@ pub fn compare_tree(source: &SourceConfig, against: &Path, progress: &(dyn Fn(u6
     let is_extra = |path: &String| {
         // What cannot be told apart from the list is named.
         let is_list = own.is_some() && files::resolve(&root.join(path)).is_ok_and(|path| path == own);
-        !is_known(path) && !is_list && left_out.as_ref().is_none_or(|left_out| left_out.would_name(path))
+        !is_known(path) && !is_list && left_out.as_ref().is_none_or(|left_out| left_out.would_name(source, path))
     };
     for file in files::every_file(root) {
         report.findings.extend(match file? {
@@ -233,10 +233,10 @@ struct LeftOut {
 
 impl LeftOut {
     /// Whether the store would name this file, had it been there: an image of one of its plates.
-    fn would_name(&self, path: &str) -> bool {
+    fn would_name(&self, config: &SourceConfig, path: &str) -> bool {
         let (dir, name) = path.rsplit_once('/').unwrap_or(("", path));
         let well = name.split('_').next().unwrap_or_default();
-        self.dirs.contains(dir) && name.ends_with(".png") && !self.wells.contains(&(dir.to_owned(), well.to_owned()))
+        self.dirs.contains(dir) && would_name(config, path) && !self.wells.contains(&(dir.to_owned(), well.to_owned()))
     }
 }
 

@@ -40,6 +40,9 @@ fn with_labels(layout: &str, paths: &[&str], csv: &str, on: Option<&str>) -> (Te
     let mut config = config(&dir, layout);
     config.source.metadata = Some(path);
     config.source.labels = options(on);
+    if !csv.contains("DMSO") {
+        config.source.labels.negative_controls.clear();
+    }
     (dir, config)
 }
 
@@ -86,9 +89,9 @@ fn wells_without_a_row_and_rows_without_images_are_faults_or_counted() {
     let (_dir, mut config) = with_labels(FLAT, &PAIR, csv, None);
     let found: Vec<String> = plan(&config).unwrap().1.iter().map(ToString::to_string).collect();
     let expected = [
+        "experiment/BR1/A02_s1: no-row: expected a row in the CSVs, found none",
         "experiment/BR1/B07: no-images: expected images, found none",
         "experiment/BR2/A01: no-images: expected images, found none",
-        "experiment/BR1/A02_s1: no-row: expected a row in the CSVs, found none",
     ];
     assert_eq!(found, expected);
     config.source.present_only = true;
@@ -127,8 +130,13 @@ fn what_cannot_be_joined_is_refused_by_name() {
     };
     says("plate,compound\nBR1,DMSO\n", None, "platemap.csv:1: expected a column of the well");
     says("plate,well,compound\nBR1,A0,DMSO\n", None, "platemap.csv:2: expected a well");
-    says("plate,well,compound\nBR1,A01,DMSO\nBR1,A1,DMSO\n", None, "platemap.csv:3: expected each well once");
-    says("plate,well,compound\nBR1,A01,x\nBR1,A02,y\n", None, "--negative-control");
+    says(
+        "plate,well,compound\nBR1,A01,DMSO\nBR1,A1,DMSO\n",
+        None,
+        "platemap.csv:3: expected a well such as B02 or AA02 in column well",
+    );
+    says("Plate,Well,compound\nBR1,A01,DMSO\nBR1,A1,DMSO\n", None, "platemap.csv:3: expected each well once");
+    says("plate,well,compound\nBR1,A01,DMSO2\nBR1,A02,y\n", None, "--negative-control");
     says("plate,well,dose\nBR1,A01,x\n", None, "--label-column");
     says("plate,well,compound\nBR1,A01,DMSO\n", Some("plate=barcode,well"), "barcode");
     let dir = tree(&PAIR);

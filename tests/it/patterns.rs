@@ -17,13 +17,13 @@ use tempfile::TempDir;
 use crate::common::{copy_folder, encode_png, stderr, stdout, tool};
 
 /// The bytes of an image of 16 bits whose every pixel is this level.
-pub fn image(level: u16) -> Vec<u8> {
+pub(crate) fn image(level: u16) -> Vec<u8> {
     let samples: Vec<u8> = (0..5 * 4).flat_map(|_| level.to_be_bytes()).collect();
     encode_png((5, 4), &samples, ColorType::Grayscale, BitDepth::Sixteen)
 }
 
 /// A folder `data` with these images, each of a level of its own by its place; PNGs whatever they are called.
-pub fn tree<S: AsRef<str>>(paths: &[S]) -> TempDir {
+pub(crate) fn tree<S: AsRef<str>>(paths: &[S]) -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     for (level, path) in (1..).zip(paths) {
         write(dir.path(), path.as_ref(), &image(level));
@@ -31,13 +31,13 @@ pub fn tree<S: AsRef<str>>(paths: &[S]) -> TempDir {
     dir
 }
 
-pub fn write(dir: &Path, path: &str, bytes: &[u8]) {
+pub(crate) fn write(dir: &Path, path: &str, bytes: &[u8]) {
     let path = dir.join("data").join(path);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, bytes).unwrap();
 }
 
-pub fn config(dir: &TempDir, layout: &str) -> PackConfig {
+pub(crate) fn config(dir: &TempDir, layout: &str) -> PackConfig {
     let mut config = PackConfig::new(&dir.path().join("data"), &dir.path().join("store"));
     match Layout::named(layout) {
         Some(layout) => config.source.layout = Some(layout),
@@ -47,7 +47,7 @@ pub fn config(dir: &TempDir, layout: &str) -> PackConfig {
 }
 
 /// Packs, and proves the store and the tree, and each by the other.
-pub fn packed(config: &PackConfig) -> Store {
+pub(crate) fn packed(config: &PackConfig) -> Store {
     let report = pack(config, &|_| {}).unwrap();
     assert!(report.finished && report.faults.is_empty(), "{:?}", report.faults);
     assert_eq!(pack(config, &|_| {}).unwrap().sites_packed, 0, "all is done");
@@ -60,7 +60,7 @@ pub fn packed(config: &PackConfig) -> Store {
 }
 
 /// Each site with the level of each of its channels, and the names of the channels.
-pub fn levels(store: &Store) -> (Vec<(String, Vec<u16>)>, Vec<String>) {
+pub(crate) fn levels(store: &Store) -> (Vec<(String, Vec<u16>)>, Vec<String>) {
     let spec = store.spec();
     let site = |row: &cellshard::store::format::rows::SiteRow| {
         let plate = &row.id.well.plate;

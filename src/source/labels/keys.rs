@@ -100,13 +100,18 @@ pub(crate) struct RowKey {
 }
 
 impl Keys {
-    /// Finds them in a header. Names may end in one of the `suffixes`, as those of BBBC021 do in a channel's.
+    /// Finds them in a header. Names may end in that of a channel, as those of BBBC021 do.
     ///
     /// # Errors
     /// If there is none of a plate or of a well, two of one, or `on` names one that the table has not.
-    pub(crate) fn find(header: &[String], on: Option<&On>, suffixes: &[String], place: &str) -> Result<Self> {
+    pub(crate) fn find(header: &[String], on: Option<&On>, place: &str) -> Result<Self> {
+        let channel = |name: &String| {
+            let channel = ["Image_FileName_", "FileName_"].iter().find_map(|prefix| name.strip_prefix(prefix));
+            channel.map(str::to_owned)
+        };
+        let suffixes: Vec<String> = header.iter().filter_map(channel).collect();
         let by_name = |key: Key| {
-            let is_it = |column: &String, name: &str| bare(column, suffixes).any(|bare| bare == name);
+            let is_it = |column: &String, name: &str| bare(column, &suffixes).any(|bare| bare == name);
             let of = |name: &&str| {
                 let mut found = (0..header.len()).filter(|&i| is_it(&header[i], name));
                 Some((found.next()?, found.next()))
@@ -200,34 +205,33 @@ fn bare<'s>(column: &str, suffixes: &'s [String]) -> impl Iterator<Item = String
 mod tests {
     use super::*;
 
-    fn find(header: &str, on: Option<&str>, suffixes: &[&str]) -> Result<Keys> {
+    fn find(header: &str, on: Option<&str>) -> Result<Keys> {
         let header: Vec<String> = header.split(',').map(str::to_owned).collect();
-        let suffixes: Vec<String> = suffixes.iter().map(|suffix| (*suffix).to_owned()).collect();
         let on: Option<On> = on.map(|on| on.parse().unwrap());
-        Keys::find(&header, on.as_ref(), &suffixes, "x.csv")
+        Keys::find(&header, on.as_ref(), "x.csv")
     }
 
     #[test]
     fn columns_are_known_by_what_labs_call_them() {
         let keys = |experiment, plate, well, site| Keys { experiment, plate, well, site };
-        for (header, suffixes, expected) in [
-            ("Metadata_Plate,Metadata_Well,Metadata_Site,Metadata_FieldID", &[][..], keys(None, 0, 1, Some(2))),
-            ("Metadata_Source,Metadata_Batch,Metadata_Plate,Metadata_Well", &[], keys(Some(1), 2, 3, None)),
-            ("Assay_Plate_Barcode,well_position", &[], keys(None, 0, 1, None)),
-            ("experiment_name,plate,address", &[], keys(Some(0), 1, 2, None)),
-            ("A,Image_Metadata_Plate_DAPI,Image_Metadata_Well_DAPI", &["DAPI", "Actin"], keys(None, 1, 2, None)),
-            ("Plate,Well,Field", &[], keys(None, 0, 1, Some(2))),
+        for (header, expected) in [
+            ("Metadata_Plate,Metadata_Well,Metadata_Site,Metadata_FieldID", keys(None, 0, 1, Some(2))),
+            ("Metadata_Source,Metadata_Batch,Metadata_Plate,Metadata_Well", keys(Some(1), 2, 3, None)),
+            ("Assay_Plate_Barcode,well_position", keys(None, 0, 1, None)),
+            ("experiment_name,plate,address", keys(Some(0), 1, 2, None)),
+            ("Image_FileName_DAPI,Image_Metadata_Plate_DAPI,Image_Metadata_Well_DAPI", keys(None, 1, 2, None)),
+            ("Plate,Well,Field", keys(None, 0, 1, Some(2))),
         ] {
-            assert_eq!(find(header, None, suffixes).unwrap(), expected, "{header}");
+            assert_eq!(find(header, None).unwrap(), expected, "{header}");
         }
-        assert_eq!(find("a,b,site", Some("plate=b,well=a"), &[]).unwrap(), keys(None, 1, 0, None));
-        assert_eq!(find("a,well", Some("plate=a,well"), &[]).unwrap(), keys(None, 0, 1, None));
+        assert_eq!(find("a,b,site", Some("plate=b,well=a")).unwrap(), keys(None, 1, 0, None));
+        assert_eq!(find("a,well", Some("plate=a,well")).unwrap(), keys(None, 0, 1, None));
     }
 
     #[test]
     fn what_a_table_lacks_or_has_twice_is_named() {
         let says = |header, on, part: &str| {
-            let error = find(header, on, &[]).unwrap_err().to_string();
+            let error = find(header, on).unwrap_err().to_string();
             assert!(error.contains(part), "{error}");
         };
         says("plate,x", None, "a column of the well (well, wellposition, address, or --on well=COLUMN)");

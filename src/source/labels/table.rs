@@ -223,7 +223,7 @@ impl TableFile<'_> {
                 return Err(self.malformed(format!("a column {name:?} or {other:?}"), header));
             }
             None if options.on.is_none() => None,
-            _ => Some(Keys::find(header, options.on.as_ref(), &[], &self.place)?),
+            _ => Some(Keys::find(header, options.on.as_ref(), &self.place)?),
         };
         let known = data_set.map(DataSet::label_columns).unwrap_or_default().iter().map(|name| (*name).to_owned());
         let names = if options.label_columns.is_empty() { known.collect() } else { options.label_columns.clone() };
