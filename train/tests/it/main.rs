@@ -8,6 +8,7 @@ mod augment;
 mod bench;
 mod device;
 mod ensembles;
+mod family;
 mod learning;
 mod pipeline;
 mod predict;
