@@ -108,28 +108,49 @@ pub fn per_plate(
     plates.iter().map(figures).collect()
 }
 
-/// The figures of all wells of some plates together, `[channel]`.
+/// The figures of some pixels, `[channel]`.
 #[must_use]
-pub fn global<'a>(plates: impl IntoIterator<Item = &'a PlateStatistics>, robust: bool) -> Vec<ChannelStats> {
-    let all = together(plates, PopulationGroup::All);
+pub fn global(all: &PopulationStatistics, robust: bool) -> Vec<ChannelStats> {
     all.histograms.iter().map(|histogram| ChannelStats::of(histogram, robust).floored()).collect()
 }
 
 /// The darkest and the brightest level of each channel: of pixels of 8 bits the ends of all, as they use them; of 16 bits
-/// those of some plates together, as cameras of 12 bits, and dyes, use a part.
-#[must_use]
-pub fn ends<'a>(plates: impl IntoIterator<Item = &'a PlateStatistics>, spec: &StoreSpec) -> [Vec<f32>; 2] {
-    let n_channels = spec.channels.len();
-    let largest = (spec.dtype.levels() - 1) as f32;
-    let all = [vec![0.0; n_channels], vec![largest; n_channels]];
-    if spec.dtype == Dtype::Uint8 {
-        return all;
+/// those of some plates, as cameras of 12 bits, and dyes, use a part.
+#[derive(Debug)]
+pub struct Ends {
+    dtype: Dtype,
+    /// Of each channel, where there are pixels.
+    found: Vec<Option<[u16; 2]>>,
+}
+
+impl Ends {
+    /// Of no plate.
+    #[must_use]
+    pub fn new(spec: &StoreSpec) -> Self {
+        Self { dtype: spec.dtype, found: vec![None; spec.channels.len()] }
     }
-    let together = together(plates, PopulationGroup::All);
-    let found: Option<Vec<_>> =
-        together.histograms.iter().map(|of| Some([of.min()?, of.max()?].map(f32::from))).collect();
-    let Some(found) = found.filter(|found| found.len() == n_channels) else { return all };
-    [0, 1].map(|end| found.iter().map(|ends| ends[end]).collect())
+
+    /// Adds a plate.
+    pub fn add(&mut self, plate: &PlateStatistics) {
+        for population in PopulationGroup::All.members() {
+            for (found, histogram) in self.found.iter_mut().zip(&plate.population(*population).histograms) {
+                let Some((min, max)) = histogram.min().zip(histogram.max()) else { continue };
+                let [dark, bright] = found.unwrap_or([min, max]);
+                *found = Some([dark.min(min), bright.max(max)]);
+            }
+        }
+    }
+
+    /// Both, each `[channel]`.
+    #[must_use]
+    pub fn of_channels(&self) -> [Vec<f32>; 2] {
+        let all = [0, (self.dtype.levels() - 1) as u16];
+        let ends = |found: &Option<[u16; 2]>| match self.dtype {
+            Dtype::Uint8 => all,
+            Dtype::Uint16 => found.unwrap_or(all),
+        };
+        [0, 1].map(|end| self.found.iter().map(|found| f32::from(ends(found)[end])).collect())
+    }
 }
 
 fn together<'a>(
@@ -169,7 +190,8 @@ mod tests {
     fn compute(plates: &[(&str, &PlateStatistics)], scheme: Normalize, robust: bool) -> Result<Vec<(f64, f64)>> {
         let ids: Vec<PlateId> = plates.iter().map(|(name, _)| name.parse().unwrap()).collect();
         let pairs: Vec<_> = ids.iter().zip(plates.iter().map(|(_, statistics)| *statistics)).collect();
-        let global = global(plates.iter().map(|(_, statistics)| *statistics), robust);
+        let all = together(plates.iter().map(|(_, statistics)| *statistics), PopulationGroup::All);
+        let global = global(&all, robust);
         let found = per_plate(&pairs, scheme, robust, &global, &spec(Dtype::Uint8))?;
         Ok(found.into_iter().map(|channels| (channels[0].centre, channels[0].spread)).collect())
     }
@@ -222,7 +244,11 @@ mod tests {
             plate.population_mut(TREATED).add(&SiteStatistics::of(&pixels, 1, Dtype::Uint16));
             plate
         });
-        let ends = |plates: &[&PlateStatistics], dtype| ends(plates.iter().copied(), &spec(dtype)).concat();
+        let ends = |plates: &[&PlateStatistics], dtype| {
+            let mut ends = Ends::new(&spec(dtype));
+            plates.iter().for_each(|plate| ends.add(plate));
+            ends.of_channels().concat()
+        };
         assert_eq!(ends(&[&dark, &bright], Dtype::Uint16), [100.0, 2304.0]);
         assert_eq!(ends(&[&dark], Dtype::Uint16), [100.0, 300.0]);
         assert_eq!(ends(&[], Dtype::Uint16), [0.0, 65_535.0]);
