@@ -47,7 +47,7 @@ recipe! {
             /// Share of wells held out with split = well, 0 to 1
             validation_share: f64 = 0.2, "SHARE", 0.001 => 0.999;
             /// Mean and deviation are those of: plate-controls, plate, experiment-controls, experiment, global, site,
-            /// or none (grey levels / 255)
+            /// or none (grey levels / the largest of their type)
             normalize: Normalize = Normalize::PlateControls, "BY";
             /// Normalise by median and MAD instead of mean and deviation
             robust: bool = false, "true|false";
@@ -115,7 +115,7 @@ recipe! {
             crop: u32 = 0, "PIXELS";
             /// Side of the image that the network gets, after the crop; 0: as it is
             resize: u32 = 0, "PIXELS";
-            /// Salt and pepper: share of pixels set to 0 or 255
+            /// Salt and pepper: share of pixels set to the darkest or brightest level (0, 255; those that a channel has, of 16 bits)
             noise: f64 = 0.0, "SHARE", 0.0 => 1.0;
             /// Multiply each channel by a factor between 1 - SHARE and 1 + SHARE
             gain: f64 = 0.0, "SHARE", 0.0 => 0.99;
