@@ -249,7 +249,7 @@ impl Places {
         Self { of_threads, site_bytes }
     }
 
-    /// Runs `body` on a thread's next place, `[C, H, W] u8`.
+    /// Runs `body` on a thread's next place, `[C, H, W]`.
     fn next(&self, thread: usize, body: impl FnOnce(&mut [u8]) -> Result<()>) -> Result<()> {
         let mut own = self.of_threads[thread].lock().unwrap_or_else(PoisonError::into_inner);
         let (places, k) = &mut *own;

@@ -6,7 +6,7 @@ use crate::error::Error;
 pub struct Batch<B> {
     /// The sites' indices in [`crate::store::Store::sites`], in order.
     pub sites: Vec<usize>,
-    /// `[N, C, H, W] u8`, N sites from the start; what stands behind them is left over from before.
+    /// `[N, C, H, W]`, N sites from the start; what stands behind them is left over from before.
     pub pixels: B,
     /// Positions in the batch that could not be read, each with its reason; their pixels mean nothing.
     pub faults: Vec<(usize, Error)>,

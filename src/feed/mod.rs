@@ -15,7 +15,7 @@
 //!     if let Some((_, damaged)) = batch.faults.pop() {
 //!         return Err(damaged); // It names shard and site.
 //!     }
-//!     // batch.pixels[..batch.sites.len() * bytes] is [N, C, H, W] u8
+//!     // batch.pixels[..batch.sites.len() * bytes] is [N, C, H, W]
 //!     feed.give_back(batch);
 //! }
 //! # Ok::<(), cellshard::Error>(())

@@ -107,13 +107,13 @@ impl Reader {
         &self.store
     }
 
-    /// Bytes of one site, `[C, H, W] u8`.
+    /// Bytes of one site, `[C, H, W]`.
     #[must_use]
     pub fn site_bytes(&self) -> usize {
         self.store.spec().site_bytes()
     }
 
-    /// Reads the site at `index` of [`Store::sites`] into `pixels`, `[C, H, W] u8`.
+    /// Reads the site at `index` of [`Store::sites`] into `pixels`, `[C, H, W]`.
     ///
     /// # Errors
     /// If its shard cannot be opened or read, or its pixels are damaged; the error names shard and site.

@@ -26,6 +26,7 @@ fn pack_prints_what_the_page_says() {
     let source = ["--src", data.as_str(), "--dst", &store];
     let dry = page.check(&json("pack", &[&source[..], &["--dry-run"]].concat()).0);
     assert_eq!((&dry["tool"], &dry["schema"]), (&"pack".into(), &1.into()));
+    page.check(&json("pack", &[&source[..], &["--dry-run", "--present"]].concat()).0);
     assert_eq!(dry["tool_version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(json("pack", &source).1, 1, "an empty image");
     let (text, code) = json("pack", &[&source[..], &["--on-error", "skip"]].concat());

@@ -70,7 +70,7 @@ struct Buffers {
     encoder: Encoder,
     /// A chunk as it is stored in the source.
     scratch: Vec<u8>,
-    /// `[C, H, W] u8`.
+    /// `[C, H, W]`.
     pixels: Vec<u8>,
     /// A chunk as it will be stored.
     chunk: Vec<u8>,

@@ -36,7 +36,7 @@ impl MappedShard {
         Ok(Self { path, file, map, places })
     }
 
-    /// The stored bytes of chunk `slot`. For the codec `raw` that is the site's tensor, `[C, H, W] u8`.
+    /// The stored bytes of chunk `slot`. For the codec `raw` that is the site's tensor, `[C, H, W]`.
     ///
     /// # Panics
     /// If the shard has no such chunk.

@@ -49,7 +49,7 @@ impl Shard {
         Ok(Self { path, file, spec: spec.clone(), places })
     }
 
-    /// Reads chunk `slot` into `pixels`, `[C, H, W] u8`. `scratch` holds the stored bytes where they are not the
+    /// Reads chunk `slot` into `pixels`, `[C, H, W]`. `scratch` holds the stored bytes where they are not the
     /// pixels; it and `decoder` may be kept from one call to the next.
     ///
     /// # Errors
