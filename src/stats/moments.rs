@@ -67,11 +67,18 @@ fn sum_of_products(a: &[u8], b: &[u8]) -> u32 {
     sum.unsigned_abs()
 }
 
-/// The sum of products of pairs of grey levels of 16 bits.
+/// The sum of products of at most 4096 pairs of grey levels of 16 bits. Their lower and upper halves are added by
+/// themselves, so that eight are multiplied at a time and no sum needs more than 32 bits.
 fn sum_of_wide_products(a: &[u8], b: &[u8]) -> u64 {
     let (a, b) = (a.as_chunks::<2>().0, b.as_chunks::<2>().0);
-    let level = |bytes: &[u8; 2]| u32::from(u16::from_le_bytes(*bytes));
-    a.iter().zip(b).map(|(a, b)| u64::from(level(a) * level(b))).sum()
+    let (mut low, mut high) = (0_u32, 0_u32);
+    for (a, b) in a.iter().zip(b) {
+        let (a, b) = (u16::from_le_bytes(*a), u16::from_le_bytes(*b));
+        // 4096 times 16 bits are 28: checks for overflow would only keep these from being added side by side.
+        low = low.wrapping_add(u32::from(a.wrapping_mul(b)));
+        high = high.wrapping_add((u32::from(a) * u32::from(b)) >> 16);
+    }
+    u64::from(low) + (u64::from(high) << 16)
 }
 
 /// The counts of all sites of one population.
