@@ -40,8 +40,8 @@ const REDUCED_AT_MOST: usize = 4;
 /// How far into a neighbour's claim a cell still shows, in shares of its radius.
 const OVERLAP: f32 = 0.16;
 
-/// Renders `[C, H, W]` grey levels.
-pub(super) fn render(scene: &Scene<'_>, textures: &Textures, dice: &mut Dice, scratch: &mut Scratch) -> Vec<u8> {
+/// Renders `[C, H, W]` levels, as [`optics::expose`] gives them.
+pub(super) fn render(scene: &Scene<'_>, textures: &Textures, dice: &mut Dice, scratch: &mut Scratch) -> Vec<f32> {
     let mut reduce = 1;
     while scene.size * reduce < RENDERED_AT_LEAST && reduce < REDUCED_AT_MOST {
         reduce *= 2;
@@ -65,12 +65,12 @@ pub(super) fn render(scene: &Scene<'_>, textures: &Textures, dice: &mut Dice, sc
     for cell in &cells {
         painter.paint(cell, side, &mut depths, &scratch.claims, &mut scratch.planes);
     }
-    let mut pixels = Vec::with_capacity(scene.channels * scene.size * scene.size);
+    let mut levels = Vec::with_capacity(scene.channels * scene.size * scene.size);
     for (channel, plane) in scratch.planes[..scene.channels].iter_mut().enumerate() {
         let view = optics::View { batch: scene.batch, channel, side, reduce };
-        optics::expose(&view, plane, dice, &mut scratch.optics, &mut pixels);
+        optics::expose(&view, plane, dice, &mut scratch.optics, &mut levels);
     }
-    pixels
+    levels
 }
 
 /// The part of the image that a cell's box covers: columns and rows.
@@ -245,7 +245,8 @@ mod tests {
     fn site(textures: &Textures, biology: &Biology, size: usize, channels: usize, key: u64) -> Vec<u8> {
         let scene = Scene { biology, batch: &PLAIN, size, channels };
         let mut dice = Dice::new(9, &[key]);
-        render(&scene, textures, &mut dice, &mut Scratch::default())
+        let levels = render(&scene, textures, &mut dice, &mut Scratch::default());
+        levels.into_iter().map(optics::level_8).collect()
     }
 
     fn means(textures: &Textures, biology: &Biology, size: usize) -> Vec<f32> {

@@ -173,7 +173,7 @@ fn full_size_sites_are_as_hard_to_compress_as_real_ones() {
         ..Config::default()
     };
     let (dir, report) = made(&config);
-    let png = report.png_bytes as f64 / report.raw_bytes as f64;
+    let png = report.image_bytes as f64 / report.raw_bytes as f64;
     let packed = |id: &String| {
         let site: Vec<u8> = (1..=6).flat_map(|channel| plane(dir.path(), id, channel)).collect();
         zstd::bulk::compress(&site, 3).unwrap().len()
