@@ -7,7 +7,7 @@ use crate::site::{Experiment, ParseError, parse_number};
 
 use super::biology;
 use super::encode::Bits;
-use super::layouts::Layout;
+use super::layout::Layout;
 use super::plates::FULL_PLATE;
 
 /// A cell type and how many experiments it gets, as in `HUVEC:4`.

@@ -7,7 +7,7 @@ use tiff::encoder::{Compression, Predictor, TiffEncoder, colortype};
 
 use crate::error::{Error, Result};
 
-use super::layouts::Format;
+use super::layout::Format;
 use super::optics;
 
 /// The level that packs a real site to within 5 % of RxRx1's own files; higher ones take longer and gain little. The

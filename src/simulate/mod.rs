@@ -7,6 +7,7 @@ mod cells;
 mod config;
 mod dice;
 mod encode;
+mod layout;
 mod layouts;
 mod optics;
 mod plates;
@@ -20,7 +21,7 @@ pub use batch::{Batch, batches};
 pub use biology::{Biology, Effect, Strength};
 pub use config::{CellType, Config, Report};
 pub use encode::Bits;
-pub use layouts::Layout;
+pub use layout::Layout;
 pub use plates::{Content, FULL_PLATE, POSITIVE_CONTROLS, maps};
 
 use crate::error::Result;

@@ -29,8 +29,8 @@ pub(super) struct Optics {
 const NORMALS: usize = 1 << 15;
 /// Pixels of the rendered plane along a side of a haze cell.
 const HAZE: usize = 16;
-/// Variance of the noise in squared grey levels: of reading, and for each grey level of light. Both were fitted to
-/// what is left of a real site after a second difference, by local mean.
+/// Variance of the noise in squared grey levels: of reading, and for each grey level of light where the exposure is 1.
+/// Both were fitted to what is left of a real site after a second difference, by local mean.
 const READ_NOISE: f32 = 0.03;
 const SHOT_NOISE: f32 = 0.0035;
 
@@ -70,7 +70,8 @@ pub(super) fn expose(view: &View<'_>, plane: &mut [f32], dice: &mut Dice, optics
         let noise = &optics.normals[dice.below(NORMALS - size)..][..size];
         let row = y as f32 / size as f32;
         camera_line(view, row, &mut light, &optics.haze, coarse);
-        let noisy = |(&level, &noise): (&f32, &f32)| level + (READ_NOISE + SHOT_NOISE * level).sqrt() * noise;
+        let shot = SHOT_NOISE * view.batch.exposure;
+        let noisy = |(&level, &noise): (&f32, &f32)| level + (READ_NOISE + shot * level).sqrt() * noise;
         levels.extend(light.iter().zip(noise).map(noisy));
     }
 }

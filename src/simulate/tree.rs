@@ -16,7 +16,8 @@ use super::cells::{Scene, Scratch, render};
 use super::config::{Config, Report};
 use super::dice::{self, Dice};
 use super::encode::{self, Bits};
-use super::layouts::{self, Format, LabelledWell, Layout, PlateNumbers};
+use super::layout::{Format, Layout};
+use super::layouts::{self, LabelledWell, PlateNumbers};
 use super::plates::{Content, maps};
 use super::textures::Textures;
 
@@ -131,8 +132,8 @@ fn plan(config: &Config, dst: &Path) -> Vec<Job> {
     jobs
 }
 
-/// The dataset of an experiment, by its number among those of its cell type: the last ones are the test set. WILDS has a
-/// third one, of the last experiment before them.
+/// The dataset of an experiment, by its number among those of its cell type: the last ones are the test set. WILDS has
+/// a third one, of the last experiment before them.
 fn dataset(config: &Config, number: u16, n_experiments: u16) -> &'static str {
     let n_test = if n_experiments > 1 { config.n_test_experiments } else { 0 };
     let n_other = n_experiments.saturating_sub(n_test);

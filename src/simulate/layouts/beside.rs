@@ -7,10 +7,10 @@ use crate::error::Result;
 use crate::files;
 use crate::simulate::config::Config;
 use crate::simulate::encode;
+use crate::simulate::layout::Layout;
 
-use super::labels::LabelledWell;
-use super::layout::Layout;
 use super::names::{folder, image};
+use super::well::LabelledWell;
 
 /// The name of the thumbnail of an image, where the microscope makes one.
 pub(crate) fn thumbnail(layout: Layout, image: &str) -> Option<String> {
@@ -68,8 +68,8 @@ fn phenix_index(config: &Config, plate: &[LabelledWell]) -> String {
         let (row, column) = (well.id.well.row() + 1, well.id.well.column());
         writeln!(
             xml,
-            "    <Image Version=\"1\"><id>{row:02}{column:02}K1F{site}P1R{channel}</id><URL>{name}</URL><Row>{row}</Row>\
-             <Col>{column}</Col><FieldID>{site}</FieldID><PlaneID>1</PlaneID><ChannelID>{channel}</ChannelID></Image>"
+            "    <Image Version=\"1\"><id>{row:02}{column:02}K1F{site}P1R{channel}</id><URL>{name}</URL>\
+             <Row>{row}</Row><Col>{column}</Col><FieldID>{site}</FieldID><PlaneID>1</PlaneID><ChannelID>{channel}</ChannelID></Image>"
         )
         .expect("a text takes all that is written");
     }

@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::simulate::config::Config;
 use crate::site::{Experiment, Plate, Population, Well, WellId};
 
-use super::labels::{LabelledWell, csv};
+use super::well::{LabelledWell, csv};
 
 /// A row of `test.csv`: of a treated well, all but what it was given.
 #[derive(Serialize, Deserialize)]

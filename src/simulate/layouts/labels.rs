@@ -2,31 +2,14 @@
 
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
-
-use crate::csv_table::to_csv;
 use crate::error::Result;
-use crate::files;
 use crate::simulate::config::Config;
 use crate::simulate::dice::Dice;
-use crate::simulate::plates::{Content, POSITIVE_CONTROLS};
-use crate::site::WellId;
+use crate::simulate::layout::{Layout, Tables};
+use crate::simulate::plates::POSITIVE_CONTROLS;
 
-use super::layout::{Layout, Tables};
+use super::well::LabelledWell;
 use super::{kaggle, relatives, screen};
-
-/// One well with all that is known of it.
-#[derive(Debug, Clone)]
-pub(crate) struct LabelledWell {
-    /// The well, in the names of the layout.
-    pub(crate) id: WellId,
-    /// Of the experiment, whose name may tell none.
-    pub(crate) cell_type: String,
-    /// What it was given.
-    pub(crate) content: Content,
-    /// `train`, `val` or `test`.
-    pub(crate) dataset: &'static str,
-}
 
 /// Writes every CSV of the layout into `dst`. The rows follow the order of `wells`.
 ///
@@ -79,12 +62,4 @@ fn names(config: &Config) -> Vec<String> {
         }
     }
     names
-}
-
-/// Writes rows as a CSV.
-///
-/// # Errors
-/// If it cannot be written.
-pub(super) fn csv<'r, R: Serialize + Deserialize<'r>>(dst: &Path, file: &str, rows: &[R]) -> Result<()> {
-    files::write(&dst.join(file), to_csv(rows).as_bytes())
 }

@@ -4,15 +4,14 @@
 mod beside;
 mod kaggle;
 mod labels;
-mod layout;
 mod names;
 mod packed;
 mod relatives;
 mod screen;
+mod well;
 
 pub(super) use beside::{thumbnail, write as write_beside};
-pub(super) use labels::{LabelledWell, write as write_tables};
-pub(super) use layout::Format;
-pub use layout::Layout;
+pub(super) use labels::write as write_tables;
 pub(super) use names::{PlateNumbers, folder, image, plate};
 pub(super) use packed::pack_command;
+pub(super) use well::LabelledWell;

@@ -1,10 +1,10 @@
 //! What plates, folders and images are called in each layout, as the vendors spell it.
 
 use crate::simulate::dice::{self, Dice};
+use crate::simulate::layout::Layout;
 use crate::site::{Experiment, Plate, PlateId};
 
-use super::labels::LabelledWell;
-use super::layout::Layout;
+use super::well::LabelledWell;
 
 /// Where a plate stands among all that are made.
 #[derive(Debug, Clone, Copy)]

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use crate::simulate::config::Config;
+use crate::simulate::layout::{Layout, Tables};
 use crate::simulate::plates::positives;
 
-use super::layout::{Layout, Tables};
 use super::screen::{LABELS, LOAD_DATA, POSITIVE, UNTREATED};
 
 /// The command that packs a tree in `dst`, with its arguments quoted for a shell where they need it.

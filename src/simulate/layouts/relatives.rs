@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::simulate::config::Config;
+use crate::simulate::layout::Layout;
 use crate::site::{Experiment, Plate, Population, Well, WellId};
 
-use super::labels::{LabelledWell, csv};
-use super::layout::Layout;
+use super::well::{LabelledWell, csv};
 
 /// A row of RxRx2's table.
 #[derive(Serialize, Deserialize)]

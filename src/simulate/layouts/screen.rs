@@ -10,8 +10,8 @@ use crate::files;
 use crate::simulate::config::Config;
 use crate::site::{Plate, PlateId, Population, Well};
 
-use super::labels::LabelledWell;
 use super::names::{STAINS, folder, image};
+use super::well::LabelledWell;
 
 /// What a well without a treatment was given.
 pub(super) const UNTREATED: &str = "DMSO";
