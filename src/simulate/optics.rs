@@ -82,8 +82,8 @@ pub(super) fn level_8(level: f32) -> u8 {
     (level + 0.5) as u8
 }
 
-/// A level as a camera of 16 bits gives it, which adds an offset so that noise never clips at black. What fills 8 bits is
-/// a quarter of its range, and bright spots go on from there.
+/// A level as a camera of 16 bits gives it, which adds an offset so that noise never clips at black. What fills 8 bits
+/// is a quarter of its range, and bright spots go on from there.
 #[inline]
 pub(super) fn level_16(level: f32) -> u16 {
     (CAMERA_OFFSET + CAMERA_GAIN * level + 0.5) as u16

@@ -69,7 +69,8 @@ fn phenix_index(config: &Config, plate: &[LabelledWell]) -> String {
         writeln!(
             xml,
             "    <Image Version=\"1\"><id>{row:02}{column:02}K1F{site}P1R{channel}</id><URL>{name}</URL>\
-             <Row>{row}</Row><Col>{column}</Col><FieldID>{site}</FieldID><PlaneID>1</PlaneID><ChannelID>{channel}</ChannelID></Image>"
+             <Row>{row}</Row><Col>{column}</Col><FieldID>{site}</FieldID><PlaneID>1</PlaneID>\
+             <ChannelID>{channel}</ChannelID></Image>"
         )
         .expect("a text takes all that is written");
     }
