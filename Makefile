@@ -17,6 +17,7 @@
 # make real          what pack says of a tree of RxRx1 in which nearly all is absent (REAL=DIR)
 # make readme-picture  docs/simulated-site.png
 # make contact-sheet   simulated sites beside real ones, as target/contact-sheet.png
+# make compressibility how simulated and real sites compress, and what their channels look like in figures
 
 PYTHON ?= python3
 BIN := target/release
@@ -32,7 +33,7 @@ TRAINER := train predict
 
 .PHONY: real demo build libtorch install install-without-train uninstall check-install bundle test test-rust \
 	test-zarrs test-python test-faults test-torch-python check-no-torch lint learning bench-pack bench-feed \
-	bench-by-hand bench-sites contact-sheet readme-picture clean faults fuzz
+	bench-by-hand bench-sites compressibility contact-sheet readme-picture clean faults fuzz
 
 # All programs. Without the trainer, which is all that needs libtorch: cargo build --release
 build: libtorch
@@ -176,8 +177,14 @@ readme-picture: build .venv/tests
 
 contact-sheet: build .venv/tests
 	@rm -rf target/contact-sheet
-	$(BIN)/simulate --dst target/contact-sheet --experiments HEPG2:2,U2OS:1 --plates 1 --wells 4 --seed 5
+	$(BIN)/simulate --dst target/contact-sheet --layout bare --experiments HEPG2:4,HUVEC:2,RPE:2,U2OS:2 --plates 1 \
+		--wells 2 --seed 0
 	.venv/bin/python benches/contact_sheet.py $(REAL) target/contact-sheet target/contact-sheet.png
+
+compressibility: build .venv/tests
+	@rm -rf target/compressibility
+	$(BIN)/simulate --dst target/compressibility --layout bare --plates 4 --wells 4 --sites 1
+	.venv/bin/python benches/compressibility.py $(REAL) target/compressibility
 
 # The first run refuses (exit code 1), the second packs what is there, the third reads the later copy of the CSVs.
 real: build

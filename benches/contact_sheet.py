@@ -1,14 +1,13 @@
-"""Lays simulated sites beside a real one: six grey channel panels and the colour composite of each.
+"""Lays simulated sites beside real ones: six grey channel panels and the colour composite of each.
 
-    contact_sheet.py REAL_TREE SIMULATED_TREE OUTPUT.png [--sites 3] [--seed 0]
+    contact_sheet.py REAL_TREE SIMULATED_TREE OUTPUT.png
 
-Takes the first complete site of the real tree and a few of the simulated one, from different experiments. Each
-channel is stretched to its own 99.7th percentile, as people look at such images. Needs numpy and Pillow. The output
+Takes the first complete site of each real experiment, and below it one of the simulated experiment of its cell type
+that is about as bright. Each channel is stretched to its own 99.7th percentile, as people look at such images. Needs numpy and Pillow. The output
 shows real pixels: it does not belong in the repository.
 """
 
 import argparse
-import random
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +42,18 @@ def stretched(site: np.ndarray) -> np.ndarray:
     return np.clip((site - low) / np.maximum(high - low, 1.0), 0.0, 1.0)
 
 
+def first_sites(tree: Path) -> dict[str, Path]:
+    """The first complete site of each experiment."""
+    sites: dict[str, Path] = {}
+    for first in complete_sites(tree):
+        sites.setdefault(first.parent.parent.name, first)
+    return sites
+
+
+def cell_type(experiment: str) -> str:
+    return experiment.rsplit("-", 1)[0]
+
+
 def row_of(site: np.ndarray, label: str) -> Image.Image:
     grey = stretched(site)
     colour = np.clip(np.einsum("chw,ck->hwk", grey, COLOURS) / 2.2, 0, 255).astype(np.uint8)
@@ -62,18 +73,17 @@ def main() -> None:
     parser.add_argument("real", type=Path, help="tree with at least one complete real site")
     parser.add_argument("simulated", type=Path, help="tree made by simulate")
     parser.add_argument("output", type=Path, help="PNG to write")
-    parser.add_argument("--sites", type=int, default=3, help="simulated sites to show (default 3)")
-    parser.add_argument("--seed", type=int, default=0, help="chooses the simulated sites (default 0)")
     flags = parser.parse_args()
 
-    choice = random.Random(flags.seed)
-    by_experiment: dict[str, list[Path]] = {}
-    for first in complete_sites(flags.simulated):
-        by_experiment.setdefault(first.parent.parent.name, []).append(first)
-    experiments = sorted(by_experiment)
-    choice.shuffle(experiments)
-    shown = [choice.choice(by_experiment[name]) for name in experiments[: flags.sites]]
-    shown = [(first, "simulated") for first in shown] + [(complete_sites(flags.real)[0], "real")]
+    simulated = first_sites(flags.simulated)
+    shown = []
+    for experiment, first in first_sites(flags.real).items():
+        shown.append((first, "real"))
+        mean = read_site(first).mean()
+        # The simulated experiment of the same cell type that is about as bright.
+        like = [site for name, site in simulated.items() if cell_type(name) == cell_type(experiment)]
+        if like:
+            shown.append((min(like, key=lambda site: abs(np.log(read_site(site).mean() / mean))), "simulated"))
 
     rows = []
     for first, kind in shown:

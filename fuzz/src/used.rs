@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use cellshard::feed::{Io, Reader, Verify};
 use cellshard::pack::{OnError, PackConfig, pack};
-use cellshard::simulate::{Config, Layout, simulate};
+use cellshard::simulate::{Bits, Config, Layout, simulate};
 use cellshard::source::SourceConfig;
 use cellshard::store::format::index::index_bytes;
 use cellshard::store::format::manifest::{self, Entry};
@@ -37,6 +37,7 @@ fn made() -> &'static Made {
                 n_sirnas: 2,
                 size: 16,
                 n_channels: 2,
+                bits: Bits::Eight,
                 seed: 0,
                 layout,
                 n_threads: 1,

@@ -40,8 +40,8 @@ const REDUCED_AT_MOST: usize = 4;
 /// How far into a neighbour's claim a cell still shows, in shares of its radius.
 const OVERLAP: f32 = 0.16;
 
-/// Renders `[C, H, W]` grey levels.
-pub(super) fn render(scene: &Scene<'_>, textures: &Textures, dice: &mut Dice, scratch: &mut Scratch) -> Vec<u8> {
+/// Renders `[C, H, W]` levels, as [`optics::expose`] gives them.
+pub(super) fn render(scene: &Scene<'_>, textures: &Textures, dice: &mut Dice, scratch: &mut Scratch) -> Vec<f32> {
     let mut reduce = 1;
     while scene.size * reduce < RENDERED_AT_LEAST && reduce < REDUCED_AT_MOST {
         reduce *= 2;
@@ -65,12 +65,12 @@ pub(super) fn render(scene: &Scene<'_>, textures: &Textures, dice: &mut Dice, sc
     for cell in &cells {
         painter.paint(cell, side, &mut depths, &scratch.claims, &mut scratch.planes);
     }
-    let mut pixels = Vec::with_capacity(scene.channels * scene.size * scene.size);
+    let mut levels = Vec::with_capacity(scene.channels * scene.size * scene.size);
     for (channel, plane) in scratch.planes[..scene.channels].iter_mut().enumerate() {
         let view = optics::View { batch: scene.batch, channel, side, reduce };
-        optics::expose(&view, plane, dice, &mut scratch.optics, &mut pixels);
+        optics::expose(&view, plane, dice, &mut scratch.optics, &mut levels);
     }
-    pixels
+    levels
 }
 
 /// The part of the image that a cell's box covers: columns and rows.
@@ -160,7 +160,7 @@ impl Painter<'_> {
         let (tu, tv) = (u * self.texels + cell.texture[0], v * self.texels + cell.texture[1]);
         let broad = self.textures.cloud(tu * 0.35, tv * 0.35 + 131.0);
         // Bending the plane in which textures lie keeps fibres from being ruled lines.
-        let (tu, tv) = (tu + 24.0 * broad, tv + 40.0 * broad);
+        let (tu, tv) = (tu + 12.0 * broad, tv + 19.0 * broad);
         let Texel { grain, granules, fibres, threads } = self.textures.fine(tu, tv);
         let cloud = self.textures.cloud(tu * 0.9 + 77.0, tv * 0.9);
         // A second, finer sheet of fibres at another angle, as actin lies in layers.
@@ -197,14 +197,14 @@ impl Painter<'_> {
             cell.brightness[0] * inside * (0.62 + 0.45 * cloud + 0.35 * grain - 0.22 * nucleoli),
             body[1]
                 * (1.0 - 0.66 * inside)
-                * ((0.05 + 0.2 * thick + 1.0 * cytoplasm) * (0.45 + 0.9 * grain) * mottle
+                * ((0.28 + 0.2 * thick + 0.9 * cytoplasm) * (0.45 + 0.9 * grain) * mottle
                     + 0.12 * rim
                     + 3.2 * granules * granules * cytoplasm * (0.2 + 1.6 * broad)),
             body[2]
-                * ((0.12 + 0.65 * thick) * (0.10 + 1.1 * cloud + 0.6 * grain) * (1.0 - 0.30 * inside)
-                    + 0.8 * self.biology.fibres * cell.fibres * fibres * fibres.max(mesh) * (0.1 + 1.4 * broad)
-                    + 0.35 * mesh * (0.3 + 0.7 * edge)
-                    + 0.16 * cortex * (0.4 + fibres)),
+                * ((0.12 + 0.5 * thick) * (0.10 + 1.1 * cloud + 0.6 * grain) * (1.0 - 0.30 * inside)
+                    + 0.75 * self.biology.fibres * cell.fibres * fibres * (0.5 + 0.7 * broad)
+                    + 0.5 * mesh * (0.3 + 0.7 * edge)
+                    + 0.4 * cortex * (0.4 + fibres)),
             body[3]
                 * ((0.06 + 0.2 * thick + 0.8 * cytoplasm) * (0.35 + 0.9 * grain) * mottle * (1.0 - 0.32 * inside)
                     + 1.2 * granules * granules * cytoplasm
@@ -213,7 +213,7 @@ impl Painter<'_> {
                 * (1.0 - 0.62 * inside)
                 * (0.06 * thick + cytoplasm * (0.25 + 1.4 * threads + 0.5 * grain) * (0.3 + 0.9 * cloud)),
             body[5]
-                * ((0.15 + 0.75 * thick) * (0.20 + 0.8 * cloud + 0.7 * grain) * (1.0 - 0.38 * inside)
+                * ((0.15 + 0.75 * thick) * (0.20 + 0.8 * cloud + 0.7 * grain) * (1.0 + self.biology.glow * inside)
                     + 2.2 * golgi * thick
                     + 0.5 * granules * cytoplasm
                     + 0.1 * rim
@@ -240,12 +240,14 @@ mod tests {
         haze: 0.15,
         illumination: [0.0; 3],
         density: 1.0,
+        exposure: 1.0,
     };
 
     fn site(textures: &Textures, biology: &Biology, size: usize, channels: usize, key: u64) -> Vec<u8> {
         let scene = Scene { biology, batch: &PLAIN, size, channels };
         let mut dice = Dice::new(9, &[key]);
-        render(&scene, textures, &mut dice, &mut Scratch::default())
+        let levels = render(&scene, textures, &mut dice, &mut Scratch::default());
+        levels.into_iter().map(optics::level_8).collect()
     }
 
     fn means(textures: &Textures, biology: &Biology, size: usize) -> Vec<f32> {

@@ -6,37 +6,9 @@ use crate::error::{Error, Result};
 use crate::site::{Experiment, ParseError, parse_number};
 
 use super::biology;
+use super::encode::Bits;
+use super::layout::Layout;
 use super::plates::FULL_PLATE;
-
-/// How the tree and its CSVs are laid out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Layout {
-    /// `train/` and `test/`, labels as integers.
-    Kaggle2019,
-    /// The same folders, labels as `sirna_250` and `UNTREATED`.
-    Kaggle2023,
-    /// `images/` and one metadata.csv with a row a site.
-    RxrxAi,
-    /// Experiments at the root, no labels.
-    Bare,
-}
-
-impl FromStr for Layout {
-    type Err = ParseError;
-
-    fn from_str(text: &str) -> Result<Self, ParseError> {
-        match text {
-            "kaggle2019" => Ok(Self::Kaggle2019),
-            "kaggle2023" => Ok(Self::Kaggle2023),
-            "rxrxai" => Ok(Self::RxrxAi),
-            "bare" => Ok(Self::Bare),
-            _ => Err(ParseError {
-                expected: "kaggle2019, kaggle2023, rxrxai or bare",
-                found: text.chars().take(80).collect(),
-            }),
-        }
-    }
-}
 
 /// A cell type and how many experiments it gets, as in `HUVEC:4`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,6 +58,8 @@ pub struct Config {
     pub size: u16,
     /// Channels, 1 to 6, from the first.
     pub n_channels: u8,
+    /// Bits of a pixel.
+    pub bits: Bits,
     /// The seed; the tree is a function of this config.
     pub seed: u64,
     /// Folders and CSVs.
@@ -107,6 +81,7 @@ impl Default for Config {
             n_sirnas: 1108,
             size: 512,
             n_channels: 6,
+            bits: Bits::Eight,
             seed: 0,
             layout: Layout::Kaggle2019,
             n_threads: 0,
@@ -135,6 +110,16 @@ impl Config {
         range("--sirnas", self.n_sirnas.into(), 1, 1_000_000)?;
         range("--size", self.size.into(), 16, 4096)?;
         range("--channels", self.n_channels.into(), 1, biology::CHANNELS as u64)?;
+        if self.layout == Layout::Wilds && self.n_channels != 3 {
+            return Err(Error::refused(
+                "--channels",
+                "3, as the layout wilds has one RGB image a site",
+                self.n_channels,
+            ));
+        }
+        if self.layout == Layout::Wilds && self.bits != Bits::Eight {
+            return Err(Error::refused("--bits", "8, as the layout wilds has RGB images of 8 bits", 16));
+        }
         range("--experiments", self.cell_types.len() as u64, 1, 99)?;
         let mut names: Vec<&str> = self.cell_types.iter().map(|t| t.name.as_str()).collect();
         names.sort_unstable();
@@ -156,10 +141,12 @@ pub struct Report {
     pub wells: u64,
     /// Sites over all wells.
     pub sites: u64,
-    /// PNG files.
+    /// Image files.
     pub images: u64,
     /// Bytes of the pixels as arrays.
     pub raw_bytes: u64,
-    /// Bytes of the PNG files.
-    pub png_bytes: u64,
+    /// Bytes of the image files.
+    pub image_bytes: u64,
+    /// The command that packs the tree, quoted for a shell.
+    pub pack: String,
 }

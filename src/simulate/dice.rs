@@ -23,6 +23,11 @@ impl Dice {
         (self.0.next_u64() >> 40) as f32 / (1u32 << 24) as f32
     }
 
+    /// All bits of a draw.
+    pub(super) fn bits(&mut self) -> u64 {
+        self.0.next_u64()
+    }
+
     /// Uniform between two bounds.
     pub(super) fn between(&mut self, low: f32, high: f32) -> f32 {
         low + (high - low) * self.unit()

@@ -1,4 +1,4 @@
-//! Made-up plates with known truth: a tree in one of RxRx1's layouts whose cells, siRNA effects and batch effects
+//! Made-up plates with known truth: a tree in any layout that `pack` reads whose cells, siRNA effects and batch effects
 //! were chosen, not measured. Owns the request and its checks; never reads a tree, and copies no real pixel.
 
 mod batch;
@@ -6,7 +6,9 @@ mod biology;
 mod cells;
 mod config;
 mod dice;
-mod labels;
+mod encode;
+mod layout;
+mod layouts;
 mod optics;
 mod plates;
 mod shape;
@@ -17,7 +19,9 @@ use std::path::Path;
 
 pub use batch::{Batch, batches};
 pub use biology::{Biology, Effect, Strength};
-pub use config::{CellType, Config, Layout, Report};
+pub use config::{CellType, Config, Report};
+pub use encode::Bits;
+pub use layout::Layout;
 pub use plates::{Content, FULL_PLATE, POSITIVE_CONTROLS, maps};
 
 use crate::error::Result;

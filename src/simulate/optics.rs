@@ -1,4 +1,4 @@
-//! The microscope: haze, focus blur, uneven illumination, gain, offset, shot and read noise, and the camera's 8 bits.
+//! The microscope: haze, focus blur, uneven illumination, gain, offset, shot and read noise, and the camera's levels.
 //! Knows nothing of cells.
 
 use super::batch::Batch;
@@ -29,10 +29,14 @@ pub(super) struct Optics {
 const NORMALS: usize = 1 << 15;
 /// Pixels of the rendered plane along a side of a haze cell.
 const HAZE: usize = 16;
-/// Variance of the noise in squared grey levels: of reading, and for each grey level of light. Both were fitted to
-/// what is left of a real site after a second difference, by local mean.
+/// Variance of the noise in squared grey levels: of reading, and for each grey level of light where the exposure is 1.
+/// Both were fitted to what is left of a real site after a second difference, by local mean.
 const READ_NOISE: f32 = 0.03;
 const SHOT_NOISE: f32 = 0.0035;
+
+/// The level of a 16-bit camera without any light, and its levels to one of 8 bits.
+const CAMERA_OFFSET: f32 = 100.0;
+const CAMERA_GAIN: f32 = 64.0;
 
 /// Spread of the logarithm of a channel's brightness from site to site: nothing on a plate is quite reproducible.
 const STAINING: f32 = 0.05;
@@ -44,8 +48,9 @@ impl Default for Optics {
     }
 }
 
-/// Turns light into grey levels and appends them to `pixels`; `plane` is used up.
-pub(super) fn expose(view: &View<'_>, plane: &mut [f32], dice: &mut Dice, optics: &mut Optics, pixels: &mut Vec<u8>) {
+/// Turns light into levels and appends them to `levels`, not yet whole numbers, in units of 8-bit grey levels; `plane`
+/// is used up.
+pub(super) fn expose(view: &View<'_>, plane: &mut [f32], dice: &mut Dice, optics: &mut Optics, levels: &mut Vec<f32>) {
     let side = view.side;
     let coarse = haze(plane, side, &mut optics.haze);
     let sigma = view.batch.blur[view.channel] * side as f32 / 512.0;
@@ -65,12 +70,23 @@ pub(super) fn expose(view: &View<'_>, plane: &mut [f32], dice: &mut Dice, optics
         let noise = &optics.normals[dice.below(NORMALS - size)..][..size];
         let row = y as f32 / size as f32;
         camera_line(view, row, &mut light, &optics.haze, coarse);
-        pixels.extend(light.iter().zip(noise).map(|(&level, &noise)| {
-            let noisy = level + (READ_NOISE + SHOT_NOISE * level).sqrt() * noise;
-            // A cast from float to integer saturates: the camera clips.
-            (noisy + 0.5) as u8
-        }));
+        let shot = SHOT_NOISE * view.batch.exposure;
+        let noisy = |(&level, &noise): (&f32, &f32)| level + (READ_NOISE + shot * level).sqrt() * noise;
+        levels.extend(light.iter().zip(noise).map(noisy));
     }
+}
+
+/// A level as one of 8 bits. A cast from float to integer saturates: the camera clips.
+#[inline]
+pub(super) fn level_8(level: f32) -> u8 {
+    (level + 0.5) as u8
+}
+
+/// A level as a camera of 16 bits gives it, which adds an offset so that noise never clips at black. What fills 8 bits
+/// is a quarter of its range, and bright spots go on from there.
+#[inline]
+pub(super) fn level_16(level: f32) -> u16 {
+    (CAMERA_OFFSET + CAMERA_GAIN * level + 0.5) as u16
 }
 
 /// Adds haze to one line, lights it unevenly and turns it into grey levels without noise.

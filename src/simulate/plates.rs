@@ -97,7 +97,7 @@ fn wells(n: usize) -> Vec<Well> {
 
 /// How many positive controls a plate of so many wells has: the share of a full plate, but two at least as long as
 /// they leave room for treatments.
-fn positives(n_wells: usize) -> usize {
+pub(super) fn positives(n_wells: usize) -> usize {
     let share = (n_wells * POSITIVE_CONTROLS + FULL_PLATE / 2) / FULL_PLATE;
     share.max(2).min((n_wells - 1) / 2)
 }

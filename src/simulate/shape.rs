@@ -53,10 +53,15 @@ impl Cell {
 
 /// Scatters the cells of one field of view, `scale` being rendered pixels to a pixel of a field 512 wide.
 pub(super) fn scatter(biology: &Biology, density: f32, side: usize, scale: f32, dice: &mut Dice) -> Vec<Cell> {
+    // Cells that are many have less room each.
+    let room = density.powf(-0.5);
+    let crowded =
+        Biology { radius: biology.radius * room, nucleus: biology.nucleus * room.powf(0.8), ..biology.clone() };
+    let biology = &crowded;
     let margin = 0.6 * biology.radius * scale;
     let extent = side as f32 + 2.0 * margin;
     let area = (extent / side as f32).powi(2);
-    let n = (biology.cells * density * dice.factor(0.10) * area).round().clamp(1.0, 1500.0) as usize;
+    let n = (biology.cells * density * dice.factor(0.10) * area).round().clamp(1.0, 2500.0) as usize;
     let clumps: Vec<[f32; 3]> = (0..3 + dice.below(3))
         .map(|_| [dice.unit() * extent, dice.unit() * extent, extent * dice.between(0.12, 0.3)])
         .collect();
@@ -73,7 +78,12 @@ pub(super) fn scatter(biology: &Biology, density: f32, side: usize, scale: f32, 
         .collect();
     let thickness = |x: f32, y: f32| {
         let height = |&[fx, fy, phase]: &[f32; 3]| (fx * x + fy * y + phase).sin();
-        (0.20 * waves.iter().map(height).sum::<f32>()).exp()
+        (0.13 * waves.iter().map(height).sum::<f32>()).exp()
+    };
+    // Long cells lie along their neighbours.
+    let along = |x: f32, y: f32| {
+        let turn = |&[fx, fy, phase]: &[f32; 3]| (0.6 * fx * y - 0.6 * fy * x + 2.0 * phase).sin();
+        0.8 * waves.iter().map(turn).sum::<f32>()
     };
     let mut places: Vec<[f32; 3]> = Vec::with_capacity(n);
     for _ in 0..n {
@@ -94,7 +104,7 @@ pub(super) fn scatter(biology: &Biology, density: f32, side: usize, scale: f32, 
     places
         .iter()
         .map(|&[x, y, room]| {
-            let mut cell = cell(biology, [x - margin, y - margin], room, scale, dice);
+            let mut cell = cell(biology, [x - margin, y - margin], along(x, y), room, scale, dice);
             let swell = thickness(x, y);
             for brightness in &mut cell.brightness[1..] {
                 *brightness *= swell;
@@ -105,12 +115,13 @@ pub(super) fn scatter(biology: &Biology, density: f32, side: usize, scale: f32, 
 }
 
 /// One cell at a place that leaves it this share of its usual room.
-fn cell(biology: &Biology, [x, y]: [f32; 2], room: f32, scale: f32, dice: &mut Dice) -> Cell {
+fn cell(biology: &Biology, [x, y]: [f32; 2], along: f32, room: f32, scale: f32, dice: &mut Dice) -> Cell {
     let rounded = dice.unit() < 0.035;
     let radius = biology.radius * scale * room.sqrt() * dice.factor(0.14) * if rounded { 0.42 } else { 1.0 };
     let elongation = if rounded { 1.0 } else { 1.0 + (biology.elongation - 1.0) * dice.between(0.4, 1.6) };
     let outline = outline(radius, elongation, biology.raggedness, rounded, dice);
-    let angle = dice.unit() * std::f32::consts::TAU;
+    let loose = 0.35 / (biology.elongation - 1.0).max(0.1);
+    let angle = along + loose * dice.normal();
     let reach = reach(&outline, angle);
     let nuclear_elongation = 1.0 + 0.5 * (elongation - 1.0).min(0.9) + 0.22 * dice.unit();
     let nuclear = biology.nucleus * scale * room.powf(0.35) * dice.factor(0.09) * if rounded { 0.75 } else { 1.0 };

@@ -127,10 +127,10 @@ fn granules(dice: &mut Dice) -> Vec<f32> {
 /// Nearly straight filaments along x, some in bundles.
 fn fibres(dice: &mut Dice) -> Vec<f32> {
     let mut tile = vec![0.0; SIDE * SIDE];
-    for _ in 0..700 {
+    for _ in 0..450 {
         let (mut x, mut y) = (dice.unit() * SIDE as f32, dice.unit() * SIDE as f32);
         let mut slope = 0.12 * dice.normal();
-        let (width, brightness) = (dice.between(0.7, 1.2), 0.1 + 0.6 * dice.unit().powi(3));
+        let (width, brightness) = (dice.between(0.6, 1.1), 0.1 + 0.9 * dice.unit().powi(3));
         for _ in 0..40 + dice.below(170) {
             dab(&mut tile, x, y, width, brightness);
             slope += 0.004 * dice.normal();

@@ -1,5 +1,4 @@
-//! Writing the tree: folders, one PNG a channel, CSVs last. Owns paths and the PNG encoding; decides nothing about
-//! what is in an image.
+//! Writing the tree: folders, images, tables last. Decides nothing about what is in an image, nor what it is called.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,14 +8,16 @@ use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 use crate::files;
-use crate::site::{Experiment, Plate, PlateId, Population, WellId};
+use crate::site::{Population, WellId};
 
 use super::batch::{Batch, batches};
 use super::biology::{Biology, Effect, Strength};
 use super::cells::{Scene, Scratch, render};
-use super::config::{Config, Layout, Report};
+use super::config::{Config, Report};
 use super::dice::{self, Dice};
-use super::labels::{self, LabelledWell};
+use super::encode::{self, Bits};
+use super::layout::{Format, Layout};
+use super::layouts::{self, LabelledWell, PlateNumbers};
 use super::plates::{Content, maps};
 use super::textures::Textures;
 
@@ -26,6 +27,8 @@ struct Job {
     biology: Biology,
     batch: Batch,
     folder: PathBuf,
+    /// What its random numbers are drawn by, of the experiment and of the plate: the same cells whatever the layout.
+    keys: [u64; 2],
 }
 
 pub(super) fn write(config: &Config, dst: &Path, progress: &(dyn Fn(u64) + Sync)) -> Result<Report> {
@@ -42,7 +45,7 @@ pub(super) fn write(config: &Config, dst: &Path, progress: &(dyn Fn(u64) + Sync)
         .build()
         .map_err(|e| Error::refused("--threads", "a number of threads the system can start", e))?;
     let textures = Textures::new();
-    let png_bytes = AtomicU64::new(0);
+    let image_bytes = AtomicU64::new(0);
     // One set of buffers a thread for the whole run; no lock is ever waited for.
     let scratches: Vec<Mutex<Scratch>> = (0..pool.current_num_threads()).map(|_| Mutex::default()).collect();
     pool.install(|| {
@@ -50,24 +53,26 @@ pub(super) fn write(config: &Config, dst: &Path, progress: &(dyn Fn(u64) + Sync)
             let thread = rayon::current_thread_index().expect("the pool runs this");
             let mut scratch = scratches[thread].lock().unwrap_or_else(PoisonError::into_inner);
             let bytes = write_well(config, job, &textures, &mut scratch)?;
-            png_bytes.fetch_add(bytes, Ordering::Relaxed);
+            image_bytes.fetch_add(bytes, Ordering::Relaxed);
             progress(config.n_sites.into());
             Ok(())
         })
     })?;
     let labels: Vec<LabelledWell> = jobs.into_iter().map(|job| job.label).collect();
-    labels::write(config, dst, &labels)?;
+    layouts::write_beside(config, dst, &labels)?;
+    layouts::write_tables(config, dst, &labels)?;
     let (wells, sites) = (labels.len() as u64, config.total_sites());
-    let images = sites * u64::from(config.n_channels);
+    let planes = sites * u64::from(config.n_channels);
     let plates = wells / u64::from(config.n_wells);
     Ok(Report {
         experiments: plates / u64::from(config.n_plates),
         plates,
         wells,
         sites,
-        images,
-        raw_bytes: images * u64::from(config.size).pow(2),
-        png_bytes: png_bytes.into_inner(),
+        images: if config.layout.format() == Format::RgbPng { sites } else { planes },
+        raw_bytes: planes * u64::from(config.size).pow(2) * config.bits.bytes() as u64,
+        image_bytes: image_bytes.into_inner(),
+        pack: layouts::pack_command(config, dst),
     })
 }
 
@@ -92,28 +97,61 @@ fn plan(config: &Config, dst: &Path) -> Vec<Job> {
     let mut maps = maps(config.seed, n_experiments, n_plates, n_wells, config.n_sirnas).into_iter();
     let mut batches = batches(config.seed, n_experiments, n_plates).into_iter();
     let mut jobs = Vec::new();
+    let (mut experiment, mut of_all) = (0, 0);
     for cell_type in &cell_types {
         let untreated = Biology::of_cell_type(&cell_type.name);
-        let n_test = if cell_type.n_experiments > 1 { config.n_test_experiments } else { 0 };
-        for number in 1..=cell_type.n_experiments {
-            let name = format!("{}-{number:02}", cell_type.name);
-            let experiment: Experiment = name.parse().expect("a checked name and two digits make an experiment");
-            let dataset = if number + n_test > cell_type.n_experiments { "test" } else { "train" };
+        for of_type in 1..=cell_type.n_experiments {
+            experiment += 1;
+            let dataset = dataset(config, of_type, cell_type.n_experiments);
+            let key = dice::key(&format!("{}-{of_type:02}", cell_type.name));
             let plates = maps.next().expect("a map for every experiment");
             let batches = batches.next().expect("a batch for every experiment");
             for (plate, (map, batch)) in (1..).zip(plates.into_iter().zip(batches)) {
-                let plate = PlateId { experiment: experiment.clone(), plate: Plate::from(plate) };
-                let folder = folder(config.layout, dst, dataset, &plate);
-                jobs.extend(map.into_iter().map(|content| Job {
-                    biology: untreated.under(&effect(config.seed, content, &cell_type.name)),
-                    batch: batch.clone(),
-                    folder: folder.clone(),
-                    label: LabelledWell { id: WellId { plate: plate.clone(), well: content.well }, content, dataset },
+                of_all += 1;
+                let numbers = PlateNumbers { cell_type: &cell_type.name, of_type, experiment, plate, of_all };
+                let id = layouts::plate(config.layout, &numbers);
+                let folder = dst.join(layouts::folder(config.layout, &id, dataset));
+                jobs.extend(map.into_iter().map(|content| {
+                    let content = as_told(config, content);
+                    Job {
+                        biology: untreated.under(&effect(config.seed, content, &cell_type.name)),
+                        batch: batch.clone(),
+                        folder: folder.clone(),
+                        keys: [key, plate.into()],
+                        label: LabelledWell {
+                            id: WellId { plate: id.clone(), well: content.well },
+                            cell_type: cell_type.name.clone(),
+                            content,
+                            dataset,
+                        },
+                    }
                 }));
             }
         }
     }
     jobs
+}
+
+/// The dataset of an experiment, by its number among those of its cell type: the last ones are the test set. WILDS has
+/// a third one, of the last experiment before them.
+fn dataset(config: &Config, number: u16, n_experiments: u16) -> &'static str {
+    let n_test = if n_experiments > 1 { config.n_test_experiments } else { 0 };
+    let n_other = n_experiments.saturating_sub(n_test);
+    match number {
+        _ if number > n_other => "test",
+        _ if config.layout == Layout::Wilds && number == n_other && n_other > 1 => "val",
+        _ => "train",
+    }
+}
+
+/// What a well holds, where all positive controls of the layout are one class.
+fn as_told(config: &Config, content: Content) -> Content {
+    match content.population {
+        Population::PositiveControl if config.layout.has_one_positive() => {
+            Content { class: config.n_sirnas, ..content }
+        }
+        _ => content,
+    }
 }
 
 fn effect(seed: u64, content: Content, cell_type: &str) -> Effect {
@@ -125,15 +163,6 @@ fn effect(seed: u64, content: Content, cell_type: &str) -> Effect {
     Effect::of_class(seed, content.class, cell_type, strength)
 }
 
-fn folder(layout: Layout, dst: &Path, dataset: &str, plate: &PlateId) -> PathBuf {
-    let root = match layout {
-        Layout::Kaggle2019 | Layout::Kaggle2023 => dst.join(dataset),
-        Layout::RxrxAi => dst.join("images"),
-        Layout::Bare => dst.to_owned(),
-    };
-    root.join(plate.experiment.as_str()).join(plate.plate.folder())
-}
-
 /// Renders and writes all sites of a well; returns the bytes written.
 fn write_well(config: &Config, job: &Job, textures: &Textures, scratch: &mut Scratch) -> Result<u64> {
     let scene = Scene {
@@ -143,63 +172,39 @@ fn write_well(config: &Config, job: &Job, textures: &Textures, scratch: &mut Scr
         channels: config.n_channels.into(),
     };
     let id = &job.label.id;
+    let format = config.layout.format();
+    let planes = if format == Format::RgbPng { scene.channels } else { 1 };
+    let n_images = config.n_channels / planes as u8;
     let mut bytes = 0;
     for site in 1..=config.n_sites {
         let well = u64::from(id.well.row()) << 16 | u64::from(id.well.column());
-        let plate = id.plate.plate.number().map_or_else(|| dice::key(id.plate.plate.as_str()), u64::from);
-        let keys = [dice::key(id.plate.experiment.as_str()), plate, well, site.into()];
-        let pixels = render(&scene, textures, &mut Dice::new(config.seed, &keys), scratch);
-        for (channel, plane) in (1..).zip(pixels.chunks_exact(scene.size * scene.size)) {
-            let path = job.folder.join(format!("{}_s{site}_w{channel}.png", id.well));
-            let png = encode(plane, config.size).map_err(Error::io(&path, "encode"))?;
-            files::write(&path, &png)?;
-            bytes += png.len() as u64;
+        let [experiment, plate] = job.keys;
+        let keys = [experiment, plate, well, site.into()];
+        let levels = render(&scene, textures, &mut Dice::new(config.seed, &keys), scratch);
+        for (channel, image) in (1..).zip(levels.chunks_exact(planes * scene.size * scene.size)) {
+            let name = layouts::image(config.layout, &job.label, (site, config.n_sites), (channel, n_images));
+            let path = job.folder.join(&name);
+            let file = encode::image(format, image, config.size, config.bits, &path)?;
+            files::write(&path, &file)?;
+            bytes += file.len() as u64;
+            if let Some(name) = layouts::thumbnail(config.layout, &name) {
+                let (levels, size) = reduced(image, config.size);
+                let path = job.folder.join(name);
+                files::write(&path, &encode::image(format, &levels, size, Bits::Eight, &path)?)?;
+            }
         }
     }
     Ok(bytes)
 }
 
-/// The level that packs a real site to within 5 % of RxRx1's own files; higher ones take longer and gain little. The
-/// `png` crate's own settings are either much slower or leave the files larger.
-const DEFLATE_LEVEL: i32 = 5;
-
-/// A grey 8-bit PNG. Every row uses the Paeth filter, as nearly all of RxRx1's rows do.
-fn encode(pixels: &[u8], size: u16) -> std::io::Result<Vec<u8>> {
-    let filtered = paeth(pixels, size.into());
-    let level = libdeflater::CompressionLvl::new(DEFLATE_LEVEL).expect("a level that libdeflate has");
-    let mut compressor = libdeflater::Compressor::new(level);
-    let mut packed = vec![0; compressor.zlib_compress_bound(filtered.len())];
-    let n = compressor.zlib_compress(&filtered, &mut packed).expect("the buffer is as large as the bound");
-    let mut png = Vec::with_capacity(n + 100);
-    let mut encoder = png::Encoder::new(&mut png, size.into(), size.into());
-    encoder.set_color(png::ColorType::Grayscale);
-    encoder.set_depth(png::BitDepth::Eight);
-    let mut writer = encoder.write_header()?;
-    writer.write_chunk(png::chunk::IDAT, &packed[..n])?;
-    writer.finish()?;
-    Ok(png)
-}
-
-/// Rows as PNG stores them: the filter's number, then each pixel less what its neighbours foretell (PNG
-/// specification, 9.4).
-fn paeth(pixels: &[u8], width: usize) -> Vec<u8> {
-    let mut filtered = Vec::with_capacity(pixels.len() + pixels.len() / width);
-    let none = vec![0; width];
-    let mut above: &[u8] = &none;
-    for row in pixels.chunks_exact(width) {
-        filtered.extend([4, row[0].wrapping_sub(above[0])]);
-        let neighbours = row.windows(2).zip(above.windows(2));
-        filtered.extend(neighbours.map(|(here, above)| {
-            let (a, b, c) = (i16::from(here[0]), i16::from(above[1]), i16::from(above[0]));
-            let (pa, pb, pc) = ((b - c).abs(), (a - c).abs(), (a + b - 2 * c).abs());
-            let foretold = match () {
-                () if pa <= pb && pa <= pc => a,
-                () if pb <= pc => b,
-                () => c,
-            };
-            here[1].wrapping_sub(foretold as u8)
-        }));
-        above = row;
-    }
-    filtered
+/// A quarter of an image's width and height, by means of its pixels.
+fn reduced(levels: &[f32], size: u16) -> (Vec<f32>, u16) {
+    const STEP: usize = 4;
+    let (width, small) = (usize::from(size), usize::from(size) / STEP);
+    let mean = |(y, x): (usize, usize)| {
+        let rows = (0..STEP).map(|dy| &levels[(y * STEP + dy) * width + x * STEP..][..STEP]);
+        rows.flatten().sum::<f32>() / (STEP * STEP) as f32
+    };
+    let reduced = (0..small).flat_map(|y| (0..small).map(move |x| (y, x))).map(mean).collect();
+    (reduced, small as u16)
 }

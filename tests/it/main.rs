@@ -31,6 +31,7 @@ mod recognise;
 mod resume;
 mod root_files;
 mod simulate;
+mod simulated_layouts;
 mod store;
 mod store_of_0_1_0;
 mod swap;

@@ -5,14 +5,15 @@ use std::io::{Write, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Command, CommandFactory, Parser};
 
 use crate::cli::{self, Align, Exit, Progress, Table};
-use crate::simulate::{CellType, Config, Layout, Report, simulate};
+use crate::simulate::{Bits, CellType, Config, Layout, Report, simulate};
 
 const TYPES: &str = "HUVEC:4,RPE:2,HEPG2:2,U2OS:2";
 
-/// Make a realistic RxRx1-like tree with known biology and batch effects
+/// Make realistic plates in any layout that pack reads, with known biology and batch effects
 #[derive(Parser)]
 #[command(name = "simulate", version, after_help = cli::EXIT_CODES)]
 struct Flags {
@@ -40,15 +41,17 @@ struct Flags {
     /// Width and height of an image, pixels; the field of view stays the same, so cells shrink with it
     #[arg(long, value_name = "PIXELS", default_value_t = 512)]
     size: u16,
-    /// Channels, 1 to 6, from the first
-    #[arg(long, value_name = "COUNT", default_value_t = 6)]
-    channels: u8,
+    /// Channels, 1 to 6, from the first [default: 6; 5 of rxrx19a and jump-png, 3 of wilds]
+    #[arg(long, value_name = "COUNT")]
+    channels: Option<u8>,
+    /// Bits of a pixel: 8, or 16 with levels as a camera gives them
+    #[arg(long, value_name = "BITS", default_value = "8", value_parser = bits())]
+    bits: Bits,
     /// Seed; the same flags and seed give the same bytes at any number of threads
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     seed: u64,
-    /// Folders and CSVs: kaggle2019 (labels are integers), kaggle2023 (labels are names), rxrxai (one
-    /// metadata.csv) or bare (no labels); truth.csv is in all of them
-    #[arg(long, value_name = "NAME", default_value = "kaggle2019")]
+    /// Names of folders and images, and tables beside them; truth.csv is in all of them
+    #[arg(long, value_name = "NAME", default_value = "kaggle2019", value_parser = layouts())]
     layout: Layout,
     /// Threads [default: one a core]
     #[arg(long, value_name = "COUNT")]
@@ -56,6 +59,15 @@ struct Flags {
     /// Report as JSON
     #[arg(long)]
     json: bool,
+}
+
+fn layouts() -> impl TypedValueParser<Value = Layout> {
+    let values = Layout::ALL.map(|layout| PossibleValue::new(layout.name()).help(layout.about()));
+    PossibleValuesParser::new(values).map(|name| name.parse().expect("only names of layouts are taken"))
+}
+
+fn bits() -> impl TypedValueParser<Value = Bits> {
+    PossibleValuesParser::new(["8", "16"]).map(|bits| if bits == "8" { Bits::Eight } else { Bits::Sixteen })
 }
 
 /// Its flags.
@@ -80,7 +92,8 @@ fn body() -> anyhow::Result<Exit> {
         n_sites: flags.sites,
         n_sirnas: flags.sirnas,
         size: flags.size,
-        n_channels: flags.channels,
+        n_channels: flags.channels.unwrap_or_else(|| flags.layout.usual_channels()),
+        bits: flags.bits,
         seed: flags.seed,
         layout: flags.layout,
         n_threads: cli::threads(flags.threads)?,
@@ -104,9 +117,9 @@ fn print(report: &Report, json: bool) -> anyhow::Result<()> {
         ("wells", cli::count(report.wells)),
         ("sites", cli::count(report.sites)),
         ("raw pixels", cli::bytes(report.raw_bytes)),
-        ("PNG files", cli::bytes(report.png_bytes)),
+        ("image files", cli::bytes(report.image_bytes)),
     ] {
         table.row([what, &value]);
     }
-    Ok(write!(stdout(), "{table}")?)
+    Ok(write!(stdout(), "{table}\npack it with\n{}\n", report.pack)?)
 }
