@@ -38,3 +38,5 @@ mod transcode;
 mod unplaced;
 mod verify;
 mod zarr_documents;
+#[cfg(feature = "zarr")]
+mod zarr_in;
