@@ -28,6 +28,7 @@ pub(super) enum Packing {
 
 /// What the document of an array says.
 #[derive(Debug, Clone)]
+#[cfg_attr(not(feature = "zarr"), expect(dead_code, reason = "read by what calls zarrs"))]
 pub(super) struct ArrayDocument {
     pub(super) version: Version,
     pub(super) shape: Vec<u64>,
@@ -63,6 +64,7 @@ impl ArrayDocument {
     }
 
     /// Bytes of a chunk once it is decoded.
+    #[cfg_attr(not(feature = "zarr"), expect(dead_code, reason = "read by what calls zarrs"))]
     pub(super) fn chunk_bytes(&self) -> usize {
         (self.chunk_shape.iter().product::<u64>() as usize) * self.dtype.bytes()
     }
