@@ -83,7 +83,7 @@ test: check-no-torch test-rust test-zarrs test-python test-faults check-install
 test-rust: libtorch
 	tests/in_memory.sh cargo test --quiet --release --workspace --exclude zarrs-check
 
-# By itself, so that what zarrs has other crates built with gets into no program and into no other test.
+# By itself, in a profile that builds many crates in little time.
 test-zarrs:
 	tests/in_memory.sh cargo test --quiet --profile unoptimised --package zarrs-check
 
@@ -96,7 +96,7 @@ test-faults: build
 check-no-torch:
 	@if cargo tree --edges normal,build --prefix none | grep -E '^(tch|torch-sys) '; then \
 		echo 'the root package depends on libtorch'; exit 1; fi
-	@if cargo tree --no-default-features --edges normal,build --prefix none | grep -E '^(clap|indicatif|anyhow) '; then \
+	@if cargo tree --no-default-features --edges normal,build --prefix none | grep -E '^(clap|indicatif|anyhow|zarrs) '; then \
 		echo 'the library depends on what only programs need'; exit 1; fi
 
 test-python: build .venv/tests
@@ -130,6 +130,7 @@ faults:
 lint: libtorch
 	cargo fmt --check
 	cargo clippy --quiet --release --no-default-features -- --deny warnings
+	cargo clippy --quiet --release --no-default-features --features cli -- --deny warnings
 	cargo clippy --quiet --release --workspace --exclude zarrs-check --all-targets -- --deny warnings
 	cargo clippy --quiet --profile unoptimised --package zarrs-check --all-targets -- --deny warnings
 	RUSTDOCFLAGS='--deny warnings' cargo doc --quiet --release --no-deps --document-private-items \

@@ -32,6 +32,8 @@ pub enum FaultKind {
     WrongColour,
     /// A file of several images: a stack, a time series.
     ManyPages,
+    /// A chunk of an array of Zarr that is not there.
+    MissingChunk,
     /// A file that the operating system could not read.
     Unreadable,
     /// Images of which the CSVs know nothing.
@@ -48,7 +50,7 @@ pub enum FaultKind {
 
 impl FaultKind {
     /// All kinds, in order of report.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::NoImages,
         Self::MissingSite,
         Self::MissingChannel,
@@ -61,6 +63,7 @@ impl FaultKind {
         Self::WrongDtype,
         Self::WrongColour,
         Self::ManyPages,
+        Self::MissingChunk,
         Self::Unreadable,
         Self::NoRow,
         Self::NoPlate,
@@ -85,6 +88,7 @@ impl FaultKind {
             Self::WrongDtype => "wrong-dtype",
             Self::WrongColour => "wrong-colour",
             Self::ManyPages => "many-pages",
+            Self::MissingChunk => "missing-chunk",
             Self::Unreadable => "unreadable",
             Self::NoRow => "no-row",
             Self::NoPlate => "no-plate",
@@ -110,6 +114,7 @@ impl FaultKind {
             Self::WrongDtype => "another type of pixels than the other images",
             Self::WrongColour => "not grey, or not RGB where that is expected",
             Self::ManyPages => "several images in one file",
+            Self::MissingChunk => "a chunk of an array is not there",
             Self::Unreadable => "the file cannot be read",
             Self::NoRow => "images without a row in the CSVs",
             Self::NoPlate => "images that no plate takes",

@@ -30,9 +30,13 @@ pub struct SourceArgs {
     /// them, or a path a column; Metadata_Plate, Metadata_Well and Metadata_Site, or what --on says
     #[arg(long, value_name = "FILE")]
     table: Option<PathBuf>,
-    /// The plane and the time that are meant where names tell several, such as z=3 or z=3,t=1; none is what has no number
+    /// The plane and the time that are meant where there are several, such as z=3 or z=3,t=1: by the numbers of names, or by
+    /// their places in an array, from 0; none is what has no number
     #[arg(long, value_name = "AXIS=N", default_value = "", hide_default_value = true, value_parser = plane)]
     plane: Plane,
+    /// The level of the images of OME-Zarr, from the largest [default: 0]
+    #[arg(long, value_name = "N")]
+    level: Option<u16>,
     /// Experiment of plates whose names tell none [default: experiment]
     #[arg(long, value_name = "NAME")]
     experiment: Option<Experiment>,
@@ -83,6 +87,9 @@ fn layouts() -> impl TypedValueParser<Value = Layout> {
     let own = [
         ("kaggle", "RxRx1 of Kaggle: {train,test}/EXPERIMENT/Plate1/B02_s1_w1.png and four CSVs"),
         ("rxrx.ai", "data sets of rxrx.ai: images/EXPERIMENT/Plate1/B02_s1_w1.png and metadata.csv"),
+        ("ome-zarr", "a plate of OME-Zarr 0.4 or 0.5 (recognised by its document)"),
+        ("rxrx1-zarr", "EXPERIMENT/Plate1/B02_s1.zarr, an array a site, as rxrx1-utils' images2zarr writes them"),
+        ("zarr", "an array [site, channel, y, x] of Zarr whose rows --table tells (so recognised)"),
         ("bare", "EXPERIMENT/Plate1/B02_s1_w1.png anywhere, without CSVs"),
     ];
     let presets = Preset::all().iter().map(|preset| (preset.name(), preset.about()));
@@ -103,6 +110,7 @@ impl SourceArgs {
             layout: self.layout,
             pattern: self.pattern.clone(),
             plane: self.plane,
+            level: self.level,
             table: self.table.clone(),
             takes_equal_rgb: self.grey,
             present_only: self.present,
@@ -139,6 +147,7 @@ impl SourceArgs {
             || self.grey
             || self.present
             || self.plane != Plane::default()
+            || self.level.is_some()
             || self.experiment.is_some()
             || self.channels.is_some()
             || self.sites.is_some()

@@ -2,6 +2,7 @@
 
 mod cell_types;
 mod config;
+mod meaning;
 mod pipeline;
 mod place;
 mod plate;

@@ -3,8 +3,9 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::fault::Fault;
+use crate::files;
 use crate::plate_statistics::{comoment_rows, histogram_rows};
 use crate::site::{Label, SiteId, WellId};
 use crate::source::{PlatePlan, SitePlan};
@@ -20,6 +21,9 @@ use super::config::{OnError, PackConfig};
 use super::rejected::rejected_once;
 use super::report::HeldPlate;
 use super::resume::Todo;
+
+/// The most bytes that a list has of a file beside its path.
+const LINE: u64 = 96;
 
 /// What packing one plate came to.
 #[derive(Debug, Default)]
@@ -141,6 +145,7 @@ impl<'a> PlateWork<'a> {
             files.extend(shard.file);
             outcome.faults.extend(shard.faults);
         }
+        let sources = once_each(sources)?;
         let builder = self.builder(writer)?;
         if self.on_error == OnError::Fail && !outcome.faults.is_empty() {
             builder.discard();
@@ -195,4 +200,26 @@ impl<'a> PlateWork<'a> {
         let can_be_pruned = lost.is_within(&self.todo.lost);
         HeldPlate::of(&self.plan.id, lost, faults, can_be_pruned)
     }
+}
+
+/// Files that several sites are in, each once.
+///
+/// # Errors
+/// If one was not the same each time that it was read, or there are too many for a list.
+fn once_each(mut sources: Vec<Entry>) -> Result<Vec<Entry>> {
+    sources.sort_unstable();
+    sources.dedup();
+    if let Some(pair) = sources.windows(2).find(|pair| pair[0].path == pair[1].path) {
+        return Err(Error::malformed(
+            &pair[0].path,
+            "the same bytes at each reading",
+            "others: it was changed meanwhile",
+        ));
+    }
+    let bytes: u64 = sources.iter().map(|entry| LINE + entry.path.len() as u64).sum();
+    if bytes > files::LARGEST_TEXT {
+        let expected = format!("files of a plate whose list takes at most {} bytes", files::LARGEST_TEXT);
+        return Err(Error::refused("the source", expected, bytes));
+    }
+    Ok(sources)
 }

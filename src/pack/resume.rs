@@ -23,6 +23,7 @@ use crate::store::read::proof::{Depth, are_whole};
 use crate::store::write::held::{Lost, lost};
 
 use super::config::{OnError, PackConfig};
+use super::meaning;
 use super::rejected::to_rejected;
 use super::stamp::{FileTimes, Stamp};
 
@@ -72,8 +73,9 @@ pub(super) fn look_at(
 ) -> Result<State> {
     let images = images(source, plate);
     let stamp = Stamp::new(now, images.iter().map(|image| (image.path.as_str(), image.size, image.times)));
-    let source_bytes = images.iter().map(|image| image.size).sum();
-    if let Some(done) = done(config, spec, plate, images, &stamp)? {
+    // A file that several sites are in counts once.
+    let source_bytes = images.iter().map(|image| (&image.path, image.size)).collect::<HashMap<_, _>>().values().sum();
+    if let Some(done) = done(config, source, spec, plate, images, &stamp)? {
         return Ok(done);
     }
     let is_whole = |site: &SitePlan| plate.missing_channel(site).is_none();
@@ -98,6 +100,7 @@ pub(super) fn lost_of(
 /// The state of a plate that is done.
 fn done(
     config: &PackConfig,
+    source: &Source,
     spec: &StoreSpec,
     plate: &PlatePlan,
     images: Vec<Image>,
@@ -135,6 +138,10 @@ fn done(
         return Ok(None);
     }
     let same = same_sources(config, &dir, images, &sources, &rejected, stamp)?;
+    let same = match same {
+        Some(same) if meaning::is_the_same(source, plate, &sites, config.rehash)? => Some(same),
+        _ => None,
+    };
     Ok(same.map(|Same { proof }| State::Done { n_rejected: rejected.len() as u64, proof }))
 }
 
@@ -150,12 +157,11 @@ struct Image {
 fn images(source: &Source, plate: &PlatePlan) -> Vec<Image> {
     let mut images = Vec::new();
     for site in &plate.sites {
-        for channel in (0..source.n_images()).filter(|i| site.channels & (1 << i) != 0) {
-            let path = plate.file(site, channel);
+        for (path, largest) in source.image_files(plate, site) {
             let full = source.root.join(&path);
             // What cannot be read as an image (a link to nowhere, a pipe, a giant, a failing disk) is reported when its
             // site is packed; the listing does not name it.
-            let readable = |found: &Metadata| found.is_file() && found.len() <= source.largest_image();
+            let readable = |found: &Metadata| found.is_file() && found.len() <= largest;
             if let Some(metadata) = files::look_at(&full).ok().flatten().filter(readable) {
                 let times = FileTimes {
                     modified: (metadata.mtime(), metadata.mtime_nsec()),
@@ -205,13 +211,14 @@ fn same_sources(
     let unreadable: HashSet<(Well, Option<u16>)> =
         sites_rejected(rejected, |reason| reason == FaultKind::Unreadable.name());
     let suspect: HashSet<(Well, Option<u16>)> = sites_rejected(rejected, |_| true);
-    let mut known: HashMap<&str, &Entry> = sources.iter().map(|entry| (entry.path.as_str(), entry)).collect();
+    let known: HashMap<&str, &Entry> = sources.iter().map(|entry| (entry.path.as_str(), entry)).collect();
+    let mut seen: HashSet<&str> = HashSet::new();
     let path = dir.join(SOURCES);
     let sha = Sha::of(manifest::format(sources).as_bytes());
     let is_proven = stamp.is_proven_by(sha, files::modified(&path)?);
     for image in images {
         let site = (image.well, Some(image.site));
-        let Some(entry) = known.remove(image.path.as_str()) else {
+        let Some(entry) = known.get(image.path.as_str()) else {
             // It could not be read then; if it cannot be read now, nothing changed.
             if unreadable.contains(&site) && files::open(&config.source.root.join(&image.path)).is_err() {
                 continue;
@@ -221,14 +228,16 @@ fn same_sources(
         if entry.size != Some(image.size) {
             return Ok(None);
         }
-        if config.rehash || !is_proven || suspect.contains(&site) {
+        // A file that several sites are in is hashed once.
+        let is_new = seen.insert(entry.path.as_str());
+        if (is_new && (config.rehash || !is_proven)) || suspect.contains(&site) {
             match Sha::of_file(&config.source.root.join(&image.path), &|_| {}) {
                 Ok((sha, _)) if sha == entry.sha => {}
                 _ => return Ok(None),
             }
         }
     }
-    if !known.is_empty() {
+    if seen.len() != sources.len() {
         return Ok(None);
     }
     let proof = (!is_proven).then(|| Proof { time: stamp.time(sha), list: path });

@@ -30,6 +30,8 @@ pub struct SourceConfig {
     pub table: Option<PathBuf>,
     /// Which of several planes and times of a site is meant, where names are described.
     pub plane: Plane,
+    /// The level of images that have several, from the largest, 0.
+    pub level: Option<u16>,
     /// The experiment of plates of which names tell none.
     pub experiment: Option<Experiment>,
     /// Where the CSVs lie, if not in the root: a folder, or the table itself.

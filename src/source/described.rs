@@ -26,7 +26,7 @@ impl<'a> Description<'a> {
         match layout {
             Layout::Preset(preset) => Some(Self::Preset(preset)),
             Layout::Pattern => pattern.map(Self::Pattern),
-            Layout::Kaggle | Layout::RxrxAi | Layout::Bare | Layout::Table => None,
+            _ => None,
         }
     }
 

@@ -1,5 +1,6 @@
 //! Reading and decoding the images of one site.
 
+use std::collections::HashMap;
 use std::io;
 
 use crate::fault::{Fault, FaultKind};
@@ -8,8 +9,9 @@ use crate::files;
 use super::image::{SiteDecoder, largest_file};
 use super::open::Source;
 use super::plan::{PlatePlan, SitePlan};
+use super::zarr;
 
-/// One channel's file.
+/// One channel's file, or one of those that an array has of a site.
 #[derive(Debug)]
 pub struct Image {
     /// The path, relative to the tree's root.
@@ -19,16 +21,25 @@ pub struct Image {
 }
 
 impl Source {
-    /// Reads the images of a site that are there, in the order of the channels.
+    /// The files that the images of a site are in, relative to the root, each with the most bytes that it can need; in the
+    /// order of the channels where each is one. A larger one is no such file, and reading it could take all memory.
+    #[must_use]
+    pub fn image_files(&self, plate: &PlatePlan, site: &SitePlan) -> Vec<(String, u64)> {
+        if let Some(array) = plate.array(site) {
+            return zarr::site_files(&self.root, array, site.channels.count_ones() as usize);
+        }
+        let images = (0..self.n_images()).filter(|i| site.channels & (1 << i) != 0);
+        images.map(|image| (plate.file(site, image), self.largest_image())).collect()
+    }
+
+    /// Reads the files of a site that are there.
     #[must_use]
     pub fn read_images(&self, plate: &PlatePlan, site: &SitePlan) -> Vec<Image> {
-        let images = (0..self.n_images()).filter(|i| site.channels & (1 << i) != 0);
-        let read = |image| {
-            let path = plate.file(site, image);
-            let content = files::read_at_most(&self.root.join(&path), self.largest_image());
+        let read = |(path, largest): (String, u64)| {
+            let content = files::read_at_most(&self.root.join(&path), largest);
             Image { path, content }
         };
-        images.map(read).collect()
+        self.image_files(plate, site).into_iter().map(read).collect()
     }
 
     /// Images of a site.
@@ -54,10 +65,8 @@ impl Source {
         SiteDecoder::new(self.size, self.dtype, self.colour)
     }
 
-    /// The bytes that an image of this size can need, with room for much metadata. A larger file is no such image, and
-    /// reading it could take all memory.
-    #[must_use]
-    pub fn largest_image(&self) -> u64 {
+    /// The bytes that an image of this size can need, with room for much metadata.
+    fn largest_image(&self) -> u64 {
         largest_file(self.size, self.dtype, self.colour)
     }
 
@@ -87,8 +96,20 @@ impl Source {
         for Image { path, content } in images {
             match content {
                 Ok(bytes) => pngs.push((path, bytes)),
+                Err(e) if plate.array(site).is_some() && e.kind() == io::ErrorKind::NotFound => {
+                    let detail = "expected a file of an array, found none".to_owned();
+                    faults.push(fault(FaultKind::MissingChunk, path, detail));
+                }
                 Err(e) => faults.push(fault(FaultKind::Unreadable, path, e.to_string())),
             }
+        }
+        if let Some(array) = plate.array(site) {
+            let contents: HashMap<&str, &[u8]> = pngs.into_iter().collect();
+            let n_channels = site.channels.count_ones() as usize;
+            let pixels = &mut pixels[..n_channels * self.image_bytes()];
+            let found = zarr::decode(array, &contents, (self.size, self.dtype), pixels);
+            faults.extend(found.into_iter().map(|(path, found)| fault(found.kind, &path, found.detail)));
+            return faults;
         }
         let bytes: Vec<&[u8]> = pngs.iter().map(|&(_, bytes)| bytes).collect();
         let found = decoder.decode(&bytes, &mut pixels[..bytes.len() * self.image_bytes()]);

@@ -10,7 +10,8 @@ use crate::site::{Dtype, ImageSize};
 use super::channels::ChannelNames;
 use super::config::SourceConfig;
 use super::image::{Colour, Header, ImageFault, read_header};
-use super::plan::PlatePlan;
+use super::plan::{PlatePlan, SitePlan};
+use super::zarr;
 
 /// What images are: their size, the type of their pixels, and what becomes of colours.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -35,9 +36,10 @@ pub(super) fn common_kind(
     let mut votes: HashMap<Kind, usize> = HashMap::new();
     let mut why = None;
     for (plate, site) in sites.step_by(step) {
-        let path = plate.file(site, site.channels.trailing_zeros() as usize);
+        let channel = site.channels.trailing_zeros() as usize;
+        let path = plate.file(site, channel);
         // A file that cannot be read or is no image does not vote; packing it reports what is wrong with it.
-        let Ok((header, length)) = read_head(&root.join(&path)) else { continue };
+        let Ok((header, length)) = read_head(root, plate, site, channel) else { continue };
         match header {
             Ok(header) if header.can_be_true(length) => {
                 let (Some(dtype), Some(colour)) = (header.dtype, header.bands.colour()) else { continue };
@@ -64,9 +66,17 @@ pub(super) fn common_kind(
     Ok(Kind { colour, ..kind })
 }
 
-/// What the header of a file says, and its length.
-pub(super) fn read_head(path: &Path) -> std::io::Result<(std::result::Result<Header, ImageFault>, u64)> {
-    let mut file = files::open(path).map_err(std::io::Error::other)?;
+/// What the header of an image says, and the length of its file.
+pub(super) fn read_head(
+    root: &Path,
+    plate: &PlatePlan,
+    site: &SitePlan,
+    channel: usize,
+) -> std::io::Result<(std::result::Result<Header, ImageFault>, u64)> {
+    if let Some(array) = plate.array(site) {
+        return zarr::read_head(root, array);
+    }
+    let mut file = files::open(&root.join(plate.file(site, channel))).map_err(std::io::Error::other)?;
     let length = file.metadata()?.len();
     Ok((read_header(&mut file), length))
 }

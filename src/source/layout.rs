@@ -28,6 +28,12 @@ pub enum Layout {
     Pattern,
     /// Images that a table names.
     Table,
+    /// A plate of OME-Zarr.
+    OmeZarr,
+    /// `EXPERIMENT/PlateN/WELL_sS.zarr`, an array a site, as `images2zarr` of rxrx1-utils writes them.
+    RxRx1Zarr,
+    /// An array `[site, channel, y, x]` of Zarr, and a table of its sites.
+    Zarr,
 }
 
 impl Layout {
@@ -41,13 +47,17 @@ impl Layout {
             Self::Preset(preset) => preset.name(),
             Self::Pattern => "pattern",
             Self::Table => "table",
+            Self::OmeZarr => "ome-zarr",
+            Self::RxRx1Zarr => "rxrx1-zarr",
+            Self::Zarr => "zarr",
         }
     }
 
     /// The layout of a name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        let own = [Self::Kaggle, Self::RxrxAi, Self::Bare].into_iter().find(|layout| layout.name() == name);
+        let own = [Self::Kaggle, Self::RxrxAi, Self::Bare, Self::OmeZarr, Self::RxRx1Zarr, Self::Zarr];
+        let own = own.into_iter().find(|layout| layout.name() == name);
         own.or_else(|| Preset::named(name).map(Self::Preset))
     }
 
@@ -60,6 +70,12 @@ impl Layout {
     /// Whether the user says what images are: by names, or by a table.
     #[must_use]
     pub(super) fn is_described(self) -> bool {
-        matches!(self, Self::Preset(_) | Self::Pattern | Self::Table)
+        matches!(self, Self::Preset(_) | Self::Pattern | Self::Table) || self.is_zarr()
+    }
+
+    /// Whether images are planes of arrays of Zarr.
+    #[must_use]
+    pub(super) fn is_zarr(self) -> bool {
+        matches!(self, Self::OmeZarr | Self::RxRx1Zarr | Self::Zarr)
     }
 }

@@ -60,6 +60,32 @@ impl Plane {
     pub(super) fn takes(self, z: Option<u16>, t: Option<u16>) -> bool {
         self.z.is_none_or(|only| only.is(z)) && self.t.is_none_or(|only| only.is(t))
     }
+
+    /// The place along an axis of an array, `z` or `t`, of so many planes or times; 0 where it has no such axis.
+    ///
+    /// # Errors
+    /// If there are several and none is chosen, or not the one that is.
+    pub(super) fn place(self, axis: &str, n: Option<u64>, example: &str) -> Result<u64> {
+        let only = if axis == "z" { self.z } else { self.t };
+        let shown = || match n {
+            Some(n) => format!("{axis} of 0 to {} (such as {example})", n - 1),
+            None => format!("no {axis} (such as {example})"),
+        };
+        match (only, n) {
+            (None | Some(Only::Unnumbered), None) | (None, Some(1)) => Ok(0),
+            (Some(Only::Number(number)), Some(n)) if u64::from(number) < n => Ok(number.into()),
+            (None, _) => Err(several(axis, shown())),
+            (Some(_), _) => Err(none_such(axis, shown())),
+        }
+    }
+}
+
+fn several(axis: &str, found: String) -> Error {
+    Error::refused("images", format!("one {axis} of each site (--plane {axis}=N chooses one)"), found)
+}
+
+fn none_such(axis: &str, found: String) -> Error {
+    Error::refused("--plane", format!("a {axis} that images have"), found)
 }
 
 impl FromStr for Plane {
@@ -175,12 +201,8 @@ fn keep_one(
         format!("{axis} of {}{more} (such as {})", some.join(", "), example.unwrap_or_default())
     };
     match only {
-        None if there.len() > 1 => {
-            Err(Error::refused("images", format!("one {axis} of each site (--plane {axis}=N chooses one)"), shown()))
-        }
-        Some(only) if !there.iter().any(|&found| only.is(found)) => {
-            Err(Error::refused("--plane", format!("a {axis} that images have"), shown()))
-        }
+        None if there.len() > 1 => Err(several(axis, shown())),
+        Some(only) if !there.iter().any(|&found| only.is(found)) => Err(none_such(axis, shown())),
         Some(only) => {
             images.retain(|image| only.is(of(image)));
             Ok(())

@@ -17,6 +17,7 @@ pub mod pattern;
 mod plan;
 mod recognise;
 pub mod tree;
+mod zarr;
 
 pub use config::SourceConfig;
 pub use images::Image;

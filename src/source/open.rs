@@ -23,6 +23,7 @@ use super::names;
 use super::plan::{Absent, Planner, PlatePlan, SitePlan};
 use super::recognise;
 use super::tree::{self, PlateFiles, Scan, Unplaced};
+use super::zarr::{self, ZarrScan};
 
 /// A raw tree as it is planned to be packed.
 #[derive(Debug, Clone)]
@@ -143,7 +144,7 @@ impl Source {
     pub fn is_rxrx1(&self) -> bool {
         match &self.labels {
             Some(labels) => labels.data_set.is_some_and(DataSet::is_rxrx1),
-            None => self.layout == Layout::Kaggle,
+            None => matches!(self.layout, Layout::Kaggle | Layout::RxRx1Zarr),
         }
     }
 
@@ -168,7 +169,7 @@ impl Source {
         let sampled = (0..self.n_images()).filter_map(|channel| Some((channel, of_channel(channel)?)));
         let fault = |(channel, site): (usize, &SitePlan)| {
             let file = plate.file(site, channel);
-            let (kind, detail) = match read_head(&self.root.join(&file)) {
+            let (kind, detail) = match read_head(&self.root, plate, site, channel) {
                 Err(error) => (FaultKind::Unreadable, error.to_string()),
                 Ok((header, _)) => match header.and_then(|h| h.check(self.size, self.dtype, self.colour)) {
                     Ok(()) => return None,
@@ -288,6 +289,13 @@ struct Found {
 fn find(config: &SourceConfig, layout: Layout) -> Result<Found> {
     let root = &config.root;
     let mut unusual = Vec::new();
+    if let Some(level) = config.level.filter(|_| layout != Layout::OmeZarr) {
+        let expected = format!("no level, as images of the {} layout have none", layout.name());
+        return Err(Error::refused("--level", expected, level));
+    }
+    if layout.is_zarr() {
+        return find_in_zarr(config, layout);
+    }
     if let (Layout::Table, Some(table)) = (layout, &config.table) {
         return find_by_table(config, table);
     }
@@ -312,6 +320,21 @@ fn find(config: &SourceConfig, layout: Layout) -> Result<Found> {
     let is_told = channels != [""];
     let names = channels.iter().map(|channel| description.channel_name(channel)).collect();
     Ok(Found { scan: Scan { plates, ..scan }, channels: Some(ToldChannels { names, is_told }), unusual })
+}
+
+/// Finds the images that are planes of arrays.
+fn find_in_zarr(config: &SourceConfig, layout: Layout) -> Result<Found> {
+    let ZarrScan { scan, channels, unusual } = zarr::scan(config, layout)?;
+    match scan.unplaced.first() {
+        Some(Unplaced { path, expected, found, .. }) if scan.plates.is_empty() => {
+            Err(Error::malformed(config.root.join(path).display(), expected, found))
+        }
+        _ if scan.plates.is_empty() => {
+            let expected = format!("images as the {} layout has them", layout.name());
+            Err(Error::malformed(config.root.display(), expected, "none"))
+        }
+        _ => Ok(Found { scan, channels: Some(ToldChannels { names: channels, is_told: true }), unusual }),
+    }
 }
 
 /// Finds the images that a table names.

@@ -12,6 +12,7 @@ use super::channels::ChannelNames;
 use super::labels::{Labels, WellLabel};
 use super::names;
 use super::tree::PlateFiles;
+use super::zarr::site::ArraySite;
 
 /// One site that there is something of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,14 +46,19 @@ pub struct PlatePlan {
     spelled: BTreeMap<Well, String>,
     /// The paths of images that are told one by one, as [`PlateFiles::listed`] has them.
     listed: BTreeMap<(Well, u16), Box<[Box<str>]>>,
+    /// Where images are that are planes of arrays, as [`PlateFiles`] has them.
+    arrays: BTreeMap<(Well, u16), ArraySite>,
     channels: Arc<ChannelNames>,
 }
 
 impl PlatePlan {
     /// The file of one channel of a site, relative to the root; `channel` counts from 0. Empty for one that is not there,
-    /// where names do not follow from what they tell.
+    /// where names do not follow from what they tell. Of images that are planes of an array, the document of that.
     #[must_use]
     pub fn file(&self, site: &SitePlan, channel: usize) -> String {
+        if let Some(array) = self.array(site) {
+            return array.document();
+        }
         let Some(paths) = self.listed.get(&(site.well, site.site)) else {
             return self.file_of(site.well, site.site, self.channels.numbers[channel]);
         };
@@ -61,11 +67,23 @@ impl PlatePlan {
         if is_there { paths[before].to_string() } else { String::new() }
     }
 
+    /// Whether its images are planes of arrays, of which one file may hold several.
+    #[must_use]
+    pub fn is_of_arrays(&self) -> bool {
+        !self.arrays.is_empty()
+    }
+
+    /// Where the images of a site are that are planes of an array.
+    pub(super) fn array(&self, site: &SitePlan) -> Option<&ArraySite> {
+        self.arrays.get(&(site.well, site.site))
+    }
+
     /// The longest path of a folder of its images, relative to the root.
     #[must_use]
     pub fn longest_folder(&self) -> &str {
         let folder = |path: &'_ str| path.rfind('/').unwrap_or_default();
         let paths = self.listed.values().flat_map(|paths| paths.iter().map(|path| &path[..folder(path)]));
+        let paths = paths.chain(self.arrays.values().map(|array| &*array.dir));
         paths.max_by_key(|folder| folder.len()).unwrap_or(&self.dir)
     }
 
@@ -127,6 +145,7 @@ impl Planner<'_> {
             absent: Absent::default(),
             spelled: files.spelled.clone(),
             listed: files.listed.clone(),
+            arrays: files.arrays.clone(),
             channels: Arc::clone(&self.channels),
         };
         let mut by_well: BTreeMap<Well, BTreeMap<u16, u64>> = BTreeMap::new();
@@ -211,7 +230,8 @@ impl Planner<'_> {
             }
             let (channels, extra) = self.by_position(channels);
             if let Some(extra) = extra {
-                let file = if plan.listed.is_empty() { plan.file_of(well, site, extra) } else { String::new() };
+                let is_named = plan.listed.is_empty() && plan.arrays.is_empty();
+                let file = if is_named { plan.file_of(well, site, extra) } else { String::new() };
                 let detail = format!("expected channels {}, found w{extra}", self.channels.names.join(", "));
                 plan.faults.push(Fault { file, ..fault(&id, well, Some(site), FaultKind::ExtraChannel, detail) });
                 continue;

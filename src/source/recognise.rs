@@ -11,6 +11,7 @@ use super::labels::{has_kaggle_csv, table_in};
 use super::layout::{KAGGLE_CSVS, KAGGLE_FOLDERS, Layout, RXRX_AI_CSVS, RXRX_AI_FOLDER};
 use super::names;
 use super::tree;
+use super::zarr::Node;
 
 /// How such tables arrive when nobody unpacked them.
 const PACKED: [&str; 8] = ["gz", "zip", "bz2", "xz", "zst", "7z", "tgz", "tar"];
@@ -43,8 +44,13 @@ pub(super) fn layout(config: &SourceConfig) -> Result<Layout> {
         [("--pattern", config.pattern.is_some(), Layout::Pattern), ("--table", config.table.is_some(), Layout::Table)];
     let mut described = described.into_iter().filter(|(_, is_given, _)| *is_given);
     if let Some((flag, _, layout)) = described.next() {
+        let layout_of_it = || match (layout, Node::of(&config.root)?) {
+            (Layout::Table, Some(Node::Array(_))) => Ok(Layout::Zarr),
+            _ => Ok(layout),
+        };
         return match (config.layout, described.next()) {
-            (None, None) => Ok(layout),
+            (None, None) => layout_of_it(),
+            (Some(Layout::Zarr), None) if layout == Layout::Table => Ok(Layout::Zarr),
             (Some(other), _) => {
                 Err(Error::refused(flag, "no --layout beside it: each says what images are", other.name()))
             }
@@ -63,6 +69,14 @@ pub(super) fn layout(config: &SourceConfig) -> Result<Layout> {
         return Ok(layout);
     }
     let root = config.root.as_path();
+    match Node::of(root)? {
+        None => {}
+        Some(Node::Plate(_)) => return Ok(Layout::OmeZarr),
+        found => {
+            let expected = "a tree of images, or a plate of OME-Zarr";
+            return Err(Error::refused(root.display(), expected, Node::shown(found.as_ref())));
+        }
+    }
     let metadata = config.metadata.as_deref().unwrap_or(root);
     if files::is_file(metadata)? && !files::is_dir(&root.join(RXRX_AI_FOLDER))? {
         let expected = format!("a table of the plates in {RXRX_AI_FOLDER}/ of {}", root.display());
@@ -157,7 +171,7 @@ fn is_used(sign: &Sign, root: &Path, metadata: &Path, layout: Layout) -> bool {
     let (tables, folders): (&[&str], &[&str]) = match layout {
         Layout::Kaggle => (&KAGGLE_CSVS, &KAGGLE_FOLDERS),
         Layout::RxrxAi => (&RXRX_AI_CSVS, &[RXRX_AI_FOLDER]),
-        Layout::Bare | Layout::Preset(_) | Layout::Pattern | Layout::Table => (&[], &[]),
+        _ => (&[], &[]),
     };
     match sign.kind {
         SignKind::Folder => folders.iter().any(|folder| {
@@ -183,12 +197,10 @@ fn refusal(config: &SourceConfig, metadata: &Path, layout: Layout, unused: &[Sig
     names.truncate(EXAMPLES);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     let (as_what, without) = match (layout, &config.metadata) {
-        (Layout::Bare | Layout::Preset(_) | Layout::Pattern | Layout::Table, Some(_)) => {
-            (String::new(), "--layout bare without --metadata")
-        }
-        (Layout::Bare | Layout::Preset(_) | Layout::Pattern | Layout::Table, None) => (String::new(), "--layout bare"),
         (Layout::Kaggle, _) => (" beside the kaggle layout".to_owned(), "--layout kaggle"),
         (Layout::RxrxAi, _) => (" beside the rxrx.ai layout".to_owned(), "--layout rxrx.ai"),
+        (_, Some(_)) => (String::new(), "--layout bare without --metadata"),
+        (_, None) => (String::new(), "--layout bare"),
     };
     let advice = advice(root, metadata, layout, unused)?;
     let expected = format!("a tree whose labels are all used: {advice}; {without} does without them");

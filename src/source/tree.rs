@@ -13,6 +13,7 @@ use super::layout::{KAGGLE_FOLDERS, Layout, RXRX_AI_FOLDER};
 use super::names::{
     is_entered, is_hidden_path, is_image, is_nobodys, is_of_store, is_of_system, parse_image_name, plate_of,
 };
+use super::zarr::site::ArraySite;
 
 /// Where a plate's images are.
 const IN_PLATE: &str = "images of a plate in its folder itself";
@@ -96,6 +97,8 @@ pub struct PlateFiles {
     /// Of each site of a plate whose images are told one by one, their paths, relative to the root, in the order of their
     /// channels.
     pub listed: BTreeMap<(Well, u16), Box<[Box<str>]>>,
+    /// Of each site of a plate whose images are planes of arrays, where they are.
+    pub(super) arrays: BTreeMap<(Well, u16), ArraySite>,
 }
 
 /// Finds the plates of a tree, and what images there are beside them.
@@ -118,7 +121,13 @@ pub fn scan(root: &Path, layout: Layout) -> Result<Scan> {
             find_plates(root, RXRX_AI_FOLDER, 2, None, &mut found, &mut scan)?;
             find_beside(root, &[RXRX_AI_FOLDER], "a plate in images/", &found, &mut scan)?;
         }
-        Layout::Bare | Layout::Preset(_) | Layout::Pattern | Layout::Table => {
+        Layout::Bare
+        | Layout::Preset(_)
+        | Layout::Pattern
+        | Layout::Table
+        | Layout::OmeZarr
+        | Layout::RxRx1Zarr
+        | Layout::Zarr => {
             find_plates(root, "", usize::MAX, None, &mut found, &mut scan)?;
         }
     }

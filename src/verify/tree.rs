@@ -134,6 +134,8 @@ fn complete(
         lists.extend(files::resolve(path)?);
     }
     known.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+    // A file that several sites are in was read with each of them.
+    known.dedup_by(|a, b| a.path == b.path);
     let is_known = |path: &String| known.binary_search_by(|entry| entry.path.cmp(path)).is_ok();
     let (mut unknown, mut unreadable) = (Vec::new(), Vec::new());
     for file in files::every_file(root) {
@@ -189,6 +191,8 @@ pub fn compare_tree(source: &SourceConfig, against: &Path, progress: &(dyn Fn(u6
         (manifest::read(&mut list, &against.display().to_string())?, None)
     };
     expected.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+    // Plates may lie in one file.
+    expected.dedup();
     let is_known = |path: &String| expected.binary_search_by(|entry| entry.path.cmp(path)).is_ok();
     let mut report = Report { files: expected.len() as u64, is_finished: true, ..Report::default() };
     let own = files::resolve(against)?;

@@ -106,7 +106,7 @@ fn where_there_is_hardly_any_memory_every_program_says_so_and_none_aborts() {
         ("stats", vec!["--shards", &store]),
     ] {
         // At most what the program itself takes and little more: whether threads begin then is a matter of luck.
-        for kib in [12_000, 20_000, 30_000] {
+        for kib in [22_000, 26_000, 30_000] {
             let shell = [String::from("-c"), format!("ulimit -v {kib} && exec \"$0\" \"$@\"")];
             let output = Command::new("sh").args(shell).arg(tool(program).get_program()).args(&words).output().unwrap();
             let told = stderr(&output);

@@ -40,3 +40,5 @@ mod transcode;
 mod unplaced;
 mod verify;
 mod zarr_documents;
+#[cfg(feature = "zarr")]
+mod zarr_in;

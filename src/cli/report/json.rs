@@ -27,6 +27,8 @@ pub fn print_json(tool: &str, report: &impl Serialize) -> anyhow::Result<()> {
     object.insert("schema".to_owned(), SCHEMA.into());
     object.insert("tool".to_owned(), tool.into());
     object.insert("tool_version".to_owned(), env!("CARGO_PKG_VERSION").into());
+    // The same bytes whether or not another crate has `serde_json` keep the order in which maps were filled.
+    report.sort_all_objects();
     let mut text = serde_json::to_string_pretty(&report)?;
     text.push('\n');
     io::stdout().write_all(text.as_bytes())?;

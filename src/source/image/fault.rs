@@ -14,16 +14,16 @@ pub struct ImageFault {
 }
 
 impl ImageFault {
-    pub(super) fn new(kind: FaultKind, expected: impl Display, found: impl Display) -> Self {
+    pub(crate) fn new(kind: FaultKind, expected: impl Display, found: impl Display) -> Self {
         Self { kind, detail: format!("expected {expected}, found {found}") }
     }
 
-    pub(super) fn undecodable(expected: impl Display, found: impl Display) -> Self {
+    pub(crate) fn undecodable(expected: impl Display, found: impl Display) -> Self {
         Self::new(FaultKind::Undecodable, expected, found)
     }
 
     /// A file that ends before what it should hold.
-    pub(super) fn truncated(expected: impl Display, file_bytes: impl Display) -> Self {
+    pub(crate) fn truncated(expected: impl Display, file_bytes: impl Display) -> Self {
         Self::new(FaultKind::Truncated, expected, format_args!("the end after {file_bytes} bytes"))
     }
 }

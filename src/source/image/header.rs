@@ -91,6 +91,14 @@ pub struct Header {
 }
 
 impl Header {
+    /// That of a plane of an array, which has no header of its own.
+    #[must_use]
+    pub fn of_array(size: ImageSize, dtype: Dtype) -> Self {
+        let bits = 8 * dtype.bytes() as u32;
+        let (bands, samples) = (Bands::Grey, "grey");
+        Self { size, dtype: Some(dtype), bands, bits: (bits, bits), samples, most_of_a_byte: u64::MAX }
+    }
+
     /// Checks that it is the header of an image of this size, type and colour.
     ///
     /// # Errors
@@ -126,7 +134,7 @@ impl Header {
 }
 
 /// Checks that no side is absurd, so that no size computed from them overflows.
-pub(super) fn check_sides(width: u64, height: u64) -> Result<ImageSize, ImageFault> {
+pub(crate) fn check_sides(width: u64, height: u64) -> Result<ImageSize, ImageFault> {
     let side = |side: u64| u32::try_from(side).ok().filter(|side| (1..=ImageSize::MAX_SIDE).contains(side));
     match (side(width), side(height)) {
         (Some(width), Some(height)) => Ok(ImageSize { height, width }),

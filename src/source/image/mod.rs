@@ -18,4 +18,5 @@ mod unfilter;
 pub use decoder::SiteDecoder;
 pub use fault::ImageFault;
 pub use format::read_header;
+pub(super) use header::check_sides;
 pub use header::{Bands, Colour, Header, largest_file};

@@ -34,7 +34,8 @@ fn has_own_tables(layout: Layout, root: &Path) -> Result<bool> {
             PresetTables::Kaggle => has_kaggle_csv(root)?,
             PresetTables::RxrxAi => table_in(root)?.is_some_and(|table| table != root),
         },
-        Layout::Bare | Layout::Pattern | Layout::Table => false,
+        Layout::RxRx1Zarr => has_kaggle_csv(root)? || table_in(root)?.is_some_and(|table| table != root),
+        Layout::Bare | Layout::Pattern | Layout::Table | Layout::OmeZarr | Layout::Zarr => false,
     })
 }
 

@@ -136,7 +136,9 @@ fn write_header(
     let mut start = 0;
     for (name, tensor, dtype) in tensors {
         let end = start + tensor.numel() * dtype.bitsize() / 8;
-        let info = json!({ "dtype": dtype, "shape": tensor.size(), "data_offsets": [start, end] });
+        let mut info = json!({ "dtype": dtype, "shape": tensor.size(), "data_offsets": [start, end] });
+        // The same bytes whether or not another crate has `serde_json` keep the order in which maps were filled.
+        info.sort_all_objects();
         entries.push(format!("{}:{info}", json!(name)));
         start = end;
     }
