@@ -26,8 +26,8 @@ pub struct SourceArgs {
     /// Take images of RGB whose red, green and blue are equal for the grey ones that they are
     #[arg(long)]
     grey: bool,
-    /// A table that names images, a row a site: FileName_CHANNEL and PathName_CHANNEL as CellProfiler's load_data.csv has
-    /// them, or a path a column; Metadata_Plate, Metadata_Well and Metadata_Site, or what --on says
+    /// A table that names images, a row a site: columns `FileName_CHANNEL` and `PathName_CHANNEL`, as `CellProfiler` has
+    /// them, or a path a column; `Metadata_Plate`, `Metadata_Well` and `Metadata_Site`, or what --on says
     #[arg(long, value_name = "FILE")]
     table: Option<PathBuf>,
     /// The plane and the time that are meant where there are several, such as z=3 or z=3,t=1: by the numbers of names, or by
@@ -44,7 +44,7 @@ pub struct SourceArgs {
     #[arg(long, value_name = "PATH", visible_alias = "labels")]
     metadata: Option<PathBuf>,
     /// Columns that the rows of a table are known by, such as plate=Barcode,well=Position [default: by their names, as
-    /// plate, Metadata_Plate or Assay_Plate_Barcode]; without an experiment, a row is of every plate of its name
+    /// plate, `Metadata_Plate` or `Assay_Plate_Barcode`]; without an experiment, a row is of every plate of its name
     #[arg(long, value_name = "KEYS")]
     on: Option<On>,
     /// Columns of that table whose texts are a well's label, joined by ' | '; a well whose first one is empty has none

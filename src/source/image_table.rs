@@ -182,8 +182,7 @@ impl Folders<'_> {
         let is_of_plate = |path: &&String| path.split('/').any(|part| part.starts_with(plate));
         let mut of_plate = found.iter().filter(is_of_plate);
         let only = match (found, of_plate.next(), of_plate.next()) {
-            ([only], ..) => Some(only),
-            (_, Some(only), None) => Some(only),
+            ([only], ..) | (_, Some(only), None) => Some(only),
             _ => None,
         };
         self.n_by_name += usize::from(only.is_some());

@@ -137,6 +137,9 @@ pub(super) struct Placed {
     pub(super) n_of_other_planes: usize,
 }
 
+/// Of each site of a plate, the path of each channel.
+type Sites = BTreeMap<(Well, u16), BTreeMap<usize, String>>;
+
 /// Puts images into their plates; `channels` are in that order, or in that of their numbers and names.
 ///
 /// # Errors
@@ -160,7 +163,7 @@ pub(super) fn place(mut images: Vec<ListedImage>, plane: Plane, channels: Option
     // In the order of paths, so that of two that claim one place it is always the same that has it.
     images.sort_unstable_by(|a, b| a.path.cmp(&b.path));
     let number = |channel: &str| channels.iter().position(|known| known == channel).unwrap_or_default();
-    let mut sites: BTreeMap<PlateId, BTreeMap<(Well, u16), BTreeMap<usize, String>>> = BTreeMap::new();
+    let mut sites: BTreeMap<PlateId, Sites> = BTreeMap::new();
     let mut unplaced = Vec::new();
     for ListedImage { plate, well, site, channel, path, .. } in images {
         let of_site = sites.entry(plate.clone()).or_default().entry((well, site)).or_default();
@@ -173,7 +176,7 @@ pub(super) fn place(mut images: Vec<ListedImage>, plane: Plane, channels: Option
             }
         }
     }
-    let files = |sites: BTreeMap<(Well, u16), BTreeMap<usize, String>>| {
+    let files = |sites: Sites| {
         let mut plate = PlateFiles::default();
         for (site, images) in sites {
             plate.sites.insert(site, images.keys().fold(0, |bits, channel| bits | 1 << channel));

@@ -76,7 +76,7 @@ pub fn read(tables: &Tables<'_>, fixed: Fixed) -> Result<Labels> {
         Fixed::AndMore(classes) => implied(&rows, numbers)?.into_classes(classes, &place)?,
     };
     let has_numbers = rows.iter().any(|row| row.class.is_some());
-    let mut labels = Labels { classes, has_numbers, experiments, summary, names_no_experiment, ..Labels::default() };
+    let mut labels = Labels { classes, has_numbers, experiments, names_no_experiment, summary, ..Labels::default() };
     for row in rows {
         labels.add(row)?;
     }

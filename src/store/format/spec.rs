@@ -172,15 +172,11 @@ struct Attributes {
     format: u32,
     levels: u32,
     /// Only in format 2, and only where it is so.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     present_only: bool,
     producer: String,
     sites_per_shard: u32,
     size: [u32; 2],
-}
-
-fn is_false(flag: &bool) -> bool {
-    !flag
 }
 
 impl StoreSpec {

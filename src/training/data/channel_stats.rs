@@ -246,7 +246,9 @@ mod tests {
         });
         let ends = |plates: &[&PlateStatistics], dtype| {
             let mut ends = Ends::new(&spec(dtype));
-            plates.iter().for_each(|plate| ends.add(plate));
+            for plate in plates {
+                ends.add(plate);
+            }
             ends.of_channels().concat()
         };
         assert_eq!(ends(&[&dark, &bright], Dtype::Uint16), [100.0, 2304.0]);
