@@ -133,7 +133,7 @@ impl AskedRun {
         let numbers: BTreeSet<&Plate> = wells_trained().map(|well| &well.plate.plate).collect();
         if all.len() < store.plates().len() {
             let unknown = wells.iter().map(|well| &well.plate.plate).filter(|number| !numbers.contains(number));
-            note("a plate with number", &unknown.map(|number| number.to_string()).collect());
+            note("a plate with number", &unknown.map(ToString::to_string).collect());
         }
         let outputs: BTreeSet<u32> = info.classes.iter().map(|row| row.class).collect();
         let treatments = store.classes().rows().iter().filter(|row| !row.population.is_control());

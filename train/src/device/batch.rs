@@ -7,7 +7,7 @@ use cellshard::error::Result;
 /// One batch on the device. Its tensors are views of the staging ring's memory: what is to be computed from them must
 /// be asked for before the next batch is.
 pub struct DeviceBatch {
-    /// `[N, C, H, W]`, as they lie in the store: u8, or the bits of uint16 as i16, which [`levels`](Self::levels) reads.
+    /// `[N, C, H, W]`, as they lie in the store: u8, or the bits of uint16 as i16, which [`levels`] reads.
     pub raw: Tensor,
     /// `[N] i64`, positions in [`super::loader::plates`].
     pub plates: Tensor,
@@ -22,7 +22,6 @@ const HIGHEST: i64 = -0x8000;
 
 /// Grey levels of raw pixels as numbers: u8 as they are; the bits of uint16 (whose kind libtorch computes little with)
 /// as float32, which holds each of them exactly. No value has more than 32 bits on the way.
-#[must_use]
 pub fn levels(raw: &Tensor) -> Tensor {
     if raw.kind() != Kind::Int16 {
         return raw.shallow_clone();

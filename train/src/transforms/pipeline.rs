@@ -93,7 +93,9 @@ impl Pipeline {
                     table[half + i * n_channels + c] = figure.spread as f32;
                 }
             }
-            statistics.iter().for_each(|plate| levels.add(plate));
+            for plate in &statistics {
+                levels.add(plate);
+            }
         }
         let table = Tensor::from_slice(&table).view([2, -1, n_channels as i64]).to_device(device);
         let ends = Tensor::from_slice2(&levels.of_channels()).to_device(device);
@@ -120,7 +122,9 @@ impl Pipeline {
         let mut all = PopulationStatistics::default();
         for plate in plates {
             let statistics = plate_statistics::read(store.root(), plate, store.spec())?;
-            Population::ALL.iter().for_each(|&population| all.merge(statistics.population(population)));
+            for population in Population::ALL {
+                all.merge(statistics.population(population));
+            }
         }
         let found = global(&all, recipe.robust);
         Ok(found.into_iter().map(|figure| [figure.centre as f32, figure.spread as f32]).collect())
