@@ -99,8 +99,17 @@ fn lost_shards_are_left_out_named_and_counted_and_no_epoch_passes_without_data()
 fn a_loss_that_is_not_finite_ends_the_run_at_its_step_and_keeps_what_was_saved() {
     let dir = tempfile::tempdir().unwrap();
     let run_folder = dir.path().join("run");
-    let mut config =
-        config(&run_folder, recipe(&[("lr", "1000"), ("optimizer", "sgd"), ("model", "base-cnn"), ("epochs", "50")]));
+    let mut config = config(
+        &run_folder,
+        recipe(&[
+            ("lr", "1000"),
+            ("warmup-epochs", "0"),
+            ("batch", "4"),
+            ("optimizer", "sgd"),
+            ("model", "base-cnn"),
+            ("epochs", "50"),
+        ]),
+    );
     config.stop = Stop { after_steps: Some(1), ..Stop::default() };
     assert!(run(&config).stopped.is_some());
     let saved = fs::read(run_folder.join(RESUME)).unwrap();
