@@ -15,6 +15,7 @@ use crate::error::{Error, Result, unless_damaged};
 use crate::fault::Fault;
 use crate::files;
 use crate::site::{ImageSize, PlateId};
+use crate::source::Plane;
 use crate::store::format::manifest::Entry;
 use crate::store::format::names::{FILES, METADATA, PIXELS, PLATES, array_document_path};
 use crate::store::format::spec::{ALIGNMENT, MAX_SITES_PER_SHARD};
@@ -146,6 +147,13 @@ fn refuse_flags_of_trees(config: &PackConfig) -> Result<()> {
     let of_labels = source.labels.given();
     let given = [
         ("--layout", source.layout.is_some()),
+        ("--pattern", source.pattern.is_some()),
+        ("--table", source.table.is_some()),
+        ("--plane", source.plane != Plane::default()),
+        ("--level", source.level.is_some()),
+        ("--experiment", source.experiment.is_some()),
+        ("--grey", source.takes_equal_rgb),
+        ("--present", source.present_only),
         ("--metadata", source.metadata.is_some()),
         (of_labels.unwrap_or_default(), of_labels.is_some()),
         ("--classes", source.classes.is_some()),

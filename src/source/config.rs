@@ -72,6 +72,11 @@ impl SourceConfig {
 
     /// Whether an image that no plate takes may belong to what was asked for: its plate tells, or its path.
     pub(super) fn is_of_interest(&self, image: &Unplaced) -> bool {
+        // What a name that users describe would have told of its plate, nobody knows.
+        let is_described = self.pattern.is_some() || self.table.is_some();
+        if is_described || self.layout.is_some_and(Layout::is_described) {
+            return true;
+        }
         if let Some(plate) = &image.plate {
             return self.wants(plate);
         }

@@ -7,11 +7,11 @@ use std::rc::Rc;
 use crate::csv_table::{AnyRow, Header, Rows, header};
 use crate::error::{Error, Result};
 use crate::files;
-use crate::site::{Experiment, Names, PlateId};
+use crate::site::{Experiment, Names, Plate, PlateId};
 
 use super::labels::{At, Keys, On};
 use super::listed::ListedImage;
-use super::names::{is_image, is_image_name, is_of_store, is_of_system};
+use super::names::{is_image, is_image_name, is_of_store, is_of_system, plate_named};
 use super::tree::{Scan, Unplaced};
 
 /// Columns of file names, each with that of the folder that belongs to it.
@@ -45,12 +45,14 @@ pub(super) fn scan(root: &Path, table: &Path, on: Option<&On>, experiment: &Expe
     let place = table.display().to_string();
     let header = header(files::open(table)?, &place)?;
     let open = || Rows::<AnyRow>::read(files::open(table)?, &place, Header::AmongOthers { optional: &[] });
-    let first: Vec<String> = {
-        let mut rows = open()?;
-        let there = rows.next().transpose()?.is_some();
-        if there { (0..header.len()).map(|i| rows.cell(i).trim().to_owned()).collect() } else { Vec::new() }
-    };
-    let columns = channel_columns(&header, &first);
+    // Of each column, whether some row has an image in it.
+    let mut tells = vec![false; header.len()];
+    let mut rows = open()?;
+    while let Some(row) = rows.next() {
+        row?;
+        tells.iter_mut().enumerate().for_each(|(i, tells)| *tells = *tells || is_image_name(rows.cell(i).trim()));
+    }
+    let columns = channel_columns(&header, &tells);
     if columns.is_empty() {
         let found: String = header.join(",").chars().take(160).collect();
         let expected = "a row, and columns FileName_CHANNEL and PathName_CHANNEL, or a path of an image a column";
@@ -58,7 +60,9 @@ pub(super) fn scan(root: &Path, table: &Path, on: Option<&On>, experiment: &Expe
     }
     let channels: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
     let keys = Keys::find(&header, on, &place)?;
-    let mut folders = Folders { root, known: HashMap::new(), by_name: None, n_by_name: 0 };
+    let is_one_plate = tells_one_plate(&mut open()?, &keys, &place)?;
+    let mut folders = Folders { root, is_one_plate, known: HashMap::new(), by_name: None, n_by_name: 0 };
+    let mut lines: HashMap<String, u64> = HashMap::new();
     let (mut images, mut scan, mut names) = (Vec::new(), Scan::default(), Names::default());
     let mut seen: BTreeMap<(PlateId, crate::site::Well, u16), u64> = BTreeMap::new();
     let mut counted: HashMap<(PlateId, crate::site::Well), u16> = HashMap::new();
@@ -83,6 +87,9 @@ pub(super) fn scan(root: &Path, table: &Path, on: Option<&On>, experiment: &Expe
             let again = format!("{plate}, well {}, site {site} again, as in line {before}", key.well);
             return Err(at.malformed("each site once", again));
         }
+        if columns.iter().all(|column| rows.cell(column.file).trim().is_empty()) {
+            return Err(at.malformed(format!("an image in {}", channels.join(" or ")), "empty cells"));
+        }
         for column in &columns {
             let told = rows.cell(column.file).trim();
             if told.is_empty() {
@@ -94,8 +101,15 @@ pub(super) fn scan(root: &Path, table: &Path, on: Option<&On>, experiment: &Expe
             };
             let told = told.replace('\\', "/");
             let (plate, well, channel) = (plate.clone(), key.well, column.name.clone());
-            match folders.find(&told, plate.plate.as_str())? {
-                Some(path) => images.push(ListedImage { plate, well, site, channel, z: None, t: None, path }),
+            match folders.find(&told, &plate.plate)? {
+                Some(path) => {
+                    if let Some(before) = lines.insert(path.clone(), line) {
+                        return Err(
+                            at.malformed("each image in one place", format!("{path} again, as in line {before}"))
+                        );
+                    }
+                    images.push(ListedImage { plate, well, site, channel, z: None, t: None, path });
+                }
                 None => scan.unplaced.push(Unplaced {
                     expected: format!("the file that {place}:{line} names below {}", root.display()),
                     found: "none".to_owned(),
@@ -120,10 +134,30 @@ pub(super) fn scan(root: &Path, table: &Path, on: Option<&On>, experiment: &Expe
     Ok(TableScan { images, channels, scan, unusual })
 }
 
-/// The columns that tell images, by their names, or by what the first row has in them.
-fn channel_columns(header: &[String], first: &[String]) -> Vec<ChannelColumn> {
+/// Whether all rows are of one plate: then there is no other to take an image for.
+fn tells_one_plate(rows: &mut Rows<'_, AnyRow>, keys: &Keys, place: &str) -> Result<bool> {
+    let mut first: Option<Plate> = None;
+    while let Some(row) = rows.next() {
+        let at = At { file: place.into(), line: row?.0 };
+        let plate = keys.read(|i| rows.cell(i), &at)?.plate;
+        if first.get_or_insert_with(|| plate.clone()) != &plate {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Whether a folder's name is that of a plate, or begins with it and goes on with what is no letter and no digit.
+fn is_named_for(folder: &str, plate: &Plate) -> bool {
+    let rest = folder.strip_prefix(plate.as_str());
+    let begins = rest.is_some_and(|rest| !rest.starts_with(char::is_alphanumeric));
+    begins || plate_named(folder).is_ok_and(|named| named == *plate)
+}
+
+/// The columns that tell images, by their names, or by what rows have in them.
+fn channel_columns(header: &[String], tells: &[bool]) -> Vec<ChannelColumn> {
     let column = |name: &str| header.iter().position(|column| column == name);
-    let is_told = |i: usize| first.get(i).is_some_and(|cell| is_image_name(cell));
+    let is_told = |i: usize| tells[i];
     let mut columns = Vec::new();
     for (i, name) in header.iter().enumerate() {
         // Pictures by which others are corrected are arrays of NumPy, and no images of wells.
@@ -145,6 +179,7 @@ fn channel_columns(header: &[String], first: &[String]) -> Vec<ChannelColumn> {
 /// The folders that a table names, as they lie below the root: a table that was made elsewhere has paths of there.
 struct Folders<'r> {
     root: &'r Path,
+    is_one_plate: bool,
     /// Of each folder as it is told: where it is, and the names of its files; `None` where it is not.
     known: HashMap<String, Option<Folder>>,
     /// The paths of all images by their names, once they are asked for.
@@ -153,6 +188,8 @@ struct Folders<'r> {
 }
 
 struct Folder {
+    /// What stands before it in the path that is told.
+    dropped: Vec<String>,
     /// Relative to the root, with `/` behind it unless it is the root itself.
     path: String,
     files: BTreeSet<String>,
@@ -160,16 +197,19 @@ struct Folder {
 
 impl Folders<'_> {
     /// The path of a file of a plate, relative to the root: in the folder that is told, or, where that is not there, the
-    /// only file of its name, or the only one in a folder whose name begins with that of the plate.
-    fn find(&mut self, told: &str, plate: &str) -> Result<Option<String>> {
+    /// only file of its name in a folder that is named for the plate. Where all rows are of one plate, no name of a folder
+    /// has to tell it; where they are of several, an image is never taken from what may be another's folder.
+    fn find(&mut self, told: &str, plate: &Plate) -> Result<Option<String>> {
         let (folder, name) = told.rsplit_once('/').unwrap_or(("", told));
         if !self.known.contains_key(folder) {
             let found = self.folder(folder)?;
             self.known.insert(folder.to_owned(), found);
         }
         let found = self.known[folder].as_ref().filter(|folder| folder.files.contains(name));
+        let is_for = |path: &str| path.split('/').any(|part| is_named_for(part, plate));
         if let Some(folder) = found {
-            return Ok(Some(format!("{}{name}", folder.path)));
+            let is_lost = folder.dropped.iter().any(|part| is_named_for(part, plate)) && !is_for(&folder.path);
+            return Ok((self.is_one_plate || !is_lost).then(|| format!("{}{name}", folder.path)));
         }
         if self.known[folder].as_ref().is_some_and(|folder| !folder.path.is_empty()) {
             return Ok(None);
@@ -179,10 +219,10 @@ impl Folders<'_> {
             None => self.by_name.insert(by_name(self.root)?),
         };
         let found = by_name.get(name).map(Vec::as_slice).unwrap_or_default();
-        let is_of_plate = |path: &&String| path.split('/').any(|part| part.starts_with(plate));
-        let mut of_plate = found.iter().filter(is_of_plate);
+        let mut of_plate = found.iter().filter(|path| is_for(path));
         let only = match (found, of_plate.next(), of_plate.next()) {
-            ([only], ..) | (_, Some(only), None) => Some(only),
+            (_, Some(only), None) => Some(only),
+            ([only], ..) if self.is_one_plate => Some(only),
             _ => None,
         };
         self.n_by_name += usize::from(only.is_some());
@@ -201,7 +241,8 @@ impl Folders<'_> {
                 let names = found.filter(|found| !found.is_dir() && is_image(found));
                 let files = names.filter_map(|found| Some(found.name()?.to_owned())).collect();
                 let path = if path.is_empty() { path } else { format!("{path}/") };
-                return Ok(Some(Folder { path, files }));
+                let dropped = parts[..start].iter().map(|part| (*part).to_owned()).collect();
+                return Ok(Some(Folder { dropped, path, files }));
             }
         }
         Ok(None)
@@ -298,6 +339,29 @@ mod tests {
         assert_eq!((found.images.len(), found.scan.unplaced.len()), (0, 1), "it may be either");
         let found = scanned(&["tests/data/b.tif", "v/a.tif"], &table("tests/data")).unwrap();
         assert_eq!(found.images.len(), 0, "its folder is there, and it is not in it");
+    }
+
+    #[test]
+    fn a_plate_that_is_not_there_never_gets_the_images_of_another() {
+        let rows = "a.tif,P1__x/Images,,,P1,A01,1\na.tif,P10__x/Images,,,P10,A01,1\n";
+        let table = format!("{PAIRS}{rows}");
+        for (there, is_told) in [("P10__x/Images/a.tif", 1), ("P1__x/Images/a.tif", 1), ("Images/a.tif", 2)] {
+            let found = scanned(&[there], &table).unwrap();
+            let lost: Vec<&str> = found.scan.unplaced.iter().map(|image| image.path.as_str()).collect();
+            assert_eq!((found.images.len(), lost.len()), (2 - is_told, is_told), "{there}: {lost:?}");
+        }
+        let twice = format!("{PAIRS}a.tif,u,,,P1,A01,1\na.tif,u,,,P1,A02,1\n");
+        let error = scanned(&["u/a.tif"], &twice).unwrap_err().to_string();
+        assert!(error.contains(":3: expected each image in one place, found u/a.tif again, as in line 2"), "{error}");
+    }
+
+    #[test]
+    fn a_channel_that_the_first_row_lacks_is_one_and_a_row_without_images_is_an_error() {
+        let table = "plate,well,DNA,Actin\nP,A01,x/1.tif,\nP,A02,x/2.tif,x/3.tif\n";
+        let found = scanned(&["x/1.tif", "x/2.tif", "x/3.tif"], table).unwrap();
+        assert_eq!((found.channels.len(), found.images.len()), (2, 3));
+        let error = scanned(&["x/1.tif"], "plate,well,DNA\nP,A01,x/1.tif\nP,A02,\n").unwrap_err().to_string();
+        assert!(error.contains(":3: expected an image in DNA, found empty cells"), "{error}");
     }
 
     #[test]

@@ -318,7 +318,12 @@ fn find(config: &SourceConfig, layout: Layout) -> Result<Found> {
     scan.unplaced.extend(unplaced);
     scan.unplaced.sort_unstable();
     let is_told = channels != [""];
-    let names = channels.iter().map(|channel| description.channel_name(channel)).collect();
+    let names: Vec<String> = channels.iter().map(|channel| description.channel_name(channel)).collect();
+    let distinct: BTreeSet<&String> = names.iter().collect();
+    if distinct.len() < names.len() {
+        let found = format!("{} as {}", channels.join(", "), names.join(", "));
+        return Err(Error::refused("channels of the images", "different names", found));
+    }
     Ok(Found { scan: Scan { plates, ..scan }, channels: Some(ToldChannels { names, is_told }), unusual })
 }
 
