@@ -79,7 +79,7 @@ pub(super) fn scan(root: &Path, table: &Path, on: Option<&On>, experiment: &Expe
             // Where no column tells them, the rows of a well are its sites, in their order.
             None => {
                 let n = counted.entry((plate.clone(), key.well)).or_default();
-                *n += 1;
+                *n = n.checked_add(1).ok_or_else(|| at.malformed("at most 65,535 rows of a well", "more"))?;
                 *n
             }
         };

@@ -223,3 +223,16 @@ fn what_is_present_is_packed_and_the_rest_is_one_line() {
     assert!(stdout(&less).contains("it would lose 1 site"), "{}", stdout(&less));
     assert_eq!(Store::open(&fixture.store()).unwrap().sites().len(), 9);
 }
+
+#[test]
+fn a_well_of_more_rows_than_sites_can_be_counted_is_an_error_at_its_line() {
+    let dir = tree(&["P/1.tif"]);
+    let mut csv = String::from("plate,well,DNA\n");
+    (0..65_536).for_each(|i| csv.push_str(&format!("P,A01,P/{i}.tif\n")));
+    let path = dir.path().join("table.csv");
+    fs::write(&path, csv).unwrap();
+    let mut config = PackConfig::new(&dir.path().join("data"), &dir.path().join("store"));
+    config.source.table = Some(path);
+    let error = plan(&config).unwrap_err().to_string();
+    assert!(error.contains("table.csv:65537: expected at most 65,535 rows of a well"), "{error}");
+}

@@ -289,7 +289,7 @@ impl Columns {
         let site = match &mut self.counted {
             Some(counted) => {
                 let n = counted.entry(well.clone()).or_default();
-                *n += 1;
+                *n = n.checked_add(1).ok_or_else(|| at.malformed("at most 65,535 rows of a well", "more"))?;
                 Some(*n)
             }
             None => site,

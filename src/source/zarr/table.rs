@@ -51,7 +51,7 @@ pub(super) fn scan(config: &SourceConfig, table: &Path, version: Version) -> Res
             Some(site) => site,
             None => {
                 let n = counted.entry((plate.clone(), key.well)).or_default();
-                *n += 1;
+                *n = n.checked_add(1).ok_or_else(|| at.malformed("at most 65,535 rows of a well", "more"))?;
                 *n
             }
         };
