@@ -127,12 +127,7 @@ pub enum Header {
     AmongOthers {
         /// Columns that the table may lack.
         optional: &'static [&'static str],
-    },
-    /// The same, and of these, columns whose names are only like them are no error: somebody else looks for them.
-    Alike {
-        /// Columns that the table may lack.
-        optional: &'static [&'static str],
-        /// Columns that may have other names.
+        /// Of these, columns whose names may be only like them: somebody else looks for them.
         alike: &'static [&'static str],
     },
 }
@@ -183,12 +178,7 @@ impl<'t, R: DeserializeOwned> Rows<'t, R> {
         let positions = match header {
             Header::Exact if cells == *columns => (0..columns.len()).map(Some).collect(),
             Header::Exact => return Err(malformed(columns.join(","))),
-            Header::AmongOthers { .. } | Header::Alike { .. } => {
-                let (optional, alike): (_, &[&str]) = match header {
-                    Header::Alike { optional, alike } => (optional, alike),
-                    Header::AmongOthers { optional } => (optional, &[]),
-                    Header::Exact => (&[][..], &[]),
-                };
+            Header::AmongOthers { optional, alike } => {
                 let position = |name: &&str| {
                     let is_it = |cell: &str| is_like(cell, name);
                     let mut like_it = cells.iter().enumerate().filter(|(_, cell)| is_it(cell));
@@ -289,7 +279,17 @@ fn not_csv(place: &str, error: csv::Error) -> Error {
 }
 
 fn shown(cells: &csv::StringRecord) -> String {
-    cells.iter().collect::<Vec<_>>().join(",").chars().take(MAX_SHOWN).collect()
+    shortened(&cells.iter().collect::<Vec<_>>().join(","))
+}
+
+fn shortened(text: &str) -> String {
+    text.chars().take(MAX_SHOWN).collect()
+}
+
+/// The error of a table whose columns are not what is needed.
+#[must_use]
+pub fn unfit_header(place: &str, expected: impl ToString, header: &[String]) -> Error {
+    Error::malformed(format!("{place}:1"), expected, shortened(&header.join(",")))
 }
 
 #[cfg(test)]

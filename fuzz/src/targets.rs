@@ -156,7 +156,7 @@ pub fn rows(data: &[u8]) {
                 assert_eq!(from_csv::<R>(&to_csv(&rows), "x").expect("what is written is read"), rows);
             }
             let _ = kept::<R>(text, "x", |_| true);
-            let _ = Rows::<R>::open(text, "x", Header::AmongOthers { optional: &[] }).map(Iterator::count);
+            let _ = Rows::<R>::open(text, "x", Header::AmongOthers { optional: &[], alike: &[] }).map(Iterator::count);
         }
     }
     let Some((kind, text)) = data.split_first() else { return };

@@ -73,20 +73,24 @@ fn what_is_refused_is_told_by_line_and_column() {
 fn columns_among_others_are_found_in_any_order() {
     let text = "remark,other,nuclei,area,well\n,x,7,,B02\n";
     let rows: Vec<_> =
-        Rows::open(text, "x", Header::AmongOthers { optional: &[] }).unwrap().map(Result::unwrap).collect();
+        Rows::open(text, "x", Header::AmongOthers { optional: &[], alike: &[] }).unwrap().map(Result::unwrap).collect();
     assert_eq!(rows, [(2, row(7, None, ""))]);
-    let error =
-        Rows::<CellCount>::open("remark,area,well\n", "x", Header::AmongOthers { optional: &[] }).err().unwrap();
+    let error = Rows::<CellCount>::open("remark,area,well\n", "x", Header::AmongOthers { optional: &[], alike: &[] })
+        .err()
+        .unwrap();
     assert_eq!(error.to_string(), "x:1: expected a column \"nuclei\", found remark,area,well");
-    let short =
-        Rows::<CellCount>::open("well,nuclei,area,remark,other\nB02,1,,\n", "x", Header::AmongOthers { optional: &[] })
-            .unwrap();
+    let short = Rows::<CellCount>::open(
+        "well,nuclei,area,remark,other\nB02,1,,\n",
+        "x",
+        Header::AmongOthers { optional: &[], alike: &[] },
+    )
+    .unwrap();
     assert!(short.last().unwrap().is_err());
 }
 
 #[test]
 fn a_column_that_may_be_absent_is_empty_then_and_a_name_that_is_only_like_it_or_twice_there_is_an_error() {
-    let header = Header::AmongOthers { optional: &["remark", "area"] };
+    let header = Header::AmongOthers { optional: &["remark", "area"], alike: &[] };
     let rows = Rows::open("nuclei,well\n7,B02\n", "x", header).unwrap();
     assert!(rows.has("nuclei") && !rows.has("remark"));
     assert_eq!(rows.map(Result::unwrap).collect::<Vec<_>>(), [(2, row(7, None, ""))]);
@@ -131,6 +135,6 @@ proptest! {
     fn no_text_is_more_than_refused(text in "(well,nuclei,area,remark\n)?[B02,\"\r\n -~]{0,40}|\\PC{0,40}") {
         let _ = from_csv::<CellCount>(&text, "x");
         let _ = kept::<CellCount>(&text, "x", |_| true);
-        let _ = Rows::<CellCount>::open(&text, "x", Header::AmongOthers { optional: &[] }).map(Iterator::count);
+        let _ = Rows::<CellCount>::open(&text, "x", Header::AmongOthers { optional: &[], alike: &[] }).map(Iterator::count);
     }
 }

@@ -2,16 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Component, Path};
-use std::rc::Rc;
 
-use crate::csv_table::{AnyRow, Header, Rows, header};
+use crate::csv_table::{AnyRow, Header, Rows, header, unfit_header};
 use crate::error::{Error, Result};
 use crate::files;
-use crate::site::{Experiment, Names, Plate, PlateId};
+use crate::site::{Experiment, Plate, PlateId, Well};
 
-use super::labels::{At, Keys, On};
+use super::labels::{Keys, On};
 use super::listed::ListedImage;
 use super::names::{is_image, is_image_name, is_of_store, is_of_system, plate_named};
+use super::site_rows::{SiteRow, SiteRows};
 use super::tree::{Scan, Unplaced};
 
 /// Columns of file names, each with that of the folder that belongs to it.
@@ -44,63 +44,40 @@ pub(super) struct TableScan {
 pub(super) fn scan(root: &Path, table: &Path, on: Option<&On>, experiment: &Experiment) -> Result<TableScan> {
     let place = table.display().to_string();
     let header = header(files::open(table)?, &place)?;
-    let open = || Rows::<AnyRow>::read(files::open(table)?, &place, Header::AmongOthers { optional: &[] });
-    // Of each column, whether some row has an image in it.
-    let mut tells = vec![false; header.len()];
-    let mut rows = open()?;
-    while let Some(row) = rows.next() {
-        row?;
-        tells.iter_mut().enumerate().for_each(|(i, tells)| *tells = *tells || is_image_name(rows.cell(i).trim()));
-    }
+    let keys = Keys::find(&header, on, &place);
+    let Told { tells, is_one_plate } = look_through(table, &place, header.len(), keys.as_ref().ok())?;
     let columns = channel_columns(&header, &tells);
     if columns.is_empty() {
-        let found: String = header.join(",").chars().take(160).collect();
         let expected = "a row, and columns FileName_CHANNEL and PathName_CHANNEL, or a path of an image a column";
-        return Err(Error::malformed(format!("{place}:1"), expected, found));
+        return Err(unfit_header(&place, expected, &header));
     }
     let channels: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
-    let keys = Keys::find(&header, on, &place)?;
-    let is_one_plate = tells_one_plate(&mut open()?, &keys, &place)?;
     let mut folders = Folders { root, is_one_plate, known: HashMap::new(), by_name: None, n_by_name: 0 };
     let mut lines: HashMap<String, u64> = HashMap::new();
-    let (mut images, mut scan, mut names) = (Vec::new(), Scan::default(), Names::default());
-    let mut seen: BTreeMap<(PlateId, crate::site::Well, u16), u64> = BTreeMap::new();
-    let mut counted: HashMap<(PlateId, crate::site::Well), u16> = HashMap::new();
-    let file: Rc<str> = place.as_str().into();
-    let mut rows = open()?;
-    while let Some(row) = rows.next() {
-        let (line, AnyRow {}) = row?;
-        let at = At { file: Rc::clone(&file), line };
-        let key = keys.read(|i| rows.cell(i), &at)?;
-        let mut plate = PlateId { experiment: key.experiment.unwrap_or_else(|| experiment.clone()), plate: key.plate };
-        plate.share(&mut names);
-        let site = match key.site {
-            Some(site) => site,
-            // Where no column tells them, the rows of a well are its sites, in their order.
-            None => {
-                let n = counted.entry((plate.clone(), key.well)).or_default();
-                *n = n.checked_add(1).ok_or_else(|| at.malformed("at most 65,535 rows of a well", "more"))?;
-                *n
-            }
-        };
-        if let Some(before) = seen.insert((plate.clone(), key.well, site), line) {
-            let again = format!("{plate}, well {}, site {site} again, as in line {before}", key.well);
+    let (mut images, mut scan) = (Vec::new(), Scan::default());
+    let mut seen: BTreeMap<(PlateId, Well, u16), u64> = BTreeMap::new();
+    let mut rows = SiteRows::open(table, &place, keys?, experiment.clone())?;
+    while let Some(row) = rows.next_site() {
+        let SiteRow { at, plate, well, site } = row?;
+        let line = at.line;
+        if let Some(before) = seen.insert((plate.clone(), well, site), line) {
+            let again = format!("{plate}, well {well}, site {site} again, as in line {before}");
             return Err(at.malformed("each site once", again));
         }
-        if columns.iter().all(|column| rows.cell(column.file).trim().is_empty()) {
+        if columns.iter().all(|column| rows.cell(column.file).is_empty()) {
             return Err(at.malformed(format!("an image in {}", channels.join(" or ")), "empty cells"));
         }
         for column in &columns {
-            let told = rows.cell(column.file).trim();
+            let told = rows.cell(column.file);
             if told.is_empty() {
                 continue;
             }
             let told = match column.folder {
-                Some(folder) => format!("{}/{told}", rows.cell(folder).trim().trim_end_matches('/')),
+                Some(folder) => format!("{}/{told}", rows.cell(folder).trim_end_matches('/')),
                 None => told.to_owned(),
             };
             let told = told.replace('\\', "/");
-            let (plate, well, channel) = (plate.clone(), key.well, column.name.clone());
+            let (plate, channel) = (plate.clone(), column.name.clone());
             match folders.find(&told, &plate.plate)? {
                 Some(path) => {
                     if let Some(before) = lines.insert(path.clone(), line) {
@@ -119,10 +96,7 @@ pub(super) fn scan(root: &Path, table: &Path, on: Option<&On>, experiment: &Expe
             }
         }
     }
-    let mut unusual = Vec::new();
-    if keys.site.is_none() {
-        unusual.push(format!("{place} has no column of the site: the rows of a well are counted"));
-    }
+    let mut unusual: Vec<String> = rows.unusual().into_iter().collect();
     if folders.n_by_name > 0 {
         let n = folders.n_by_name;
         unusual.push(format!("{n} images lie in other folders than {place} names: they are known by their own names"));
@@ -134,17 +108,29 @@ pub(super) fn scan(root: &Path, table: &Path, on: Option<&On>, experiment: &Expe
     Ok(TableScan { images, channels, scan, unusual })
 }
 
-/// Whether all rows are of one plate: then there is no other to take an image for.
-fn tells_one_plate(rows: &mut Rows<'_, AnyRow>, keys: &Keys, place: &str) -> Result<bool> {
-    let mut first: Option<Plate> = None;
+/// What all rows of a table tell together.
+struct Told {
+    /// Of each column, whether some row has an image in it.
+    tells: Vec<bool>,
+    /// Whether all rows are of one plate: then there is no other to take an image for.
+    is_one_plate: bool,
+}
+
+fn look_through(table: &Path, place: &str, n_columns: usize, keys: Option<&Keys>) -> Result<Told> {
+    let mut tells = vec![false; n_columns];
+    let mut plates: BTreeSet<Option<Plate>> = BTreeSet::new();
+    let mut rows = Rows::<AnyRow>::read(files::open(table)?, place, Header::AmongOthers { optional: &[], alike: &[] })?;
     while let Some(row) = rows.next() {
-        let at = At { file: place.into(), line: row?.0 };
-        let plate = keys.read(|i| rows.cell(i), &at)?.plate;
-        if first.get_or_insert_with(|| plate.clone()) != &plate {
-            return Ok(false);
+        row?;
+        for (i, tells) in tells.iter_mut().enumerate() {
+            *tells = *tells || is_image_name(rows.cell(i).trim());
+        }
+        // Two are as good as more.
+        if plates.len() < 2 {
+            plates.insert(keys.and_then(|keys| keys.plate(|i| rows.cell(i)).ok()));
         }
     }
-    Ok(true)
+    Ok(Told { tells, is_one_plate: plates.len() < 2 })
 }
 
 /// Whether a folder's name is that of a plate, or begins with it and goes on with what is no letter and no digit.

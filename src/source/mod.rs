@@ -16,6 +16,7 @@ mod open;
 pub mod pattern;
 mod plan;
 mod recognise;
+mod site_rows;
 pub mod tree;
 mod zarr;
 

@@ -72,7 +72,7 @@ fn read_csv(path: &Path, dataset: &str, optional: &'static [&'static str], gathe
     let (text, place) = (files::read_text(path)?, path.display().to_string());
     let file: Rc<str> = place.as_str().into();
     let mut seen = BTreeSet::new();
-    let table = Rows::open(&text, &place, Header::AmongOthers { optional })?;
+    let table = Rows::open(&text, &place, Header::AmongOthers { optional, alike: &[] })?;
     let [tells_type, tells_cell_type] = ["well_type", "cell_type"].map(|column| table.has(column));
     let needs_sirna = !optional.contains(&"sirna");
     for row in table {

@@ -1,10 +1,12 @@
 //! By which columns of a table its rows are known: experiment, plate, well and site, whatever a lab calls them.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 
+use crate::csv_table::unfit_header;
 use crate::error::{Error, Result};
-use crate::site::{Experiment, ParseError, Plate, Well, parse_number};
+use crate::site::{Experiment, ParseError, Plate, Well, WellId, parse_number};
 use crate::source::names::plate_named;
 use crate::source::pattern::well_named;
 use crate::suggest;
@@ -90,6 +92,23 @@ pub(crate) struct Keys {
     pub(crate) site: Option<usize>,
 }
 
+/// Numbers the rows of each well as its sites, from 1, where no column does.
+#[derive(Debug, Default)]
+pub(crate) struct SiteCounter(HashMap<WellId, u16>);
+
+impl SiteCounter {
+    /// The number of the next row of a well.
+    ///
+    /// # Errors
+    /// If there are more than a site can have numbers.
+    pub(crate) fn next(&mut self, well: &WellId, at: &At) -> Result<u16> {
+        let n = self.0.get(well).copied().unwrap_or_default();
+        let next = n.checked_add(1).ok_or_else(|| at.malformed("at most 65,535 rows of a well", "more"))?;
+        self.0.insert(well.clone(), next);
+        Ok(next)
+    }
+}
+
 /// What a row is known by.
 pub(crate) struct RowKey {
     /// `None` where the table has no such column.
@@ -146,6 +165,14 @@ impl Keys {
         self.experiment.is_some()
     }
 
+    /// The plate that a row tells.
+    ///
+    /// # Errors
+    /// If its cell is none.
+    pub(crate) fn plate<'c>(&self, cell: impl Fn(usize) -> &'c str) -> Result<Plate, ParseError> {
+        plate_named(cell(self.plate).trim())
+    }
+
     /// Reads what a row is known by.
     ///
     /// # Errors
@@ -153,7 +180,7 @@ impl Keys {
     pub(crate) fn read<'c>(&self, cell: impl Fn(usize) -> &'c str, at: &At) -> Result<RowKey> {
         let malformed = |e: ParseError| at.malformed(e.expected, format!("{:?}", e.found));
         let experiment = self.experiment.map(|i| cell(i).trim().parse().map_err(malformed)).transpose()?;
-        let plate = plate_named(cell(self.plate).trim()).map_err(malformed)?;
+        let plate = self.plate(&cell).map_err(malformed)?;
         let well = cell(self.well).trim();
         let well = well_named(well).ok_or_else(|| at.malformed("a well such as B02", format!("{well:?}")))?;
         let number = |i: usize| {
@@ -185,8 +212,7 @@ pub(super) fn position(flag: &str, column: &str, header: &[String], place: &str)
 fn missing(key: Key, header: &[String], place: &str) -> Error {
     let names = key.names().join(", ");
     let expected = format!("a column of the {} ({names}, or --on {}=COLUMN)", key.name(), key.name());
-    let found: String = header.join(",").chars().take(160).collect();
-    Error::malformed(format!("{place}:1"), expected, found)
+    unfit_header(place, expected, header)
 }
 
 /// A column's name without what does not tell: letters and digits alone, in lower case, with and without a suffix.

@@ -17,8 +17,8 @@ mod wells;
 
 pub use data_set::DataSet;
 pub(super) use find::{has_kaggle_csv, table_in};
-pub(super) use keys::Keys;
 pub use keys::On;
+pub(super) use keys::{Keys, RowKey, SiteCounter};
 pub use options::{ControlValue, LabelOptions};
 pub use read::{Fixed, read};
 pub(super) use rows::At;

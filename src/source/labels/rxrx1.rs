@@ -45,7 +45,7 @@ pub(super) fn read(path: &Path) -> Result<(Gathered, LabelsSummary)> {
     let file: Rc<str> = place.as_str().into();
     let (mut gathered, mut seen) = (Gathered::default(), BTreeSet::new());
     let mut data_set = DataSet::RxRx1;
-    let table = Rows::open(&text, &place, Header::AmongOthers { optional: &["cell_type"] })?;
+    let table = Rows::open(&text, &place, Header::AmongOthers { optional: &["cell_type"], alike: &[] })?;
     let tells_cell_type = table.has("cell_type");
     for row in table {
         let (line, row) = row?;

@@ -1,21 +1,21 @@
 //! A table of wells or sites by its columns, in any order and among others: of a data set that is known by them, or of
 //! whoever names the columns of its labels.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::rc::Rc;
 
 use serde::Deserialize;
 
-use crate::csv_table::{Header, Rows, header};
+use crate::csv_table::{Header, Rows, header, unfit_header};
 use crate::error::{Error, Result};
 use crate::files;
-use crate::site::{Experiment, Name, Plate, Population, SiteId, Well, WellId};
+use crate::site::{Experiment, Name, Plate, Population, SiteId, Well};
 use crate::suggest;
 
 use super::cell_types;
 use super::data_set::{CONDITION, Conditions, DataSet};
-use super::keys::{Keys, RowKey, position};
+use super::keys::{Keys, RowKey, SiteCounter, position};
 use super::rows::{At, Gathered, Numbers, Row, check_well_type, says_none};
 use super::rules::Rules;
 use super::rxrx1;
@@ -80,7 +80,7 @@ struct Columns {
     /// That of rows that tell none.
     experiment: Experiment,
     /// Rows of each well so far, where they are its sites and no column numbers them.
-    counted: Option<HashMap<WellId, u16>>,
+    counted: Option<SiteCounter>,
 }
 
 /// Which of the columns that it may lack a table has.
@@ -128,17 +128,12 @@ impl TableFile<'_> {
     /// The rows of a data set that is known, whose columns have these names exactly; those by which rows of others are
     /// known may have any.
     fn rows(&self, is_known: bool) -> Result<Rows<'_, TableRow>> {
-        let header = if is_known {
-            Header::AmongOthers { optional: OPTIONAL }
-        } else {
-            Header::Alike { optional: OPTIONAL, alike: KEYS }
-        };
+        let header = Header::AmongOthers { optional: OPTIONAL, alike: if is_known { &[] } else { KEYS } };
         Rows::read(files::open(self.path)?, &self.place, header)
     }
 
     fn malformed(&self, expected: impl ToString, header: &[String]) -> Error {
-        let found: String = header.join(",").chars().take(160).collect();
-        Error::malformed(format!("{}:1", self.place), expected, found)
+        unfit_header(&self.place, expected, header)
     }
 
     /// The data set that the table is known as.
@@ -232,7 +227,7 @@ impl TableFile<'_> {
         let split = options.split_column.as_ref().map(|name| at("--split-column", name)).transpose()?;
         let rules = Rules::new(options, data_set, header, label[0], &self.place)?;
         let has_site = keys.map_or_else(|| rows.has("site"), |keys| keys.site.is_some());
-        let counted = (counts_sites && !has_site).then(HashMap::new);
+        let counted = (counts_sites && !has_site).then(SiteCounter::default);
         let has = Has {
             site: has_site || counted.is_some(),
             site_id: rows.has("site_id") && keys.is_none(),
@@ -287,11 +282,7 @@ impl Columns {
         }
         let well = gathered.well(experiment, plate, well);
         let site = match &mut self.counted {
-            Some(counted) => {
-                let n = counted.entry(well.clone()).or_default();
-                *n = n.checked_add(1).ok_or_else(|| at.malformed("at most 65,535 rows of a well", "more"))?;
-                Some(*n)
-            }
+            Some(counted) => Some(counted.next(&well, &at)?),
             None => site,
         };
         let site = if self.has.site { Some(site.ok_or_else(|| missing("a site"))?) } else { None };

@@ -1,16 +1,16 @@
 //! An array `[site, channel, y, x]`, and a table that tells which of its rows is which site.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::path::Path;
-use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::csv_table::{AnyRow, Header, Rows, header};
+use crate::csv_table::header;
 use crate::error::{Error, Result};
 use crate::files;
-use crate::site::{Names, PlateId, Well, parse_number};
+use crate::site::parse_number;
 use crate::source::config::SourceConfig;
-use crate::source::labels::{At, Keys};
+use crate::source::labels::Keys;
+use crate::source::site_rows::{SiteRow, SiteRows};
 use crate::source::tree::Scan;
 
 use super::document::ArrayDocument;
@@ -34,31 +34,16 @@ pub(super) fn scan(config: &SourceConfig, table: &Path, version: Version) -> Res
     let on = config.labels.on.as_ref().filter(|_| config.metadata.is_none());
     let keys = Keys::find(&names, on, &place)?;
     let row_column = names.iter().position(|name| name == ROW);
-    let experiment = config.experiment();
-    let (mut scan, mut shared) = (Scan::default(), Names::default());
-    let mut counted: HashMap<(PlateId, Well), u16> = HashMap::new();
+    let mut scan = Scan::default();
     let mut taken: BTreeSet<u64> = BTreeSet::new();
-    let file: Rc<str> = place.as_str().into();
-    let mut rows = Rows::<AnyRow>::read(files::open(table)?, &place, Header::AmongOthers { optional: &[] })?;
+    let mut rows = SiteRows::open(table, &place, keys, config.experiment())?;
     let mut n_lines = 0;
-    while let Some(row) = rows.next() {
-        let (line, AnyRow {}) = row?;
-        let at = At { file: Rc::clone(&file), line };
-        let key = keys.read(|i| rows.cell(i), &at)?;
-        let mut plate = PlateId { experiment: key.experiment.unwrap_or_else(|| experiment.clone()), plate: key.plate };
-        plate.share(&mut shared);
-        let site = match key.site {
-            Some(site) => site,
-            None => {
-                let n = counted.entry((plate.clone(), key.well)).or_default();
-                *n = n.checked_add(1).ok_or_else(|| at.malformed("at most 65,535 rows of a well", "more"))?;
-                *n
-            }
-        };
+    while let Some(row) = rows.next_site() {
+        let SiteRow { at, plate, well, site } = row?;
         let place_in_array = match row_column {
             None => n_lines,
             Some(column) => {
-                let text = rows.cell(column).trim();
+                let text = rows.cell(column);
                 let number = parse_number::<u64>(text).filter(|_| !text.is_empty());
                 number.ok_or_else(|| at.malformed("a row of the array, from 0", format!("{text:?}")))?
             }
@@ -71,13 +56,13 @@ pub(super) fn scan(config: &SourceConfig, table: &Path, version: Version) -> Res
             return Err(at.malformed("each row of the array once", format!("{place_in_array} again")));
         }
         let of_plate = scan.plates.entry(plate.clone()).or_default();
-        if of_plate.arrays.insert((key.well, site), of_row(place_in_array)).is_some() {
-            let again = format!("{plate}, well {}, site {site} again", key.well);
+        if of_plate.arrays.insert((well, site), of_row(place_in_array)).is_some() {
+            let again = format!("{plate}, well {well}, site {site} again");
             return Err(at.malformed("each site once", again));
         }
-        of_plate.sites.insert((key.well, site), u64::MAX >> (64 - n_channels));
+        of_plate.sites.insert((well, site), u64::MAX >> (64 - n_channels));
     }
-    let mut unusual = Vec::new();
+    let mut unusual: Vec<String> = Vec::new();
     let n_unnamed = n_rows - taken.len() as u64;
     if n_unnamed > 0 && row_column.is_none() {
         let expected = format!("a row for each of the {n_rows} of the array, or a column {ROW:?} that tells which");
@@ -86,9 +71,7 @@ pub(super) fn scan(config: &SourceConfig, table: &Path, version: Version) -> Res
     if n_unnamed > 0 {
         unusual.push(format!("{n_unnamed} rows of the array that {place} does not name"));
     }
-    if keys.site.is_none() {
-        unusual.push(format!("{place} has no column of the site: the rows of a well are counted"));
-    }
+    unusual.extend(rows.unusual());
     let channels = (0..n_channels).map(|channel| format!("c{channel}")).collect();
     Ok(ZarrScan { scan, channels, unusual })
 }

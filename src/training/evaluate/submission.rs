@@ -98,7 +98,7 @@ impl WellTable {
     pub fn parse(text: &str, place: &str, spelling: Spelling<'_>) -> Result<Self> {
         let mut cells = Vec::new();
         let mut first: BTreeMap<WellId, u64> = BTreeMap::new();
-        for row in Rows::open(text, place, Header::AmongOthers { optional: &[] })? {
+        for row in Rows::open(text, place, Header::AmongOthers { optional: &[], alike: &[] })? {
             let (line, SubmissionRow { id_code: well, sirna }) = row?;
             if let Some(before) = first.insert(well.clone(), line) {
                 let found = format!("{well} again (line {before} has it)");
