@@ -22,7 +22,7 @@ use super::listed::{self, Placed};
 use super::names;
 use super::plan::{Absent, Planner, PlatePlan, SitePlan};
 use super::recognise;
-use super::tree::{self, PlateFiles, Scan, Unplaced};
+use super::tree::{self, Scan, Unplaced};
 use super::zarr::{self, ZarrScan};
 
 /// A raw tree as it is planned to be packed.
@@ -83,7 +83,7 @@ impl Source {
             known_partial.extend(parse_wells(&files::read_text(path)?, &path.display().to_string())?);
         }
         let Found { scan, channels: told, mut unusual } = find(config, layout)?;
-        let Scan { plates: found, unplaced, unreadable, unseen, other_files } = scan;
+        let Scan { plates: mut found, unplaced, unreadable, unseen, other_files } = scan;
         labels.join(found.keys());
         let ids: BTreeSet<&PlateId> = found.keys().chain(labels.plates.keys()).collect();
         let ids = config.select(&ids)?;
@@ -93,7 +93,11 @@ impl Source {
             None => channel_numbers(config, layout, ids.iter().filter_map(|id| found.get(id)))?,
         };
         let channels = Arc::new(channels);
-        let no_files = PlateFiles::default();
+        let others = |id: &PlateId| {
+            let plate = found.get(id)?;
+            Some(plate.other_files.iter().map(|name| format!("{}/{name}", plate.dir)).collect::<Vec<_>>())
+        };
+        let other_files = other_files.into_iter().chain(ids.iter().filter_map(others).flatten()).collect();
         let planner = Planner {
             labels: &labels,
             known_partial: &known_partial,
@@ -102,7 +106,7 @@ impl Source {
             has_tables: layout.has_tables() || labels.is_told(),
             present_only: config.present_only,
         };
-        let plan = |id: &PlateId| planner.plate(id, found.get(id).unwrap_or(&no_files));
+        let plan = |id: &PlateId| planner.plate(id, found.remove(id).unwrap_or_default());
         let mut plates: Vec<PlatePlan> = ids.iter().map(plan).collect();
         let absent = take_absent(config, &mut plates)?;
         let Kind { size, dtype, colour } = common_kind(config, &channels, &plates, &mut unusual)?;
@@ -110,11 +114,6 @@ impl Source {
         if n_channels > 64 {
             return Err(Error::refused(root.display(), "at most 64 channels", n_channels));
         }
-        let others = |id: &PlateId| {
-            let plate = found.get(id).unwrap_or(&no_files);
-            plate.other_files.iter().map(|name| format!("{}/{name}", plate.dir)).collect::<Vec<_>>()
-        };
-        let other_files = other_files.into_iter().chain(ids.iter().flat_map(others)).collect();
         unusual.extend(unusual_channels(layout, &labels, &channels));
         unusual.extend(labels.summary.as_ref().and_then(LabelsSummary::unusual));
         unusual.extend(uneven_plates(&plates));

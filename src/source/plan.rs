@@ -135,21 +135,22 @@ pub(super) struct Planner<'a> {
 }
 
 impl Planner<'_> {
-    pub(super) fn plate(&self, id: &PlateId, files: &PlateFiles) -> PlatePlan {
+    pub(super) fn plate(&self, id: &PlateId, files: PlateFiles) -> PlatePlan {
+        let PlateFiles { dir, dataset, sites, spelled, listed, arrays, .. } = files;
         let mut plan = PlatePlan {
             id: id.clone(),
-            dir: files.dir.clone(),
+            dir,
             sites: Vec::new(),
             faults: Vec::new(),
             usual_sites: BTreeSet::new(),
             absent: Absent::default(),
-            spelled: files.spelled.clone(),
-            listed: files.listed.clone(),
-            arrays: files.arrays.clone(),
+            spelled,
+            listed,
+            arrays,
             channels: Arc::clone(&self.channels),
         };
         let mut by_well: BTreeMap<Well, BTreeMap<u16, u64>> = BTreeMap::new();
-        for (&(well, site), &channels) in &files.sites {
+        for ((well, site), channels) in sites {
             by_well.entry(well).or_default().insert(site, channels);
         }
         let no_wells = BTreeMap::new();
@@ -177,7 +178,7 @@ impl Planner<'_> {
                     fault(id, well, Some(site), FaultKind::NoRow, detail)
                 })),
                 Some(WellLabel { label, sites }) => {
-                    if let Some(dataset) = files.dataset.filter(|&dataset| label.dataset != dataset) {
+                    if let Some(dataset) = dataset.filter(|&dataset| label.dataset != dataset) {
                         let detail = format!("expected images in {}/, found them in {dataset}/", label.dataset);
                         plan.faults.push(fault(id, well, None, FaultKind::NoImages, detail));
                     } else if found.is_empty() && self.present_only {
