@@ -18,6 +18,7 @@ use png::{BitDepth, ColorType};
 use crate::common::{encode_png, stderr, stdout, tool};
 
 const SIDE: u32 = 24;
+const N_SITES: u16 = 2;
 const WELLS: [&str; 10] = ["B02", "B03", "B04", "C02", "C03", "C04", "D02", "D03", "AA02", "AF48"];
 const TREATMENTS: [&str; 3] = ["IL-6", "TNF alpha", "Remdesivir, GS-5734"];
 
@@ -32,13 +33,22 @@ struct Predicted {
 struct Member {
     header: &'static str,
     experiments: [&'static str; 3],
-    n_sites: u16,
     colour: ColorType,
     depth: BitDepth,
     layout: Option<&'static str>,
     /// A row of an experiment, a well and a site, with what the well was given; `None` where it is untreated.
     row: fn(&str, &str, u16, Option<&str>) -> String,
 }
+
+/// What most have: images of one channel and 8 bits, in a layout that is recognised.
+const GREY: Member = Member {
+    header: "",
+    experiments: [""; 3],
+    colour: ColorType::Grayscale,
+    depth: BitDepth::Eight,
+    layout: None,
+    row: |_, _, _, _| String::new(),
+};
 
 /// What a well was given: the first two are untreated.
 fn given(well: usize) -> Option<&'static str> {
@@ -57,7 +67,7 @@ impl Member {
             let dir = root.join(format!("images/{experiment}/Plate1"));
             fs::create_dir_all(&dir).unwrap();
             for (w, well) in WELLS.iter().enumerate() {
-                for site in 1..=self.n_sites {
+                for site in 1..=N_SITES {
                     if site == 1 || self.header.contains(",site,") {
                         writeln!(csv, "{}", (self.row)(experiment, well, site, given(w))).unwrap();
                     }
@@ -77,7 +87,8 @@ impl Member {
     }
 }
 
-fn check(member: &Member, dtype: Dtype, controls: &[&str]) {
+fn check(member: &Member, controls: &[&str]) {
+    let dtype = if member.depth == BitDepth::Sixteen { Dtype::Uint16 } else { Dtype::Uint8 };
     let dir = tempfile::tempdir().unwrap();
     let (data, shards) = (dir.path().join("data"), dir.path().join("shards"));
     member.write(&data);
@@ -114,16 +125,13 @@ fn rxrx2_is_learned_and_predicted_by_name() {
     let member = Member {
         header: "site_id,well_id,cell_type,experiment,plate,well,site,treatment,treatment_conc",
         experiments: ["HUVEC-1", "HUVEC-2", "HUVEC-3"],
-        n_sites: 2,
-        colour: ColorType::Grayscale,
-        depth: BitDepth::Eight,
-        layout: None,
         row: |experiment, well, site, given| {
             let id = format!("{experiment}_1_{well}");
             format!("{id}_{site},{id},HUVEC,{experiment},1,{well},{site},{},0.1", quoted(given))
         },
+        ..GREY
     };
-    check(&member, Dtype::Uint8, &["untreated"]);
+    check(&member, &["untreated"]);
 }
 
 #[test]
@@ -131,10 +139,6 @@ fn rxrx19a_is_learned_and_predicted_by_name() {
     let member = Member {
         header: "site_id,well_id,cell_type,experiment,plate,well,site,disease_condition,treatment,treatment_conc,SMILES",
         experiments: ["HRCE-1", "HRCE-2", "VERO-1"],
-        n_sites: 2,
-        colour: ColorType::Grayscale,
-        depth: BitDepth::Eight,
-        layout: None,
         row: |experiment, well, site, given| {
             let (id, cell_type) = (format!("{experiment}_1_{well}"), &experiment[..4]);
             let condition = if given.is_some() { "Active SARS-CoV-2" } else { "Mock" };
@@ -144,8 +148,9 @@ fn rxrx19a_is_learned_and_predicted_by_name() {
                 quoted(given)
             )
         },
+        ..GREY
     };
-    check(&member, Dtype::Uint8, &["Mock"]);
+    check(&member, &["Mock"]);
 }
 
 #[test]
@@ -153,17 +158,14 @@ fn rxrx19b_is_learned_and_predicted_by_name() {
     let member = Member {
         header: "site_id,well_id,cell_type,experiment,plate,well,site,disease_condition,treatment,treatment_conc,SMILES",
         experiments: ["HUVEC-1", "HUVEC-2", "HUVEC-3"],
-        n_sites: 2,
-        colour: ColorType::Grayscale,
-        depth: BitDepth::Eight,
-        layout: None,
         row: |experiment, well, site, given| {
             let id = format!("{experiment}_1_{well}");
             let condition = if given.is_some() { "storm-severe" } else { "healthy" };
             format!("{id}_{site},{id},HUVEC,{experiment},1,{well},{site},{condition},{},1.0,", quoted(given))
         },
+        ..GREY
     };
-    check(&member, Dtype::Uint8, &["healthy"]);
+    check(&member, &["healthy"]);
 }
 
 #[test]
@@ -171,16 +173,14 @@ fn rxrx3_of_16_bits_and_without_sites_is_learned_and_predicted_by_name() {
     let member = Member {
         header: "well_id,experiment_name,plate,address,gene,treatment,SMILES,concentration,perturbation_type,cell_type",
         experiments: ["compound-001", "compound-002", "gene-079"],
-        n_sites: 2,
-        colour: ColorType::Grayscale,
         depth: BitDepth::Sixteen,
-        layout: None,
         row: |experiment, well, _, given| {
             let treatment = quoted(Some(given.unwrap_or("EMPTY_control")));
             format!("{experiment}_1_{well},{experiment},1,{well},,{treatment},,0.25,COMPOUND,HUVEC")
         },
+        ..GREY
     };
-    check(&member, Dtype::Uint16, &["EMPTY_control"]);
+    check(&member, &["EMPTY_control"]);
 }
 
 #[test]
@@ -188,9 +188,7 @@ fn wilds_of_three_channels_in_one_image_is_learned_and_predicted_by_name() {
     let member = Member {
         header: "site_id,well_id,cell_type,dataset,experiment,plate,well,site,well_type,sirna,sirna_id",
         experiments: ["HUVEC-01", "HUVEC-02", "RPE-01"],
-        n_sites: 2,
         colour: ColorType::Rgb,
-        depth: BitDepth::Eight,
         layout: Some("wilds"),
         row: |experiment, well, site, given| {
             let (id, cell_type) = (format!("{experiment}_1_{well}"), experiment.split('-').next().unwrap());
@@ -199,6 +197,7 @@ fn wilds_of_three_channels_in_one_image_is_learned_and_predicted_by_name() {
             let sirna = quoted(Some(given.unwrap_or("EMPTY")));
             format!("{id}_{site},{id},{cell_type},train,{experiment},1,{well},{site},{kind},{sirna},{class}")
         },
+        ..GREY
     };
-    check(&member, Dtype::Uint8, &["EMPTY"]);
+    check(&member, &["EMPTY"]);
 }
