@@ -42,6 +42,8 @@ pub enum FaultKind {
     NoPlate,
     /// A site beyond those that `--sites` says wells have.
     ExtraSite,
+    /// A plate whose sums of products of channels do not fit 64 bits.
+    Uncountable,
     /// A file of a source store's listings that is not what its list says.
     DamagedListing,
     /// A site of a source store that cannot be read as it was packed.
@@ -50,7 +52,7 @@ pub enum FaultKind {
 
 impl FaultKind {
     /// All kinds, in order of report.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::NoImages,
         Self::MissingSite,
         Self::MissingChannel,
@@ -68,6 +70,7 @@ impl FaultKind {
         Self::NoRow,
         Self::NoPlate,
         Self::ExtraSite,
+        Self::Uncountable,
         Self::DamagedListing,
         Self::DamagedSite,
     ];
@@ -93,6 +96,7 @@ impl FaultKind {
             Self::NoRow => "no-row",
             Self::NoPlate => "no-plate",
             Self::ExtraSite => "extra-site",
+            Self::Uncountable => "uncountable",
             Self::DamagedListing => "damaged-listing",
             Self::DamagedSite => "damaged-site",
         }
@@ -119,6 +123,7 @@ impl FaultKind {
             Self::NoRow => "images without a row in the CSVs",
             Self::NoPlate => "images that no plate takes",
             Self::ExtraSite => "a site beyond those that --sites says wells have",
+            Self::Uncountable => "sums of its pixels do not fit 64 bits",
             Self::DamagedListing => "not what the lists of the source store say",
             Self::DamagedSite => "not what was packed into the source store",
         }

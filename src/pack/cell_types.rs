@@ -8,7 +8,6 @@ use rayon::prelude::*;
 
 use crate::error::{Error, Result, unless_damaged};
 use crate::fault::Fault;
-use crate::memory;
 use crate::site::{Experiment, PlateId, Well};
 use crate::source::{PlatePlan, Source};
 use crate::store::StoreSpec;
@@ -76,7 +75,7 @@ pub(super) fn hold_back(
     let mut held_back = HeldBack { experiments: changing.parted.keys().cloned().collect(), ..HeldBack::default() };
     for (plate, todo) in plates.iter().filter(|(plate, _)| changing.whole.contains(&plate.id.experiment)) {
         let mut faults = plate.faults.clone();
-        faults.extend(decode(source, spec, plate)?);
+        faults.extend(decode(source, plate)?);
         let bad: HashSet<(Well, u16)> = faults.iter().filter_map(|fault| Some((fault.well?, fault.site?))).collect();
         let lost = lost_of(config, spec, plate, &|site| !bad.contains(&(site.well, site.site)))?;
         let can_be_pruned = lost.is_within(&todo.lost);
@@ -107,16 +106,8 @@ pub(super) struct HeldBack {
 }
 
 /// Every fault of a plate's images.
-fn decode(source: &Source, spec: &StoreSpec, plate: &PlatePlan) -> Result<Vec<Fault>> {
-    let new = || (source.decoder(), Vec::new());
-    let faults: Vec<Vec<Fault>> = plate
-        .sites
-        .par_iter()
-        .map_init(new, |(decoder, pixels), site| {
-            memory::resize(pixels, spec.site_bytes(), "the pixels of a site")?;
-            let images = source.read_images(plate, site);
-            Ok(source.decode_images(plate, site, &images, decoder, pixels))
-        })
-        .collect::<Result<_>>()?;
-    Ok(faults.into_iter().flatten().collect())
+fn decode(source: &Source, plate: &PlatePlan) -> Result<Vec<Fault>> {
+    let sites = plate.sites.par_iter();
+    let faults = sites.map_init(|| source.reader(), |reader, site| Ok(reader.read(plate, site)?.1));
+    Ok(faults.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
 }

@@ -1,35 +1,34 @@
-//! Whether the files of a plate still mean the pixels that were packed. An image file is one plane; a file of an array may
-//! hold many, of which another was asked for, or whose axes another document tells.
+//! Whether the images of a plate still mean the pixels that were packed: the same files may be told to be other wells,
+//! sites, channels or planes, by a table that was mended or by another description of names.
+
+use std::collections::HashMap;
+
+use rayon::prelude::*;
 
 use crate::error::Result;
-use crate::memory;
-use crate::source::{PlatePlan, Source};
+use crate::site::Well;
+use crate::source::{PlatePlan, SitePlan, Source};
 use crate::store::format::checksum::crc32c;
 use crate::store::format::rows::SiteRow;
 
-/// How many sites are looked at, spread over the plate.
-const SAMPLE: usize = 3;
-
-/// Decodes sites of a plate whose files are those that it was packed from, `all` of them or a few, and compares them
-/// with the store's rows.
+/// Decodes every site that the store has of a plate whose files are those that it was packed from, and compares it with
+/// its row. Where paths tell what images are, nothing else can have changed it.
 ///
 /// # Errors
 /// If there is no memory for a site.
-pub(super) fn is_the_same(source: &Source, plate: &PlatePlan, rows: &[SiteRow], all: bool) -> Result<bool> {
-    if !plate.is_of_arrays() {
+pub(super) fn is_the_same(source: &Source, plate: &PlatePlan, rows: &[SiteRow]) -> Result<bool> {
+    if !plate.is_told() {
         return Ok(true);
     }
-    let step = if all { 1 } else { rows.len().div_ceil(SAMPLE).max(1) };
-    let mut decoder = source.decoder();
-    let mut pixels = memory::zeroed(source.site_bytes(), "the pixels of a site")?;
-    for row in rows.iter().step_by(step) {
-        let site = plate.sites.iter().find(|site| (site.well, site.site) == (row.id.well.well, row.id.site));
-        let Some(site) = site else { return Ok(false) };
-        let images = source.read_images(plate, site);
-        let faults = source.decode_images(plate, site, &images, &mut decoder, &mut pixels);
-        if !faults.is_empty() || crc32c(&pixels) != row.crc32c {
-            return Ok(false);
-        }
-    }
-    Ok(true)
+    let planned: HashMap<(Well, u16), &SitePlan> =
+        plate.sites.iter().map(|site| ((site.well, site.site), site)).collect();
+    let looked_at = rows.par_iter().map_init(
+        || source.reader(),
+        |reader, row| {
+            let Some(site) = planned.get(&(row.id.well.well, row.id.site)) else { return Ok(false) };
+            let (pixels, faults) = reader.read(plate, site)?;
+            Ok(faults.is_empty() && crc32c(pixels) == row.crc32c)
+        },
+    );
+    looked_at.find_any(|same| !matches!(same, Ok(true))).unwrap_or(Ok(true))
 }

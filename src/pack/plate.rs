@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crate::error::{Error, Result};
-use crate::fault::Fault;
+use crate::fault::{Fault, FaultKind};
 use crate::files;
 use crate::plate_statistics::{comoment_rows, histogram_rows};
 use crate::site::{Label, SiteId, WellId};
@@ -168,11 +168,21 @@ impl<'a> PlateWork<'a> {
             sites.push(SiteRow { id: self.site_id(plan), label, row, crc32c: good.crc32c });
             pixel_stats.extend(good.pixel_stats);
         }
+        let comoments = match comoment_rows(&self.plan.id, &statistics) {
+            Ok(comoments) => comoments,
+            Err(error) => {
+                builder.discard();
+                let plate = Some(self.plan.id.clone());
+                let (kind, file, detail) = (FaultKind::Uncountable, String::new(), error.to_string());
+                outcome.faults.push(Fault { plate, well: None, site: None, kind, file, detail });
+                return Ok(outcome);
+            }
+        };
         let listing = Listing {
             plate: self.plan.id.clone(),
             pixel_stats,
             histogram: histogram_rows(&statistics),
-            comoments: comoment_rows(&self.plan.id, &statistics)?,
+            comoments,
             rejected: rejected_once(&outcome.faults),
             sources,
             sites,
@@ -222,4 +232,56 @@ fn once_each(mut sources: Vec<Entry>) -> Result<Vec<Entry>> {
         return Err(Error::refused("the source", expected, bytes));
     }
     Ok(sources)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use std::iter::empty;
+    use std::time::SystemTime;
+
+    use crate::pack::stamp::Stamp;
+    use crate::simulate::{self, simulate};
+    use crate::site::Population;
+    use crate::source::Source;
+    use crate::stats::Histogram;
+    use crate::store::format::spec::channels;
+    use crate::store::{Codec, Format};
+
+    #[test]
+    fn a_plate_whose_sums_do_not_fit_is_a_fault_of_it_and_not_the_end_of_the_run() {
+        let dir = tempfile::tempdir().unwrap();
+        let cell_types = vec!["HUVEC:1".parse().unwrap()];
+        let small = simulate::Config { cell_types, n_plates: 1, n_wells: 3, n_sirnas: 2, ..Default::default() };
+        let (root, dst) = (dir.path().join("data"), dir.path().join("store"));
+        let small = simulate::Config { size: 16, n_channels: 2, n_test_experiments: 0, ..small };
+        simulate(&small, &root, &|_| {}).unwrap();
+        let config = PackConfig { on_error: OnError::Skip, ..PackConfig::new(&root, &dst) };
+        let source = Source::open(&config.source).unwrap();
+        let spec = StoreSpec {
+            format: Format::LATEST,
+            present_only: false,
+            channels: channels(2),
+            size: source.size,
+            dtype: source.dtype,
+            codec: Codec::Raw,
+            sites_per_shard: 64,
+        };
+        let writer = StoreWriter::open(&dst, spec.clone(), source.classes.clone(), config.changes()).unwrap();
+        let stamp = Stamp::new(SystemTime::UNIX_EPOCH, empty(), empty());
+        let todo = Todo { source_bytes: 0, stamp, lost: Lost::default() };
+        let work = PlateWork::new(&source.plates[0], &todo, &spec, &config);
+        let mut shard = ShardYield { sites: work.plan.sites.iter().map(|_| None).collect(), ..Default::default() };
+        let counted = shard.statistics.population_mut(Population::Treatment);
+        counted.histograms = vec![Histogram::default(); 2];
+        counted.products = vec![1, u128::from(u64::MAX) + 1, 1];
+        let outcome = work.finish(vec![shard], &writer).unwrap();
+        let [fault] = &outcome.faults[..] else { panic!("{:?}", outcome.faults) };
+        assert_eq!((fault.kind, fault.plate.as_ref()), (FaultKind::Uncountable, Some(&work.plan.id)));
+        let says =
+            "HUVEC-01/Plate1: treatment, channels 1 and 2: expected pixels whose products add up to at most 64 bits";
+        assert!(fault.detail.starts_with(says), "{}", fault.detail);
+        assert_eq!(outcome.sites_packed, None, "it is not in the store");
+    }
 }

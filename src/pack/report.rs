@@ -24,12 +24,16 @@ pub struct HeldPlate {
     pub what: Held,
     /// The sites.
     pub sites: Vec<SiteId>,
-    /// What the source says of the first of them: a kind of fault, `not-in-source`, `no-label`, or `cell-type`.
+    /// What the source says of the first of them: a kind of fault, `not-in-source`, `other-images` where the plate in the
+    /// source has none of the images that the store's was packed from, `no-label`, or `cell-type`.
     pub reason: &'static str,
     /// Whether names and CSVs alone show that the source has none of it, so that `--prune` removes it; it removes
     /// nothing of which an image is only damaged.
     pub can_be_pruned: bool,
 }
+
+/// Why a plate stays of which the source has another by the same name.
+pub const OTHER_IMAGES: &str = "other-images";
 
 /// What of a plate a store holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,6 +67,8 @@ impl HeldPlate {
 
     /// A plate and what is held of it, if anything is, and what `faults` says of that.
     pub(super) fn of(plate: &PlateId, lost: Lost, faults: &[Fault], can_be_pruned: bool) -> Vec<Self> {
+        let is_another = lost.is_another;
+        let can_be_pruned = can_be_pruned || is_another;
         let held = |what: Held, sites: Vec<SiteId>| {
             let first = sites.first()?;
             let is_of_it = |fault: &&Fault| {
@@ -71,6 +77,7 @@ impl HeldPlate {
                     && fault.site.is_none_or(|site| site == first.site)
             };
             let reason = match what {
+                Held::Sites if is_another => OTHER_IMAGES,
                 Held::Sites => faults.iter().find(is_of_it).map_or("not-in-source", |fault| fault.kind.name()),
                 Held::Labels | Held::Experiment => "no-label",
             };

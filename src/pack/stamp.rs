@@ -33,8 +33,12 @@ pub(super) struct Stamp {
 }
 
 impl Stamp {
-    /// Of images as path, size and times, looked at after `now`.
-    pub(super) fn new<'a>(now: SystemTime, images: impl Iterator<Item = (&'a str, u64, FileTimes)>) -> Self {
+    /// Of images as path, size and times, looked at after `now`, and of what is told of them beside their paths.
+    pub(super) fn new<'a>(
+        now: SystemTime,
+        images: impl Iterator<Item = (&'a str, u64, FileTimes)>,
+        told: impl Iterator<Item = String>,
+    ) -> Self {
         let settled = now.checked_sub(UNSETTLED).unwrap_or(SystemTime::UNIX_EPOCH);
         let settled = settled.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let settled = (settled.as_secs() as i64, i64::from(settled.subsec_nanos()));
@@ -44,6 +48,7 @@ impl Stamp {
             is_settled &= modified.max(changed) < settled;
             hash.update(format!("{path}\0{size} {modified:?} {changed:?}\n"));
         }
+        told.for_each(|told| hash.update(told));
         let seconds = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
         Self { seconds, digest: hash.finalize().into(), is_settled }
     }
@@ -76,8 +81,12 @@ mod tests {
     }
 
     fn stamp(now: u64, changed: i64) -> Stamp {
+        told_stamp(now, changed, "")
+    }
+
+    fn told_stamp(now: u64, changed: i64, told: &str) -> Stamp {
         let times = FileTimes { modified: (500, 7), changed: (changed, 7) };
-        Stamp::new(at(now), [("a/b.png", 10, times)].into_iter())
+        Stamp::new(at(now), [("a/b.png", 10, times)].into_iter(), [told.to_owned()].into_iter())
     }
 
     #[test]
@@ -87,6 +96,7 @@ mod tests {
         assert!(time >= at(1000) && time < at(1001));
         assert!(stamp(2000, 600).is_proven_by(sources, time), "whenever they are looked at again");
         assert!(!stamp(2000, 601).is_proven_by(sources, time), "an image that was put back");
+        assert!(!told_stamp(2000, 600, "A02").is_proven_by(sources, time), "an image that is told to be another");
         assert!(!stamp(2000, 600).is_proven_by(Sha::of(b"others"), time), "another list");
         assert!(!stamp(2000, 600).is_proven_by(sources, time + Duration::from_secs(1)), "a list that was touched");
         assert!(!stamp(2000, 600).is_proven_by(sources, at(1000)), "a file system of whole seconds");

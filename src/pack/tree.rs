@@ -327,6 +327,21 @@ mod tests {
     }
 
     #[test]
+    fn images_that_are_told_to_be_others_are_packed_again_though_no_file_changed() {
+        let (_dir, mut config) = packed(10);
+        config.source.layout = None;
+        config.dst = config.dst.join("../told");
+        for (pattern, is_done) in [("s{site}_w{channel}", true), ("s{channel}_w{site}", false)] {
+            let pattern = format!("{{experiment}}/{{plate}}/{{well}}_{pattern}.png");
+            config.source.pattern = Some(pattern.parse().unwrap());
+            if is_done {
+                pack_at(&config, in_seconds(10), Instant::now(), &|_| {}).unwrap();
+            }
+            assert_eq!(look(&config, in_seconds(20)), (is_done, false), "{pattern}");
+        }
+    }
+
+    #[test]
     fn an_image_from_the_future_is_hashed_every_time() {
         let (dir, config) = packed(10);
         files::set_modified(&dir.path().join(IMAGE), in_seconds(100_000)).unwrap();

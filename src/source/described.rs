@@ -1,6 +1,8 @@
 //! Trees whose names a pattern describes: every image is read by it, or is a fault with its path.
 
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
+use std::rc::Rc;
 
 use crate::error::{Error, Result, shown_path};
 use crate::files;
@@ -8,7 +10,7 @@ use crate::site::{Experiment, Names, PlateId};
 
 use super::channels::WHOLE;
 use super::layout::Layout;
-use super::listed::{ListedImage, Plane};
+use super::listed::ListedImage;
 use super::names::{is_hidden_path, is_image, is_of_store, is_of_system, plate_named};
 use super::pattern::{Fields, Misread, Pattern, Preset};
 use super::tree::{Scan, Unplaced};
@@ -37,10 +39,11 @@ impl<'a> Description<'a> {
         }
     }
 
-    /// Whether a path has the shape of an image's, of a plane that is meant.
-    pub(super) fn knows(self, path: &str, plane: Plane) -> bool {
-        let fields = self.read(path).ok().flatten();
-        !self.is_beside(path) && fields.is_some_and(|fields| plane.takes(fields.z, fields.t))
+    fn place_of_plate(self, path: &str) -> Option<String> {
+        match self {
+            Self::Preset(preset) => preset.place_of_plate(path),
+            Self::Pattern(pattern) => pattern.place_of_plate(path),
+        }
     }
 
     fn is_beside(self, path: &str) -> bool {
@@ -76,6 +79,7 @@ pub(super) fn scan(
     experiment: &Experiment,
 ) -> Result<(Vec<ListedImage>, Scan)> {
     let (mut scan, mut images, mut names) = (Scan::default(), Vec::new(), Names::default());
+    let mut places: HashSet<Rc<str>> = HashSet::new();
     // The root itself may be the folder of a plate.
     let real = files::resolve(root)?;
     let own = real.as_deref().and_then(|root| root.file_name()?.to_str()).unwrap_or_default().to_owned();
@@ -98,9 +102,14 @@ pub(super) fn scan(
             _ => Err(Some(("a path in UTF-8".to_owned(), None))),
         };
         match placed {
-            Ok(mut image) if !is_hidden => {
+            Ok((mut image, place)) if !is_hidden => {
                 image.plate.share(&mut names);
-                images.push(image);
+                let place = match places.get(place.as_str()) {
+                    Some(known) => Rc::clone(known),
+                    None => Rc::from(place),
+                };
+                places.insert(Rc::clone(&place));
+                images.push((image, place));
             }
             Ok(_) => scan.unplaced.push(Unplaced::in_folder(root, &found, "a folder that is not hidden")),
             // What is hidden and of no plate is nobody's.
@@ -113,31 +122,62 @@ pub(super) fn scan(
             }
         }
     }
+    let images = of_one_place(images, &mut scan.unplaced);
     scan.other_files.sort_unstable();
     scan.unplaced.sort_unstable();
     scan.unreadable.sort_unstable();
     Ok((images, scan))
 }
 
+/// Leaves the images of each plate that are in its first place, as those of another may be another plate's: two runs of a
+/// lab may name their plates alike.
+fn of_one_place(images: Vec<(ListedImage, Rc<str>)>, unplaced: &mut Vec<Unplaced>) -> Vec<ListedImage> {
+    let mut first: HashMap<PlateId, Rc<str>> = HashMap::new();
+    for (image, place) in &images {
+        match first.get_mut(&image.plate) {
+            Some(first) if *first <= *place => {}
+            Some(first) => *first = Rc::clone(place),
+            None => drop(first.insert(image.plate.clone(), Rc::clone(place))),
+        }
+    }
+    let mut of_one = Vec::with_capacity(images.len());
+    for (image, place) in images {
+        let ListedImage { plate, path, .. } = &image;
+        let first = &first[plate];
+        if *first == place {
+            of_one.push(image);
+        } else {
+            let expected = format!("all images of plate {plate} in one place, {first:?}, or an experiment for each");
+            unplaced.push(Unplaced {
+                path: path.clone(),
+                plate: Some(plate.clone()),
+                expected,
+                found: format!("{place:?}"),
+            });
+        }
+    }
+    of_one
+}
+
 /// What is expected in the place of what.
 type Why = Option<(String, Option<String>)>;
 
-/// Reads the path of an image; why it is none of a plate, where it is not.
+/// Reads the path of an image, and where its plate is; why it is none of a plate, where it is not.
 fn read(
     description: Description<'_>,
     path: &str,
     full: &str,
     own: &str,
     experiment: &Experiment,
-) -> Result<ListedImage, Why> {
+) -> Result<(ListedImage, String), Why> {
     let misread =
         |misread: Misread| Some((format!("{} in {{{}}}", misread.expected, misread.field.name()), Some(misread.found)));
     // Below the root first: what stands above it tells only what nothing else does.
-    let fields = match description.read(path).map_err(misread)? {
-        Some(fields) if fields.plate.is_some() => Some(fields),
+    let (fields, whole) = match description.read(path).map_err(misread)? {
+        Some(fields) if fields.plate.is_some() => (Some(fields), path),
         short => match description.read(full).map_err(misread)? {
-            Some(fields) => Some(fields),
-            None => short,
+            Some(fields) => (Some(fields), full),
+            None => (short, path),
         },
     };
     let Fields { experiment: named, plate, well, site, channel, z, t } = fields.ok_or(None)?;
@@ -154,7 +194,8 @@ fn read(
     };
     let plate = plate_named(plate).map_err(|e| Some((e.expected.to_owned(), Some(e.found))))?;
     let (plate, channel) = (PlateId { experiment, plate }, channel.unwrap_or_default().to_owned());
-    Ok(ListedImage { plate, well, site: site.unwrap_or(1), channel, z, t, path: path.to_owned() })
+    let image = ListedImage { plate, well, site: site.unwrap_or(1), channel, z, t, path: path.to_owned() };
+    Ok((image, description.place_of_plate(whole).unwrap_or_default()))
 }
 
 /// The error of a tree in which nothing is an image of a plate: what was looked for, and what is there instead.

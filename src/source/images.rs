@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 use std::io;
 
+use crate::error::Result;
 use crate::fault::{Fault, FaultKind};
 use crate::files;
+use crate::memory;
 
 use super::image::{SiteDecoder, largest_file};
 use super::open::Source;
@@ -20,7 +22,33 @@ pub struct Image {
     pub content: io::Result<Vec<u8>>,
 }
 
+/// Reads and decodes sites, one after the other; keeps its buffers in between.
+pub struct SiteReader<'s> {
+    source: &'s Source,
+    decoder: SiteDecoder,
+    pixels: Vec<u8>,
+}
+
+impl SiteReader<'_> {
+    /// The pixels of a site, `[C, H, W]`, and every fault; where there is one, the pixels mean nothing.
+    ///
+    /// # Errors
+    /// If there is no memory for a site.
+    pub fn read(&mut self, plate: &PlatePlan, site: &SitePlan) -> Result<(&[u8], Vec<Fault>)> {
+        memory::resize(&mut self.pixels, self.source.site_bytes(), "the pixels of a site")?;
+        let images = self.source.read_images(plate, site);
+        let faults = self.source.decode_images(plate, site, &images, &mut self.decoder, &mut self.pixels);
+        Ok((&self.pixels, faults))
+    }
+}
+
 impl Source {
+    /// A reader of its sites.
+    #[must_use]
+    pub fn reader(&self) -> SiteReader<'_> {
+        SiteReader { source: self, decoder: self.decoder(), pixels: Vec::new() }
+    }
+
     /// The files that the images of a site are in, relative to the root, each with the most bytes that it can need; in the
     /// order of the channels where each is one. A larger one is no such file, and reading it could take all memory.
     #[must_use]

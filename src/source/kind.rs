@@ -33,6 +33,7 @@ pub(super) fn common_kind(
     let n_sites: usize = plates.iter().map(|plate| plate.sites.len()).sum();
     let step = n_sites.div_ceil(SAMPLE).max(1);
     let sites = plates.iter().flat_map(|plate| plate.sites.iter().map(move |site| (plate, site)));
+    let sites = sites.filter(|(_, site)| site.channels != 0);
     let mut votes: HashMap<Kind, usize> = HashMap::new();
     let mut why = None;
     for (plate, site) in sites.step_by(step) {

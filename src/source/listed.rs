@@ -57,8 +57,33 @@ impl Only {
 
 impl Plane {
     /// Whether an image of this plane and time is meant.
-    pub(super) fn takes(self, z: Option<u16>, t: Option<u16>) -> bool {
+    fn takes(self, z: Option<u16>, t: Option<u16>) -> bool {
         self.z.is_none_or(|only| only.is(z)) && self.t.is_none_or(|only| only.is(t))
+    }
+
+    /// Whether one plane and one time of these images is meant, and some have it.
+    fn check(self, images: &[ListedImage]) -> Result<()> {
+        let Some(first) = images.first() else { return Ok(()) };
+        let axes: [(_, _, fn(&ListedImage) -> Option<u16>); 2] =
+            [("z", self.z, |image| image.z), ("t", self.t, |image| image.t)];
+        for (axis, only, of) in axes {
+            let there: BTreeSet<Option<u16>> = images.iter().map(of).collect();
+            let shown = || {
+                let name = |found: &Option<u16>| found.map_or("none".to_owned(), |number| number.to_string());
+                let some: Vec<String> = there.iter().take(8).map(name).collect();
+                let more = if there.len() > some.len() { ", ..." } else { "" };
+                format!("{axis} of {}{more} (such as {})", some.join(", "), first.path)
+            };
+            match only {
+                None if there.len() > 1 => return Err(several(axis, shown())),
+                Some(only) if !there.iter().any(|&found| only.is(found)) => return Err(none_such(axis, shown())),
+                _ => {}
+            }
+        }
+        match images.iter().any(|image| self.takes(image.z, image.t)) {
+            true => Ok(()),
+            false => Err(none_such("z and t", format!("none with both (such as {})", first.path))),
+        }
     }
 
     /// The place along an axis of an array, `z` or `t`, of so many planes or times; 0 where it has no such axis.
@@ -140,16 +165,13 @@ pub(super) struct Placed {
 /// Of each site of a plate, the path of each channel.
 type Sites = BTreeMap<(Well, u16), BTreeMap<usize, String>>;
 
-/// Puts images into their plates; `channels` are in that order, or in that of their numbers and names.
+/// Puts images into their plates; `channels` are in that order, or in that of their numbers and names. A site or a channel
+/// that other planes have and the chosen one has not is there without its images.
 ///
 /// # Errors
 /// If sites have several planes or times and none is chosen, or there are more than 64 channels.
 pub(super) fn place(mut images: Vec<ListedImage>, plane: Plane, channels: Option<Vec<String>>) -> Result<Placed> {
-    let n_images = images.len();
-    let example = images.first().map(|image| image.path.clone());
-    keep_one(&mut images, plane.z, "z", |image| image.z, example.as_deref())?;
-    keep_one(&mut images, plane.t, "t", |image| image.t, example.as_deref())?;
-    let n_of_other_planes = n_images - images.len();
+    plane.check(&images)?;
     let distinct: BTreeSet<&str> = images.iter().map(|image| image.channel.as_str()).collect();
     let channels = channels.unwrap_or_else(|| {
         let mut channels: Vec<String> = distinct.into_iter().map(str::to_owned).collect();
@@ -165,8 +187,13 @@ pub(super) fn place(mut images: Vec<ListedImage>, plane: Plane, channels: Option
     let number = |channel: &str| channels.iter().position(|known| known == channel).unwrap_or_default();
     let mut sites: BTreeMap<PlateId, Sites> = BTreeMap::new();
     let mut unplaced = Vec::new();
-    for ListedImage { plate, well, site, channel, path, .. } in images {
+    let mut n_of_other_planes = 0;
+    for ListedImage { plate, well, site, channel, path, z, t } in images {
         let of_site = sites.entry(plate.clone()).or_default().entry((well, site)).or_default();
+        if !plane.takes(z, t) {
+            n_of_other_planes += 1;
+            continue;
+        }
         match of_site.get(&number(&channel)) {
             None => drop(of_site.insert(number(&channel), path)),
             Some(first) => {
@@ -186,32 +213,6 @@ pub(super) fn place(mut images: Vec<ListedImage>, plane: Plane, channels: Option
     };
     let plates = sites.into_iter().map(|(plate, sites)| (plate, files(sites))).collect();
     Ok(Placed { plates, channels, unplaced, n_of_other_planes })
-}
-
-/// Leaves the images of one plane, or of one time.
-fn keep_one(
-    images: &mut Vec<ListedImage>,
-    only: Option<Only>,
-    axis: &str,
-    of: impl Fn(&ListedImage) -> Option<u16>,
-    example: Option<&str>,
-) -> Result<()> {
-    let there: BTreeSet<Option<u16>> = images.iter().map(&of).collect();
-    let shown = || {
-        let name = |found: &Option<u16>| found.map_or("none".to_owned(), |number| number.to_string());
-        let some: Vec<String> = there.iter().take(8).map(name).collect();
-        let more = if there.len() > some.len() { ", ..." } else { "" };
-        format!("{axis} of {}{more} (such as {})", some.join(", "), example.unwrap_or_default())
-    };
-    match only {
-        None if there.len() > 1 => Err(several(axis, shown())),
-        Some(only) if !there.iter().any(|&found| only.is(found)) => Err(none_such(axis, shown())),
-        Some(only) => {
-            images.retain(|image| only.is(of(image)));
-            Ok(())
-        }
-        None => Ok(()),
-    }
 }
 
 #[cfg(test)]

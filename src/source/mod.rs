@@ -21,8 +21,8 @@ pub mod tree;
 mod zarr;
 
 pub use config::SourceConfig;
-pub use images::Image;
+pub use images::{Image, SiteReader};
 pub use layout::Layout;
 pub use listed::Plane;
-pub use open::{Source, read_labels, would_name};
+pub use open::{Source, read_labels};
 pub use plan::{Absent, PlatePlan, SitePlan};

@@ -138,6 +138,16 @@ impl Source {
         })
     }
 
+    /// Looks at a tree like [`Source::open`] where what images are is told by a description of their names, a table or
+    /// documents; `None` where their paths alone tell it.
+    ///
+    /// # Errors
+    /// Those of [`Source::open`].
+    pub fn open_told(config: &SourceConfig) -> Result<Option<Self>> {
+        let is_told = recognise::layout(config)?.is_described();
+        is_told.then(|| Self::open(config)).transpose()
+    }
+
     /// Whether its channels are those of RxRx1, with its stains, where there are as many.
     #[must_use]
     pub fn is_rxrx1(&self) -> bool {
@@ -197,16 +207,6 @@ impl From<Unplaced> for Fault {
 
 fn unreadable_fault((path, why): (String, String)) -> Fault {
     Fault { plate: None, well: None, site: None, kind: FaultKind::Unreadable, file: path, detail: why }
-}
-
-/// Whether a path, relative to the root, is that of an image of some plate by its name alone.
-#[must_use]
-pub fn would_name(config: &SourceConfig, path: &str) -> bool {
-    let layout = if config.pattern.is_some() { Some(Layout::Pattern) } else { config.layout };
-    match Description::of(layout.unwrap_or(Layout::Bare), config.pattern.as_ref()) {
-        Some(description) => description.knows(path, config.plane),
-        None => path.ends_with(".png"),
-    }
 }
 
 /// Reads what the CSVs of a tree say, and looks at no image.

@@ -67,10 +67,22 @@ impl PlatePlan {
         if is_there { paths[before].to_string() } else { String::new() }
     }
 
-    /// Whether its images are planes of arrays, of which one file may hold several.
+    /// Whether images are told one by one, by a description of names, a table or the documents of arrays: their paths
+    /// alone do not say what they are.
     #[must_use]
-    pub fn is_of_arrays(&self) -> bool {
-        !self.arrays.is_empty()
+    pub fn is_told(&self) -> bool {
+        !self.listed.is_empty() || !self.arrays.is_empty()
+    }
+
+    /// What is told of the images of a site: their paths by channel, or their place in an array. Empty where the paths
+    /// follow from the site.
+    #[must_use]
+    pub fn told(&self, site: &SitePlan) -> String {
+        let SitePlan { well, site: number, channels, .. } = site;
+        let key = (*well, *number);
+        let images = self.listed.get(&key).map(|paths| paths.join("\0"));
+        let images = images.or_else(|| self.arrays.get(&key).map(|array| format!("{array:?}")));
+        images.map(|images| format!("{well} {number} {channels:b} {images}\n")).unwrap_or_default()
     }
 
     /// Where the images of a site are that are planes of an array.

@@ -3,26 +3,25 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::site::{Label, PlateId, SiteId, WellId};
 use crate::source::labels::Labels;
 use crate::source::{SourceConfig, read_labels};
 use crate::store::format::names::SITES;
 use crate::store::format::rows::SiteRow;
-use crate::store::read::listing::{listed_plates, read_rows};
+use crate::store::read::listing::read_rows;
 
-use super::report::{Finding, Kind};
+use super::report::{Finding, Kind, told_in_full};
 
 /// What the CSVs of a tree say of the sites of a store that it did not say when the store was packed. A store without
 /// labels is not held against any.
 ///
 /// # Errors
 /// If the store's listings cannot be read.
-pub(super) fn changed_labels(source: &SourceConfig, store: &Path) -> Result<Vec<Finding>> {
-    let plates = listed_plates(store)?;
+pub(super) fn changed_labels(source: &SourceConfig, store: &Path, plates: &[PlateId]) -> Result<Vec<Finding>> {
     let rows = |plate: &PlateId| read_rows::<SiteRow>(store, plate, SITES);
     let mut is_labelled = false;
-    for plate in &plates {
+    for plate in plates {
         is_labelled |= rows(plate)?.iter().any(|row| row.label != Label::unknown());
     }
     if !is_labelled {
@@ -35,18 +34,10 @@ pub(super) fn changed_labels(source: &SourceConfig, store: &Path) -> Result<Vec<
         Err(error) => return Ok(vec![Finding::new(Kind::Contradiction, "labels", told_in_full(&error))]),
     };
     let mut findings = Vec::new();
-    for plate in &plates {
+    for plate in plates {
         findings.extend(changed(&rows(plate)?, &labels));
     }
     Ok(findings)
-}
-
-/// An error with the file that it is about, and its cause.
-fn told_in_full(error: &Error) -> String {
-    match error {
-        Error::Io { source, .. } => format!("{error}: {source}"),
-        other => other.to_string(),
-    }
 }
 
 /// The finding of a plate.

@@ -5,6 +5,7 @@ mod compared;
 mod consistency;
 mod expected;
 mod files;
+mod images;
 mod labels;
 mod report;
 mod rows;

@@ -182,6 +182,14 @@ pub(super) fn describe(error: &Error) -> String {
     }
 }
 
+/// An error with the file that it is about, and its cause.
+pub(super) fn told_in_full(error: &Error) -> String {
+    match error {
+        Error::Io { source, .. } => format!("{error}: {source}"),
+        other => other.to_string(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;

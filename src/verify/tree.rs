@@ -13,8 +13,8 @@ use crate::error::{Error, Result};
 use crate::fault::{Fault, FaultKind};
 use crate::files::{self, AnyFile};
 use crate::memory;
-
-use crate::source::{PlatePlan, SitePlan, Source, SourceConfig, would_name};
+use crate::site::PlateId;
+use crate::source::{PlatePlan, SitePlan, Source, SourceConfig};
 use crate::store::format::checksum::Sha;
 use crate::store::format::manifest::{self, Entry};
 use crate::store::format::names::{REJECTED, SOURCES};
@@ -23,6 +23,7 @@ use crate::store::is_store;
 use crate::store::read::listing::{listed_plates, read_list, read_rows};
 
 use super::files::check_files;
+use super::images::changed_images;
 use super::labels::changed_labels;
 use super::report::{Depth, Finding, Kind, Report, describe};
 
@@ -185,7 +186,7 @@ pub fn compare_tree(source: &SourceConfig, against: &Path, progress: &(dyn Fn(u6
     let root = source.root.as_path();
     let of_store = is_store(against)?;
     let (mut expected, left_out) = if of_store {
-        sources_of(against)?
+        sources_of(against, &wanted_plates(source, against)?)?
     } else {
         let mut list = BufReader::new(files::open(against)?);
         (manifest::read(&mut list, &against.display().to_string())?, None)
@@ -199,7 +200,7 @@ pub fn compare_tree(source: &SourceConfig, against: &Path, progress: &(dyn Fn(u6
     let is_extra = |path: &String| {
         // What cannot be told apart from the list is named.
         let is_list = own.is_some() && files::resolve(&root.join(path)).is_ok_and(|path| path == own);
-        !is_known(path) && !is_list && left_out.as_ref().is_none_or(|left_out| left_out.would_name(source, path))
+        !is_known(path) && !is_list && left_out.as_ref().is_none_or(|left_out| left_out.would_name(path))
     };
     for file in files::every_file(root) {
         report.findings.extend(match file? {
@@ -218,7 +219,13 @@ pub fn compare_tree(source: &SourceConfig, against: &Path, progress: &(dyn Fn(u6
     report.findings.extend(check_files(root, expected.iter(), Depth::Full, &count));
     drop(expected);
     if of_store {
-        report.findings.extend(changed_labels(source, against)?);
+        let plates = wanted_plates(source, against)?;
+        if let Some(found) = changed_images(source, against, &plates, &report.findings)? {
+            // What is told of images tells which are new.
+            report.findings.retain(|finding| finding.kind != Kind::Extra);
+            report.findings.extend(found);
+        }
+        report.findings.extend(changed_labels(source, against, &plates)?);
     }
     report.findings.sort();
     report.bytes = read.into_inner();
@@ -237,21 +244,27 @@ struct LeftOut {
 
 impl LeftOut {
     /// Whether the store would name this file, had it been there: an image of one of its plates.
-    fn would_name(&self, config: &SourceConfig, path: &str) -> bool {
+    fn would_name(&self, path: &str) -> bool {
         let (dir, name) = path.rsplit_once('/').unwrap_or(("", path));
         let well = name.split('_').next().unwrap_or_default();
-        self.dirs.contains(dir) && would_name(config, path) && !self.wells.contains(&(dir.to_owned(), well.to_owned()))
+        self.dirs.contains(dir) && path.ends_with(".png") && !self.wells.contains(&(dir.to_owned(), well.to_owned()))
     }
 }
 
-/// The sources of a store: every image that it was packed from.
-fn sources_of(store: &Path) -> Result<(Vec<Entry>, Option<LeftOut>)> {
+/// The plates of a store that are asked for: all of them, unless a part of the tree is meant.
+fn wanted_plates(config: &SourceConfig, store: &Path) -> Result<Vec<PlateId>> {
+    let plates = listed_plates(store)?;
+    config.select(&plates.iter().collect())
+}
+
+/// The sources of these plates of a store: every image that they were packed from.
+fn sources_of(store: &Path, plates: &[PlateId]) -> Result<(Vec<Entry>, Option<LeftOut>)> {
     let mut entries = Vec::new();
     let mut left_out = LeftOut::default();
-    for plate in listed_plates(store)? {
-        let sources = read_list(store, &plate, SOURCES)?;
+    for plate in plates {
+        let sources = read_list(store, plate, SOURCES)?;
         if let Some((dir, _)) = sources.first().and_then(|entry| entry.path.rsplit_once('/')) {
-            for row in read_rows::<Rejected>(store, &plate, REJECTED)? {
+            for row in read_rows::<Rejected>(store, plate, REJECTED)? {
                 left_out.wells.insert((dir.to_owned(), row.well.to_string()));
             }
             left_out.dirs.insert(dir.to_owned());

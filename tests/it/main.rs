@@ -36,6 +36,7 @@ mod store;
 mod store_of_0_1_0;
 mod swap;
 mod tables;
+mod told;
 mod transcode;
 mod unplaced;
 mod verify;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::cli::table::{bytes, count, plural};
 use crate::error::{shown, shown_path};
 use crate::fault::Fault;
-use crate::pack::{ChannelFile, FirstSite, Held, HeldPlate, PackReport, Plan};
+use crate::pack::{ChannelFile, FirstSite, Held, HeldPlate, OTHER_IMAGES, PackReport, Plan};
 use crate::source::Absent;
 use crate::store::format::names::REJECTED;
 use crate::store::read::listing::{self, LeftOut};
@@ -76,6 +76,15 @@ fn write_held(out: &mut impl Write, held: &[HeldPlate], what: &str, why: &str, s
         let first = sites.iter().take(EXAMPLES).map(ToString::to_string).collect::<Vec<_>>().join(", ");
         let more = if sites.len() > EXAMPLES { ", ..." } else { "" };
         let of_what = match of {
+            Held::Sites if *reason == OTHER_IMAGES => {
+                let n_sites = plural(sites.len() as u64, "site");
+                let remedy = if stay { ": name its experiment by --experiment, or --prune replaces it" } else { "" };
+                writeln!(
+                    out,
+                    "{what:10} {plate}: another plate of this name, of {n_sites}, none of them in the source{remedy}"
+                )?;
+                continue;
+            }
             Held::Sites => "",
             Held::Labels => "labels of ",
             Held::Experiment => {

@@ -80,6 +80,34 @@ impl Pattern {
         texts.fields().map(Some)
     }
 
+    /// Where the plate of a path is that the pattern reads: the folders down to the one that names it, without those that
+    /// tell another field, such as a time. Images in two places are of two plates, whatever their names come to.
+    #[must_use]
+    pub fn place_of_plate(&self, path: &str) -> Option<String> {
+        let start = path.rmatch_indices('/').nth(self.n_names - 1).map_or(0, |(at, _)| at + 1);
+        let found = self.expression.captures(&path[start..])?;
+        let groups: Vec<(Field, regex::Match<'_>)> =
+            self.groups.iter().copied().zip(found.iter().skip(1).flatten()).collect();
+        let mut place = path[..start].to_owned();
+        // Where the path tells no plate, the folders of the pattern are below it.
+        let Some((_, plate)) = groups.iter().find(|(field, _)| *field == Field::Plate) else { return Some(place) };
+        let mut at = 0;
+        for name in path[start..].split_inclusive('/') {
+            let names = at..at + name.len();
+            at = names.end;
+            let is_of_plate = |field: Field| matches!(field, Field::Plate | Field::Experiment);
+            let tells_other =
+                groups.iter().any(|(field, group)| !is_of_plate(*field) && names.contains(&group.start()));
+            match (names.contains(&plate.start()), tells_other || !name.ends_with('/')) {
+                (true, true) => return Some(place + plate.as_str()),
+                (true, false) => return Some(place + name),
+                (false, true) => {}
+                (false, false) => place += name,
+            }
+        }
+        Some(place)
+    }
+
     /// The path of an image of which all that the pattern asks for is given; what it does not ask for is left out. It
     /// reads as what was given. A GUID is made up from the rest of the path, and `*` is `1`.
     ///

@@ -83,6 +83,12 @@ impl Preset {
         self.patterns().iter().find_map(|pattern| pattern.read(path).transpose()).transpose()
     }
 
+    /// [`Pattern::place_of_plate`] by the first pattern that knows the path.
+    #[must_use]
+    pub fn place_of_plate(&self, path: &str) -> Option<String> {
+        self.patterns().iter().find_map(|pattern| pattern.place_of_plate(path))
+    }
+
     /// The path of an image, by the first pattern for which all is given.
     ///
     /// # Errors

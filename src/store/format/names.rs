@@ -88,3 +88,10 @@ pub fn statistics_path(array: &str) -> String {
 pub fn statistics_chunk_path(array: &str, chunk: usize) -> String {
     format!("{}/{CHUNKS}/{chunk}/0/0/0", statistics_path(array))
 }
+/// Whether the path of an image tells plate and experiment by the folders that it lies in, as those of `RxRx1` do.
+#[must_use]
+pub fn is_named_by(path: &str, plate: &PlateId) -> bool {
+    let mut folders = path.rsplit('/').skip(1);
+    let (name, experiment) = (folders.next(), folders.next());
+    experiment == Some(plate.experiment.as_str()) && name.is_some_and(|name| name.ends_with(plate.plate.as_str()))
+}

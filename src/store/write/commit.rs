@@ -54,7 +54,7 @@ pub enum Committed {
 pub enum MayGo<'a> {
     /// Nothing.
     Nothing,
-    /// This.
+    /// This, or another plate of the same name.
     This(&'a Lost),
     /// Whatever the new plate lacks.
     All,
@@ -64,7 +64,7 @@ impl MayGo<'_> {
     fn has(self, lost: &Lost) -> bool {
         match self {
             Self::Nothing => lost.is_empty(),
-            Self::This(this) => lost.is_within(this),
+            Self::This(this) => lost.is_another || lost.is_within(this),
             Self::All => true,
         }
     }
