@@ -274,6 +274,7 @@ mod tests {
         let work = PlateWork::new(&source.plates[0], &todo, &spec, &config);
         let mut shard = ShardYield { sites: work.plan.sites.iter().map(|_| None).collect(), ..Default::default() };
         let counted = shard.statistics.population_mut(Population::Treatment);
+        counted.n_sites = 1;
         counted.histograms = vec![Histogram::default(); 2];
         counted.products = vec![1, u128::from(u64::MAX) + 1, 1];
         let outcome = work.finish(vec![shard], &writer).unwrap();
