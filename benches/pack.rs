@@ -1,5 +1,6 @@
 //! `make bench-pack`: what packing costs beside the work that nobody can spare, and beside the packer that a Python
-//! user would write. Every figure is measured in this one run, in turns, on the same threads and files.
+//! user would write: PNGs of RxRx1's kind, and 16-bit TIFFs of LZW. Every figure is measured in this one run, in turns, on
+//! the same threads and files.
 //!
 //! usage: cargo bench --bench pack -- [--data DIR] [--python PYTHON] [--json FILE] [--threads N]
 
@@ -75,6 +76,7 @@ fn main() {
             ">= 1.80",
         );
     }
+    let tiffs = args.python.as_ref().map(|python| tiff_plate(&args, python, &mut ratio));
     let (verify, sha) = verify_rate(&args);
     ratio("verify, bytes a second / sha2 alone on all cores", verify / sha, ">= 0.80");
     let (ten_kib, rerun) = ten_plates(&args, &plate);
@@ -87,7 +89,7 @@ fn main() {
     if let Some(path) = &args.json {
         let report = json!({
             "command": "make bench-pack", "threads": args.threads, "sites": n_sites, "png_bytes": png_bytes,
-            "machine": machine(), "seconds": seconds, "ratios": ratios,
+            "machine": machine(), "seconds": seconds, "tiff": tiffs, "ratios": ratios,
             "verify_bytes_per_s": verify, "sha2_bytes_per_s": sha,
             "peak_kib_1_plate": peak_kib, "peak_kib_10_plates": ten_kib, "rerun_10_plates_s": rerun,
         });
@@ -191,6 +193,59 @@ fn python_pack(python: &Path, plate: &Path, processes: usize) -> f64 {
     assert!(out.status.success(), "the python packer failed");
     let report: Value = serde_json::from_slice(&out.stdout).unwrap();
     report["seconds"].as_f64().unwrap()
+}
+
+/// Packs a plate of 16-bit TIFFs, and has Python pack it: tifffile and zarr-python, a process a core, as many shards for
+/// each. Each at the codec that it has where nothing is asked for, and both at the same. Seconds, and bytes of the stores.
+fn tiff_plate(args: &Args, python: &Path, ratio: &mut dyn FnMut(&str, f64, &str)) -> Value {
+    let tree = args.data.with_file_name("bench-pack-tiff");
+    if !tree.is_dir() {
+        eprintln!("simulating a plate of 48 sites of 6 x 1080 x 1080 in {}", tree.display());
+        let flags = ["--layout", "phenix", "--bits", "16", "--size", "1080", "--plates", "1", "--wells", "8"];
+        let flags = flags.into_iter().chain(["--sites", "6", "--channels", "6", "--seed", "1"]);
+        common::run(Command::new(env!("CARGO_BIN_EXE_simulate")).arg("--dst").arg(&tree).args(flags));
+    }
+    let plate = fs::read_dir(&tree).unwrap().map(|entry| entry.unwrap().path()).find(|path| path.is_dir()).unwrap();
+    let mut seconds: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+    let mut bytes: BTreeMap<String, u64> = BTreeMap::new();
+    for _ in 0..ROUNDS {
+        for level in ["1", "3"] {
+            let dir = on_tmpfs();
+            let (ours, theirs) = (dir.path().join("ours"), dir.path().join("theirs"));
+            let mut pack = Command::new(env!("CARGO_BIN_EXE_pack"));
+            pack.arg("--src").arg(&tree).arg("--dst").arg(&ours).args(["--layout", "phenix", "--sites-per-shard", "8"]);
+            pack.args(["--codec", &format!("zstd:{level}"), "--threads", &args.threads.to_string()]);
+            let start = Instant::now();
+            common::run(pack.stdout(Stdio::null()));
+            seconds.entry(format!("pack zstd:{level}")).or_default().push(start.elapsed().as_secs_f64());
+            bytes.insert(format!("pack zstd:{level}"), bytes_below(&ours));
+            let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/peers/pack_tiff_python.py");
+            let mut peer = Command::new(python);
+            peer.arg(script).arg(plate.join("Images")).arg(&theirs).args([&args.threads.to_string(), "8", level]);
+            let out = peer.stderr(Stdio::inherit()).output().unwrap();
+            assert!(out.status.success(), "the python packer failed");
+            let report: Value = serde_json::from_slice(&out.stdout).unwrap();
+            seconds.entry(format!("python zstd {level}")).or_default().push(report["seconds"].as_f64().unwrap());
+            bytes.insert(format!("python zstd {level}"), bytes_below(&theirs));
+        }
+    }
+    let median: BTreeMap<&str, f64> = seconds.iter().map(|(name, values)| (name.as_str(), middle(values))).collect();
+    for (name, value) in &median {
+        println!("16-bit TIFF, {name:<15} {value:>8.2} s {:>9} MB", bytes[*name] / 1_000_000);
+    }
+    for (name, theirs, ours) in [
+        ("16-bit TIFF, python / pack, each at its default codec", "python zstd 3", "pack zstd:1"),
+        ("16-bit TIFF, python / pack, both at zstd 1", "python zstd 1", "pack zstd:1"),
+        ("16-bit TIFF, python / pack, both at zstd 3", "python zstd 3", "pack zstd:3"),
+    ] {
+        ratio(name, median[theirs] / median[ours], ">= 2.00");
+    }
+    json!({ "seconds": seconds, "bytes": bytes })
+}
+
+fn bytes_below(dir: &Path) -> u64 {
+    let bytes = |path: PathBuf| if path.is_dir() { bytes_below(&path) } else { fs::metadata(path).unwrap().len() };
+    fs::read_dir(dir).unwrap().map(|entry| bytes(entry.unwrap().path())).sum()
 }
 
 /// Bytes a second that `verify` reads and hashes, and that sha2 alone hashes, in turns, on all cores.

@@ -47,7 +47,7 @@ fn ten_epochs_ask_for_no_memory() {
         [(Codec::Raw, Io::Mmap), (Codec::Raw, Io::Pread), (Codec::Zstd(3), Io::Mmap), (Codec::Zstd(3), Io::Pread)]
     {
         let fixture = Fixture::kaggle(small());
-        pack(&PackConfig { codec, ..fixture.config() }, &|_| {}).unwrap();
+        pack(&PackConfig { codec: Some(codec), ..fixture.config() }, &|_| {}).unwrap();
         let reader = Arc::new(Reader::new(Store::open(&fixture.store()).unwrap(), io, Verify::Always));
         let (n, batch) = (reader.store().sites().len(), 5);
         let buffers = vec![vec![0; batch * reader.site_bytes()]; 3];

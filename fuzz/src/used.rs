@@ -53,7 +53,7 @@ fn made() -> &'static Made {
 }
 
 fn pack_config(src: &Path, dst: &Path, codec: Codec) -> PackConfig {
-    PackConfig { codec, sites_per_shard: Some(3), ..PackConfig::new(src, dst) }
+    PackConfig { codec: Some(codec), sites_per_shard: Some(3), ..PackConfig::new(src, dst) }
 }
 
 /// All files below a folder, sorted, relative to it.

@@ -90,7 +90,7 @@ fn prepare(config: &PackConfig) -> Result<Prepared> {
     if !(1..=MAX_SITES_PER_SHARD).contains(&sites_per_shard) {
         return Err(Error::refused("--sites-per-shard", format!("1 to {MAX_SITES_PER_SHARD}"), sites_per_shard));
     }
-    let spec = StoreSpec { codec: config.codec, sites_per_shard, ..origin.spec.clone() };
+    let spec = StoreSpec { codec: config.codec_of(origin.spec.dtype), sites_per_shard, ..origin.spec.clone() };
     let spec = in_its_format(&config.dst, &spec)?;
     check_destination(&config.dst, &spec, &origin.classes, config.changes())?;
     let ids: BTreeSet<&PlateId> = origin.plates.keys().collect();

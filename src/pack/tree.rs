@@ -111,7 +111,7 @@ fn prepare(config: &PackConfig, now: SystemTime) -> Result<Prepared> {
         channels: channel_names(config, &source)?,
         size: source.size,
         dtype: source.dtype,
-        codec: config.codec,
+        codec: config.codec_of(source.dtype),
         sites_per_shard: 1,
     };
     let spec = StoreSpec { sites_per_shard: sites_per_shard(config, spec.site_bytes())?, ..spec };
@@ -251,7 +251,7 @@ mod tests {
             simulate::Config { cell_types, n_plates: 1, n_wells: 3, n_sirnas: 2, size: 16, ..Default::default() };
         let root = dir.path().join("data");
         simulate(&simulate::Config { n_channels: 2, n_test_experiments: 0, ..small }, &root, &|_| {}).unwrap();
-        let config = PackConfig { codec: Codec::Raw, ..PackConfig::new(&root, &dir.path().join("store")) };
+        let config = PackConfig { codec: Some(Codec::Raw), ..PackConfig::new(&root, &dir.path().join("store")) };
         pack_at(&config, in_seconds(later), Instant::now(), &|_| {}).unwrap();
         (dir, config)
     }

@@ -12,7 +12,7 @@ use crate::common::{Fixture, small, tool};
 
 fn packed(codec: Codec) -> Fixture {
     let fixture = Fixture::kaggle_on_disk(small());
-    pack(&PackConfig { codec, ..fixture.config() }, &|_| {}).unwrap();
+    pack(&PackConfig { codec: Some(codec), ..fixture.config() }, &|_| {}).unwrap();
     fixture
 }
 

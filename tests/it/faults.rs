@@ -206,7 +206,7 @@ fn sites_left_out_leave_the_same_array_as_sites_never_there() {
     for fixture in [&broken, &absent] {
         for codec in [Codec::Raw, Codec::Zstd(3)] {
             let dst = fixture.path().join(codec.to_string());
-            let config = PackConfig { codec, dst, on_error: OnError::Skip, ..fixture.config() };
+            let config = PackConfig { codec: Some(codec), dst, on_error: OnError::Skip, ..fixture.config() };
             assert!(pack(&config, &|_| {}).unwrap().finished);
         }
     }

@@ -15,7 +15,7 @@ use crate::common::{Fixture, site_pixels, small};
 
 fn packed(codec: Codec) -> Fixture {
     let fixture = Fixture::kaggle(small());
-    pack(&PackConfig { codec, ..fixture.config() }, &|_| {}).unwrap();
+    pack(&PackConfig { codec: Some(codec), ..fixture.config() }, &|_| {}).unwrap();
     fixture
 }
 
@@ -47,7 +47,7 @@ fn every_site_comes_once_with_its_own_pixels() {
     for codec in [Codec::Raw, Codec::Zstd(3)] {
         // A disk's files may or may not be in memory, which reading ahead asks for.
         let fixture = Fixture::kaggle_on_disk(small());
-        pack(&PackConfig { codec, ..fixture.config() }, &|_| {}).unwrap();
+        pack(&PackConfig { codec: Some(codec), ..fixture.config() }, &|_| {}).unwrap();
         for (io, verify) in [(Io::Mmap, Verify::First), (Io::Pread, Verify::Always), (Io::Mmap, Verify::Never)] {
             let reader = open(&fixture.store(), io, verify);
             let (rows, bytes) = (reader.store().sites().to_vec(), reader.site_bytes());

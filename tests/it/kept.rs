@@ -166,7 +166,7 @@ fn poorer(fixture: &Fixture) -> std::path::PathBuf {
 #[test]
 fn a_poorer_store_does_not_take_the_place_of_a_richer_one() {
     let fixture = Fixture::kaggle(small());
-    let rich = PackConfig { codec: Codec::Raw, ..fixture.config() };
+    let rich = PackConfig { codec: Some(Codec::Raw), ..fixture.config() };
     pack(&rich, &|_| {}).unwrap();
     let whole = contents(&fixture.store());
     let mut transcoding = rich.clone();

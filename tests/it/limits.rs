@@ -14,7 +14,7 @@ use crate::common::{Fixture, site_pixels, small, stderr, tool};
 /// A store with a shard a site, 48.
 fn many_shards(codec: Codec) -> Fixture {
     let fixture = Fixture::kaggle_on_disk(small());
-    pack(&PackConfig { codec, sites_per_shard: Some(1), ..fixture.config() }, &|_| {}).unwrap();
+    pack(&PackConfig { codec: Some(codec), sites_per_shard: Some(1), ..fixture.config() }, &|_| {}).unwrap();
     fixture
 }
 

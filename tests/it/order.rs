@@ -10,7 +10,7 @@ use crate::common::{Fixture, small};
 
 fn store() -> (Fixture, Store) {
     let fixture = Fixture::kaggle(small());
-    pack(&PackConfig { codec: Codec::Raw, ..fixture.config() }, &|_| {}).unwrap();
+    pack(&PackConfig { codec: Some(Codec::Raw), ..fixture.config() }, &|_| {}).unwrap();
     let store = Store::open(&fixture.store()).unwrap();
     (fixture, store)
 }

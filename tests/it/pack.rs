@@ -37,8 +37,12 @@ fn every_pixel_arrives_with_every_codec_and_shard_size() {
     for codec in [Codec::Raw, Codec::Zstd(1), Codec::Zstd(19)] {
         for sites_per_shard in [1, 5, 12, 77] {
             let dst = fixture.path().join(format!("{codec}-{sites_per_shard}"));
-            let config =
-                PackConfig { codec, sites_per_shard: Some(sites_per_shard), dst: dst.clone(), ..fixture.config() };
+            let config = PackConfig {
+                codec: Some(codec),
+                sites_per_shard: Some(sites_per_shard),
+                dst: dst.clone(),
+                ..fixture.config()
+            };
             assert!(pack(&config, &|_| {}).unwrap().finished);
             assert_holds_every_pixel(&fixture.spec, &dst);
         }
@@ -48,7 +52,7 @@ fn every_pixel_arrives_with_every_codec_and_shard_size() {
 #[test]
 fn raw_chunks_start_at_pages_and_are_the_tensor() {
     let fixture = Fixture::kaggle(small());
-    pack(&PackConfig { codec: Codec::Raw, ..fixture.config() }, &|_| {}).unwrap();
+    pack(&PackConfig { codec: Some(Codec::Raw), ..fixture.config() }, &|_| {}).unwrap();
     let store = Store::open(&fixture.store()).unwrap();
     for row in store.sites() {
         let plate = &row.id.well.plate;
@@ -137,7 +141,7 @@ fn other_channels_and_sizes_come_from_the_data() {
 fn a_dry_run_knows_what_a_run_would_do_and_writes_nothing() {
     let fixture = Fixture::kaggle(small());
     fs::remove_file(fixture.image("test/RPE-02/Plate1/B03_s2_w1.png")).unwrap();
-    let (plan, faults) = cellshard::pack::plan(&PackConfig { codec: Codec::Raw, ..fixture.config() }).unwrap();
+    let (plan, faults) = cellshard::pack::plan(&PackConfig { codec: Some(Codec::Raw), ..fixture.config() }).unwrap();
     assert_eq!((plan.plates_to_pack, plan.sites_to_pack, plan.estimated_bytes), (4, 48, 48 * 4096));
     assert_eq!(faults.len(), 1);
     assert!(!fixture.store().exists());

@@ -239,7 +239,7 @@ fn a_destination_with_other_settings_or_other_things_is_refused_and_left_alone()
         assert!(!error.is_data_fault() && error.to_string().contains(names), "{error}");
         assert!(contents(&fixture.store()) == whole);
     };
-    refuse(PackConfig { codec: Codec::Raw, ..fixture.config() }, "--codec");
+    refuse(PackConfig { codec: Some(Codec::Raw), ..fixture.config() }, "--codec");
     refuse(PackConfig { sites_per_shard: Some(6), ..fixture.config() }, "--sites-per-shard");
     let other = Fixture::kaggle(TreeSpec { size: (12, 11), ..small() });
     refuse(PackConfig { source: other.config().source, ..fixture.config() }, "shape of a site");

@@ -50,7 +50,7 @@ fn a_lost_file_of_the_root_comes_back_as_it_was_or_not_at_all() {
         others.write_kaggle_csvs(|class| if class == 3 { "sirna_1".into() } else { format!("sirna_{class}") });
         let codec = Codec::Raw;
         let config = PackConfig { dst: fixture.store(), ..others.config() };
-        let config = if path == "classes.csv" { config } else { PackConfig { codec, ..config } };
+        let config = if path == "classes.csv" { config } else { PackConfig { codec: Some(codec), ..config } };
         let error = pack(&config, &|_| {}).unwrap_err();
         assert!(error.is_data_fault() && error.to_string().contains(advice), "{error}");
         assert!(!fixture.store().join(path).exists());
@@ -150,7 +150,7 @@ fn a_document_or_list_of_classes_that_is_cut_in_an_unfinished_store_is_written_a
         assert!(error.is_data_fault() && error.to_string().contains("--rehash writes it anew"), "{error}");
         // Of another kind than its plates it is not.
         if name == "pixels.zarr/zarr.json" {
-            assert!(pack(&PackConfig { codec: Codec::Raw, ..rehash(&fixture) }, &|_| {}).is_err());
+            assert!(pack(&PackConfig { codec: Some(Codec::Raw), ..rehash(&fixture) }, &|_| {}).is_err());
         }
         assert!(pack(&rehash(&fixture), &|_| {}).unwrap().finished);
         assert!(contents(&fixture.store()) == before);

@@ -12,7 +12,7 @@ use crate::common::{Fixture, site_pixels, small, write_png};
 
 fn packed(codec: Codec) -> Fixture {
     let fixture = Fixture::kaggle(small());
-    pack(&PackConfig { codec, ..fixture.config() }, &|_| {}).unwrap();
+    pack(&PackConfig { codec: Some(codec), ..fixture.config() }, &|_| {}).unwrap();
     fixture
 }
 
@@ -90,7 +90,7 @@ fn a_black_site_is_stored_and_read() {
     }
     for codec in [Codec::Raw, Codec::Zstd(3)] {
         let dst = fixture.path().join(codec.to_string());
-        pack(&PackConfig { codec, dst: dst.clone(), ..fixture.config() }, &|_| {}).unwrap();
+        pack(&PackConfig { codec: Some(codec), dst: dst.clone(), ..fixture.config() }, &|_| {}).unwrap();
         assert_eq!(Store::open(&dst).unwrap().site("RPE-02", 1, "B03", 1).unwrap(), [0; 240]);
     }
 }

@@ -80,7 +80,8 @@ fn transcoded_to_raw_and_back_it_has_the_same_bytes_but_is_of_format_2_with_stat
     let transcode = |src: PathBuf, dst: &str, codec| {
         let source = SourceConfig { root: src, ..SourceConfig::default() };
         let dst = fixture.path().join(dst);
-        let config = PackConfig { source, dst: dst.clone(), codec, sites_per_shard: None, ..fixture.config() };
+        let config =
+            PackConfig { source, dst: dst.clone(), codec: Some(codec), sites_per_shard: None, ..fixture.config() };
         let report = pack(&config, &|_| {}).unwrap();
         assert_eq!((report.sites_packed, report.finished, report.faults.len()), (60, true, 0));
         dst

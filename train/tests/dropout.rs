@@ -32,7 +32,8 @@ fn a_network_with_dropout_ends_with_the_same_bits_after_a_resume() {
     };
     simulate(&config, &dir.path().join("data"), &|_| {}).unwrap();
     let store = dir.path().join("store");
-    pack(&PackConfig { codec: Codec::Raw, ..PackConfig::new(&dir.path().join("data"), &store) }, &|_| {}).unwrap();
+    pack(&PackConfig { codec: Some(Codec::Raw), ..PackConfig::new(&dir.path().join("data"), &store) }, &|_| {})
+        .unwrap();
     // Without a momentum there is no state beside the weights, of which VGG-16 has half a gigabyte.
     let changes =
         [("model", "vgg16"), ("epochs", "1"), ("batch", "8"), ("optimizer", "sgd"), ("momentum", "0"), ("lr", "1e-2")];

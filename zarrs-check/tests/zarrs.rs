@@ -36,7 +36,7 @@ struct Packed {
 impl Packed {
     fn new(codec: Codec) -> Self {
         let fixture = Fixture::kaggle(TreeSpec { channels: 3, size: (52, 37), ..small() });
-        let config = PackConfig { codec, sites_per_shard: Some(PER_SHARD as u32), ..fixture.config() };
+        let config = PackConfig { codec: Some(codec), sites_per_shard: Some(PER_SHARD as u32), ..fixture.config() };
         pack(&config, &|_| {}).unwrap();
         let store = Store::open(&fixture.store()).unwrap();
         let zarr = Arc::new(FilesystemStore::new(fixture.store().join("pixels.zarr")).unwrap());
@@ -267,7 +267,7 @@ fn zarrs_finds_every_pixel_of_16_bits() {
             let png = tree::encode_png((41, 30), &bytes, png::ColorType::Grayscale, png::BitDepth::Sixteen);
             fs::write(data.join(format!("BR00121482/{well}_f{site}_c{channel}.png")), png).unwrap();
         }
-        let mut config = PackConfig { codec, sites_per_shard: Some(3), ..PackConfig::new(&data, &dst) };
+        let mut config = PackConfig { codec: Some(codec), sites_per_shard: Some(3), ..PackConfig::new(&data, &dst) };
         config.source.pattern = Some("{plate}/{well}_f{site}_c{channel}.png".parse().unwrap());
         assert!(pack(&config, &|_| {}).unwrap().finished);
         let zarr = Arc::new(FilesystemStore::new(dst.join("pixels.zarr")).unwrap());

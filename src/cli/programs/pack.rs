@@ -23,9 +23,10 @@ struct Args {
     /// Folder of the store; made if it is not there
     #[arg(long)]
     dst: PathBuf,
-    /// raw (chunks are the tensors, page-aligned) or zstd:LEVEL with a level of 1 to 22
-    #[arg(long, default_value = "zstd:3")]
-    codec: Codec,
+    /// raw (chunks are the tensors, page-aligned) or zstd:LEVEL with a level of 1 to 22 [default: zstd:3; zstd:1 of 16
+    /// bits]
+    #[arg(long)]
+    codec: Option<Codec>,
     /// Sites in one shard file [default: those of the source store, or as many as make 121 MB raw, at most 77]
     #[arg(long)]
     sites_per_shard: Option<u32>,

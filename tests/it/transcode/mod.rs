@@ -27,7 +27,13 @@ const SHARD: &str = "pixels.zarr/RPE-02/Plate1/c/1/0/0/0";
 fn pack_pngs(fixture: &Fixture, dst: &str, codec: Codec, sites_per_shard: u32) -> PathBuf {
     let dst = fixture.path().join(dst);
     let sites_per_shard = Some(sites_per_shard);
-    let config = PackConfig { dst: dst.clone(), codec, sites_per_shard, on_error: OnError::Skip, ..fixture.config() };
+    let config = PackConfig {
+        dst: dst.clone(),
+        codec: Some(codec),
+        sites_per_shard,
+        on_error: OnError::Skip,
+        ..fixture.config()
+    };
     assert!(pack(&config, &|_| {}).unwrap().finished);
     dst
 }
@@ -37,7 +43,7 @@ fn config(fixture: &Fixture, dst: &str, codec: Codec) -> PackConfig {
     PackConfig {
         source: SourceConfig { root: fixture.store(), ..SourceConfig::default() },
         dst: fixture.path().join(dst),
-        codec,
+        codec: Some(codec),
         sites_per_shard: None,
         ..fixture.config()
     }

@@ -54,7 +54,7 @@ fn flags_of_trees_and_folders_in_each_other_are_refused() {
     let other = Fixture::rxrx_ai(small());
     other.pack();
     check(
-        &|config| (config.codec, config.dst) = (Codec::Zstd(3), other.store()),
+        &|config| (config.codec, config.dst) = (Some(Codec::Zstd(3)), other.store()),
         "classes of the source: expected those of the store",
     );
     assert!(contents(&fixture.store()) == before);

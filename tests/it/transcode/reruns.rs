@@ -79,7 +79,7 @@ fn the_pngs_find_all_done_in_a_transcoded_store() {
     for (name, time) in times(&fixture.store()).into_iter().filter(|(name, _)| name.ends_with("sources.sha256")) {
         assert_eq!(fs::metadata(config.dst.join(&name)).unwrap().modified().unwrap(), time, "{name}");
     }
-    let pngs = PackConfig { dst: config.dst.clone(), codec: Codec::Raw, ..fixture.config() };
+    let pngs = PackConfig { dst: config.dst.clone(), codec: Some(Codec::Raw), ..fixture.config() };
     let report = run(&pngs);
     assert_eq!((report.plan.layout, report.plan.plates_done, report.plates_packed), ("kaggle", 3, 1));
     let report = run(&pngs);

@@ -116,7 +116,7 @@ fn a_flipped_byte_in_a_site_names_that_site_alone() {
     for codec in [Codec::Raw, Codec::Zstd(3)] {
         // One plate is enough, as the store is read as a whole for each of some thousand bytes.
         let fixture = Fixture::kaggle(TreeSpec { experiments: vec![("HEPG2-01", "train")], plates: 1, ..small() });
-        pack(&PackConfig { codec, ..fixture.config() }, &|_| {}).unwrap();
+        pack(&PackConfig { codec: Some(codec), ..fixture.config() }, &|_| {}).unwrap();
         let path = "pixels.zarr/HEPG2-01/Plate1/c/1/0/0/0";
         let full = fixture.store().join(path);
         let good = fs::read(&full).unwrap();

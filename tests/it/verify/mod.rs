@@ -26,7 +26,7 @@ fn packed(codec: Codec) -> Fixture {
     // One site is left out, so that the store has every kind of file there is.
     fs::write(fixture.image("test/RPE-02/Plate2/C03_s1_w1.png"), b"x").unwrap();
     let on_error = cellshard::pack::OnError::Skip;
-    pack(&PackConfig { codec, on_error, ..fixture.config() }, &|_| {}).unwrap();
+    pack(&PackConfig { codec: Some(codec), on_error, ..fixture.config() }, &|_| {}).unwrap();
     fixture
 }
 

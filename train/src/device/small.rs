@@ -24,7 +24,7 @@ pub(crate) fn sites(dir: &Path, n_channels: u8, size: u16) -> Sites {
         ..Config::default()
     };
     simulate(&config, &dir.join("data"), &|_| {}).unwrap();
-    let config = PackConfig { codec: Codec::Raw, ..PackConfig::new(&dir.join("data"), &dir.join("store")) };
+    let config = PackConfig { codec: Some(Codec::Raw), ..PackConfig::new(&dir.join("data"), &dir.join("store")) };
     pack(&config, &|_| {}).unwrap();
     let reader = Reader::new(Store::open(&dir.join("store")).unwrap(), Io::Mmap, Verify::First);
     Sites::new(Arc::new(reader), |_| None, 1, false)

@@ -9,7 +9,7 @@ use crate::common::{Fixture, TreeSpec, small, stderr, tool};
 fn packed() -> Fixture {
     let fixture =
         Fixture::kaggle_on_disk(TreeSpec { size: (32, 32), wells: vec!["B02", "B03", "B04", "C03"], ..small() });
-    pack(&PackConfig { codec: Codec::Raw, ..fixture.config() }, &|_| {}).unwrap();
+    pack(&PackConfig { codec: Some(Codec::Raw), ..fixture.config() }, &|_| {}).unwrap();
     fixture
 }
 

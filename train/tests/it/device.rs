@@ -23,7 +23,7 @@ use crate::common::{Fixture, TreeSpec, contents, site_pixels, small};
 fn fixture(size: (u32, u32)) -> Fixture {
     let fixture =
         Fixture::kaggle(TreeSpec { experiments: vec![("RPE-01", "train"), ("RPE-02", "train")], size, ..small() });
-    let config = cellshard::pack::PackConfig { codec: Codec::Raw, ..fixture.config() };
+    let config = cellshard::pack::PackConfig { codec: Some(Codec::Raw), ..fixture.config() };
     cellshard::pack::pack(&config, &|_| {}).unwrap();
     fixture
 }

@@ -55,7 +55,7 @@ fn a_transcoded_store_with_other_shards_is_still_the_runs_own() {
     assert_eq!(stopped.on_store(&store()).unwrap(), stopped.expected);
     let dir = tempfile::tempdir().unwrap();
     let other = dir.path().join("transcoded");
-    let to = PackConfig { codec: Codec::Zstd(1), sites_per_shard: Some(5), ..PackConfig::new(&store(), &other) };
+    let to = PackConfig { codec: Some(Codec::Zstd(1)), sites_per_shard: Some(5), ..PackConfig::new(&store(), &other) };
     pack(&to, &|_| {}).unwrap();
     assert!(stopped.on_store(&other).unwrap() == stopped.expected);
 }
@@ -65,7 +65,8 @@ fn packed(experiments: &[&str], to: &Path) -> PathBuf {
     let experiments = experiments.iter().map(|name| (*name).to_owned()).collect();
     let classes = Some(store().join("classes.csv"));
     let source = SourceConfig { root: PLATES.path().join("data"), experiments, classes, ..SourceConfig::default() };
-    pack(&PackConfig { source, codec: Codec::Raw, threads: 2, ..PackConfig::new(Path::new(""), to) }, &|_| {}).unwrap();
+    pack(&PackConfig { source, codec: Some(Codec::Raw), threads: 2, ..PackConfig::new(Path::new(""), to) }, &|_| {})
+        .unwrap();
     to.to_owned()
 }
 

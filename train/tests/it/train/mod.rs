@@ -34,7 +34,7 @@ static PLATES: LazyLock<TempDir> = LazyLock::new(|| {
     let config = two_cell_types(1);
     simulate(&config, &dir.path().join("data"), &|_| {}).unwrap();
     let config = PackConfig {
-        codec: Codec::Raw,
+        codec: Some(Codec::Raw),
         sites_per_shard: Some(8),
         threads: 2,
         ..PackConfig::new(&dir.path().join("data"), &dir.path().join("store"))
