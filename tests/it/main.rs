@@ -27,6 +27,7 @@ mod outputs;
 mod pack;
 mod patterns;
 mod pipes;
+mod plate_labels;
 mod recognise;
 mod resume;
 mod root_files;
