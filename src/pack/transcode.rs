@@ -153,6 +153,7 @@ fn refuse_flags_of_trees(config: &PackConfig) -> Result<()> {
         ("--level", source.level.is_some()),
         ("--experiment", source.experiment.is_some()),
         ("--grey", source.takes_equal_rgb),
+        ("--no-labels", source.without_labels),
         ("--present", source.present_only),
         ("--metadata", source.metadata.is_some()),
         (of_labels.unwrap_or_default(), of_labels.is_some()),

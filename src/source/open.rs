@@ -227,6 +227,7 @@ pub fn read_labels(config: &SourceConfig) -> Result<Labels> {
 }
 
 fn labels_of(config: &SourceConfig, layout: Layout) -> Result<Labels> {
+    let layout = if config.without_labels { Layout::Bare } else { layout };
     let given = config.classes.as_deref().map(read_classes).transpose()?.or_else(|| config.known_classes.clone());
     let fixed = match given {
         None => Fixed::Nothing,

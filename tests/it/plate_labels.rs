@@ -5,6 +5,7 @@ use std::fs;
 
 use cellshard::error::Error;
 use cellshard::pack::{PackConfig, pack, plan};
+use cellshard::source::Layout;
 use cellshard::source::labels::LabelOptions;
 use cellshard::store::Store;
 use tempfile::TempDir;
@@ -180,6 +181,93 @@ fn labels_of_other_plates_are_said_to_be_and_those_of_some_are_told() {
     };
     assert!(run(&[]).contains(&says));
     assert!(run(&["--json"]).contains("and no labels in"));
+}
+
+#[test]
+fn tables_beside_images_that_somebody_describes_are_used_or_refused() {
+    let table = "plate,well,compound\nP1,A01,x\n";
+    let names =
+        ["data/train.csv", "data/deep/metadata.csv", "data/metadata.csv.gz", "data/test.csv.zip", "metadata.csv"];
+    for name in names {
+        let dir = tree(&["a/P1/A01_1.png"]);
+        fs::create_dir_all(dir.path().join("data/deep")).unwrap();
+        fs::write(dir.path().join(name), table).unwrap();
+        let load_data = dir.path().join("load_data.csv");
+        fs::write(&load_data, "experiment,plate,well,DAPI\na,P1,A01,a/P1/A01_1.png\n").unwrap();
+        let by_table = || {
+            let mut by_table = PackConfig::new(&dir.path().join("data"), &dir.path().join("other"));
+            by_table.source.table = Some(load_data.clone());
+            by_table
+        };
+        for (mut config, layout) in [(config(&dir, PATTERN), "pattern"), (by_table(), "table")] {
+            let error = pack(&config, &|_| {}).unwrap_err().to_string();
+            let found = format!("{} beside the {layout} layout, unused", dir.path().join(name).display());
+            assert!(error.ends_with(&found) && error.contains("--no-labels"), "{error}");
+            let advice = match name {
+                "data/train.csv" => format!("--labels {};", dir.path().join("data").display()),
+                _ if name.ends_with(".csv") => format!("--labels {};", dir.path().join(name).display()),
+                _ => format!("unpack {};", dir.path().join(name).display()),
+            };
+            assert!(error.contains(&advice), "{error}");
+            config.source.without_labels = true;
+            assert!(pack(&config, &|_| {}).unwrap().finished, "{name}");
+        }
+        // Who names labels names all of them.
+        let mut named = config(&dir, PATTERN);
+        named.dst = dir.path().join("named");
+        let own = dir.path().join("own.csv");
+        fs::write(&own, table).unwrap();
+        named.source.metadata = Some(own);
+        named.source.labels = options(&["compound"], &[], None);
+        assert_eq!(pack(&named, &|_| {}).unwrap().plan.classes, 1, "{name}");
+    }
+    for layout in ["phenix", "kaggle-flat", "wilds", "rxrx", "bbbc021"] {
+        let preset = match Layout::named(layout) {
+            Some(Layout::Preset(preset)) => preset,
+            other => panic!("{other:?}"),
+        };
+        let dir = tree(&["x"]);
+        fs::write(dir.path().join("data/metadata.csv.gz"), "").unwrap();
+        let error = pack(&config(&dir, preset.name()), &|_| {}).unwrap_err().to_string();
+        assert!(error.contains("metadata.csv.gz beside the"), "{layout}: {error}");
+    }
+    // A table that images are named by is no other one, whatever it is called.
+    let dir = tree(&["a/P1/A01_1.png"]);
+    let path = dir.path().join("data/metadata.csv");
+    fs::write(&path, "experiment,plate,well,DAPI\na,P1,A01,a/P1/A01_1.png\n").unwrap();
+    let mut config = PackConfig::new(&dir.path().join("data"), &dir.path().join("store"));
+    config.source.table = Some(path);
+    assert!(pack(&config, &|_| {}).unwrap().finished);
+}
+
+#[test]
+fn a_plate_of_ome_zarr_is_not_packed_without_the_labels_beside_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("P.zarr");
+    fs::create_dir(&root).unwrap();
+    fs::write(root.join(".zattrs"), r#"{"plate": {"name": "P", "wells": []}}"#).unwrap();
+    for path in [dir.path().join("metadata.csv"), root.join("train.csv.gz")] {
+        fs::write(&path, "").unwrap();
+        let error = pack(&PackConfig::new(&root, &dir.path().join("store")), &|_| {}).unwrap_err().to_string();
+        assert!(error.ends_with(&format!("{} beside the ome-zarr layout, unused", path.display())), "{error}");
+        fs::remove_file(path).unwrap();
+    }
+}
+
+#[test]
+fn no_labels_is_refused_where_it_says_nothing() {
+    let run = |flags: &[&str]| {
+        let dir = tree(&["a/Plate1/A01_s1_w1.png"]);
+        let mut command = tool("pack");
+        command.arg("--src").arg(dir.path().join("data")).arg("--dst").arg(dir.path().join("store")).arg("--no-labels");
+        let output = command.args(flags).output().unwrap();
+        (output.status.code(), stderr(&output))
+    };
+    let (code, text) = run(&[]);
+    assert!(code == Some(2) && text.contains("--no-labels: expected images that --layout"), "{text}");
+    let (code, text) = run(&["--layout", "rxrx", "--labels", "x.csv"]);
+    assert!(code == Some(2) && text.contains("--no-labels: expected it, or --metadata, found both"), "{text}");
+    assert_eq!(run(&["--layout", "rxrx"]).0, Some(0));
 }
 
 #[test]
