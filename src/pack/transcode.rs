@@ -133,6 +133,7 @@ fn prepare(config: &PackConfig) -> Result<Prepared> {
         source_bytes,
         estimated_bytes: estimate(&origin.spec, &spec, sites_to_pack, source_bytes),
         labelled_wells: None,
+        labels: None,
         absent: None,
         other_files: Vec::new(),
         unusual: Vec::new(),

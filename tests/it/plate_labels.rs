@@ -10,7 +10,7 @@ use cellshard::source::labels::LabelOptions;
 use cellshard::store::Store;
 use tempfile::TempDir;
 
-use crate::common::{stderr, stdout, tool};
+use crate::common::{JsonPage, stderr, stdout, tool};
 use crate::patterns::{config, packed, tree};
 
 const PATTERN: &str = "{experiment}/{plate}/{well}_{channel}.png";
@@ -303,4 +303,38 @@ fn a_label_of_several_columns_means_one_thing() {
     let error =
         refusal(&["a/P1/A01"], "plate,well,compound\nP1,A01,\"taxol\nP1,A02,x\n\"", options(&["compound"], &[], None));
     assert!(error.to_string().contains("platemap.csv:2: expected a label without control characters"), "{error}");
+}
+
+#[test]
+fn what_was_understood_of_a_table_is_told() {
+    let csv = "plate,well,compound,fold\nP1,A01,DMSO,train\nP1,A02,taxol,test\nP1,A03,,train\n";
+    let (dir, config) = labelled(&["a/P1/A01", "a/P1/A02", "a/P1/A03"], csv, None);
+    let run = |flags: &[&str]| {
+        let mut command = tool("pack");
+        command.arg("--src").arg(dir.path().join("data")).arg("--dst").arg(&config.dst).args(["--pattern", PATTERN]);
+        command.arg("--labels").arg(dir.path().join("platemap.csv")).args(["--label-column", "compound"]);
+        let output =
+            command.args(["--negative-control", "DMSO", "--split-column", "fold"]).args(flags).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        stdout(&output)
+    };
+    let text = run(&["--dry-run"]);
+    let file = dir.path().join("platemap.csv").display().to_string();
+    let line = format!(
+        "labels     {file}: compound; 1 well with treatments, 1 negative control, 1 well of no known kind, 1 without a label\n\
+         \u{20}          controls: compound=DMSO (1 well); dataset: fold\n"
+    );
+    assert!(text.contains(&line), "{text}");
+    let mut page = JsonPage::of(&["pack"]);
+    for flags in [&["--dry-run", "--json"][..], &["--json"]] {
+        let told = page.check(&run(flags))["plan"]["labels"].clone();
+        assert_eq!((&told["file"], &told["data_set"]), (&file.clone().into(), &serde_json::Value::Null));
+        assert_eq!(told["label_columns"], serde_json::json!(["compound"]));
+        assert_eq!(
+            told["controls"],
+            serde_json::json!([{ "well_type": "negative_control", "known_by": "compound=DMSO", "wells": 1 }])
+        );
+        assert_eq!((&told["split_column"], &told["without_label"]), (&"fold".into(), &1.into()));
+        assert_eq!(told["wells"]["treatment"], 1);
+    }
 }
