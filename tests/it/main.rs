@@ -43,3 +43,5 @@ mod verify;
 mod zarr_documents;
 #[cfg(feature = "zarr")]
 mod zarr_in;
+#[cfg(feature = "zarr")]
+mod zarr_plates;
