@@ -82,8 +82,8 @@ fn write_plate(dir: &Path, is_v3: bool) {
     }
 }
 
-/// One of these sources, some of its files changed: packed without what is bad, and what came of it verified. Where nothing
-/// is said to be wrong, all of it is packed.
+/// One of these sources, some of its files changed: packed without what is bad, and what came of it verified. Where
+/// nothing is said to be wrong, all of it is packed.
 pub fn foreign_zarr(data: &[u8]) {
     let [kind, changes @ ..] = data else { return };
     let folder = tempfile::tempdir().expect("a temporary folder");

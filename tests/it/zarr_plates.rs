@@ -1,5 +1,5 @@
-//! Plates of OME-Zarr of which documents and folders do not say the same, or of which one image is unlike the others: what
-//! is not packed is a fault with its path, and the rest is packed where faults may be skipped.
+//! Plates of OME-Zarr of which documents and folders do not say the same, or of which one image is unlike the others:
+//! what is not packed is a fault with its path, and the rest is packed where faults may be skipped.
 
 use std::fs;
 use std::path::PathBuf;

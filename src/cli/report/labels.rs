@@ -38,16 +38,20 @@ pub(super) fn write_labels(out: &mut impl Write, labels: &LabelsSummary) -> io::
 
 pub(super) fn labels_json(labels: &LabelsSummary) -> Value {
     let LabelsSummary { file, data_set, label_columns, controls, split_column, without_label, .. } = labels;
-    let control = |ControlSummary { population, known_by, wells }: &ControlSummary| json!({ "well_type": population.name(), "known_by": known_by, "wells": wells });
     let wells: Map<String, Value> =
         Population::ALL.into_iter().map(|of| (of.name().to_owned(), labels.wells_of(of).into())).collect();
     json!({
         "file": file,
         "data_set": data_set.map(DataSet::name),
         "label_columns": label_columns,
-        "controls": controls.iter().map(control).collect::<Vec<_>>(),
+        "controls": controls.iter().map(control_json).collect::<Vec<_>>(),
         "split_column": split_column,
         "wells": wells,
         "without_label": without_label,
     })
+}
+
+fn control_json(control: &ControlSummary) -> Value {
+    let ControlSummary { population, known_by, wells } = control;
+    json!({ "well_type": population.name(), "known_by": known_by, "wells": wells })
 }

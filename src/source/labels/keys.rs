@@ -46,8 +46,8 @@ impl Key {
     }
 }
 
-/// Which columns rows are known by: `plate,well`, or `plate=Barcode,well=Position`. What is not among them is known by the
-/// names of columns as ever, so that none is passed over; `site=` says that no column tells the site.
+/// Which columns rows are known by: `plate,well`, or `plate=Barcode,well=Position`. What is not among them is known by
+/// the names of columns as ever, so that none is passed over; `site=` says that no column tells the site.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct On(Vec<(Key, Named)>);
 

@@ -184,7 +184,8 @@ fn parse<T: for<'d> Deserialize<'d>>(path: &Path) -> Result<T> {
         .map_err(|e| Error::malformed(path.display(), "the document of a group of OME-Zarr", e))
 }
 
-/// The plate's name: what its document says, where that can be one, or that of the folder; and a phrase where they differ.
+/// The plate's name: what its document says, where that can be one, or that of the folder; and a phrase where they
+/// differ.
 ///
 /// # Errors
 /// If neither can be one. If the name is only the document's, and a plate beside this one has the same: in one store the

@@ -305,8 +305,8 @@ fn labels(omero: Option<&Omero>, n_channels: usize) -> Option<Vec<String>> {
     (labels.len() == n_channels && distinct.len() == n_channels).then_some(labels)
 }
 
-/// What channels are called: as the images say that have as many as most, or `c0`, `c1`. What others say is not asked for:
-/// their channels are faults by their number. An image that names others than most is none of the plate.
+/// What channels are called: as the images say that have as many as most, or `c0`, `c1`. What others say is not asked
+/// for: their channels are faults by their number. An image that names others than most is none of the plate.
 ///
 /// # Errors
 /// If no more images name the same channels than others.
