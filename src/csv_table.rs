@@ -282,7 +282,7 @@ fn shown(cells: &csv::StringRecord) -> String {
     shortened(&cells.iter().collect::<Vec<_>>().join(","))
 }
 
-fn shortened(text: &str) -> String {
+pub(crate) fn shortened(text: &str) -> String {
     text.chars().take(MAX_SHOWN).collect()
 }
 

@@ -2,6 +2,7 @@
 //! Each target takes bytes, and panics where a promise is broken. libFuzzer calls them (`fuzz_targets/`), and so does a
 //! smoke test of the library (`tests/it/fuzz.rs`), with the seeds and what once crashed.
 
+mod foreign;
 mod used;
 
 use cellshard::classes::Classes;
@@ -17,13 +18,14 @@ use cellshard::store::{Codec, Format, StoreSpec};
 use cellshard::training::evaluate::submission::{Spelling, WellTable};
 use cellshard::training::recipe::Recipe;
 
+pub use foreign::foreign_zarr;
 pub use used::{store, tree};
 
 /// What takes bytes, and panics where a promise is broken.
 pub type Target = fn(&[u8]);
 
 /// Every target and its name.
-pub const TARGETS: [(&str, Target); 12] = [
+pub const TARGETS: [(&str, Target); 13] = [
     ("png", png),
     ("tiff", tiff),
     ("shard_index", shard_index),
@@ -34,6 +36,7 @@ pub const TARGETS: [(&str, Target); 12] = [
     ("classes", classes),
     ("recipe", recipe),
     ("submission", submission),
+    ("foreign_zarr", foreign_zarr),
     ("tree", tree),
     ("store", store),
 ];

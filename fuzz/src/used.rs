@@ -52,7 +52,7 @@ fn made() -> &'static Made {
     })
 }
 
-fn pack_config(src: &Path, dst: &Path, codec: Codec) -> PackConfig {
+pub(super) fn pack_config(src: &Path, dst: &Path, codec: Codec) -> PackConfig {
     PackConfig { codec: Some(codec), sites_per_shard: Some(3), ..PackConfig::new(src, dst) }
 }
 
@@ -72,7 +72,7 @@ fn files_below(root: &Path) -> Vec<PathBuf> {
 }
 
 /// A copy of a folder with some of its files changed, as `data` says: which file, how, where, by what.
-fn changed_copy(from: &Path, to: &Path, mut data: &[u8]) {
+pub(super) fn changed_copy(from: &Path, to: &Path, mut data: &[u8]) {
     let files = files_below(from);
     for file in &files {
         let to = to.join(file);

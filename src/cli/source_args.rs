@@ -43,8 +43,12 @@ pub struct SourceArgs {
     /// Folder with the CSVs, or the table of sites or wells itself [default: the folder of the images]
     #[arg(long, value_name = "PATH", visible_alias = "labels")]
     metadata: Option<PathBuf>,
+    /// Leave tables of labels alone that lie beside images which --layout, --pattern or --table describes
+    #[arg(long)]
+    no_labels: bool,
     /// Columns that the rows of a table are known by, such as plate=Barcode,well=Position [default: by their names, as
-    /// plate, `Metadata_Plate` or `Assay_Plate_Barcode`]; without an experiment, a row is of every plate of its name
+    /// plate, `Metadata_Plate` or `Assay_Plate_Barcode`]; without an experiment, a row is of every plate of its name.
+    /// What is not named is known by its column's name; site= says that no column tells it
     #[arg(long, value_name = "KEYS")]
     on: Option<On>,
     /// Columns of that table whose texts are a well's label, joined by ' | '; a well whose first one is empty has none
@@ -117,6 +121,7 @@ impl SourceArgs {
             experiment: self.experiment.clone(),
             metadata: self.metadata.clone(),
             labels: self.labels(),
+            without_labels: self.no_labels,
             classes: self.classes.clone(),
             known_partial: self.known_partial.clone(),
             channels: self.channels,
@@ -146,6 +151,7 @@ impl SourceArgs {
             || self.pattern.is_some()
             || self.grey
             || self.present
+            || self.no_labels
             || self.plane != Plane::default()
             || self.level.is_some()
             || self.experiment.is_some()

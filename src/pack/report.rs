@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::fault::Fault;
 use crate::site::{PlateId, Population, SiteId};
 use crate::source::image::Colour;
+use crate::source::labels::LabelsSummary;
 use crate::source::{Absent, PlatePlan};
 use crate::store::format::spec::Channel;
 use crate::store::write::merge::{Merge, Rewrite};
@@ -173,6 +174,9 @@ pub struct Plan {
     pub source_bytes: u64,
     /// Bytes that the store will take for them: exact for `raw`, an estimate else.
     pub estimated_bytes: u64,
+    /// What was understood of a table of labels by columns, where there is one.
+    #[serde(skip)]
+    pub labels: Option<LabelsSummary>,
     /// What the CSVs name and no image is there of, where only what is present is packed.
     pub absent: Option<Absent>,
     /// Files in plate folders that are not images.

@@ -163,6 +163,7 @@ fn prepare(config: &PackConfig, now: SystemTime) -> Result<Prepared> {
         source_bytes,
         estimated_bytes: estimate(&spec, sites_to_pack, source_bytes),
         labelled_wells: Some(source.labelled_wells),
+        labels: source.labels.clone(),
         absent: config.source.present_only.then_some(source.absent),
         other_files: source.other_files.clone(),
         unusual: source.unusual.clone(),

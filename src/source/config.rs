@@ -15,6 +15,7 @@ use super::tree::Unplaced;
 
 /// What to look for, and where.
 #[derive(Debug, Clone, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "one a flag, each by itself")]
 pub struct SourceConfig {
     /// The root of the tree, or of the store.
     pub root: PathBuf,
@@ -38,6 +39,8 @@ pub struct SourceConfig {
     pub metadata: Option<PathBuf>,
     /// How the columns of a table are to be read.
     pub labels: LabelOptions,
+    /// Whether tables of labels that lie beside described images are left alone.
+    pub without_labels: bool,
     /// A `classes.csv` that fixes the classes.
     pub classes: Option<PathBuf>,
     /// The classes of a store that is to grow, where no file fixes them.

@@ -31,6 +31,14 @@ pub(super) fn common_kind(
     const SAMPLE: usize = 99;
     let root = &config.root;
     let n_sites: usize = plates.iter().map(|plate| plate.sites.len()).sum();
+    if n_sites == 0
+        && let Some(first) = plates.iter().flat_map(|plate| &plate.faults).next()
+    {
+        let n: usize = plates.iter().map(|plate| plate.faults.len()).sum();
+        let more = if n > 1 { format!(" and {} more", n - 1) } else { String::new() };
+        let expected = "an image of a site that tables name, or a row of a site that there is";
+        return Err(Error::malformed(root.display(), expected, format!("none ({first}{more})")));
+    }
     let step = n_sites.div_ceil(SAMPLE).max(1);
     let sites = plates.iter().flat_map(|plate| plate.sites.iter().map(move |site| (plate, site)));
     let sites = sites.filter(|(_, site)| site.channels != 0);

@@ -84,7 +84,11 @@ impl Source {
         }
         let Found { scan, channels: told, mut unusual } = find(config, layout)?;
         let Scan { plates: mut found, unplaced, unreadable, unseen, other_files } = scan;
-        labels.join(found.keys());
+        labels.join(found.keys())?;
+        let has_tables = layout.has_tables() || labels.is_told();
+        if has_tables {
+            unusual.extend(labels.meet(&found.keys().collect::<Vec<_>>(), root)?);
+        }
         let ids: BTreeSet<&PlateId> = found.keys().chain(labels.plates.keys()).collect();
         let ids = config.select(&ids)?;
         let ids: Vec<PlateId> = ids.into_iter().map(|id| labels.with_cell_type(id)).collect();
@@ -103,7 +107,7 @@ impl Source {
             known_partial: &known_partial,
             channels: Arc::clone(&channels),
             n_sites: config.sites,
-            has_tables: layout.has_tables() || labels.is_told(),
+            has_tables,
             present_only: config.present_only,
         };
         let plan = |id: &PlateId| planner.plate(id, found.remove(id).unwrap_or_default());
@@ -115,7 +119,7 @@ impl Source {
             return Err(Error::refused(root.display(), "at most 64 channels", n_channels));
         }
         unusual.extend(unusual_channels(layout, &labels, &channels));
-        unusual.extend(labels.summary.as_ref().and_then(LabelsSummary::unusual));
+        unusual.extend(labels.unusual());
         unusual.extend(uneven_plates(&plates));
         unusual.extend(unseen);
         Ok(Self {
@@ -217,12 +221,13 @@ pub fn read_labels(config: &SourceConfig) -> Result<Labels> {
     let layout = recognise::layout(config)?;
     let mut labels = labels_of(config, layout)?;
     if labels.names_no_experiment {
-        labels.join(find(config, layout)?.scan.plates.keys());
+        labels.join(find(config, layout)?.scan.plates.keys())?;
     }
     Ok(labels)
 }
 
 fn labels_of(config: &SourceConfig, layout: Layout) -> Result<Labels> {
+    let layout = if config.without_labels { Layout::Bare } else { layout };
     let given = config.classes.as_deref().map(read_classes).transpose()?.or_else(|| config.known_classes.clone());
     let fixed = match given {
         None => Fixed::Nothing,

@@ -10,6 +10,7 @@ use super::config::SourceConfig;
 use super::labels::{has_kaggle_csv, table_in};
 use super::layout::{KAGGLE_CSVS, KAGGLE_FOLDERS, Layout, RXRX_AI_CSVS, RXRX_AI_FOLDER};
 use super::names;
+use super::pattern::PresetTables;
 use super::tree;
 use super::zarr::Node;
 
@@ -33,6 +34,8 @@ enum SignKind {
     Table { name: &'static str, is_packed: bool },
     /// A folder of images.
     Folder,
+    /// A plate of OME-Zarr, which is a source by itself.
+    Zarr,
 }
 
 /// The layout of a tree: what the user says it is, or what all that is in sight agrees on.
@@ -40,6 +43,68 @@ enum SignKind {
 /// # Errors
 /// If there is something in sight that the layout would not use, or `--metadata` names CSVs that it has none of.
 pub(super) fn layout(config: &SourceConfig) -> Result<Layout> {
+    let layout = told_or_recognised(config)?;
+    if config.without_labels {
+        check_without_labels(config, layout)?;
+    }
+    // Who says `--layout` of one that comes with tables, or of one that has none, says what of them counts.
+    if config.layout.is_none() || layout.is_described() {
+        check_all_is_used(config, layout)?;
+    }
+    if layout == Layout::Bare && config.metadata.is_some() {
+        let found = config.metadata.as_deref().unwrap_or(&config.root);
+        return Err(Error::refused("--metadata", "a folder with CSVs of a known layout", found.display()));
+    }
+    Ok(layout)
+}
+
+/// Refuses to leave labels alone where a layout has them or somebody names them.
+fn check_without_labels(config: &SourceConfig, layout: Layout) -> Result<()> {
+    let flag = "--no-labels";
+    if !layout.is_described() {
+        let expected = "images that --layout, --pattern or --table describes (--layout bare has no labels)";
+        return Err(Error::refused(flag, expected, format!("the {} layout", layout.name())));
+    }
+    let named = config.metadata.as_ref().map(|_| "--metadata").or(config.labels.given().filter(|flag| *flag != "--on"));
+    named.map_or(Ok(()), |named| Err(Error::refused(flag, format!("it, or {named}"), "both")))
+}
+
+/// Refuses a tree in which something tells of labels and is not used.
+fn check_all_is_used(config: &SourceConfig, layout: Layout) -> Result<()> {
+    // Who names the labels of described images names all of them.
+    let are_named = config.metadata.is_some() || config.labels.tell_labels() || config.without_labels;
+    if layout.is_described() && are_named {
+        return Ok(());
+    }
+    let root = config.root.as_path();
+    let metadata = config.metadata.as_deref().unwrap_or(root);
+    let real = |path: &Path| files::resolve(path).ok().flatten();
+    let table = config.table.as_deref().and_then(real);
+    let mut unused = Vec::new();
+    for sign in in_sight(root, metadata, layout)? {
+        let counts = match sign.kind {
+            // Of described images names tell all, whatever folders they are in.
+            SignKind::Folder => !layout.is_described() && tree::has_plates(&sign.path),
+            SignKind::Zarr => !layout.is_described(),
+            SignKind::Table { .. } => table.is_none() || real(&sign.path) != table,
+        };
+        if counts && !is_used(&sign, root, metadata, layout) {
+            unused.push(sign);
+        }
+    }
+    let plates: Vec<&Sign> = unused.iter().filter(|sign| sign.kind == SignKind::Zarr).collect();
+    if let Some(first) = plates.first() {
+        let expected = format!("a plate of OME-Zarr by itself, as --src {}", first.path.display());
+        let found = plates.iter().take(EXAMPLES).map(|sign| sign.path.display().to_string()).collect::<Vec<_>>();
+        let more =
+            if plates.len() > EXAMPLES { format!(" and {} more", plates.len() - EXAMPLES) } else { String::new() };
+        let expected = format!("{expected}, a run each (--layout {} packs what is beside them)", layout.name());
+        return Err(Error::refused(root.display(), expected, format!("{}{more}", found.join(", "))));
+    }
+    if unused.is_empty() { Ok(()) } else { Err(refusal(config, metadata, layout, &unused)?) }
+}
+
+fn told_or_recognised(config: &SourceConfig) -> Result<Layout> {
     let described =
         [("--pattern", config.pattern.is_some(), Layout::Pattern), ("--table", config.table.is_some(), Layout::Table)];
     let mut described = described.into_iter().filter(|(_, is_given, _)| *is_given);
@@ -82,21 +147,7 @@ pub(super) fn layout(config: &SourceConfig) -> Result<Layout> {
         let expected = format!("a table of the plates in {RXRX_AI_FOLDER}/ of {}", root.display());
         return Err(Error::refused("--metadata", expected, format!("{}, and no such folder", metadata.display())));
     }
-    let layout = layout_of(root, metadata)?;
-    let mut unused = Vec::new();
-    for sign in in_sight(root, metadata, layout)? {
-        let counts = sign.kind != SignKind::Folder || tree::has_plates(&sign.path);
-        if counts && !is_used(&sign, root, metadata, layout) {
-            unused.push(sign);
-        }
-    }
-    if !unused.is_empty() {
-        return Err(refusal(config, metadata, layout, &unused)?);
-    }
-    if layout == Layout::Bare && config.metadata.is_some() {
-        return Err(Error::refused("--metadata", "a folder with CSVs of a known layout", metadata.display()));
-    }
-    Ok(layout)
+    layout_of(root, metadata)
 }
 
 /// The layout by the folders in `root` and the CSVs in `metadata`.
@@ -113,7 +164,15 @@ fn layout_of(root: &Path, metadata: &Path) -> Result<Layout> {
 fn in_sight(root: &Path, metadata: &Path, layout: Layout) -> Result<Vec<Sign>> {
     let mut signs = Vec::new();
     let start = root.to_owned();
-    for found in files::walk_into(root, 1..=usize::MAX, Links::Follow, move |dir| names::is_entered(&start, dir)) {
+    let is_entered = move |dir: &Found| match layout {
+        // What is below are arrays.
+        Layout::OmeZarr | Layout::Zarr => false,
+        Layout::RxRx1Zarr if dir.path.extension().is_some_and(|extension| extension == "zarr") => false,
+        _ if layout.is_described() => !names::is_of_system(dir) && !names::is_of_store(dir),
+        _ if is_ome_plate(dir) => false,
+        _ => names::is_entered(&start, dir),
+    };
+    for found in files::walk_into(root, 1..=usize::MAX, Links::Follow, is_entered) {
         match found {
             Ok(found) => signs.extend(Sign::of(&found)),
             // Whoever looks for images meets it again, and tells it.
@@ -125,14 +184,16 @@ fn in_sight(root: &Path, metadata: &Path, layout: Layout) -> Result<Vec<Sign>> {
     if metadata != root && !files::is_file(metadata)? {
         beside.push(metadata.to_owned());
     }
-    if layout == Layout::Bare {
+    let has_own = || signs.iter().any(|sign: &Sign| is_used(sign, root, metadata, layout));
+    if layout == Layout::Bare || (layout.is_described() && !has_own()) {
         let real = files::resolve(root)?;
         beside.extend(real.as_deref().and_then(Path::parent).map(Path::to_owned));
     }
     for dir in beside {
         // What another folder holds that cannot be looked at is not in sight; this one alone is asked for.
         let found = files::walk(&dir, 1..=1, Links::Follow).flatten();
-        signs.extend(found.filter_map(|found| Sign::of(&found)).filter(|sign| sign.kind != SignKind::Folder));
+        let signs_beside = found.filter_map(|found| Sign::of(&found));
+        signs.extend(signs_beside.filter(|sign| matches!(sign.kind, SignKind::Table { .. })));
     }
     Ok(signs)
 }
@@ -142,7 +203,8 @@ impl Sign {
         let name = found.name()?.to_ascii_lowercase();
         let kind = if found.is_dir() {
             let is_known = KAGGLE_FOLDERS.contains(&name.as_str()) || name == RXRX_AI_FOLDER;
-            is_known.then_some(SignKind::Folder)
+            let zarr = || is_ome_plate(found).then_some(SignKind::Zarr);
+            is_known.then_some(SignKind::Folder).or_else(zarr)
         } else {
             let known = |name: &str| KAGGLE_CSVS.into_iter().chain(RXRX_AI_CSVS).find(|known| *known == name);
             let packed_as =
@@ -161,19 +223,32 @@ impl Sign {
         };
         // A store's own tables are of its sites.
         let is_of_store = || found.path.parent().is_some_and(names::is_store);
-        let kind = kind.filter(|kind| *kind == SignKind::Folder || !is_of_store())?;
+        let kind = kind.filter(|kind| !matches!(kind, SignKind::Table { .. }) || !is_of_store())?;
         Some(Self { path: found.path.clone(), kind })
     }
 }
 
+/// Whether a folder is a plate of OME-Zarr by its name and its document.
+fn is_ome_plate(found: &Found) -> bool {
+    let is_named = found.path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("zarr"));
+    found.is_dir() && is_named && matches!(Node::of(&found.path), Ok(Some(Node::Plate(_))))
+}
+
 /// Whether a layout makes use of it, or of the same unpacked.
 fn is_used(sign: &Sign, root: &Path, metadata: &Path, layout: Layout) -> bool {
-    let (tables, folders): (&[&str], &[&str]) = match layout {
-        Layout::Kaggle => (&KAGGLE_CSVS, &KAGGLE_FOLDERS),
-        Layout::RxrxAi => (&RXRX_AI_CSVS, &[RXRX_AI_FOLDER]),
-        _ => (&[], &[]),
+    let (tables, folders): (&[&[&str]], &[&str]) = match layout {
+        Layout::Kaggle => (&[&KAGGLE_CSVS], &KAGGLE_FOLDERS),
+        Layout::RxrxAi => (&[&RXRX_AI_CSVS], &[RXRX_AI_FOLDER]),
+        Layout::RxRx1Zarr => (&[&KAGGLE_CSVS, &RXRX_AI_CSVS], &[]),
+        Layout::Preset(preset) => match preset.tables() {
+            PresetTables::None => (&[], &[]),
+            PresetTables::Kaggle => (&[&KAGGLE_CSVS], &[]),
+            PresetTables::RxrxAi => (&[&RXRX_AI_CSVS], &[]),
+        },
+        Layout::Bare | Layout::Pattern | Layout::Table | Layout::OmeZarr | Layout::Zarr => (&[], &[]),
     };
     match sign.kind {
+        SignKind::Zarr => false,
         SignKind::Folder => folders.iter().any(|folder| {
             // It may be what a link in its place leads to.
             let leads_there = |real: &Path| files::resolve(&sign.path).is_ok_and(|own| own.as_deref() == Some(real));
@@ -185,7 +260,8 @@ fn is_used(sign: &Sign, root: &Path, metadata: &Path, layout: Layout) -> bool {
         // Beside a table that is named itself, no other of its kind is.
         SignKind::Table { name, .. } => {
             let is_file = |path: &Path| files::is_file(path).unwrap_or(false);
-            tables.contains(&name) && (is_file(metadata) || is_file(&metadata.join(name)))
+            let is_its_own = tables.iter().any(|names| names.contains(&name));
+            is_its_own && (is_file(metadata) || is_file(&metadata.join(name)))
         }
     }
 }
@@ -199,6 +275,7 @@ fn refusal(config: &SourceConfig, metadata: &Path, layout: Layout, unused: &[Sig
     let (as_what, without) = match (layout, &config.metadata) {
         (Layout::Kaggle, _) => (" beside the kaggle layout".to_owned(), "--layout kaggle"),
         (Layout::RxrxAi, _) => (" beside the rxrx.ai layout".to_owned(), "--layout rxrx.ai"),
+        (layout, _) if layout.is_described() => (format!(" beside the {} layout", layout.name()), "--no-labels"),
         (_, Some(_)) => (String::new(), "--layout bare without --metadata"),
         (_, None) => (String::new(), "--layout bare"),
     };
@@ -225,6 +302,11 @@ fn advice(root: &Path, metadata: &Path, layout: Layout, unused: &[Sign]) -> Resu
     let Some(&dir) = dirs.first() else {
         return Ok("the CSVs beside them (were they lost?)".to_owned());
     };
+    if layout.is_described() {
+        let is_of_kaggle = matches!(tables[0].kind, SignKind::Table { name, .. } if KAGGLE_CSVS.contains(&name));
+        let labels = if is_of_kaggle { dir } else { &tables[0].path };
+        return Ok(format!("--labels {}", labels.display()));
+    }
     if layout != Layout::Bare {
         let csvs: &[&str] = if layout == Layout::Kaggle { &KAGGLE_CSVS } else { &RXRX_AI_CSVS };
         let is_of_it = |sign: &&&Sign| matches!(sign.kind, SignKind::Table { name, .. } if csvs.contains(&name));

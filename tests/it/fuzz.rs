@@ -30,7 +30,7 @@ fn every_target_survives_its_seeds_what_once_crashed_it_and_changes_of_both() {
         }
         assert!(!inputs.is_empty(), "{name} has seeds");
         let mut rng = SmallRng::seed_from_u64(11);
-        let n_changes = if matches!(name, "store" | "tree") { CHANGES_OF_STORES } else { CHANGES };
+        let n_changes = if matches!(name, "store" | "tree" | "foreign_zarr") { CHANGES_OF_STORES } else { CHANGES };
         for input in inputs {
             target(&input);
             for _ in 0..n_changes {

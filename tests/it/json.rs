@@ -27,6 +27,9 @@ fn pack_prints_what_the_page_says() {
     let dry = page.check(&json("pack", &[&source[..], &["--dry-run"]].concat()).0);
     assert_eq!((&dry["tool"], &dry["schema"]), (&"pack".into(), &1.into()));
     page.check(&json("pack", &[&source[..], &["--dry-run", "--present"]].concat()).0);
+    let by_columns = Fixture::rxrx_ai(small());
+    let of_columns = ["--src", &by_columns.data().display().to_string(), "--dst", &store, "--dry-run"];
+    assert_eq!(page.check(&json("pack", &of_columns).0)["plan"]["labels"]["data_set"], "RxRx1");
     assert_eq!(dry["tool_version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(json("pack", &source).1, 1, "an empty image");
     let (text, code) = json("pack", &[&source[..], &["--on-error", "skip"]].concat());

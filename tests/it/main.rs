@@ -27,6 +27,7 @@ mod outputs;
 mod pack;
 mod patterns;
 mod pipes;
+mod plate_labels;
 mod recognise;
 mod resume;
 mod root_files;
@@ -43,3 +44,5 @@ mod verify;
 mod zarr_documents;
 #[cfg(feature = "zarr")]
 mod zarr_in;
+#[cfg(feature = "zarr")]
+mod zarr_plates;

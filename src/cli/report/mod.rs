@@ -3,6 +3,7 @@
 pub mod bench;
 mod faults;
 mod json;
+mod labels;
 mod pack;
 pub mod statistics;
 mod verify;

@@ -16,6 +16,7 @@ use crate::store::read_spec;
 
 use super::faults::{faults_json, layout, texts_json, write_faults_summary, write_notes};
 use super::json::{listed, print_json};
+use super::labels::{labels_json, write_labels};
 use super::verify::left_out as phrase;
 
 /// Plates that are shown of those that are waited for.
@@ -38,6 +39,9 @@ pub fn plan(plan: &Plan, faults: &[Fault], prune: bool, as_json: bool) -> anyhow
     }
     let mut out = io::stdout().lock();
     write_plan(&mut out, plan)?;
+    if let Some(labels) = &plan.labels {
+        write_labels(&mut out, labels)?;
+    }
     if let Some(site) = &plan.first_site {
         write_first_site(&mut out, site)?;
     }
@@ -150,6 +154,7 @@ fn plan_json(plan: &Plan) -> Value {
     let mut value = json!(plan);
     value["other_files"] = texts_json(&plan.other_files);
     value["unusual"] = texts_json(&plan.unusual);
+    value["labels"] = plan.labels.as_ref().map_or(Value::Null, labels_json);
     value
 }
 

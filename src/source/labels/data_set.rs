@@ -103,6 +103,14 @@ impl DataSet {
         matches!(self, Self::RxRx1 | Self::Wilds)
     }
 
+    /// A column of a data set that a table lacks and has by nearly the name, as `Site` for `site`.
+    pub(super) fn nearly_named(header: &[String]) -> Option<&'static str> {
+        let known = [&RXRX1[..], &RXRX2, &RXRX19, &RXRX3].concat();
+        let is_nearly =
+            |column: &&str| header.iter().all(|name| name != column) && header.iter().any(|name| is_like(name, column));
+        known.into_iter().find(is_nearly)
+    }
+
     /// Whether a table has all columns of RxRx1, as one that is only like it has not.
     pub(super) fn has_all_of_rxrx1(header: &[String]) -> bool {
         has_all(header, &RXRX1)

@@ -80,7 +80,7 @@ fn read_csv(path: &Path, dataset: &str, optional: &'static [&'static str], gathe
         let at = At { file: Rc::clone(&file), line };
         let KaggleRow { id_code, experiment, plate, well, sirna, well_type, sirna_id, cell_type } = row;
         if tells_cell_type {
-            cell_types::note(&mut gathered.experiments, &experiment, &cell_type.unwrap_or_default(), &at)?;
+            cell_types::note(&mut gathered.experiments, &experiment, &cell_type.unwrap_or_default(), || at.place())?;
         }
         let well = gathered.well(experiment, plate.into(), well);
         if id_code != well.to_string() {

@@ -46,10 +46,23 @@ impl Key {
     }
 }
 
-/// Which columns rows are known by: `plate,well`, or `plate=Barcode,well=Position`, of which the names tell the column
-/// where none is given.
+/// Which columns rows are known by: `plate,well`, or `plate=Barcode,well=Position`. What is not among them is known by
+/// the names of columns as ever, so that none is passed over; `site=` says that no column tells the site.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct On(Vec<(Key, Option<String>)>);
+pub struct On(Vec<(Key, Named)>);
+
+/// By what the column of a key is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Named {
+    /// By the names that such columns have; it must be there.
+    AsEver,
+    Column(String),
+    /// No column tells it.
+    None,
+}
+
+/// Without these a row is of no well.
+const NEEDED: [Key; 2] = [Key::Plate, Key::Well];
 
 impl FromStr for On {
     type Err = ParseError;
@@ -57,16 +70,22 @@ impl FromStr for On {
     fn from_str(text: &str) -> Result<Self, ParseError> {
         let expected = "some of experiment, plate, well and site, such as plate,well or plate=Barcode,well=Position";
         let fail = || ParseError { expected, found: text.to_owned() };
-        let mut keys: Vec<(Key, Option<String>)> = Vec::new();
+        let mut keys: Vec<(Key, Named)> = Vec::new();
         for part in text.split(',') {
             let (name, column) = part.split_once('=').map_or((part, None), |(name, column)| (name, Some(column)));
             let key = Key::ALL.into_iter().find(|key| key.name() == name.trim()).ok_or_else(fail)?;
-            if column.is_some_and(|column| column.trim().is_empty()) || keys.iter().any(|(known, _)| *known == key) {
+            let named = match column {
+                None => Named::AsEver,
+                Some(column) if !column.trim().is_empty() => Named::Column(column.to_owned()),
+                Some(_) if NEEDED.contains(&key) => return Err(fail()),
+                Some(_) => Named::None,
+            };
+            if keys.iter().any(|(known, _)| *known == key) {
                 return Err(fail());
             }
-            keys.push((key, column.map(str::to_owned)));
+            keys.push((key, named));
         }
-        if ![Key::Plate, Key::Well].iter().all(|key| keys.iter().any(|(known, _)| known == key)) {
+        if !NEEDED.iter().all(|key| keys.iter().any(|(known, _)| known == key)) {
             return Err(ParseError { expected: "plate and well among what rows are known by", found: text.to_owned() });
         }
         Ok(Self(keys))
@@ -75,9 +94,10 @@ impl FromStr for On {
 
 impl fmt::Display for On {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = |(key, column): &(Key, Option<String>)| match column {
-            Some(column) => format!("{}={column}", key.name()),
-            None => key.name().to_owned(),
+        let shown = |(key, named): &(Key, Named)| match named {
+            Named::AsEver => key.name().to_owned(),
+            Named::Column(column) => format!("{}={column}", key.name()),
+            Named::None => format!("{}=", key.name()),
         };
         f.pad(&self.0.iter().map(shown).collect::<Vec<_>>().join(","))
     }
@@ -143,13 +163,12 @@ impl Keys {
                 found => Ok(found.map(|(first, _)| first)),
             }
         };
-        let find = |key: Key| match on {
+        let named = |key: Key| on.and_then(|On(on)| on.iter().find(|(known, _)| *known == key)).map(|(_, named)| named);
+        let find = |key: Key| match named(key) {
             None => by_name(key),
-            Some(On(on)) => match on.iter().find(|(known, _)| *known == key) {
-                None => Ok(None),
-                Some((_, Some(column))) => position("--on", column, header, place).map(Some),
-                Some((_, None)) => by_name(key)?.map(Some).ok_or_else(|| missing(key, header, place)),
-            },
+            Some(Named::None) => Ok(None),
+            Some(Named::Column(column)) => position("--on", column, header, place).map(Some),
+            Some(Named::AsEver) => by_name(key)?.map(Some).ok_or_else(|| missing(key, header, place)),
         };
         let needed = |key: Key| find(key)?.ok_or_else(|| missing(key, header, place));
         Ok(Self {
@@ -178,17 +197,22 @@ impl Keys {
     /// # Errors
     /// If a cell is empty or is none.
     pub(crate) fn read<'c>(&self, cell: impl Fn(usize) -> &'c str, at: &At) -> Result<RowKey> {
-        let malformed = |e: ParseError| at.malformed(e.expected, format!("{:?}", e.found));
-        let experiment = self.experiment.map(|i| cell(i).trim().parse().map_err(malformed)).transpose()?;
-        let plate = self.plate(&cell).map_err(malformed)?;
-        let well = cell(self.well).trim();
-        let well = well_named(well).ok_or_else(|| at.malformed("a well such as B02", format!("{well:?}")))?;
-        let number = |i: usize| {
-            let text = cell(i).trim();
-            let number = parse_number(text).filter(|_| !text.is_empty());
-            number.ok_or_else(|| at.malformed("a site, 0 to 65535", format!("{text:?}")))
+        let text = |column: usize, what: &str| match cell(column).trim() {
+            "" => Err(at.malformed(what, "an empty cell")),
+            text => Ok(text),
         };
-        Ok(RowKey { experiment, plate, well, site: self.site.map(number).transpose()? })
+        let malformed = |e: ParseError| at.malformed(e.expected, format!("{:?}", e.found));
+        let experiment = |column| text(column, "an experiment")?.parse().map_err(malformed);
+        let experiment = self.experiment.map(experiment).transpose()?;
+        text(self.plate, "a plate")?;
+        let plate = self.plate(&cell).map_err(malformed)?;
+        let well = text(self.well, "a well")?;
+        let well = well_named(well).ok_or_else(|| at.malformed("a well such as B02", format!("{well:?}")))?;
+        let site = |column| {
+            let text = text(column, "a site")?;
+            parse_number(text).ok_or_else(|| at.malformed("a site, 0 to 65535", format!("{text:?}")))
+        };
+        Ok(RowKey { experiment, plate, well, site: self.site.map(site).transpose()? })
     }
 }
 
@@ -250,8 +274,26 @@ mod tests {
         ] {
             assert_eq!(find(header, None).unwrap(), expected, "{header}");
         }
-        assert_eq!(find("a,b,site", Some("plate=b,well=a")).unwrap(), keys(None, 1, 0, None));
+        assert_eq!(find("a,b,c", Some("plate=b,well=a")).unwrap(), keys(None, 1, 0, None));
         assert_eq!(find("a,well", Some("plate=a,well")).unwrap(), keys(None, 0, 1, None));
+    }
+
+    #[test]
+    fn what_on_does_not_name_is_known_as_ever_or_said_to_be_told_by_no_column() {
+        let keys = |experiment, site| Keys { experiment, plate: 1, well: 2, site };
+        for (on, expected) in [
+            ("plate,well", keys(Some(0), Some(3))),
+            ("plate=plate,well=well", keys(Some(0), Some(3))),
+            ("plate,well,site=", keys(Some(0), None)),
+            ("plate,well,experiment=", keys(None, Some(3))),
+            ("experiment=,plate,well,site=", keys(None, None)),
+            ("experiment=site,plate,well,site=Batch", keys(Some(3), Some(0))),
+        ] {
+            assert_eq!(find("Batch,plate,well,site", Some(on)).unwrap(), expected, "{on}");
+            assert_eq!(on.parse::<On>().unwrap().to_string(), on);
+        }
+        let error = find("plate,well,Site,Metadata_Site", Some("plate,well")).unwrap_err().to_string();
+        assert!(error.contains("one column of the site, or --on site=COLUMN"), "{error}");
     }
 
     #[test]

@@ -52,7 +52,9 @@ pub fn read(tables: &Tables<'_>, fixed: Fixed) -> Result<Labels> {
         None => has_own_tables(layout, root)?.then_some(root),
     };
     let is_table = layout == Layout::RxrxAi || (layout.is_described() && metadata.is_some());
-    if let Some(flag) = options.given().filter(|_| !is_table) {
+    // Columns of a table that names images may be named without any of labels.
+    let is_of_images = |flag: &str| flag == "--on" && matches!(layout, Layout::Table | Layout::Zarr);
+    if let Some(flag) = options.given().filter(|flag| !is_table && !is_of_images(flag)) {
         let expected = "a table by columns (--labels FILE), or the rxrx.ai layout, which has one";
         return Err(Error::refused(flag, expected, format!("the {} layout", layout.name())));
     }
@@ -60,6 +62,10 @@ pub fn read(tables: &Tables<'_>, fixed: Fixed) -> Result<Labels> {
     let (gathered, summary, numbers) = match (layout, metadata) {
         (Layout::Kaggle, metadata) => (kaggle::read(metadata.unwrap_or(root))?, None, Numbers::AreClasses),
         (layout, Some(metadata)) if layout.is_described() && has_kaggle_csv(metadata)? => {
+            if let Some(table) = table_in(metadata)? {
+                let expected = "Kaggle's four CSVs or another table (--labels FILE says which)";
+                return Err(Error::refused(metadata.display(), expected, format!("both, such as {}", table.display())));
+            }
             (kaggle::read(metadata)?, None, Numbers::AreClasses)
         }
         (Layout::Bare, _) | (_, None) => (Gathered::default(), None, Numbers::AreClasses),
@@ -69,14 +75,15 @@ pub fn read(tables: &Tables<'_>, fixed: Fixed) -> Result<Labels> {
             (gathered, Some(summary), numbers)
         }
     };
-    let Gathered { rows, experiments, names_no_experiment, .. } = gathered;
+    let Gathered { rows, experiments, names_no_experiment, cell_types, .. } = gathered;
     let classes = match fixed {
         Fixed::Nothing => implied(&rows, numbers)?.into_classes(Classes::default(), &place)?,
         Fixed::Classes(classes) => classes,
         Fixed::AndMore(classes) => implied(&rows, numbers)?.into_classes(classes, &place)?,
     };
     let has_numbers = rows.iter().any(|row| row.class.is_some());
-    let mut labels = Labels { classes, has_numbers, experiments, names_no_experiment, summary, ..Labels::default() };
+    let mut labels =
+        Labels { classes, has_numbers, experiments, names_no_experiment, summary, cell_types, ..Labels::default() };
     for row in rows {
         labels.add(row)?;
     }

@@ -7,6 +7,8 @@ use crate::classes::{Class, Classes};
 use crate::error::{Error, Result};
 use crate::site::{Experiment, Name, Names, Plate, PlateId, Population, Well, WellId, parse_number};
 
+use super::cell_types::OfPlates;
+
 /// A row before classes are known.
 pub(super) struct Row {
     pub(super) well: WellId,
@@ -28,6 +30,8 @@ pub(super) struct Gathered {
     pub(super) rows: Vec<Row>,
     /// Experiments with the cell types that tables name.
     pub(super) experiments: BTreeSet<Experiment>,
+    /// Cell types that a table tells which leaves open of which experiments its plates are.
+    pub(super) cell_types: OfPlates,
     /// Whether the table leaves open of which experiment its plates are.
     pub(super) names_no_experiment: bool,
     names: Names,
@@ -71,8 +75,13 @@ pub(crate) struct At {
 }
 
 impl At {
+    /// The file and the line.
+    pub(crate) fn place(&self) -> String {
+        format!("{}:{}", self.file, self.line)
+    }
+
     pub(crate) fn malformed(&self, expected: impl ToString, found: impl ToString) -> Error {
-        Error::malformed(format!("{}:{}", self.file, self.line), expected, found)
+        Error::malformed(self.place(), expected, found)
     }
 }
 
@@ -156,6 +165,22 @@ fn numbers(rows: &[&Row]) -> Result<Option<Vec<Class>>> {
         population: row.population,
     };
     Ok(Some(rows.iter().map(class).collect()))
+}
+
+/// Between the texts of a label that is made of several columns.
+pub(super) const SEPARATOR: &str = " | ";
+
+/// A label without what people write in many ways: in lower case, with one space for many, and numbers by what they are
+/// worth. Labels that are the same so are likely the same.
+pub(super) fn folded(label: &str) -> String {
+    let of_number = |number: f64| number.is_finite().then(|| number.to_string());
+    let fold = |text: &str| {
+        // The sign of micro is also written as the Greek letter.
+        let words =
+            || text.to_lowercase().replace('\u{b5}', "\u{3bc}").split_whitespace().collect::<Vec<_>>().join(" ");
+        text.trim().parse().ok().and_then(of_number).unwrap_or_else(words)
+    };
+    label.split(SEPARATOR).map(fold).collect::<Vec<_>>().join(SEPARATOR)
 }
 
 /// Whether a text says that there is none.

@@ -106,6 +106,12 @@ impl Rules {
                 return Err(at.malformed(expected, format!("{} and {}", known.known_by, other.known_by)));
             }
         }
+        if first.is_none()
+            && let Some((rule, column)) = self.0.iter().find_map(|rule| Some((rule, rule.nearly(&cell)?)))
+        {
+            let expected = format!("{} exactly, by which wells are controls, or another text", rule.known_by);
+            return Err(at.malformed(expected, format!("{:?}", cell(column).trim())));
+        }
         Ok(first.map(|i| (i, &self.0[i])))
     }
 
@@ -122,7 +128,26 @@ impl Rules {
 }
 
 impl Rule {
+    /// The column of a cell that keeps the rule from being true, and is only written in another way: `dmso`, `0.0`.
+    fn nearly<'c>(&self, cell: impl Fn(usize) -> &'c str) -> Option<usize> {
+        let mut odd = None;
+        for (column, value) in &self.all_of {
+            match cell(*column).trim() {
+                text if text == value => {}
+                text if is_nearly(text, value) => odd = Some(*column),
+                _ => return None,
+            }
+        }
+        odd
+    }
+
     fn said(&self) -> String {
         self.flag.as_ref().map_or_else(|| self.known_by.clone(), |(flag, value)| format!("{flag} {value}"))
     }
+}
+
+/// Whether a text is another but for capitals, or is the same number.
+fn is_nearly(text: &str, value: &str) -> bool {
+    let number = |text: &str| text.parse::<f64>().ok();
+    text.eq_ignore_ascii_case(value) || number(value).is_some_and(|value| number(text) == Some(value))
 }

@@ -52,7 +52,7 @@ pub(super) fn read(path: &Path) -> Result<(Gathered, LabelsSummary)> {
         let at = At { file: Rc::clone(&file), line };
         let SiteRow { site_id, dataset, experiment, plate, well, site, well_type, sirna, sirna_id, cell_type } = row;
         if tells_cell_type {
-            cell_types::note(&mut gathered.experiments, &experiment, &cell_type.unwrap_or_default(), &at)?;
+            cell_types::note(&mut gathered.experiments, &experiment, &cell_type.unwrap_or_default(), || at.place())?;
         }
         let id = SiteId { well: gathered.well(experiment, plate.into(), well), site };
         if site_id != id.to_string() {

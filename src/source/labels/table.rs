@@ -1,58 +1,40 @@
 //! A table of wells or sites by its columns, in any order and among others: of a data set that is known by them, or of
 //! whoever names the columns of its labels.
 
-use std::collections::BTreeSet;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::rc::Rc;
 
 use serde::Deserialize;
 
-use crate::csv_table::{Header, Rows, header, unfit_header};
+use crate::csv_table::{Header, Rows, header, shortened, unfit_header};
 use crate::error::{Error, Result};
 use crate::files;
-use crate::site::{Experiment, Name, Plate, Population, SiteId, Well};
+use crate::site::{Experiment, Name, Population, SiteId};
 use crate::suggest;
 
 use super::cell_types;
 use super::data_set::{CONDITION, Conditions, DataSet};
 use super::keys::{Keys, RowKey, SiteCounter, position};
-use super::rows::{At, Gathered, Numbers, Row, check_well_type, says_none};
+use super::rows::{At, Gathered, Numbers, Row, SEPARATOR, check_well_type, says_none};
 use super::rules::Rules;
 use super::rxrx1;
 use super::summary::LabelsSummary;
 use super::tables::Tables;
 
-/// Between the texts of a label that is made of several columns.
-const SEPARATOR: &str = " | ";
 /// Values of a column that a refusal tells, at most.
 const EXAMPLES: usize = 12;
-/// The columns of [`TableRow`] that a table may lack; of an experiment and of a well it has one of two.
-const OPTIONAL: &[&str] = &[
-    "experiment",
-    "experiment_name",
-    "plate",
-    "well",
-    "address",
-    "site",
-    "site_id",
-    "well_id",
-    "dataset",
-    "well_type",
-    "cell_type",
-    "sirna_id",
-];
-/// Those of them that rows are known by.
-const KEYS: &[&str] = &["experiment", "experiment_name", "plate", "well", "address", "site", "site_id", "well_id"];
+/// The columns of [`TableRow`], all of which a table may lack.
+const OPTIONAL: &[&str] = &["site_id", "well_id", "dataset", "well_type", "cell_type", "sirna_id"];
+/// Those of them whose names may be only like these.
+const ALIKE: &[&str] = &["site_id", "well_id"];
+/// The columns of RxRx1 and its relatives that `site_id` and `well_id` repeat; of each one is there.
+const OF_IDS: [&[&str]; 3] = [&["experiment", "experiment_name"], &["plate"], &["well", "address"]];
 
-/// What a row says by columns whose names are known.
+/// What a row says beside what it is known by, by columns whose names are known.
 #[derive(Deserialize)]
 struct TableRow {
-    experiment: Option<Experiment>,
-    experiment_name: Option<Experiment>,
-    plate: Option<Plate>,
-    well: Option<Well>,
-    address: Option<Well>,
-    site: Option<u16>,
     site_id: Option<String>,
     well_id: Option<String>,
     dataset: Option<String>,
@@ -71,8 +53,8 @@ struct TableFile<'p> {
 struct Columns {
     /// Those of the label, by position.
     label: Vec<usize>,
-    /// What rows are known by, where it is not by the columns of [`TableRow`].
-    keys: Option<Keys>,
+    /// What rows are known by.
+    keys: Keys,
     /// That of the dataset, if it has another name than `dataset`.
     split: Option<usize>,
     rules: Rules,
@@ -81,12 +63,13 @@ struct Columns {
     experiment: Experiment,
     /// Rows of each well so far, where they are its sites and no column numbers them.
     counted: Option<SiteCounter>,
+    /// Of each label that several columns make, their texts.
+    joined: HashMap<String, Vec<String>>,
 }
 
 /// Which of the columns that it may lack a table has.
 #[expect(clippy::struct_excessive_bools, reason = "one a column, each by itself")]
 struct Has {
-    site: bool,
     site_id: bool,
     well_id: bool,
     dataset: bool,
@@ -116,20 +99,18 @@ pub(super) fn read(path: &Path, tables: &Tables<'_>) -> Result<(Gathered, Labels
         data_set = data_set.filter(|_| DataSet::has_all_of_rxrx1(&header));
     }
     if data_set.is_none() && options.label_columns.is_empty() {
-        // A name that is nearly right comes first.
-        file.rows(true)?;
-        return Err(file.unknown(&header));
+        return Err(match DataSet::nearly_named(&header) {
+            Some(name) => file.malformed(format!("a column named exactly {name:?}"), &header),
+            None => file.unknown(&header),
+        });
     }
     let (gathered, summary) = file.read(&header, data_set, tables)?;
     Ok((gathered, summary, Numbers::AreNames))
 }
 
 impl TableFile<'_> {
-    /// The rows of a data set that is known, whose columns have these names exactly; those by which rows of others are
-    /// known may have any.
-    fn rows(&self, is_known: bool) -> Result<Rows<'_, TableRow>> {
-        let header = Header::AmongOthers { optional: OPTIONAL, alike: if is_known { &[] } else { KEYS } };
-        Rows::read(files::open(self.path)?, &self.place, header)
+    fn rows(&self) -> Result<Rows<'_, TableRow>> {
+        Rows::read(files::open(self.path)?, &self.place, Header::AmongOthers { optional: OPTIONAL, alike: ALIKE })
     }
 
     fn malformed(&self, expected: impl ToString, header: &[String]) -> Error {
@@ -159,7 +140,7 @@ impl TableFile<'_> {
     }
 
     fn each_cell(&self, column: usize, mut each: impl FnMut(&str)) -> Result<()> {
-        let mut rows = self.rows(false)?;
+        let mut rows = self.rows()?;
         while let Some(row) = rows.next() {
             row?;
             each(rows.cell(column).trim());
@@ -173,11 +154,10 @@ impl TableFile<'_> {
         data_set: Option<DataSet>,
         tables: &Tables<'_>,
     ) -> Result<(Gathered, LabelsSummary)> {
-        let mut rows = self.rows(data_set.is_some())?;
+        let mut rows = self.rows()?;
         let mut columns = self.columns(&rows, header, data_set, tables)?;
         let file: Rc<str> = self.place.as_str().into();
-        let names_no_experiment = columns.keys.is_some_and(|keys| !keys.tell_experiment());
-        let mut gathered = Gathered::new(names_no_experiment);
+        let mut gathered = Gathered::new(!columns.keys.tell_experiment());
         while let Some(row) = rows.next() {
             let (line, row) = row?;
             let at = At { file: Rc::clone(&file), line };
@@ -210,28 +190,19 @@ impl TableFile<'_> {
         data_set: Option<DataSet>,
         &Tables { options, experiment, counts_sites, .. }: &Tables<'_>,
     ) -> Result<Columns> {
-        let lacks = |[name, other]: [&'static str; 2]| (!rows.has(name) && !rows.has(other)).then_some([name, other]);
-        let lacks =
-            [["experiment", "experiment_name"], ["plate", "plate"], ["well", "address"]].into_iter().find_map(lacks);
-        let keys = match lacks {
-            Some([name, other]) if data_set.is_some() => {
-                return Err(self.malformed(format!("a column {name:?} or {other:?}"), header));
-            }
-            None if options.on.is_none() => None,
-            _ => Some(Keys::find(header, options.on.as_ref(), &self.place)?),
-        };
+        let keys = Keys::find(header, options.on.as_ref(), &self.place)?;
+        let has_one = |names: &&[&str]| header.iter().any(|name| names.contains(&name.as_str()));
+        let has_ids = options.on.is_none() && OF_IDS.iter().all(has_one);
         let known = data_set.map(DataSet::label_columns).unwrap_or_default().iter().map(|name| (*name).to_owned());
         let names = if options.label_columns.is_empty() { known.collect() } else { options.label_columns.clone() };
         let at = |flag: &str, name: &String| position(flag, name, header, &self.place);
         let label: Vec<usize> = names.iter().map(|name| at("--label-column", name)).collect::<Result<_>>()?;
         let split = options.split_column.as_ref().map(|name| at("--split-column", name)).transpose()?;
         let rules = Rules::new(options, data_set, header, label[0], &self.place)?;
-        let has_site = keys.map_or_else(|| rows.has("site"), |keys| keys.site.is_some());
-        let counted = (counts_sites && !has_site).then(SiteCounter::default);
+        let counted = (counts_sites && keys.site.is_none()).then(SiteCounter::default);
         let has = Has {
-            site: has_site || counted.is_some(),
-            site_id: rows.has("site_id") && keys.is_none(),
-            well_id: rows.has("well_id") && keys.is_none(),
+            site_id: rows.has("site_id") && has_ids,
+            well_id: rows.has("well_id") && has_ids,
             dataset: rows.has("dataset"),
             well_type: rows.has("well_type") && !options.name_controls(),
             cell_type: rows.has("cell_type"),
@@ -239,7 +210,8 @@ impl TableFile<'_> {
                 && data_set.is_some_and(DataSet::is_rxrx1)
                 && options.label_columns.is_empty(),
         };
-        Ok(Columns { label, keys, split, rules, has, experiment: experiment.clone(), counted })
+        let (experiment, joined) = (experiment.clone(), HashMap::new());
+        Ok(Columns { label, keys, split, rules, has, experiment, counted, joined })
     }
 
     /// Values of a column, those that are most like a text first.
@@ -265,27 +237,21 @@ impl Columns {
         at: At,
         gathered: &mut Gathered,
     ) -> Result<Row> {
-        let missing = |what: &str| at.malformed(what, "an empty cell");
-        let RowKey { experiment, plate, well, site } = match &self.keys {
-            Some(keys) => keys.read(&cell, &at)?,
-            None => RowKey {
-                experiment: Some(row.experiment.or(row.experiment_name).ok_or_else(|| missing("an experiment"))?),
-                plate: row.plate.ok_or_else(|| missing("a plate"))?,
-                well: row.well.or(row.address).ok_or_else(|| missing("a well"))?,
-                site: row.site,
-            },
-        };
-        let experiment = experiment.unwrap_or_else(|| self.experiment.clone());
+        let RowKey { experiment, plate, well, site } = self.keys.read(&cell, &at)?;
         if self.has.cell_type {
             let cell_type = row.cell_type.unwrap_or_default();
-            cell_types::note(&mut gathered.experiments, &experiment, &cell_type, &at)?;
+            let (cell_type, place) = (cell_type.trim(), || at.place());
+            match &experiment {
+                Some(experiment) => cell_types::note(&mut gathered.experiments, experiment, cell_type, place)?,
+                None => gathered.cell_types.note(&plate, cell_type, place)?,
+            }
         }
+        let experiment = experiment.unwrap_or_else(|| self.experiment.clone());
         let well = gathered.well(experiment, plate, well);
         let site = match &mut self.counted {
             Some(counted) => Some(counted.next(&well, &at)?),
             None => site,
         };
-        let site = if self.has.site { Some(site.ok_or_else(|| missing("a site"))?) } else { None };
         let check_id = |what: &str, expected: String, found: Option<String>| {
             let found = found.unwrap_or_default();
             let is_it = expected == found;
@@ -299,7 +265,8 @@ impl Columns {
         }
         let dataset = self.dataset(row.dataset, &cell, &at)?;
         let rule = self.rules.of(&cell, &at)?;
-        let mut label = label(&self.label, &cell, rule.is_some(), &at)?;
+        let texts: Vec<&str> = self.label.iter().map(|&column| cell(column)).collect();
+        let mut label = label(&texts, rule.is_some(), &at)?;
         let mut control = None;
         let population = match rule {
             Some((index, rule)) => {
@@ -310,7 +277,7 @@ impl Columns {
                 rule.population
             }
             None if self.has.well_type => {
-                let population = row.well_type.as_deref().unwrap_or_default().parse();
+                let population = row.well_type.as_deref().unwrap_or_default().trim().parse();
                 let population = population
                     .map_err(|e: crate::site::ParseError| at.malformed(e.expected, format!("{:?}", e.found)))?;
                 check_well_type(population, &at)?;
@@ -319,6 +286,7 @@ impl Columns {
             None if label.is_empty() => Population::Unknown,
             None => Population::Treatment,
         };
+        check_meaning(&mut self.joined, &label, &texts, &at)?;
         let class = row.sirna_id.filter(|_| self.has.sirna_id);
         let (dataset, sirna): (Name, Name) = (gathered.name(dataset), gathered.name(&label));
         Ok(Row { well, site, dataset, population, sirna, class, control, at })
@@ -328,7 +296,7 @@ impl Columns {
     fn dataset<'c>(&self, named: Option<String>, cell: &impl Fn(usize) -> &'c str, at: &At) -> Result<&'static str> {
         let named = match self.split {
             Some(column) => cell(column).to_owned(),
-            None if self.has.dataset => named.unwrap_or_default(),
+            None if self.has.dataset => named.unwrap_or_default().trim().to_owned(),
             None => return Ok("train"),
         };
         match named.as_str() {
@@ -343,14 +311,36 @@ impl Columns {
 /// The texts of the columns of a label as one; empty where the first is.
 ///
 /// # Errors
-/// If one says that there is none, as programs write it: it would be a class. That of a control may be called so.
-fn label<'c>(columns: &[usize], cell: &impl Fn(usize) -> &'c str, is_control: bool, at: &At) -> Result<String> {
-    let texts: Vec<&str> = columns.iter().map(|&column| cell(column)).collect();
+/// If one says that there is none, as programs write it: it would be a class. That of a control may be called so. If one
+/// is of several lines: the end of a quoted cell is lost.
+fn label(texts: &[&str], is_control: bool, at: &At) -> Result<String> {
+    if let Some(lines) = texts.iter().find(|text| text.contains(char::is_control)) {
+        return Err(at.malformed("a label without control characters", format!("{:?}", shortened(lines))));
+    }
     if let Some(none) = texts.iter().find(|text| says_none(text) && !is_control) {
         return Err(at.malformed("a label, or an empty cell", format!("{none:?}, which says that there is none")));
     }
     if texts[0].is_empty() {
         return Ok(String::new());
     }
-    Ok(texts.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(SEPARATOR))
+    Ok(texts.iter().copied().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(SEPARATOR))
+}
+
+/// Refuses a label that the texts of several columns make in two ways, as an empty one between others does: two
+/// treatments would be one class.
+fn check_meaning(known: &mut HashMap<String, Vec<String>>, label: &str, texts: &[&str], at: &At) -> Result<()> {
+    if texts.len() < 2 || texts[0].is_empty() {
+        return Ok(());
+    }
+    match known.entry(label.to_owned()) {
+        Entry::Occupied(known) if known.get() != texts => {
+            let expected = format!("label {label:?} of the cells {:?}, as rows before have it", known.get());
+            Err(at.malformed(expected, format!("{texts:?}")))
+        }
+        Entry::Occupied(_) => Ok(()),
+        Entry::Vacant(new) => {
+            new.insert(texts.iter().map(|&text| text.to_owned()).collect());
+            Ok(())
+        }
+    }
 }

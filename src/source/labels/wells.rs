@@ -2,13 +2,18 @@
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use crate::classes::Classes;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::site::{Experiment, Label, PlateId, Well};
 
-use super::rows::Row;
+use super::cell_types::OfPlates;
+use super::rows::{Row, folded};
 use super::summary::LabelsSummary;
+
+/// What is shown of many plates, or of many labels.
+const EXAMPLES: usize = 3;
 
 /// What the CSVs say of one well.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +39,8 @@ pub struct Labels {
     pub names_no_experiment: bool,
     /// What was understood of a table by columns.
     pub summary: Option<LabelsSummary>,
+    /// What they say of cell types where they leave that open.
+    pub(super) cell_types: OfPlates,
 }
 
 impl Labels {
@@ -48,12 +55,17 @@ impl Labels {
         self.summary.is_some() || !self.plates.is_empty()
     }
 
-    /// Gives the wells of plates of which no experiment is told to the plates of their names that were found.
-    pub(crate) fn join<'p>(&mut self, found: impl Iterator<Item = &'p PlateId>) {
+    /// Gives the wells of plates of which no experiment is told, and their cell types, to the plates of their names that
+    /// were found.
+    ///
+    /// # Errors
+    /// If plates of one experiment would have different cell types.
+    pub(crate) fn join<'p>(&mut self, found: impl Iterator<Item = &'p PlateId>) -> Result<()> {
         if !self.names_no_experiment {
-            return;
+            return Ok(());
         }
         let found: Vec<&PlateId> = found.collect();
+        self.cell_types.join(&mut self.experiments, found.iter().map(|id| (&id.experiment, &id.plate)))?;
         for (id, wells) in std::mem::take(&mut self.plates) {
             let of_its_name: Vec<&PlateId> = found.iter().copied().filter(|found| found.plate == id.plate).collect();
             if of_its_name.is_empty() {
@@ -62,6 +74,48 @@ impl Labels {
             }
             self.plates.extend(of_its_name.into_iter().map(|id| (id.clone(), wells.clone())));
         }
+        Ok(())
+    }
+
+    /// Holds the plates that tables name against those that were found: those that have images and no labels, as a
+    /// phrase, if there are any.
+    ///
+    /// # Errors
+    /// If the tables name none of those that were found: they are those of other images. `root` is where these are.
+    pub(crate) fn meet(&self, found: &[&PlateId], root: &Path) -> Result<Option<String>> {
+        let strangers: Vec<&PlateId> = found.iter().copied().filter(|id| !self.plates.contains_key(id)).collect();
+        let place = self.summary.as_ref().map_or_else(|| root.display().to_string(), |summary| summary.file.clone());
+        if strangers.is_empty() {
+            return Ok(None);
+        }
+        if strangers.len() < found.len() {
+            let n = strangers.len();
+            let [plates, have] = if n == 1 { ["plate", "has"] } else { ["plates", "have"] };
+            return Ok(Some(format!("{n} {plates} {have} images and no labels in {place}: {}", some(&strangers))));
+        }
+        let of_its_name = |id: &PlateId| strangers.iter().any(|found| found.plate == id.plate);
+        let are_of_others = !self.names_no_experiment && self.plates.keys().any(of_its_name);
+        let remedy = if are_of_others { " (--experiment NAME says of which experiment images are)" } else { "" };
+        let told: Vec<&PlateId> = self.plates.keys().collect();
+        let told = if told.is_empty() { "no plate".to_owned() } else { format!("plates {}", some(&told)) };
+        let expected = format!("labels of plates of the images: {}{remedy}", some(&strangers));
+        Err(Error::malformed(place, expected, format!("labels of {told}")))
+    }
+
+    /// What is no fault but worth a look, each as a phrase.
+    pub(crate) fn unusual(&self) -> Vec<String> {
+        let mut alike: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+        for class in self.classes.rows() {
+            alike.entry(folded(&class.sirna)).or_default().push(&class.sirna);
+        }
+        let alike: Vec<Vec<&str>> = alike.into_values().filter(|labels| labels.len() > 1).collect();
+        let shown =
+            |labels: &Vec<&str>| labels.iter().map(|label| format!("{label:?}")).collect::<Vec<_>>().join(" and ");
+        let more = if alike.len() > EXAMPLES { ", ..." } else { "" };
+        let shown = alike.iter().take(EXAMPLES).map(shown).collect::<Vec<_>>().join(", ");
+        let alike = (!alike.is_empty())
+            .then(|| format!("labels that are nearly the same are classes of their own: {shown}{more}"));
+        self.summary.as_ref().and_then(LabelsSummary::unusual).into_iter().chain(alike).collect()
     }
 
     /// Takes in a row.
@@ -113,4 +167,10 @@ impl Labels {
         }
         Ok(())
     }
+}
+
+/// Some of these plates.
+fn some(plates: &[&PlateId]) -> String {
+    let shown = plates.iter().take(EXAMPLES).map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    if plates.len() > EXAMPLES { format!("{shown} and {} more", plates.len() - EXAMPLES) } else { shown }
 }

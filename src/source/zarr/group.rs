@@ -1,13 +1,15 @@
 //! What the documents of groups say of a plate, a well and an image, as OME-Zarr 0.4 (Zarr v2) and 0.5 (Zarr v3) have
 //! them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, shown_path};
 use crate::files;
+use crate::site::{self, ParseError};
+use crate::source::names::plate_named;
 
 use super::site::{Version, below};
 
@@ -180,4 +182,57 @@ fn parse<T: for<'d> Deserialize<'d>>(path: &Path) -> Result<T> {
     let text = files::read_at_most(path, LARGEST).map_err(Error::io(path, "read"))?;
     serde_json::from_slice(&text)
         .map_err(|e| Error::malformed(path.display(), "the document of a group of OME-Zarr", e))
+}
+
+/// The plate's name: what its document says, where that can be one, or that of the folder; and a phrase where they
+/// differ.
+///
+/// # Errors
+/// If neither can be one. If the name is only the document's, and a plate beside this one has the same: in one store the
+/// second would take the place of the first.
+pub(super) fn plate_name(root: &Path, told: Option<&str>) -> Result<(site::Plate, Option<String>)> {
+    let real = files::resolve(root)?;
+    let real = real.as_deref().unwrap_or(root);
+    let by_folder = of_folder(real);
+    let Some(name) = told.and_then(|name| plate_named(name.trim()).ok()) else {
+        let by_folder =
+            by_folder.map_err(|e| Error::refused(root.display(), format!("as its folder {}", e.expected), e.found));
+        return Ok((by_folder?, None));
+    };
+    if by_folder.is_ok_and(|folder| folder == name) {
+        return Ok((name, None));
+    }
+    if let Some(other) = beside(real).find(|other| of_other(other).as_ref() == Some(&name)) {
+        let expected =
+            format!("a name of its own in the document of each plate (or its folder elsewhere), not {name} of");
+        let expected = format!("{expected} {}, too", other.display());
+        return Err(Error::malformed(real.display(), expected, "the same name"));
+    }
+    let folder = real.file_name().map(|folder| shown_path(Path::new(folder))).unwrap_or_default();
+    Ok((name.clone(), Some(format!("the plate is called {name}, as its document says; its folder is {folder}"))))
+}
+
+/// The name by a folder, without `.zarr` or `.ome.zarr`.
+fn of_folder(dir: &Path) -> Result<site::Plate, ParseError> {
+    let folder = dir.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    plate_named([".ome.zarr", ".zarr"].iter().find_map(|end| folder.strip_suffix(end)).unwrap_or(folder))
+}
+
+/// Other folders of Zarr where this one is, as far as that can be looked at.
+fn beside(real: &Path) -> impl Iterator<Item = PathBuf> {
+    let is_zarr = |path: &Path| path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("zarr"));
+    let found = real.parent().into_iter().flat_map(|parent| files::walk(parent, 1..=1, files::Links::Keep));
+    let own = real.to_owned();
+    found
+        .flatten()
+        .filter(move |found| found.is_dir() && is_zarr(&found.path) && found.path != own)
+        .map(|found| found.path)
+}
+
+/// What another plate is called; `None` where it is none, or cannot be read.
+fn of_other(dir: &Path) -> Option<site::Plate> {
+    let is_v3 = files::is_file(&dir.join(Version::V3.of_group())).ok()?;
+    let plate = read(dir, "", if is_v3 { Version::V3 } else { Version::V2 }).ok()?.plate?;
+    let told = plate.name.and_then(|name| plate_named(name.trim()).ok());
+    told.or_else(|| of_folder(dir).ok())
 }

@@ -3,6 +3,7 @@
 
 #[cfg(feature = "zarr")]
 mod array;
+mod beside;
 #[cfg(feature = "zarr")]
 mod bounds;
 mod document;

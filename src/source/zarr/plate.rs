@@ -12,12 +12,12 @@ use crate::files;
 use crate::site::{PlateId, Well, parse_number};
 use crate::source::config::SourceConfig;
 use crate::source::listed::Plane;
-use crate::source::names::plate_named;
 use crate::source::pattern::well_named;
 use crate::source::tree::{PlateFiles, Scan, Unplaced};
 
+use super::beside::{Beside, Listed};
 use super::document::ArrayDocument;
-use super::found::ZarrScan;
+use super::found::{ZarrScan, usual_channels};
 use super::group::{self, Multiscale, Omero};
 use super::site::{ArraySite, Axis, Version, below};
 
@@ -30,6 +30,26 @@ struct Field {
     site: ArraySite,
     n_channels: usize,
     labels: Option<Vec<String>>,
+    /// Whether its group has other images, too.
+    has_more: bool,
+}
+
+/// An image that is none of the plate.
+enum Odd {
+    /// Whatever is asked for.
+    Unplaced(Unplaced),
+    /// As it has not what is asked for, or more of it: its document, and why.
+    Refused(String, Error),
+}
+
+/// What a well is found to be.
+#[derive(Default)]
+struct FoundWell {
+    fields: Vec<Field>,
+    odd: Vec<Odd>,
+    /// The names of all of its images, the odd ones, too.
+    names: Vec<String>,
+    beside: Beside,
 }
 
 /// What is looked for.
@@ -43,32 +63,49 @@ struct Search<'a> {
 /// Finds the wells and fields of the plate at the root.
 ///
 /// # Errors
-/// If the root's document cannot be read, nothing can be the plate's name, an image has several planes or times of which
-/// none is chosen, or not the level that is, or images tell different channels.
+/// If the root's document cannot be read, nothing can be the plate's name, or a plate beside it has the same; if images
+/// have several planes or times of which none is chosen, or not the one or the level that is, and as many as those that
+/// have; if images tell different channels, and no more of them the same ones.
 pub(crate) fn scan(config: &SourceConfig, version: Version) -> Result<ZarrScan> {
     let root = config.root.as_path();
     let document = root.join(version.of_group());
     let plate = group::read(root, "", version)?.plate;
     let plate = plate.ok_or_else(|| Error::malformed(document.display(), "a plate", "none"))?;
-    let id = PlateId { experiment: config.experiment(), plate: plate_name(root, plate.name.as_deref())? };
+    let (name, note) = group::plate_name(root, plate.name.as_deref())?;
+    let id = PlateId { experiment: config.experiment(), plate: name };
     let level = usize::from(config.level.unwrap_or(0));
     let search = Search { root, version, plane: config.plane, level };
-    let found: Vec<(Vec<Field>, Vec<Unplaced>)> =
-        plate.wells.par_iter().map(|well| search.well(&well.path)).collect::<Result<_>>()?;
+    let mut found: Vec<FoundWell> = plate.wells.par_iter().map(|well| search.well(&well.path)).collect();
+    let beside = search.unnamed_wells(&plate.wells);
+    found.push(FoundWell { beside, ..FoundWell::default() });
     let mut scan = Scan::default();
-    let mut fields = Vec::new();
-    for (of_well, unplaced) in found {
-        fields.extend(of_well);
-        scan.unplaced.extend(unplaced.into_iter().map(|image| Unplaced { plate: Some(id.clone()), ..image }));
+    let (mut fields, mut odd, mut names, mut groups) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for well in found {
+        fields.extend(well.fields);
+        odd.extend(well.odd);
+        names.extend(well.names);
+        scan.unplaced.extend(well.beside.unplaced);
+        scan.unreadable.extend(well.beside.unreadable);
+        groups.extend(well.beside.groups);
     }
-    let channels = channel_names(&fields, root)?;
+    scan.unplaced.extend(told(odd, fields.len())?);
+    let channels = channel_names(&mut fields, &mut scan.unplaced, root)?;
+    let mut unusual: Vec<String> = note.into_iter().collect();
+    let n_more = fields.iter().filter(|field| field.has_more).count();
+    if n_more > 0 {
+        unusual.push(format!("{n_more} images have several multiscales, of which the first are packed"));
+    }
+    if let Some(first) = groups.iter().min() {
+        let n = groups.len();
+        unusual.push(format!("{n} groups of Zarr that say nothing of images are left alone, such as {first}"));
+    }
     let mut files = PlateFiles::default();
     // Others number fields from 0, and we sites from 1.
-    let number = |field: &Field| parse_number::<u16>(&field.name)?.checked_add(1);
-    let are_numbered = fields.iter().all(|field| number(field).is_some());
+    let number = |name: &str| parse_number::<u16>(name).filter(|_| !name.is_empty())?.checked_add(1);
+    let are_numbered = names.iter().all(|name| number(name).is_some());
     for field in fields {
         let place = u16::try_from(field.place + 1).ok();
-        let site = if are_numbered { number(&field) } else { place };
+        let site = if are_numbered { number(&field.name) } else { place };
         let path = field.site.dir.to_string();
         let Some(site) = site else {
             scan.unplaced.push(unplaced(&path, "at most 65535 fields of a well", &field.place));
@@ -83,21 +120,30 @@ pub(crate) fn scan(config: &SourceConfig, version: Version) -> Result<ZarrScan> 
         files.sites.insert(key, u64::MAX >> (64 - field.n_channels));
         files.arrays.insert(key, field.site);
     }
-    let unusual = unnamed_wells(root, &plate.wells, version).into_iter().collect();
+    scan.unplaced.iter_mut().for_each(|image| image.plate = Some(id.clone()));
     scan.unplaced.sort_unstable();
+    scan.unreadable.sort_unstable();
     scan.plates.extend((!files.sites.is_empty()).then_some((id, files)));
     Ok(ZarrScan { scan, channels, unusual })
 }
 
-/// The plate's name: what the document says, where that can be one, or that of the folder.
-fn plate_name(root: &Path, name: Option<&str>) -> Result<crate::site::Plate> {
-    if let Some(Ok(plate)) = name.map(plate_named) {
-        return Ok(plate);
+/// The images that are none of the plate. What is chosen and few images lack is their fault; what as many lack as have it
+/// is for the user to choose otherwise.
+///
+/// # Errors
+/// The first of these, if there are as many as images that are right.
+fn told(odd: Vec<Odd>, n_right: usize) -> Result<Vec<Unplaced>> {
+    let n_refused = odd.iter().filter(|odd| matches!(odd, Odd::Refused(..))).count();
+    let mut images = Vec::new();
+    for odd in odd {
+        images.push(match odd {
+            Odd::Unplaced(image) => image,
+            Odd::Refused(_, error) if n_refused >= n_right => return Err(error),
+            Odd::Refused(document, Error::Refused { expected, found, .. }) => unplaced(&document, &expected, &found),
+            Odd::Refused(document, error) => unplaced(&document, "an image of the plate", &error),
+        });
     }
-    let real = files::resolve(root)?;
-    let folder = real.as_deref().and_then(|root| root.file_name()?.to_str()).unwrap_or_default();
-    let stem = [".ome.zarr", ".zarr"].iter().find_map(|end| folder.strip_suffix(end)).unwrap_or(folder);
-    plate_named(stem).map_err(|e| Error::refused(root.display(), format!("as its folder {}", e.expected), e.found))
+    Ok(images)
 }
 
 fn unplaced(path: &str, expected: &str, found: &dyn std::fmt::Display) -> Unplaced {
@@ -112,10 +158,10 @@ fn is_below(path: &str) -> bool {
 
 impl Search<'_> {
     /// The fields of a well, and what is none.
-    fn well(&self, path: &str) -> Result<(Vec<Field>, Vec<Unplaced>)> {
+    fn well(&self, path: &str) -> FoundWell {
         let none = |expected: &str, found: &dyn std::fmt::Display| {
             let document = below(path, self.version.of_group());
-            Ok((Vec::new(), vec![unplaced(&document, expected, found)]))
+            FoundWell { odd: vec![Odd::Unplaced(unplaced(&document, expected, found))], ..FoundWell::default() }
         };
         let well = path.split_once('/').and_then(|(row, column)| well_named(&format!("{row}{column}")));
         let Some(well) = well.filter(|_| is_below(path)) else {
@@ -126,59 +172,91 @@ impl Search<'_> {
             Err(error) => return none("the document of a well", &why(&error)),
         };
         let Some(images) = images else { return none("a well", &"none") };
-        let (mut fields, mut wrong) = (Vec::new(), Vec::new());
-        for (place, image) in images.into_iter().enumerate() {
-            match self.field(well, path, (place, image.path))? {
-                Ok(field) => fields.push(field),
-                Err(found) => wrong.push(found),
+        let names: Vec<String> = images.into_iter().map(|image| image.path).collect();
+        let mut found = if names.is_empty() { none("images of the well", &"none") } else { FoundWell::default() };
+        found.beside = Beside::of(&Listed {
+            root: self.root,
+            dir: path,
+            depth: 1,
+            named: names.iter().map(String::as_str).collect(),
+            expected: "an image that the document of its well names",
+            is_such: |name| name.bytes().all(|b| b.is_ascii_digit()),
+        });
+        let mut seen = BTreeSet::new();
+        for (place, name) in names.iter().enumerate() {
+            if !seen.insert(name) {
+                let image = below(path, name);
+                found.odd.push(Odd::Unplaced(unplaced(&image, "each image of a well once", &"it again")));
+                continue;
+            }
+            match self.field(well, path, (place, name)) {
+                Ok(field) => found.fields.push(field),
+                Err(odd) => found.odd.push(odd),
             }
         }
-        Ok((fields, wrong))
+        found.names = names;
+        found
     }
 
-    fn field(&self, well: Well, of: &str, (place, name): (usize, String)) -> Result<Result<Field, Unplaced>> {
-        let dir = below(of, &name);
+    /// The wells on disk that the plate's document does not name.
+    fn unnamed_wells(&self, named: &[group::Place]) -> Beside {
+        let mut beside = Beside::of(&Listed {
+            root: self.root,
+            dir: "",
+            depth: 2,
+            named: named.iter().map(|well| well.path.as_str()).collect(),
+            expected: "a well that the document of its plate names",
+            is_such: |name| well_named(&name.replace('/', "")).is_some(),
+        });
+        // What is told of the plate as a whole.
+        beside.unplaced.retain(|image| !image.path.starts_with("OME/"));
+        beside.groups.retain(|path| !path.starts_with("OME/"));
+        beside
+    }
+
+    fn field(&self, well: Well, of: &str, (place, name): (usize, &str)) -> Result<Field, Odd> {
+        let dir = below(of, name);
         let document = below(&dir, self.version.of_group());
-        let none = |expected: &str, found: &dyn std::fmt::Display| Ok(Err(unplaced(&document, expected, found)));
-        if !is_below(&name) {
+        let none =
+            |expected: &str, found: &dyn std::fmt::Display| Err(Odd::Unplaced(unplaced(&document, expected, found)));
+        if !is_below(name) {
             return none("an image below its well", &format!("{name:?}"));
         }
         let image = match group::read(self.root, &dir, self.version) {
             Ok(image) => image,
             Err(error) => return none("the document of an image", &why(&error)),
         };
-        let Some(multiscale) = image.multiscales.as_ref().and_then(|scales| scales.first()) else {
+        let multiscales = image.multiscales.unwrap_or_default();
+        let Some(multiscale) = multiscales.first() else {
             return none("an image with multiscales", &"none");
         };
         let Some(level) = multiscale.datasets.get(self.level) else {
             let expected = format!("a level of {document}, 0 to {}", multiscale.datasets.len().saturating_sub(1));
-            return Err(Error::refused("--level", expected, self.level));
+            return Err(Odd::Refused(document, Error::refused("--level", expected, self.level)));
         };
         if !is_below(&level.path) {
             return none("a level below its image", &format!("{:?}", level.path));
         }
         let array = below(&dir, &level.path);
         let path = below(&array, self.version.of_array());
-        let full = self.root.join(&path);
-        let text = match files::read_at_most(&full, files::LARGEST_DOCUMENT) {
-            Ok(text) => text,
-            Err(error) => return Ok(Err(unplaced(&path, "the document of an array", &error))),
-        };
-        let document_of = match ArrayDocument::parse(&text, self.version) {
-            Ok(found) => found,
-            Err(fault) => {
-                let found = format!("another: {}", fault.detail);
-                return Ok(Err(unplaced(&path, "an array of images", &found)));
-            }
-        };
-        let Some((axes, n_channels)) = self.axes(multiscale, &document_of.shape, &array)? else {
-            let found = format!("{} of {:?}", multiscale.axes().join(", "), document_of.shape);
+        let no_array = |expected: &str, found: &dyn std::fmt::Display| Odd::Unplaced(unplaced(&path, expected, found));
+        let text = files::read_at_most(&self.root.join(&path), files::LARGEST_DOCUMENT);
+        let text = text.map_err(|error| no_array("the document of an array", &error))?;
+        let parsed = ArrayDocument::parse(&text, self.version);
+        let parsed = parsed.map_err(|fault| no_array("an array of images", &format!("another: {}", fault.detail)))?;
+        let axes = self.axes(multiscale, &parsed.shape, &array);
+        let Some((axes, n_channels)) = axes.map_err(|error| Odd::Refused(document.clone(), error))? else {
+            let found = format!("{} of {:?}", multiscale.axes().join(", "), parsed.shape);
             return none("axes y and x, and t, c and z once at most, each as long as it is", &found);
         };
-        let (image_document, labels) = (Some(document.into()), labels(image.omero.as_ref(), n_channels));
-        let (dir, version) = (array.into(), self.version);
-        let site = ArraySite { dir, image: image_document, version, axes, at: 0 };
-        Ok(Ok(Field { well, name, place, site, n_channels, labels }))
+        if n_channels > 64 {
+            return Err(no_array("at most 64 channels", &n_channels));
+        }
+        let labels = labels(image.omero.as_ref(), n_channels);
+        let (dir, image, version) = (array.into(), Some(document.into()), self.version);
+        let site = ArraySite { dir, image, version, axes, at: 0 };
+        let has_more = multiscales.len() > 1;
+        Ok(Field { well, name: name.to_owned(), place, site, n_channels, labels, has_more })
     }
 
     /// What each axis is, and how many channels there are; `None` where these are no axes of images.
@@ -195,9 +273,6 @@ impl Search<'_> {
         let z = self.plane.place("z", length("z"), example)?;
         let t = self.plane.place("t", length("t"), example)?;
         let n_channels = length("c").unwrap_or(1);
-        if n_channels > 64 {
-            return Err(Error::refused(example, "at most 64 channels", n_channels));
-        }
         let axis = |name: &&str| match *name {
             "c" => Some(Axis::Channel),
             "y" => Some(Axis::Y),
@@ -207,7 +282,7 @@ impl Search<'_> {
             _ => None,
         };
         let axes: Option<Vec<Axis>> = names.iter().map(axis).collect();
-        Ok(axes.map(|axes| (axes.into(), n_channels as usize)))
+        Ok(axes.map(|axes| (axes.into(), usize::try_from(n_channels).unwrap_or(usize::MAX))))
     }
 }
 
@@ -230,37 +305,34 @@ fn labels(omero: Option<&Omero>, n_channels: usize) -> Option<Vec<String>> {
     (labels.len() == n_channels && distinct.len() == n_channels).then_some(labels)
 }
 
-/// What channels are called: as all images say that have most of them, or `c0`, `c1`.
-fn channel_names(fields: &[Field], root: &Path) -> Result<Vec<String>> {
-    let most = fields.iter().map(|field| field.n_channels).max().unwrap_or_default();
-    let mut told: BTreeMap<&[String], &Field> = BTreeMap::new();
-    for field in fields {
+/// What channels are called: as the images say that have as many as most, or `c0`, `c1`. What others say is not asked
+/// for: their channels are faults by their number. An image that names others than most is none of the plate.
+///
+/// # Errors
+/// If no more images name the same channels than others.
+fn channel_names(fields: &mut Vec<Field>, odd: &mut Vec<Unplaced>, root: &Path) -> Result<Vec<String>> {
+    let usual = usual_channels(fields.iter().map(|field| field.n_channels));
+    let mut told: BTreeMap<Vec<String>, (usize, String)> = BTreeMap::new();
+    for field in fields.iter().filter(|field| field.n_channels == usual) {
         if let Some(labels) = &field.labels {
-            told.entry(labels).or_insert(field);
+            told.entry(labels.clone()).or_insert_with(|| (0, field.site.dir.to_string())).0 += 1;
         }
     }
-    let longest = told.keys().max_by_key(|labels| labels.len()).copied();
-    if let Some(other) = longest.and_then(|longest| told.keys().find(|labels| !longest.starts_with(labels))) {
-        let shown: Vec<String> =
-            [longest.unwrap_or_default(), other].iter().map(|labels| format!("{labels:?}")).collect();
-        let place = told.get(other).map_or_else(String::new, |field| field.site.dir.to_string());
-        let expected = format!("the channels of other images, {}", shown[0]);
-        return Err(Error::malformed(root.join(place).display(), expected, &shown[1]));
+    let mut most: Vec<(&Vec<String>, &(usize, String))> = told.iter().collect();
+    most.sort_by_key(|(_, (n, _))| std::cmp::Reverse(*n));
+    let Some((names, (n, _))) = most.first() else {
+        return Ok((0..usual).map(|channel| format!("c{channel}")).collect());
+    };
+    let expected = format!("the channels of other images, {names:?}");
+    if let Some((other, (_, place))) = most.get(1).filter(|(_, (of_other, _))| of_other == n) {
+        return Err(Error::malformed(root.join(place).display(), expected, format!("{other:?}")));
     }
-    let named = longest.filter(|labels| labels.len() == most).map(<[String]>::to_vec);
-    Ok(named.unwrap_or_else(|| (0..most).map(|channel| format!("c{channel}")).collect()))
-}
-
-/// Says which wells there are that the plate does not name.
-fn unnamed_wells(root: &Path, named: &[group::Place], version: Version) -> Option<String> {
-    let named: BTreeSet<&str> = named.iter().map(|well| well.path.as_str()).collect();
-    let found = files::walk(root, 2..=2, files::Links::Follow).flatten().filter(files::Found::is_dir);
-    let mut unnamed: Vec<String> = found
-        .filter(|found| files::is_file(&found.path.join(version.of_group())).unwrap_or(true))
-        .filter_map(|found| Some(found.path.strip_prefix(root).ok()?.to_str()?.to_owned()))
-        .filter(|path| !named.contains(path.as_str()) && !path.starts_with("OME"))
-        .collect();
-    unnamed.sort_unstable();
-    let first = unnamed.first()?;
-    Some(format!("{} folders of wells that the plate's document does not name, such as {first}", unnamed.len()))
+    fields.retain(|field| match &field.labels {
+        Some(labels) if field.n_channels == usual && labels != *names => {
+            odd.push(unplaced(&field.site.dir, &expected, &format!("{labels:?}")));
+            false
+        }
+        _ => true,
+    });
+    Ok((*names).clone())
 }

@@ -16,7 +16,8 @@ use crate::source::pattern::well_named;
 use crate::source::tree::{PlateFiles, Scan, Unplaced};
 
 use super::document::ArrayDocument;
-use super::found::ZarrScan;
+use super::found::{ZarrScan, usual_channels};
+use super::group::Node;
 use super::site::{ArraySite, Axis, Version};
 
 /// What a name is expected to be.
@@ -45,7 +46,7 @@ pub(super) fn scan(root: &Path) -> Result<ZarrScan> {
     for found in files::walk_into(root, 1..=usize::MAX, files::Links::Follow, enter) {
         let Some(found) = scan.note(root, found)? else { continue };
         let is_array = found.is_dir() && is_array_name(&found.path);
-        if !is_array && !is_image(&found) {
+        if !is_array && !is_image(&found) && !is_left_over(&found) {
             continue;
         }
         let below = found.path.strip_prefix(root).unwrap_or(&found.path);
@@ -59,7 +60,8 @@ pub(super) fn scan(root: &Path) -> Result<ZarrScan> {
         }
     }
     let n_channels: Vec<Result<usize, Unplaced>> = named.par_iter().map(|array| channels(root, &array.site)).collect();
-    let (mut plates, mut most) = (BTreeMap::<PlateId, PlateFiles>::new(), 0);
+    let usual = usual_channels(n_channels.iter().filter_map(|found| found.as_ref().ok().copied()));
+    let mut plates = BTreeMap::<PlateId, PlateFiles>::new();
     for (array, n_channels) in named.into_iter().zip(n_channels) {
         let Named { plate, dir, dataset, well, number, site } = array;
         let n_channels = match n_channels {
@@ -69,7 +71,6 @@ pub(super) fn scan(root: &Path) -> Result<ZarrScan> {
                 continue;
             }
         };
-        most = most.max(n_channels);
         let new = || PlateFiles { dir: dir.clone(), dataset, ..PlateFiles::default() };
         let of_plate = plates.entry(plate.clone()).or_insert_with(new);
         if of_plate.dir != dir {
@@ -88,12 +89,23 @@ pub(super) fn scan(root: &Path) -> Result<ZarrScan> {
     scan.plates = plates;
     scan.unplaced.sort_unstable();
     scan.unreadable.sort_unstable();
-    let channels = (1..=most).map(|channel| format!("w{channel}")).collect();
+    let channels = (1..=usual).map(|channel| format!("w{channel}")).collect();
     Ok(ZarrScan { scan, channels, unusual: Vec::new() })
 }
 
 fn is_array_name(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "zarr")
+}
+
+/// Whether a file is of an array by another name: one that was packed (`B02_s1.zarr.zip`), or the document of one that is
+/// not called so (`B02_s1.zarr.part/.zarray`).
+fn is_left_over(found: &files::Found) -> bool {
+    let Some(name) = found.name().filter(|_| !found.is_dir()) else { return false };
+    let is_packed = || name.to_ascii_lowercase().contains(".zarr.");
+    let is_document = || name == Version::V2.of_array() || name == Version::V3.of_array();
+    let is_of_array =
+        || found.path.parent().is_some_and(|dir| matches!(Node::of(dir), Ok(Some(Node::Array(_))) | Err(_)));
+    is_packed() || (is_document() && is_of_array())
 }
 
 /// What a path tells.
