@@ -23,9 +23,10 @@ pub use used::{store, tree};
 pub type Target = fn(&[u8]);
 
 /// Every target and its name.
-pub const TARGETS: [(&str, Target); 12] = [
+pub const TARGETS: [(&str, Target); 13] = [
     ("png", png),
     ("tiff", tiff),
+    ("raw_images", raw_images),
     ("shard_index", shard_index),
     ("chunk", chunk),
     ("zarr_documents", zarr_documents),
@@ -59,6 +60,11 @@ pub fn png(data: &[u8]) {
 
 /// A TIFF.
 pub fn tiff(data: &[u8]) {
+    image(data);
+}
+
+/// A BMP, a PGM or a PPM.
+pub fn raw_images(data: &[u8]) {
     image(data);
 }
 
