@@ -138,7 +138,8 @@ lint: libtorch
 
 # Each target by itself: what it finds lies in fuzz/artifacts/TARGET/.
 SECONDS := 1200
-TARGETS := png tiff shard_index chunk zarr_documents lists rows classes recipe submission foreign_zarr tree store
+TARGETS := png tiff raw_images shard_index chunk zarr_documents lists rows classes recipe submission foreign_zarr tree \
+	store
 fuzz:
 	@for target in $(TARGETS); do \
 		mkdir -p fuzz/corpus/$$target fuzz/crashers/$$target; \

@@ -28,6 +28,7 @@ pub type Target = fn(&[u8]);
 pub const TARGETS: [(&str, Target); 13] = [
     ("png", png),
     ("tiff", tiff),
+    ("raw_images", raw_images),
     ("shard_index", shard_index),
     ("chunk", chunk),
     ("zarr_documents", zarr_documents),
@@ -62,6 +63,11 @@ pub fn png(data: &[u8]) {
 
 /// A TIFF.
 pub fn tiff(data: &[u8]) {
+    image(data);
+}
+
+/// A BMP, a PGM or a PPM.
+pub fn raw_images(data: &[u8]) {
     image(data);
 }
 

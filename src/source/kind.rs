@@ -61,7 +61,7 @@ pub(super) fn common_kind(
     let most = votes.into_iter().max_by_key(|&(kind, n)| (n, kind)).map(|(kind, _)| kind);
     let none = || {
         let found = why.unwrap_or_else(|| "none among the first looked at".to_owned());
-        Error::malformed(root.display(), "grey images of 8 or 16 bits, PNG or TIFF", found)
+        Error::malformed(root.display(), "grey images of 8 or 16 bits (PNG, TIFF, BMP, PGM)", found)
     };
     let kind = most.ok_or_else(none)?;
     let colour = match kind.colour {

@@ -15,7 +15,8 @@ const LISTINGS: &str = "plates";
 const OF_SYSTEMS: [&str; 6] =
     [".AppleDouble", "lost+found", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "__MACOSX"];
 /// What names of images end in, of whatever kind.
-const IMAGES: [&str; 9] = ["png", "tif", "tiff", "jpg", "jpeg", "jp2", "bmp", "gif", "webp"];
+const IMAGES: [&str; 16] =
+    ["png", "tif", "tiff", "stk", "lsm", "bmp", "dib", "pgm", "ppm", "pnm", "pbm", "jpg", "jpeg", "jp2", "gif", "webp"];
 
 /// The name of one channel's image, such as `B02_s1_w3.png`; `channel` counts from 1.
 #[must_use]

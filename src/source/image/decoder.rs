@@ -7,9 +7,11 @@ use libdeflater::Decompressor;
 use crate::site::{Dtype, ImageSize};
 
 use super::bands::{Samples, swap_bytes};
+use super::bmp;
 use super::fault::ImageFault;
 use super::format::Format;
-use super::header::{Bands, Colour};
+use super::header::{Bands, Colour, Header};
+use super::netpbm;
 use super::png::{Png, collect_idat};
 use super::tiff::{Page, Unpacker};
 use super::unfilter::unfilter;
@@ -34,6 +36,18 @@ pub struct SiteDecoder {
 enum Opened {
     Png(Png),
     Tiff(Page),
+    /// One of raw pixels, which the crate `image` reads.
+    Raw(Format, Header),
+}
+
+impl Opened {
+    fn header(&self) -> &Header {
+        match self {
+            Self::Png(png) => &png.header,
+            Self::Tiff(page) => &page.header,
+            Self::Raw(_, header) => header,
+        }
+    }
 }
 
 impl SiteDecoder {
@@ -85,6 +99,7 @@ impl SiteDecoder {
                 }
                 Opened::Png(png) => self.decode_rgb_png(&png, images[i], out),
                 Opened::Tiff(page) => self.decode_tiff(&page, images[i], out),
+                Opened::Raw(format, header) => self.decode_raw(format, &header, images[i], out),
             });
             faults.extend(decoded.err().map(|fault| (i, fault)));
         }
@@ -97,13 +112,16 @@ impl SiteDecoder {
 
     /// Whether an image is of the kind and size that is expected, by what its header says.
     fn open(&self, file: &[u8]) -> Result<Opened, ImageFault> {
+        let length = file.len() as u64;
         let opened = match Format::of(file)? {
             Format::Png => Opened::Png(Png::open(file)?),
             Format::Tiff => Opened::Tiff(Page::open(&mut Cursor::new(file))?),
+            format @ Format::Bmp => Opened::Raw(format, bmp::open(file, length)?),
+            format @ Format::Netpbm => Opened::Raw(format, netpbm::open(file, length)?),
         };
-        let (Opened::Png(Png { header, .. }) | Opened::Tiff(Page { header, .. })) = &opened;
+        let header = opened.header();
         header.check(self.size, self.dtype, self.colour)?;
-        if !header.can_be_true(file.len() as u64) {
+        if !header.can_be_true(length) {
             // Told as what it is, where it is cut short or altered; a short file is looked through in no time.
             if let Opened::Png(png) = &opened {
                 collect_idat(file, png.header.bands, &mut Vec::new())?;
@@ -135,6 +153,17 @@ impl SiteDecoder {
         self.samples.resize(self.size.pixels() * self.dtype.bytes() * bands.count(), 0);
         self.tiffs.unpack(page, file, &mut self.inflater, &mut self.samples)?;
         let samples = Samples { bytes: &self.samples, bands, is_planar: page.is_planar };
+        samples.spread(self.size, self.dtype, self.colour, out)
+    }
+
+    fn decode_raw(&mut self, format: Format, header: &Header, file: &[u8], out: &mut [u8]) -> Result<(), ImageFault> {
+        let read = if format == Format::Bmp { bmp::read } else { netpbm::read };
+        if header.bands == Bands::Grey {
+            return read(file, header.bands, out);
+        }
+        self.samples.resize(self.size.pixels() * self.dtype.bytes() * header.bands.count(), 0);
+        read(file, header.bands, &mut self.samples)?;
+        let samples = Samples { bytes: &self.samples, bands: header.bands, is_planar: false };
         samples.spread(self.size, self.dtype, self.colour, out)
     }
 }

@@ -128,8 +128,12 @@ impl Header {
     /// the word of a header alone.
     #[must_use]
     pub fn can_be_true(&self, file_bytes: u64) -> bool {
-        let bits = self.size.pixels() as u64 * u64::from(self.bits.1);
-        file_bytes.saturating_mul(self.most_of_a_byte) >= bits.div_ceil(8)
+        file_bytes.saturating_mul(self.most_of_a_byte) >= self.bytes()
+    }
+
+    /// Bytes of all samples.
+    pub(super) fn bytes(&self) -> u64 {
+        (self.size.pixels() as u64 * u64::from(self.bits.1)).div_ceil(8)
     }
 }
 

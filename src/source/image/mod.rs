@@ -4,11 +4,13 @@
 
 mod adam7;
 mod bands;
+mod bmp;
 mod decoder;
 mod fault;
 mod format;
 mod header;
 mod inflate;
+mod netpbm;
 mod png;
 #[cfg(test)]
 mod tests;

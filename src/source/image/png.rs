@@ -1,4 +1,5 @@
-//! PNGs of 8 and 16 bits, grey and RGB: every CRC and the Adler-32 checked, whatever is in the chunks.
+//! PNGs of 8 and 16 bits, grey and RGB: every CRC and the Adler-32 checked, whatever is in the chunks. A file is one image:
+//! an animation is a fault, and so is what follows the end.
 //!
 //! libdeflate does the inflating and checks the Adler-32; `unfilter.rs` and `adam7.rs` undo the rest.
 
@@ -156,7 +157,7 @@ impl<'a> Chunks<'a> {
     }
 }
 
-/// The zlib stream of a PNG: a slice of it where one IDAT holds it all, else gathered in `buffer`. Walks up to IEND, so
+/// The zlib stream of a PNG: a slice of it where one IDAT holds it all, else gathered in `buffer`. Walks up to the end, so
 /// every CRC is checked.
 pub(super) fn collect_idat<'a>(png: &'a [u8], bands: Bands, buffer: &'a mut Vec<u8>) -> Result<&'a [u8], ImageFault> {
     let mut chunks = Chunks { png, at: SIGNATURE.len() };
@@ -180,6 +181,13 @@ pub(super) fn collect_idat<'a>(png: &'a [u8], bands: Bands, buffer: &'a mut Vec<
             }
             b"IEND" => break,
             b"IHDR" if is_first => {}
+            b"acTL" | b"fcTL" | b"fdAT" => {
+                let found = format_args!("an animation ({})", chunk.kind.escape_ascii());
+                return Err(ImageFault::new(FaultKind::ManyPages, "one image", found));
+            }
+            b"tRNS" => {
+                return Err(ImageFault::new(FaultKind::WrongColour, "opaque pixels", "a transparent colour (tRNS)"));
+            }
             [first, ..] if first.is_ascii_lowercase() => {}
             // A palette to show it by, where there are few colours.
             b"PLTE" if bands != Bands::Grey => {}
@@ -188,6 +196,14 @@ pub(super) fn collect_idat<'a>(png: &'a [u8], bands: Bands, buffer: &'a mut Vec<
                 return Err(ImageFault::undecodable(expected, kind.escape_ascii()));
             }
         }
+    }
+    // What was sent in blocks may be filled up.
+    let rest = &png[chunks.at..];
+    if rest.starts_with(&SIGNATURE) {
+        return Err(ImageFault::new(FaultKind::ManyPages, "one image", "another PNG behind it"));
+    }
+    if rest.iter().any(|byte| *byte != 0) {
+        return Err(ImageFault::undecodable("the end behind IEND", format_args!("{} bytes", rest.len())));
     }
     match single {
         None => Err(ImageFault::undecodable("image data (IDAT)", "none")),

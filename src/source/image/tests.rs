@@ -80,7 +80,9 @@ fn a_header_says_what_decoding_will_find_without_looking_at_a_pixel() {
             assert!(header.can_be_true(file.len() as u64), "{}", golden.name);
             header.check(golden.size, golden.dtype, golden.colour)
         });
-        let of_pixels = ["fault-rgb-differs.tif", "fault-rgba-glass.png"].contains(&golden.name.as_str());
+        // Pixels, and chunks that come after the header.
+        let of_pixels = ["rgb-differs.tif", "rgba-glass.png", "animation.png", "transparent.png", "two.png"];
+        let of_pixels = of_pixels.iter().any(|name| golden.name == format!("fault-{name}"));
         match golden.decode(&file) {
             Err(fault) if !of_pixels => assert_eq!(checked, Err(fault), "{}", golden.name),
             _ => assert_eq!(checked, Ok(()), "{}", golden.name),
@@ -98,11 +100,81 @@ fn a_file_is_known_by_its_first_bytes_and_told_what_it_is_where_it_is_neither() 
         assert_eq!(decoder.decode(&[file], &mut pixels), [(0, fault)]);
     };
     check(b"", FaultKind::Empty, "expected an image, found 0 bytes");
-    let detail = "expected the signature of a PNG or a TIFF, found 4749463839612e2e";
+    let detail = "expected a PNG, a TIFF, a BMP, or a binary PGM or PPM, found GIF, which is not read";
     check(b"GIF89a.......", FaultKind::Undecodable, detail);
+    let detail = "expected a PNG, a TIFF, a BMP, or a binary PGM or PPM, found 476966383961";
+    check(b"Gif89a", FaultKind::Undecodable, detail);
     check(b"\x89PN", FaultKind::Truncated, "expected more chunks up to IEND, found the end after 3 bytes");
     check(b"MM\0", FaultKind::Truncated, "expected 4 bytes at byte 0, found the end after 3 bytes");
     check(b"II*\0", FaultKind::Truncated, "expected 4 bytes at byte 4, found the end after 4 bytes");
+}
+
+#[test]
+fn raw_images_cut_anywhere_are_faults_and_none_has_room_for_another() {
+    for golden in goldens().iter().filter(|golden| !golden.name.starts_with("fault")) {
+        if ![".bmp", ".pgm", ".ppm"].iter().any(|end| golden.name.ends_with(end)) {
+            continue;
+        }
+        let good = fixture(&golden.name);
+        for cut in 1..good.len() {
+            let fault = golden.decode(&good[..cut]).unwrap_err();
+            assert_eq!(fault.kind, FaultKind::Truncated, "{} cut at {cut}: {}", golden.name, fault.detail);
+            assert_eq!(read_header(&mut Cursor::new(&good[..cut])).unwrap_err(), fault);
+        }
+        let mut twice = good.clone();
+        twice.extend(&good);
+        assert_eq!(golden.decode(&twice).unwrap_err().kind, FaultKind::ManyPages, "{}", golden.name);
+    }
+}
+
+#[test]
+fn each_lie_of_a_bmp_and_of_a_netpbm_is_a_fault_with_its_reason() {
+    let golden = |name: &str| goldens().into_iter().find(|golden| golden.name == name).unwrap();
+    let grey = golden("grey8.bmp");
+    let with = |at: usize, word: u32| {
+        let mut file = fixture("grey8.bmp");
+        file[at..at + 4].copy_from_slice(&word.to_le_bytes());
+        grey.decode(&file).unwrap_err().detail
+    };
+    let check = |found: String, part: &str| assert!(found.contains(part), "{found}");
+    check(with(2, 9999), "9999 bytes, found the end after");
+    check(with(10, 100), "pixels behind the 1078 bytes of a header, found some at byte 100");
+    check(with(10, u32::MAX), "found the end after");
+    check(with(14, 12), "a header of BMP of 40, 52, 56, 108 or 124 bytes, found 12");
+    check(with(18, 41), "2530 bytes, found the end after");
+    check(with(18, 39), "expected 40 x 33, found 39 x 33");
+    check(with(18, u32::MAX), "sides of 1 to 16384, found 0 x 33");
+    check(with(22, 32), "expected 40 x 33, found 40 x 32");
+    check(with(26, 8 << 16 | 2), "a raw BMP of one plane, found 2, packed by 0");
+    check(with(26, 4 << 16 | 1), "expected 8-bit grey, found 4-bit palette");
+    check(with(26, 32 << 16 | 1), "RGB of a BMP");
+    check(with(30, 1), "a raw BMP of one plane, found 1, packed by 1");
+    check(with(46, 255), "found 8-bit palette");
+    check(with(46, 257), "at most 256 colours, found 257");
+    check(with(54 + 4 * 7, 8), "found 8-bit palette");
+    // Rows from the top down, as a negative height says.
+    let mut file = fixture("grey8.bmp");
+    let upright = grey.decode(&file).unwrap();
+    file[22..26].copy_from_slice(&(-33_i32).to_le_bytes());
+    let turned: Vec<u8> = upright.chunks(40).rev().flatten().copied().collect();
+    assert_eq!(grey.decode(&file).unwrap(), turned);
+
+    let grey = Golden { size: ImageSize { height: 1, width: 2 }, ..golden("grey8.pgm") };
+    let decode = |file: &[u8]| grey.decode(file).map_err(|fault| fault.detail);
+    assert_eq!(decode(b"P5 2 1 255\n\x07\x08"), Ok(vec![7, 8]));
+    assert_eq!(decode(b"P5\n# of a lab\n2 1\n255\n\x07\x08"), Ok(vec![7, 8]));
+    let refused = |file: &[u8], part: &str| check(decode(file).unwrap_err(), part);
+    refused(b"P5 2 1 255\r\n\x07\x08", "one image, found 1 bytes behind it");
+    refused(b"P5 2 1 255\n\x07\x08\n", "one image, found 1 bytes behind it");
+    refused(b"P5 2 1 254\n\x07\x08", "8-bit grey of another largest value");
+    refused(b"P5 2 1 4095\n\x07\x08\0\0", "12-bit grey of another largest value");
+    refused(b"P5 2 1 0\n\x07\x08", "found ");
+    refused(b"P5 2 x 255\n\x07\x08", "the header of a PGM or PPM");
+    refused(b"P5 99999 1 255\n\x07\x08", "sides of 1 to 16384, found 99999 x 1");
+    refused(b"P6 2 1 255\n\x07\x08\x07\x08\x07\x08", "expected 8-bit grey, found 8-bit RGB");
+    refused(b"P2 2 1 255\n7 8", "a Netpbm of text, which is not read");
+    let long = [b"P5\n#", &[b'x'; 3000][..], b"\n2 1 255\n\x07\x08"].concat();
+    refused(&long, "a header of fewer than 2048 bytes");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use super::field::Field;
 /// Most bytes of a pattern.
 const MAX_LEN: usize = 1_000;
 /// What a pattern may end in, in small letters.
-const EXTENSIONS: [&str; 3] = [".png", ".tif", ".tiff"];
+const EXTENSIONS: [&str; 6] = [".png", ".tif", ".tiff", ".bmp", ".pgm", ".ppm"];
 
 /// One piece of a pattern.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,7 +112,7 @@ pub(super) fn pieces(text: &str) -> Result<Vec<Piece>, PatternError> {
     Ok(pieces)
 }
 
-/// What a pattern ends in, as it is spelled there: `.png`, `.tif` or `.tiff`, in small letters or capitals; nothing
+/// What a pattern ends in, as it is spelled there: `.png`, `.tif`, `.bmp` and so on, in small letters or capitals; nothing
 /// where it is anything else.
 pub(super) fn extension(text: &str) -> &str {
     let end = text.rfind('.').map_or("", |at| &text[at..]);

@@ -68,7 +68,7 @@ fn errors_name_what_is_wrong_and_what_would_be_right() {
         ),
         (PatternError::NoWell, "nothing tells the well: expected {well}, or both {row} and {column}"),
         (PatternError::TwoWells, "the well is told twice: expected {well}, or {row} and {column}"),
-        (PatternError::NoExtension, "expected one of .png, .tif, .tiff at the end"),
+        (PatternError::NoExtension, "expected one of .png, .tif, .tiff, .bmp, .pgm, .ppm at the end"),
     ] {
         assert_eq!(error.to_string(), expected);
     }

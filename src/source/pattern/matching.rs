@@ -208,7 +208,11 @@ fn expression_of(text: &str, pieces: &[Piece]) -> String {
         match (piece, pieces.get(i + 1)) {
             (Piece::Literal(literal), Some(_)) => expression += &regex::escape(literal),
             (Piece::Literal(literal), None) => {
-                let kind = if extension.eq_ignore_ascii_case(".png") { "[Pp][Nn][Gg]" } else { "[Tt][Ii][Ff][Ff]?" };
+                let of_letter = |letter: char| format!("[{}{letter}]", letter.to_ascii_uppercase());
+                let kind: String = match extension.trim_start_matches('.').to_ascii_lowercase().as_str() {
+                    "tif" | "tiff" => "[Tt][Ii][Ff][Ff]?".to_owned(),
+                    other => other.chars().map(of_letter).collect(),
+                };
                 let stem = literal.strip_suffix(extension).unwrap_or(literal);
                 expression += &format!("{}\\.{kind}$", regex::escape(stem));
             }

@@ -149,6 +149,11 @@ fn extensions_are_taken_in_letters_of_any_size_and_all_else_as_it_is() {
     }
     check("{well}.png", "B02.PNG", "well=B02");
     check("{well}.PNG", "B02.png", "well=B02");
+    for (end, other) in [("bmp", "BMP"), ("pgm", "PGM"), ("ppm", "PPM")] {
+        check(&format!("{{well}}.{end}"), &format!("B02.{other}"), "well=B02");
+        check(&format!("{{well}}.{other}"), &format!("B02.{end}"), "well=B02");
+        check(&format!("{{well}}.{end}"), "B02.png", "nothing");
+    }
     for path in ["B02.tif", "B02png", "B02.png.", "B02xpng", "B02.pngx", "B02.png\n"] {
         check("{well}.png", path, "nothing");
     }

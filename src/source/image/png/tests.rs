@@ -252,6 +252,30 @@ fn a_palette_to_show_an_image_by_is_passed_over_where_it_is_rgb() {
 }
 
 #[test]
+fn an_animation_a_transparent_colour_and_what_follows_the_end_are_faults_and_other_chunks_are_not() {
+    let good = encode(SIZE, &ramp(SIZE.pixels(), 3), |_| {});
+    let with = |kind: &[u8; 4], data: &[u8]| {
+        let body = [kind, data].concat();
+        let chunk = [&(data.len() as u32).to_be_bytes()[..], &body, &crc32fast::hash(&body).to_be_bytes()].concat();
+        let mut png = good.clone();
+        png.splice(33..33, chunk);
+        decode_one(&png)
+    };
+    let pixels = decode_one(&good).unwrap();
+    for (kind, data) in [(b"sBIT", &[8][..]), (b"gAMA", &[0, 0, 177, 143]), (b"tEXt", b"a\0b"), (b"pHYs", &[0; 9])] {
+        assert_eq!(with(kind, data), Ok(pixels.clone()), "{}", kind.escape_ascii());
+    }
+    for kind in [b"acTL", b"fcTL", b"fdAT"] {
+        assert_eq!(with(kind, &[0; 8]), Err(FaultKind::ManyPages), "{}", kind.escape_ascii());
+    }
+    assert_eq!(with(b"tRNS", &[0, 7]), Err(FaultKind::WrongColour));
+    let and = |rest: &[u8]| decode_one(&[&good, rest].concat());
+    assert_eq!(and(&[0; 700]), Ok(pixels), "a block that was filled up");
+    assert_eq!(and(b"x"), Err(FaultKind::Undecodable));
+    assert_eq!(and(&good), Err(FaultKind::ManyPages));
+}
+
+#[test]
 fn an_image_that_inflates_to_more_or_less_than_its_size_is_refused() {
     let small = ImageSize { height: 6, ..SIZE };
     let mut png = encode(small, &ramp(small.pixels(), 3), |_| {});

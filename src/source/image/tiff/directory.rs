@@ -2,6 +2,7 @@
 //! anything that can be sought in, as a directory may be anywhere in a file.
 
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
+use std::ops::Range;
 
 use crate::fault::FaultKind;
 
@@ -24,6 +25,7 @@ pub(super) enum Tag {
     FillOrder = 266,
     ImageDescription = 270,
     StripOffsets = 273,
+    Orientation = 274,
     SamplesPerPixel = 277,
     RowsPerStrip = 278,
     StripByteCounts = 279,
@@ -33,15 +35,20 @@ pub(super) enum Tag {
     TileLength = 323,
     TileOffsets = 324,
     TileByteCounts = 325,
+    /// Where directories below this one are.
+    SubIfds = 330,
     ExtraSamples = 338,
     SampleFormat = 339,
     ImageDepth = 32_997,
+    TileDepth = 32_998,
     /// What `MetaMorph` says of each plane of a stack.
     Uic2 = 33_629,
+    Uic3 = 33_630,
+    Uic4 = 33_631,
 }
 
 impl Tag {
-    const ALL: [Self; 23] = [
+    const ALL: [Self; 28] = [
         Self::NewSubfileType,
         Self::SubfileType,
         Self::ImageWidth,
@@ -52,6 +59,7 @@ impl Tag {
         Self::FillOrder,
         Self::ImageDescription,
         Self::StripOffsets,
+        Self::Orientation,
         Self::SamplesPerPixel,
         Self::RowsPerStrip,
         Self::StripByteCounts,
@@ -61,10 +69,14 @@ impl Tag {
         Self::TileLength,
         Self::TileOffsets,
         Self::TileByteCounts,
+        Self::SubIfds,
         Self::ExtraSamples,
         Self::SampleFormat,
         Self::ImageDepth,
+        Self::TileDepth,
         Self::Uic2,
+        Self::Uic3,
+        Self::Uic4,
     ];
 
     fn of(number: u16) -> Option<Self> {
@@ -73,7 +85,7 @@ impl Tag {
 }
 
 /// An entry of a directory: where the values of a tag are, or they themselves.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) tag: Tag,
     kind: u16,
@@ -81,15 +93,22 @@ pub(super) struct Entry {
     field: [u8; 8],
 }
 
-/// The entries of a directory that are of use, each tag's first.
+/// The entries of a directory that are of use.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Directory {
     entries: Vec<Entry>,
+    /// Where the directory and the values of all of its tags are in the file.
+    pub(super) spans: Vec<Range<u64>>,
 }
 
 impl Directory {
     pub(super) fn entry(&self, tag: Tag) -> Option<&Entry> {
         self.entries.iter().find(|entry| entry.tag == tag)
+    }
+
+    /// Its descriptions: tifffile writes one of its own beside that of its user.
+    pub(super) fn descriptions(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().filter(|entry| entry.tag == Tag::ImageDescription)
     }
 }
 
@@ -100,7 +119,7 @@ pub(super) struct Tiff<R> {
     pub(super) little_endian: bool,
     big: bool,
     /// Bytes that further directories may have. They do not overlap, so all of them are no longer than the file.
-    left: u64,
+    pub(super) left: u64,
 }
 
 impl<R: Read + Seek> Tiff<R> {
@@ -124,6 +143,11 @@ impl<R: Read + Seek> Tiff<R> {
             tiff.array::<4>(4).map(|bytes| tiff.number(&bytes))?
         };
         Ok((tiff, first))
+    }
+
+    /// Bytes before anything else may lie in a file.
+    pub(super) fn head_bytes(&self) -> u64 {
+        if self.big { 16 } else { 8 }
     }
 
     /// A number in the byte order of the file.
@@ -180,15 +204,27 @@ impl<R: Read + Seek> Tiff<R> {
         let bytes = self.bytes(at + of_count, n_bytes)?;
         let (entries, next) = bytes.split_at((count * of_entry) as usize);
         let mut directory = Directory::default();
+        directory.spans.push(at..at + of_count + n_bytes);
         for entry in entries.chunks_exact(of_entry as usize) {
-            let number = |range: std::ops::Range<usize>| self.number(&entry[range]);
-            let Some(tag) = Tag::of(number(0..2) as u16).filter(|tag| directory.entry(*tag).is_none()) else {
-                continue;
-            };
-            let offset = of_offset as usize;
-            let mut field = [0; 8];
-            field[..offset].copy_from_slice(&entry[4 + offset..]);
-            directory.entries.push(Entry { tag, kind: number(2..4) as u16, count: number(4..4 + offset), field });
+            let number = |range: Range<usize>| self.number(&entry[range]);
+            let (offset, kind) = (of_offset as usize, number(2..4) as u16);
+            let (count, field) = (number(4..4 + offset), &entry[4 + offset..]);
+            let n_bytes = count.saturating_mul(bytes_of(kind));
+            if n_bytes > of_offset {
+                let at = self.number(field);
+                directory.spans.push(at..at.saturating_add(n_bytes));
+            }
+            let Some(tag) = Tag::of(number(0..2) as u16) else { continue };
+            let mut entry = Entry { tag, kind, count, field: [0; 8] };
+            entry.field[..offset].copy_from_slice(field);
+            match directory.entry(tag) {
+                Some(first) if tag != Tag::ImageDescription => {
+                    if *first != entry {
+                        return Err(ImageFault::undecodable(format_args!("one {tag:?}"), "two that differ"));
+                    }
+                }
+                _ => directory.entries.push(entry),
+            }
         }
         Ok((directory, self.number(next)))
     }
@@ -205,16 +241,11 @@ impl<R: Read + Seek> Tiff<R> {
 
     /// The values of an entry, at most `most`, which are to be whole numbers.
     pub(super) fn values(&mut self, entry: &Entry, most: u64) -> Result<Vec<u64>, ImageFault> {
-        let of_value = match entry.kind {
-            1 => 1,
-            3 => 2,
-            4 | 13 => 4,
-            16 | 18 => 8,
-            kind => {
-                let expected = format_args!("whole numbers as {:?}", entry.tag);
-                return Err(ImageFault::undecodable(expected, format_args!("type {kind}")));
-            }
-        };
+        if !matches!(entry.kind, 1 | 3 | 4 | 13 | 16 | 18) {
+            let expected = format_args!("whole numbers as {:?}", entry.tag);
+            return Err(ImageFault::undecodable(expected, format_args!("type {}", entry.kind)));
+        }
+        let of_value = bytes_of(entry.kind);
         let bytes = self.value_bytes(entry, of_value, most)?;
         Ok(bytes.chunks_exact(of_value as usize).map(|bytes| self.number(bytes)).collect())
     }
@@ -226,10 +257,21 @@ impl<R: Read + Seek> Tiff<R> {
         first.map(Some).ok_or_else(|| ImageFault::undecodable(format_args!("a value of {tag:?}"), "none"))
     }
 
-    /// The beginning of a text, at most `most` bytes of it.
-    pub(super) fn text(&mut self, entry: &Entry, most: u64) -> Result<String, ImageFault> {
-        let bytes = self.value_bytes(entry, 1, most)?;
+    /// A text.
+    pub(super) fn text(&mut self, entry: &Entry) -> Result<String, ImageFault> {
+        let bytes = self.value_bytes(entry, 1, entry.count)?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+}
+
+/// Bytes of a value of a type; 0 of a type that there is not.
+fn bytes_of(kind: u16) -> u64 {
+    match kind {
+        1 | 2 | 6 | 7 => 1,
+        3 | 8 => 2,
+        4 | 9 | 11 | 13 => 4,
+        5 | 10 | 12 | 16..=18 => 8,
+        _ => 0,
     }
 }
 

@@ -10,7 +10,6 @@ use super::super::inflate::MOST_INFLATED;
 use super::directory::{Directory, Entry, Tag, Tiff};
 use super::lzw;
 use super::packbits;
-use super::pages::only_page;
 
 /// How segments are packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,13 +76,6 @@ pub(crate) struct Page {
 }
 
 impl Page {
-    /// Reads the directories of a file.
-    pub(crate) fn open(file: &mut (impl Read + Seek)) -> Result<Self, ImageFault> {
-        let (mut tiff, first) = Tiff::open(file)?;
-        let directory = only_page(&mut tiff, first)?;
-        Self::read(&mut tiff, &directory)
-    }
-
     pub(super) fn read<R: Read + Seek>(tiff: &mut Tiff<R>, directory: &Directory) -> Result<Self, ImageFault> {
         let mut value = |tag: Tag| tiff.value(directory, tag);
         let size = check_sides(
@@ -103,9 +95,11 @@ impl Page {
                 return Err(ImageFault::undecodable("no predictor, or differences under LZW or deflate", other));
             }
         };
-        match value(Tag::FillOrder)? {
-            None | Some(1) => {}
-            Some(other) => return Err(ImageFault::undecodable("a FillOrder of 1", other)),
+        // The first bit is the highest, and the first pixel is at the top left.
+        for tag in [Tag::FillOrder, Tag::Orientation] {
+            if let Some(other) = value(tag)?.filter(|value| *value != 1) {
+                return Err(ImageFault::undecodable(format_args!("the value 1 of {tag:?}"), other));
+            }
         }
         let photometric = value(Tag::Photometric)?;
         let n_samples = value(Tag::SamplesPerPixel)?.unwrap_or(1);
@@ -139,6 +133,13 @@ impl Page {
         let most_of_a_byte = compression.most_of_a_byte();
         let header = Header { size, dtype, bands, bits: (bits, of_pixel), samples, most_of_a_byte };
         Ok(Self { header, is_planar, compression, is_differences, grid })
+    }
+
+    /// Bytes of a raw segment that has all of its rows.
+    pub(super) fn segment_bytes(&self) -> u64 {
+        let (of_sample, of_pixel) = self.header.bits;
+        let bits = u64::from(if self.is_planar { of_sample } else { of_pixel });
+        (self.grid.width as u64).saturating_mul(bits).div_ceil(8).saturating_mul(self.grid.height as u64)
     }
 
     /// Bytes of a sample, of an image of 8 or 16 bits.

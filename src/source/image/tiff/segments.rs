@@ -150,7 +150,10 @@ fn unpack_segment(
             Err(LzwFault::TooLong) => return wrong(&"more"),
         },
         Compression::Deflate => return inflate(inflater, segment, samples, what),
-        Compression::PackBits => packbits::unpack(segment, samples),
+        Compression::PackBits => match packbits::unpack(segment, samples) {
+            Some(n) => n,
+            None => return wrong(&"more"),
+        },
     };
     if unpacked == n_bytes { Ok(()) } else { wrong(&unpacked) }
 }
