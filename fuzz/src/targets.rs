@@ -25,7 +25,7 @@ pub use used::{store, tree};
 pub type Target = fn(&[u8]);
 
 /// Every target and its name.
-pub const TARGETS: [(&str, Target); 13] = [
+pub const TARGETS: [(&str, Target); 14] = [
     ("png", png),
     ("tiff", tiff),
     ("raw_images", raw_images),
