@@ -64,9 +64,8 @@ impl Plane {
     /// Whether one plane and one time of these images is meant, and some have it.
     fn check(self, images: &[ListedImage]) -> Result<()> {
         let Some(first) = images.first() else { return Ok(()) };
-        let axes: [(_, _, fn(&ListedImage) -> Option<u16>); 2] =
-            [("z", self.z, |image| image.z), ("t", self.t, |image| image.t)];
-        for (axis, only, of) in axes {
+        for (axis, only) in [("z", self.z), ("t", self.t)] {
+            let of = |image: &ListedImage| if axis == "z" { image.z } else { image.t };
             let there: BTreeSet<Option<u16>> = images.iter().map(of).collect();
             let shown = || {
                 let name = |found: &Option<u16>| found.map_or("none".to_owned(), |number| number.to_string());
@@ -80,10 +79,10 @@ impl Plane {
                 _ => {}
             }
         }
-        match images.iter().any(|image| self.takes(image.z, image.t)) {
-            true => Ok(()),
-            false => Err(none_such("z and t", format!("none with both (such as {})", first.path))),
+        if images.iter().any(|image| self.takes(image.z, image.t)) {
+            return Ok(());
         }
+        Err(none_such("z and t", format!("none with both (such as {})", first.path)))
     }
 
     /// The place along an axis of an array, `z` or `t`, of so many planes or times; 0 where it has no such axis.

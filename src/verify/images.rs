@@ -46,7 +46,7 @@ pub(super) fn changed_images(
                 found.extend(other_images(&source, plan, rows, is_damaged)?);
             }
             None if rows.is_empty() || is_damaged => {}
-            None => found.push(finding(id, "images that are told to be of this plate, found none".to_owned(), rows)),
+            None => found.push(finding(id, "images that are told to be of this plate, found none", rows)),
         }
     }
     Ok(Some(found))
@@ -116,10 +116,10 @@ fn other_images(source: &Source, plan: &PlatePlan, rows: Vec<SiteRow>, is_damage
     let Some((found, first)) = changed.first() else { return Ok(None) };
     let n = changed.len();
     let detail = format!("images of the pixels that were packed of {n} sites, found for {}: {found}", first.id);
-    Ok(Some(finding(&plan.id, detail, changed.into_iter().map(|(_, row)| row).collect())))
+    Ok(Some(finding(&plan.id, &detail, changed.into_iter().map(|(_, row)| row).collect())))
 }
 
-fn finding(plate: &PlateId, expected: String, rows: Vec<SiteRow>) -> Finding {
+fn finding(plate: &PlateId, expected: &str, rows: Vec<SiteRow>) -> Finding {
     let sites: Vec<SiteId> = rows.into_iter().map(|row| row.id).collect();
     let finding = Finding::new(Kind::Contradiction, &plate.to_string(), format!("expected {expected}"));
     Finding { sites, ..finding }
