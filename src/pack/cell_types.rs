@@ -77,8 +77,9 @@ pub(super) fn hold_back(
         let mut faults = plate.faults.clone();
         faults.extend(decode(source, plate)?);
         let bad: HashSet<(Well, u16)> = faults.iter().filter_map(|fault| Some((fault.well?, fault.site?))).collect();
-        let lost = lost_of(config, spec, plate, &|site| !bad.contains(&(site.well, site.site)))?;
-        let can_be_pruned = lost.is_within(&todo.lost);
+        let mut lost = lost_of(config, spec, plate, &|site| !bad.contains(&(site.well, site.site)))?;
+        lost.others.clone_from(&todo.lost.others);
+        let can_be_pruned = lost.is_within(&todo.lost) && (lost.others.is_empty() || faults.is_empty());
         let may_go = lost.is_empty() || (config.prune && can_be_pruned);
         if !may_go || (config.on_error == OnError::Fail && !faults.is_empty()) {
             held_back.experiments.insert(plate.id.experiment.clone());

@@ -1,5 +1,6 @@
 //! From a raw tree, or from another store, to a store. Returns a report and prints nothing.
 
+mod another;
 mod cell_types;
 mod config;
 mod meaning;

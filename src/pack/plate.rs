@@ -17,6 +17,7 @@ use crate::store::format::names::SOURCES;
 use crate::store::format::rows::{PixelStats, SiteRow};
 use crate::store::{Committed, FinishedShard, Lost, MayGo, PlateBuilder, StoreSpec, StoreWriter};
 
+use super::another::Kinship;
 use super::config::{OnError, PackConfig};
 use super::rejected::rejected_once;
 use super::report::HeldPlate;
@@ -192,8 +193,15 @@ impl<'a> PlateWork<'a> {
         let n_sites = listing.sites.len() as u64;
         let listing = listing.to_files();
         let stamp = self.todo.stamp.time(Sha::of(listing.contents[SOURCES].as_bytes()));
-        let may_go = if self.prune { MayGo::This(&self.todo.lost) } else { MayGo::Nothing };
-        let lost = match writer.commit(&builder, &listing, files, stamp, may_go)? {
+        let nothing = Lost::default();
+        let others = match self.todo.kinship {
+            Kinship::Same => false,
+            Kinship::ToldAnew => true,
+            // Of a plate with damaged images, nobody knows what it would be.
+            Kinship::Another => self.prune && outcome.faults.is_empty(),
+        };
+        let may_go = MayGo::This { lost: if self.prune { &self.todo.lost } else { &nothing }, others };
+        let mut lost = match writer.commit(&builder, &listing, files, stamp, may_go)? {
             Committed::Kept(lost) => lost,
             Committed::Done { removed } => {
                 outcome.sites_packed = Some(n_sites);
@@ -201,13 +209,16 @@ impl<'a> PlateWork<'a> {
                 removed
             }
         };
+        if self.todo.kinship == Kinship::ToldAnew {
+            lost.others.clear();
+        }
         outcome.held = self.held(lost, &outcome.faults);
         Ok(outcome)
     }
 
     /// What the store holds of the plate and the source no longer has.
     fn held(&self, lost: Lost, faults: &[Fault]) -> Vec<HeldPlate> {
-        let can_be_pruned = lost.is_within(&self.todo.lost);
+        let can_be_pruned = lost.is_within(&self.todo.lost) && (lost.others.is_empty() || faults.is_empty());
         HeldPlate::of(&self.plan.id, lost, faults, can_be_pruned)
     }
 }
@@ -270,7 +281,7 @@ mod tests {
         };
         let writer = StoreWriter::open(&dst, spec.clone(), source.classes.clone(), config.changes()).unwrap();
         let stamp = Stamp::new(SystemTime::UNIX_EPOCH, empty(), empty());
-        let todo = Todo { source_bytes: 0, stamp, lost: Lost::default() };
+        let todo = Todo { source_bytes: 0, stamp, lost: Lost::default(), kinship: Kinship::Same };
         let work = PlateWork::new(&source.plates[0], &todo, &spec, &config);
         let mut shard = ShardYield { sites: work.plan.sites.iter().map(|_| None).collect(), ..Default::default() };
         let counted = shard.statistics.population_mut(Population::Treatment);

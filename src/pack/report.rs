@@ -68,8 +68,6 @@ impl HeldPlate {
 
     /// A plate and what is held of it, if anything is, and what `faults` says of that.
     pub(super) fn of(plate: &PlateId, lost: Lost, faults: &[Fault], can_be_pruned: bool) -> Vec<Self> {
-        let is_another = lost.is_another;
-        let can_be_pruned = can_be_pruned || is_another;
         let held = |what: Held, sites: Vec<SiteId>| {
             let first = sites.first()?;
             let is_of_it = |fault: &&Fault| {
@@ -78,12 +76,15 @@ impl HeldPlate {
                     && fault.site.is_none_or(|site| site == first.site)
             };
             let reason = match what {
-                Held::Sites if is_another => OTHER_IMAGES,
                 Held::Sites => faults.iter().find(is_of_it).map_or("not-in-source", |fault| fault.kind.name()),
                 Held::Labels | Held::Experiment => "no-label",
             };
             Some(Self { plate: plate.clone(), what, sites, reason, can_be_pruned })
         };
+        if !lost.others.is_empty() {
+            let (plate, sites) = (plate.clone(), lost.others);
+            return vec![Self { plate, what: Held::Sites, sites, reason: OTHER_IMAGES, can_be_pruned }];
+        }
         held(Held::Sites, lost.sites).into_iter().chain(held(Held::Labels, lost.labels)).collect()
     }
 }

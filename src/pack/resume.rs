@@ -20,8 +20,9 @@ use crate::store::format::names::{FILES, REJECTED, SITES, SOURCES, array_documen
 use crate::store::format::rows::{Rejected, SiteRow};
 use crate::store::read::listing::{read_list, read_rows};
 use crate::store::read::proof::{Depth, are_whole};
-use crate::store::write::held::{Lost, lost};
+use crate::store::write::held::{Lost, all, lost};
 
+use super::another::Kinship;
 use super::config::{OnError, PackConfig};
 use super::meaning;
 use super::rejected::to_rejected;
@@ -61,6 +62,8 @@ pub(super) struct Todo {
     pub(super) stamp: Stamp,
     /// What the store holds of it and of which names and CSVs alone show that the source has it no more.
     pub(super) lost: Lost,
+    /// What it is to the plate that the store has.
+    pub(super) kinship: Kinship,
 }
 
 /// Looks at a plate. A listing that cannot be read is as good as none: the plate is packed again.
@@ -79,9 +82,14 @@ pub(super) fn look_at(
     if let Some(done) = done(config, source, spec, plate, &images, &stamp)? {
         return Ok(done);
     }
+    let paths: Vec<&str> = images.iter().map(|image| image.path.as_str()).collect();
+    let kinship = Kinship::of(config, source, plate, &paths)?;
     let is_whole = |site: &SitePlan| plate.missing_channel(site).is_none();
-    let lost = lost_of(config, spec, plate, &is_whole)?;
-    Ok(State::ToPack(Todo { source_bytes, stamp, lost }))
+    let mut lost = lost_of(config, spec, plate, &is_whole)?;
+    if kinship == Kinship::Another {
+        lost.others = all(&config.dst, spec, &plate.id)?;
+    }
+    Ok(State::ToPack(Todo { source_bytes, stamp, lost, kinship }))
 }
 
 /// What the store would lose of a plate if of those that are planned, only the sites were packed that `is_packed` says
@@ -140,7 +148,7 @@ fn done(
     }
     let Some(Same { proof }) = same_sources(config, &dir, images, &sources, &rejected, stamp)? else { return Ok(None) };
     // The stamp proves what is told of images, too.
-    if (config.rehash || proof.is_some()) && !meaning::is_the_same(source, plate, &sites)? {
+    if (config.rehash || proof.is_some()) && !meaning::is_the_same(source, plate, &sites, config.rehash)? {
         return Ok(None);
     }
     Ok(Some(State::Done { n_rejected: rejected.len() as u64, proof }))

@@ -35,6 +35,22 @@ impl Plate {
         format!("{word}{}", self.0)
     }
 
+    /// The plate that a name stands for, written as people write it: `plate_2`, `Plate 2` and `PLATE-02` are 2.
+    ///
+    /// # Errors
+    /// If it can be no name of a plate.
+    pub fn as_written(name: &str) -> Result<Self, ParseError> {
+        Self::number_as_written(name).map_or_else(|| name.parse(), |number| Ok(number.into()))
+    }
+
+    /// The number of a plate that is called by the word and its number, as people write it.
+    #[must_use]
+    pub fn number_as_written(name: &str) -> Option<u16> {
+        let (word, number) = (name.get(..WORD.len())?, name.get(WORD.len()..)?);
+        let number = number.strip_prefix(['_', '-', ' ']).unwrap_or(number);
+        parse_number(number).filter(|_| word.eq_ignore_ascii_case(WORD) && !number.is_empty())
+    }
+
     /// Shares the name with equal ones.
     pub fn share(&mut self, names: &mut Names) {
         names.share(&mut self.0);

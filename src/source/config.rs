@@ -66,6 +66,16 @@ impl SourceConfig {
         self.experiment.clone().unwrap_or_else(default)
     }
 
+    /// Whether it says how images are to be looked at.
+    #[must_use]
+    pub fn tells_images(&self) -> bool {
+        self.layout.is_some()
+            || self.pattern.is_some()
+            || self.table.is_some()
+            || self.level.is_some()
+            || self.plane != Plane::default()
+    }
+
     /// Whether a plate was asked for.
     fn wants(&self, id: &PlateId) -> bool {
         let experiment = id.experiment.as_str();
@@ -76,12 +86,12 @@ impl SourceConfig {
     /// Whether an image that no plate takes may belong to what was asked for: its plate tells, or its path.
     pub(super) fn is_of_interest(&self, image: &Unplaced) -> bool {
         // What a name that users describe would have told of its plate, nobody knows.
+        if let Some(plate) = &image.plate {
+            return self.wants(plate);
+        }
         let is_described = self.pattern.is_some() || self.table.is_some();
         if is_described || self.layout.is_some_and(Layout::is_described) {
             return true;
-        }
-        if let Some(plate) = &image.plate {
-            return self.wants(plate);
         }
         let of_plates = self.plates.iter().map(|plate| plate.experiment.as_str());
         let mut wanted = self.experiments.iter().map(String::as_str).chain(of_plates).peekable();

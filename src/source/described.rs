@@ -1,6 +1,6 @@
 //! Trees whose names a pattern describes: every image is read by it, or is a fault with its path.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
 use std::rc::Rc;
 
@@ -14,6 +14,9 @@ use super::listed::ListedImage;
 use super::names::{is_hidden_path, is_image, is_of_store, is_of_system, plate_named};
 use super::pattern::{Fields, Misread, Pattern, Preset};
 use super::tree::{Scan, Unplaced};
+
+/// What images lack whose names tell no plate.
+const ABOVE: &str = "a folder of its plate above it";
 
 /// How names of images are read.
 #[derive(Debug, Clone, Copy)]
@@ -77,7 +80,7 @@ pub(super) fn scan(
     root: &Path,
     description: Description<'_>,
     experiment: &Experiment,
-) -> Result<(Vec<ListedImage>, Scan)> {
+) -> Result<(Vec<ListedImage>, BTreeSet<String>, Scan)> {
     let (mut scan, mut images, mut names) = (Scan::default(), Vec::new(), Names::default());
     let mut places: HashSet<Rc<str>> = HashSet::new();
     // The root itself may be the folder of a plate.
@@ -111,22 +114,27 @@ pub(super) fn scan(
                 places.insert(Rc::clone(&place));
                 images.push((image, place));
             }
-            Ok(_) => scan.unplaced.push(Unplaced::in_folder(root, &found, "a folder that is not hidden")),
+            Ok(_) => scan
+                .unplaced
+                .push(Unplaced { plate: None, ..Unplaced::in_folder(root, &found, "a folder that is not hidden") }),
             // What is hidden and of no plate is nobody's.
             Err(None) if is_hidden => {}
-            Err(None) => scan.unplaced.push(Unplaced::named(root, &found, &description.expected())),
+            Err(None) => {
+                scan.unplaced.push(Unplaced { plate: None, ..Unplaced::named(root, &found, &description.expected()) })
+            }
             Err(Some((expected, text))) => {
                 let unplaced = Unplaced::named(root, &found, &expected);
                 let found = text.map_or(unplaced.found, |text| format!("{text:?}"));
-                scan.unplaced.push(Unplaced { found, ..unplaced });
+                scan.unplaced.push(Unplaced { found, plate: None, ..unplaced });
             }
         }
     }
+    let channels = images.iter().map(|(image, _)| image.channel.clone()).collect();
     let images = of_one_place(images, &mut scan.unplaced);
     scan.other_files.sort_unstable();
     scan.unplaced.sort_unstable();
     scan.unreadable.sort_unstable();
-    Ok((images, scan))
+    Ok((images, channels, scan))
 }
 
 /// Leaves the images of each plate that are in its first place, as those of another may be another plate's: two runs of a
@@ -147,7 +155,9 @@ fn of_one_place(images: Vec<(ListedImage, Rc<str>)>, unplaced: &mut Vec<Unplaced
         if *first == place {
             of_one.push(image);
         } else {
-            let expected = format!("all images of plate {plate} in one place, {first:?}, or an experiment for each");
+            let advice = "if it is one plate, --pattern with what its folders tell, as '{well}/...', or --table; if these are \
+                          several, '{experiment}/...'";
+            let expected = format!("images of plate {plate} in one place, {first:?} ({advice})");
             unplaced.push(Unplaced {
                 path: path.clone(),
                 plate: Some(plate.clone()),
@@ -190,7 +200,7 @@ fn read(
     let plate = match (plate, description) {
         (Some(plate), _) => plate,
         (None, Description::Pattern(_)) => own,
-        (None, Description::Preset(_)) => return Err(Some(("a folder of its plate above it".to_owned(), None))),
+        (None, Description::Preset(_)) => return Err(Some((ABOVE.to_owned(), None))),
     };
     let plate = plate_named(plate).map_err(|e| Some((e.expected.to_owned(), Some(e.found))))?;
     let (plate, channel) = (PlateId { experiment, plate }, channel.unwrap_or_default().to_owned());
@@ -216,6 +226,9 @@ pub(super) fn nothing_found(root: &Path, scan: &Scan, expected: &str) -> Error {
     let n = paths.iter().filter(|path| extension(path) == extension(first)).count();
     let name = first.rsplit('/').next().unwrap_or(first);
     let advice = match super::pattern::suggest(&paths) {
+        Some(_) if scan.unplaced.iter().all(|image| image.expected == ABOVE) => {
+            "--src with the folder above that of the plate".to_owned()
+        }
         Some(preset) => format!("try --layout {preset}"),
         None => "--pattern describes names, as in '{plate}/{well}_s{site}_w{channel}.tif'".to_owned(),
     };

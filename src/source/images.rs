@@ -22,6 +22,15 @@ pub struct Image {
     pub content: io::Result<Vec<u8>>,
 }
 
+/// How many sites of a plate are a sample of it.
+const SAMPLE: usize = 16;
+
+/// A few of the sites of a plate, spread over it: enough to tell one description of its images from another.
+#[must_use]
+pub fn sample<T>(sites: &[T]) -> Vec<&T> {
+    sites.iter().step_by(sites.len().div_ceil(SAMPLE).max(1)).collect()
+}
+
 /// Reads and decodes sites, one after the other; keeps its buffers in between.
 pub struct SiteReader<'s> {
     source: &'s Source,

@@ -69,7 +69,7 @@ impl Layout {
 
     /// Whether the user says what images are: by names, or by a table.
     #[must_use]
-    pub(super) fn is_described(self) -> bool {
+    pub fn is_described(self) -> bool {
         matches!(self, Self::Preset(_) | Self::Pattern | Self::Table) || self.is_zarr()
     }
 

@@ -44,6 +44,8 @@ enum Only {
     Number(u16),
     /// Images whose names tell none, such as projections beside folders of planes.
     Unnumbered,
+    /// Either, as where one channel is a stack and another a single plane.
+    NumberOrNone(u16),
 }
 
 impl Only {
@@ -51,6 +53,7 @@ impl Only {
         match self {
             Self::Number(number) => found == Some(number),
             Self::Unnumbered => found.is_none(),
+            Self::NumberOrNone(number) => found.is_none_or(|found| found == number),
         }
     }
 }
@@ -96,8 +99,10 @@ impl Plane {
             None => format!("no {axis} (such as {example})"),
         };
         match (only, n) {
-            (None | Some(Only::Unnumbered), None) | (None, Some(1)) => Ok(0),
-            (Some(Only::Number(number)), Some(n)) if u64::from(number) < n => Ok(number.into()),
+            (None | Some(Only::Unnumbered | Only::NumberOrNone(_)), None) | (None, Some(1)) => Ok(0),
+            (Some(Only::Number(number) | Only::NumberOrNone(number)), Some(n)) if u64::from(number) < n => {
+                Ok(number.into())
+            }
             (None, _) => Err(several(axis, shown())),
             (Some(_), _) => Err(none_such(axis, shown())),
         }
@@ -116,7 +121,7 @@ impl FromStr for Plane {
     type Err = ParseError;
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
-        let fail = || ParseError { expected: "z=3, t=1, z=none, or both as z=3,t=1", found: text.to_owned() };
+        let fail = || ParseError { expected: "z=3, t=1, z=none, or several as z=3,z=none,t=1", found: text.to_owned() };
         let mut plane = Self::default();
         for part in text.split(',') {
             let (axis, number) = part.split_once('=').ok_or_else(fail)?;
@@ -129,9 +134,13 @@ impl FromStr for Plane {
                 "t" => &mut plane.t,
                 _ => return Err(fail()),
             };
-            if of_axis.replace(only).is_some() {
-                return Err(fail());
-            }
+            *of_axis = Some(match (*of_axis, only) {
+                (None, only) => only,
+                (Some(Only::Number(number)), Only::Unnumbered) | (Some(Only::Unnumbered), Only::Number(number)) => {
+                    Only::NumberOrNone(number)
+                }
+                _ => return Err(fail()),
+            });
         }
         Ok(plane)
     }
@@ -143,6 +152,7 @@ impl fmt::Display for Plane {
             Some(match only? {
                 Only::Number(number) => format!("{axis}={number}"),
                 Only::Unnumbered => format!("{axis}=none"),
+                Only::NumberOrNone(number) => format!("{axis}={number},{axis}=none"),
             })
         });
         f.pad(&shown.collect::<Vec<_>>().join(","))
@@ -164,19 +174,29 @@ pub(super) struct Placed {
 /// Of each site of a plate, the path of each channel.
 type Sites = BTreeMap<(Well, u16), BTreeMap<usize, String>>;
 
-/// Puts images into their plates; `channels` are in that order, or in that of their numbers and names. A site or a channel
+/// The channels that images may have.
+pub(super) enum Channels {
+    /// In this order.
+    Told(Vec<String>),
+    /// Those of all images that were found, wherever they are: in the order of their numbers and names.
+    Found(BTreeSet<String>),
+}
+
+/// Puts images into their plates. A site or a channel
 /// that other planes have and the chosen one has not is there without its images.
 ///
 /// # Errors
 /// If sites have several planes or times and none is chosen, or there are more than 64 channels.
-pub(super) fn place(mut images: Vec<ListedImage>, plane: Plane, channels: Option<Vec<String>>) -> Result<Placed> {
+pub(super) fn place(mut images: Vec<ListedImage>, plane: Plane, channels: Channels) -> Result<Placed> {
     plane.check(&images)?;
-    let distinct: BTreeSet<&str> = images.iter().map(|image| image.channel.as_str()).collect();
-    let channels = channels.unwrap_or_else(|| {
-        let mut channels: Vec<String> = distinct.into_iter().map(str::to_owned).collect();
-        channels.sort_by(|a, b| natural_cmp(a, b));
-        channels
-    });
+    let channels = match channels {
+        Channels::Told(channels) => channels,
+        Channels::Found(channels) => {
+            let mut channels: Vec<String> = channels.into_iter().collect();
+            channels.sort_by(|a, b| natural_cmp(a, b));
+            channels
+        }
+    };
     if channels.len() > MOST_CHANNELS {
         let found = format!("{}: {}, ...", channels.len(), channels[..4].join(", "));
         return Err(Error::refused("channels of the images", format!("at most {MOST_CHANNELS}"), found));
@@ -225,18 +245,29 @@ mod tests {
 
     #[test]
     fn a_plane_is_parsed_and_shown() {
-        for text in ["z=3", "t=1", "z=3,t=0", "z=none", "z=none,t=2"] {
+        for text in ["z=3", "t=1", "z=3,t=0", "z=none", "z=none,t=2", "z=3,z=none", "z=1,z=none,t=0"] {
             assert_eq!(text.parse::<Plane>().unwrap().to_string(), text);
         }
-        for text in ["", "z", "z=", "3", "x=1", "z=1,z=2", "z=-1", "z=65536", "z=1,"] {
+        for text in ["", "z", "z=", "3", "x=1", "z=1,z=2", "z=1,z=none,z=none", "z=-1", "z=65536", "z=1,"] {
             assert!(text.parse::<Plane>().is_err(), "{text}");
         }
+    }
+
+    /// The channels of images.
+    fn found(images: &[ListedImage]) -> Channels {
+        Channels::Found(images.iter().map(|image| image.channel.clone()).collect())
+    }
+
+    /// Puts images of these channels into their plates.
+    fn place(images: Vec<ListedImage>, plane: Plane) -> Result<Placed> {
+        let channels = found(&images);
+        super::place(images, plane, channels)
     }
 
     #[test]
     fn channels_are_in_the_order_of_their_numbers_and_a_site_knows_its_files() {
         let images = vec![image("c", "10", [None; 2]), image("a", "2", [None; 2]), image("b", "1", [None; 2])];
-        let placed = place(images, Plane::default(), None).unwrap();
+        let placed = place(images, Plane::default()).unwrap();
         assert_eq!(placed.channels, ["1", "2", "10"]);
         let plate = placed.plates.values().next().unwrap();
         let site = ("B02".parse().unwrap(), 1);
@@ -247,7 +278,7 @@ mod tests {
     #[test]
     fn two_images_of_one_place_are_told_and_the_first_by_its_path_stays() {
         for paths in [["a", "b"], ["b", "a"]] {
-            let placed = place(paths.map(|path| image(path, "1", [None; 2])).to_vec(), Plane::default(), None).unwrap();
+            let placed = place(paths.map(|path| image(path, "1", [None; 2])).to_vec(), Plane::default()).unwrap();
             assert_eq!(placed.unplaced.len(), 1);
             let Unplaced { path, expected, .. } = &placed.unplaced[0];
             assert_eq!((path.as_str(), expected.as_str()), ("b", "one image of e/P1, well B02, site 1, channel 1: a"));
@@ -258,17 +289,17 @@ mod tests {
     fn one_plane_remains_or_the_images_are_refused() {
         let stack =
             || vec![image("a", "1", [Some(1), None]), image("b", "1", [Some(2), None]), image("c", "1", [None; 2])];
-        let error = place(stack(), Plane::default(), None).unwrap_err().to_string();
+        let error = place(stack(), Plane::default()).unwrap_err().to_string();
         assert!(error.contains("--plane z=N") && error.contains("z of none, 1, 2"), "{error}");
         for (plane, kept) in [("z=1", "a"), ("z=2", "b"), ("z=none", "c")] {
-            let placed = place(stack(), plane.parse().unwrap(), None).unwrap();
+            let placed = place(stack(), plane.parse().unwrap()).unwrap();
             let plate = placed.plates.values().next().unwrap();
             assert_eq!((&*plate.listed.values().next().unwrap()[0], placed.n_of_other_planes), (kept, 2), "{plane}");
         }
         for plane in ["z=3", "z=1,t=1"] {
-            assert!(place(stack(), plane.parse().unwrap(), None).unwrap_err().to_string().contains("that images have"));
+            assert!(place(stack(), plane.parse().unwrap()).unwrap_err().to_string().contains("that images have"));
         }
         let times = vec![image("a", "1", [Some(4), Some(1)]), image("b", "2", [Some(4), Some(2)])];
-        assert!(place(times, Plane::default(), None).unwrap_err().to_string().contains("--plane t=N"));
+        assert!(place(times, Plane::default()).unwrap_err().to_string().contains("--plane t=N"));
     }
 }

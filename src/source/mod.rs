@@ -21,7 +21,7 @@ pub mod tree;
 mod zarr;
 
 pub use config::SourceConfig;
-pub use images::{Image, SiteReader};
+pub use images::{Image, SiteReader, sample};
 pub use layout::Layout;
 pub use listed::Plane;
 pub use open::{Source, read_labels};

@@ -46,7 +46,7 @@ fn parse_well(text: &str) -> Option<Well> {
 
 /// The plate of a folder `EXPERIMENT/PlateN`; `plate_2`, `Plate 2` and `PLATE-02` are plate 2, too.
 pub(super) fn plate_of(folder: &Path) -> Option<PlateId> {
-    let plate = plate_number(folder.file_name()?.to_str()?)?;
+    let plate = Plate::number_as_written(folder.file_name()?.to_str()?)?;
     let experiment = folder.parent()?.file_name()?.to_str()?.parse().ok()?;
     Some(PlateId { experiment, plate: plate.into() })
 }
@@ -56,13 +56,7 @@ pub(super) fn plate_of(folder: &Path) -> Option<PlateId> {
 /// # Errors
 /// If it can be no name of a plate.
 pub(super) fn plate_named(name: &str) -> Result<Plate, ParseError> {
-    plate_number(name).map_or_else(|| name.parse(), |number| Ok(number.into()))
-}
-
-fn plate_number(name: &str) -> Option<u16> {
-    let (word, number) = (name.get(..5)?, name.get(5..)?);
-    let number = number.strip_prefix(['_', '-', ' ']).unwrap_or(number);
-    parse_number(number).filter(|_| word.eq_ignore_ascii_case("plate") && !number.is_empty())
+    Plate::as_written(name)
 }
 
 /// Whether plates are looked for in a folder of a tree that begins at `root`: below a plate there is none, a store in
@@ -77,7 +71,7 @@ pub(super) fn is_entered(root: &Path, dir: &files::Found) -> bool {
 pub(super) fn is_nobodys(dir: &files::Found) -> bool {
     let is_plate = |dir: &files::Found| {
         let name = dir.path.file_name().and_then(|name| name.to_str());
-        name.is_some_and(|name| plate_number(name.trim_start_matches('.')).is_some())
+        name.is_some_and(|name| Plate::number_as_written(name.trim_start_matches('.')).is_some())
     };
     let holds_plates = || {
         files::walk(&dir.path, 1..=2, files::Links::Follow).any(|found| match found {

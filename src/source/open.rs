@@ -18,7 +18,7 @@ use super::image_table::{self, TableScan};
 use super::kind::{Kind, common_kind, read_head};
 use super::labels::{self, DataSet, Fixed, Labels, LabelsSummary, Tables};
 use super::layout::Layout;
-use super::listed::{self, Placed};
+use super::listed::{self, Channels, Placed};
 use super::names;
 use super::plan::{Absent, Planner, PlatePlan, SitePlan};
 use super::recognise;
@@ -140,16 +140,6 @@ impl Source {
             other_files,
             unusual,
         })
-    }
-
-    /// Looks at a tree like [`Source::open`] where what images are is told by a description of their names, a table or
-    /// documents; `None` where their paths alone tell it.
-    ///
-    /// # Errors
-    /// Those of [`Source::open`].
-    pub fn open_told(config: &SourceConfig) -> Result<Option<Self>> {
-        let is_told = recognise::layout(config)?.is_described();
-        is_told.then(|| Self::open(config)).transpose()
     }
 
     /// Whether its channels are those of RxRx1, with its stains, where there are as many.
@@ -311,13 +301,15 @@ fn find(config: &SourceConfig, layout: Layout) -> Result<Found> {
         }
         return Ok(Found { scan, channels: None, unusual });
     };
-    let (images, mut scan) = described::scan(root, description, &config.experiment())?;
+    let (images, of_images, mut scan) = described::scan(root, description, &config.experiment())?;
     if images.is_empty() {
         return Err(described::nothing_found(root, &scan, &description.expected()));
     }
-    let Placed { plates, channels, unplaced, n_of_other_planes } = listed::place(images, config.plane, None)?;
+    let Placed { plates, channels, unplaced, n_of_other_planes } =
+        listed::place(images, config.plane, Channels::Found(of_images))?;
     if n_of_other_planes > 0 {
-        unusual.push(format!("{n_of_other_planes} images of other planes than --plane {} are left out", config.plane));
+        let plane = config.plane;
+        unusual.push(format!("{n_of_other_planes} images of other planes than --plane {plane} are left out"));
     }
     scan.unplaced.extend(unplaced);
     scan.unplaced.sort_unstable();
@@ -356,7 +348,7 @@ fn find_by_table(config: &SourceConfig, table: &Path) -> Result<Found> {
         let expected = format!("images that {} names", table.display());
         return Err(Error::malformed(config.root.display(), expected, found));
     }
-    let Placed { plates, channels, unplaced, .. } = listed::place(images, config.plane, Some(channels))?;
+    let Placed { plates, channels, unplaced, .. } = listed::place(images, config.plane, Channels::Told(channels))?;
     scan.unplaced.extend(unplaced);
     scan.unplaced.sort_unstable();
     let channels = ToldChannels { names: channels, is_told: true };

@@ -241,6 +241,11 @@ impl Planner<'_> {
                 plan.faults.push(fault(&id, well, Some(site), FaultKind::ExtraSite, detail));
                 continue;
             }
+            // A site of which only other planes are there.
+            if channels == 0 && self.present_only {
+                plan.absent.sites += 1;
+                continue;
+            }
             let (channels, extra) = self.by_position(channels);
             if let Some(extra) = extra {
                 let is_named = plan.listed.is_empty() && plan.arrays.is_empty();

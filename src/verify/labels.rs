@@ -14,7 +14,7 @@ use crate::store::read::listing::read_rows;
 use super::report::{Finding, Kind, told_in_full};
 
 /// What the CSVs of a tree say of the sites of a store that it did not say when the store was packed. A store without
-/// labels is not held against any.
+/// labels is held only against those that are given.
 ///
 /// # Errors
 /// If the store's listings cannot be read.
@@ -24,7 +24,7 @@ pub(super) fn changed_labels(source: &SourceConfig, store: &Path, plates: &[Plat
     for plate in plates {
         is_labelled |= rows(plate)?.iter().any(|row| row.label != Label::unknown());
     }
-    if !is_labelled {
+    if !is_labelled && source.metadata.is_none() {
         return Ok(Vec::new());
     }
     // Without its CSVs, or with such as contradict themselves, a tree tells nothing of what the store knows.

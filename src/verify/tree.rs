@@ -23,7 +23,7 @@ use crate::store::is_store;
 use crate::store::read::listing::{listed_plates, read_list, read_rows};
 
 use super::files::check_files;
-use super::images::changed_images;
+use super::images::{Found, changed_images};
 use super::labels::changed_labels;
 use super::report::{Depth, Finding, Kind, Report, describe};
 
@@ -202,14 +202,16 @@ pub fn compare_tree(source: &SourceConfig, against: &Path, progress: &(dyn Fn(u6
         let is_list = own.is_some() && files::resolve(&root.join(path)).is_ok_and(|path| path == own);
         !is_known(path) && !is_list && left_out.as_ref().is_none_or(|left_out| left_out.would_name(path))
     };
+    let mut new = Vec::new();
     for file in files::every_file(root) {
-        report.findings.extend(match file? {
-            AnyFile::Listable(path) if !is_extra(&path) => None,
-            AnyFile::Listable(path) | AnyFile::Unlistable(path) => {
-                Some(Finding::new(Kind::Extra, &path, "not named before"))
+        match file? {
+            AnyFile::Listable(path) if !is_extra(&path) => {}
+            AnyFile::Listable(path) => new.push(Finding::new(Kind::Extra, &path, "not named before")),
+            AnyFile::Unlistable(path) => {
+                report.findings.push(Finding::new(Kind::Extra, &path, "not named before"));
             }
-            AnyFile::Unreadable(path, why) => Some(Finding::new(Kind::Unreadable, &path, why)),
-        });
+            AnyFile::Unreadable(path, why) => report.findings.push(Finding::new(Kind::Unreadable, &path, why)),
+        }
     }
     let read = AtomicU64::new(0);
     let count = |n| {
@@ -220,13 +222,14 @@ pub fn compare_tree(source: &SourceConfig, against: &Path, progress: &(dyn Fn(u6
     drop(expected);
     if of_store {
         let plates = wanted_plates(source, against)?;
-        if let Some(found) = changed_images(source, against, &plates, &report.findings)? {
-            // What is told of images tells which are new.
-            report.findings.retain(|finding| finding.kind != Kind::Extra);
-            report.findings.extend(found);
+        let Found { findings, tells_new } = changed_images(source, against, &plates, &report.findings)?;
+        if tells_new {
+            new.clear();
         }
+        report.findings.extend(findings);
         report.findings.extend(changed_labels(source, against, &plates)?);
     }
+    report.findings.extend(new);
     report.findings.sort();
     report.bytes = read.into_inner();
     report.seconds = start.elapsed().as_secs_f64();

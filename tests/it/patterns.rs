@@ -203,7 +203,7 @@ fn every_image_is_of_a_plate_or_a_fault_with_its_path() {
         ("P1/notes.png", "expected a name such as {plate}/{well}_w{channel}.png"),
         (
             "copy/P1/A01_w1.png",
-            "expected all images of plate experiment/P1 in one place, \"P1/\", or an experiment for each, found \"copy/P1/\"",
+            "expected images of plate experiment/P1 in one place, \"P1/\" (if it is one plate, --pattern",
         ),
     ];
     assert_eq!(told.keys().copied().collect::<BTreeSet<_>>(), says.iter().map(|(file, _)| *file).collect());

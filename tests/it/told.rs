@@ -115,7 +115,7 @@ fn a_plate_of_the_same_name_never_takes_the_place_of_another() {
         .args(["--pattern", "{plate}/{well}_{channel}.png"])
         .output()
         .unwrap();
-    let says = "kept       experiment/P1: another plate of this name, of 2 sites, none of them in the source: name its experiment by --experiment, or --prune replaces it";
+    let says = "kept       experiment/P1: another plate of this name, which has none of this one's images, of 2 sites: --experiment keeps this one apart, --prune replaces the other";
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
     assert!(stdout(&output).lines().any(|line| line == says), "{}", stdout(&output));
     // By a name of its own it stands beside it; or it takes its place, where that is asked for.
@@ -132,13 +132,12 @@ fn a_plate_of_the_same_name_never_takes_the_place_of_another() {
 }
 
 #[test]
-fn a_plate_with_one_image_of_before_is_the_same_and_so_is_one_whose_files_were_renamed() {
+fn a_plate_with_most_images_of_before_is_the_same_and_so_is_one_whose_files_were_renamed() {
     let dir = tree(&["P1/A01_1.png", "P1/A02_1.png", "P1/A03_1.png"]);
     let config = config(&dir, "{plate}/{well}_{channel}.png");
     packed(&config);
     write(dir.path(), "P1/A01_1.png", &image(11));
-    write(dir.path(), "P1/A02_1.png", &image(12));
-    assert_eq!(levels(&packed(&config)).0.iter().map(|(_, levels)| levels[0]).collect::<Vec<_>>(), [11, 12, 3]);
+    assert_eq!(levels(&packed(&config)).0.iter().map(|(_, levels)| levels[0]).collect::<Vec<_>>(), [11, 2, 3]);
     for well in ["A01", "A02", "A03"] {
         let path = |name: &str| dir.path().join("data/P1").join(name);
         fs::rename(path(&format!("{well}_1.png")), path(&format!("{well}.DNA.png"))).unwrap();
@@ -186,6 +185,9 @@ fn folders_that_come_to_one_name_are_not_made_one_plate() {
         ),
         ("{plate}/{well}_w{channel}.png", ["run1/P1/A01_w1.png", "run2/P1/A02_w1.png"]),
         ("run*/{plate}/{well}_w{channel}.png", ["run1/P1/A01_w1.png", "run2/P1/A02_w1.png"]),
+        ("run*_{channel}/{plate}_{well}.png", ["run1_DNA/P1_A01.png", "run2_DNA/P1_A02.png"]),
+        ("run*/{well}_w{channel}.png", ["run1/A01_w1.png", "run2/A02_w1.png"]),
+        ("run*/{experiment}/P{plate}_{well}.png", ["run1/x/P1_A01.png", "run2/x/P1_A02.png"]),
         ("{plate}/{well}_w{channel}.png", ["Plate1/A01_w1.png", "plate_01/A02_w1.png"]),
         ("{plate}_{well}_w{channel}.png", ["a/P1_A01_w1.png", "b/P1_A02_w1.png"]),
         ("metaxpress", ["a/P1_A01_w1.TIF", "b/P1_A02_w1.TIF"]),
@@ -208,14 +210,120 @@ fn folders_that_come_to_one_name_are_not_made_one_plate() {
         );
         assert!(fault.detail.contains("in one place, \""), "{}", fault.detail);
     }
+    // A channel in a folder of its own is not forgotten.
+    let dir = tree(&["DNA/P1_A01_w1.png", "GFP/P1_A01_w2.png"]);
+    let config = config(&dir, "{plate}_{well}_w{channel}.png");
+    let found: Vec<FaultKind> = plan(&config).unwrap().1.iter().map(|fault| fault.kind).collect();
+    assert_eq!(found, [FaultKind::NoPlate, FaultKind::MissingChannel]);
     // Folders of a plate that tell something else are no places of their own.
     for (layout, images) in [
         ("{channel}/{plate}/{well}.png", ["DNA/P1/A01.png", "Actin/P1/A01.png"]),
         ("{plate}/{well}/{channel}.png", ["P1/A01/1.png", "P1/A01/2.png"]),
         ("metaxpress", ["P1/TimePoint_1/P1_A01_w1.TIF", "P1/TimePoint_1/P1_A01_w2.TIF"]),
     ] {
-        packed(&config(&tree(&images), layout));
+        packed(&crate::patterns::config(&tree(&images), layout));
     }
+}
+
+#[test]
+fn plates_that_share_an_image_of_nothing_or_a_document_are_two_all_the_same() {
+    let blank = || image(0);
+    let dir = tree(&["run1/P1/A01_1.png", "run1/P1/A02_1.png", "run2/P1/A01_1.png", "run2/P1/A02_1.png"]);
+    for run in ["run1", "run2"] {
+        write(dir.path(), &format!("{run}/P1/A03_1.png"), &blank());
+    }
+    let of_run = |run: &str| {
+        let mut config = config(&dir, "{plate}/{well}_{channel}.png");
+        config.source.root = dir.path().join("data").join(run);
+        config
+    };
+    packed(&of_run("run1"));
+    let told = plan(&of_run("run2")).unwrap().0;
+    assert_eq!(
+        (told.held.len(), told.held[0].reason, told.held[0].sites.len()),
+        (1, OTHER_IMAGES, 3),
+        "a dry run knows"
+    );
+    assert_eq!(pack(&of_run("run2"), &|_| {}).unwrap().kept.len(), 1);
+    // A damaged image among new ones is not gone, whatever is to be pruned.
+    write(dir.path(), "run2/P1/A02_1.png", b"no image");
+    let skip = PackConfig { on_error: OnError::Skip, prune: true, ..of_run("run2") };
+    let report = pack(&skip, &|_| {}).unwrap();
+    assert_eq!((report.kept.len(), report.kept[0].can_be_pruned, report.removed.len()), (1, false, 0));
+}
+
+#[test]
+fn folders_that_end_alike_name_two_plates() {
+    let dir = tree(&["a/X/run1_P1/A01_1.png", "b/X/run2_P1/A01_1.png"]);
+    let of_run = |run: &str| {
+        let mut config = config(&dir, "{experiment}/*_P{plate}/{well}_{channel}.png");
+        config.source.root = dir.path().join("data").join(run);
+        config
+    };
+    packed(&of_run("a"));
+    assert_eq!(pack(&of_run("b"), &|_| {}).unwrap().kept.len(), 1);
+}
+
+#[test]
+fn plates_whose_barcodes_were_exchanged_in_the_table_are_packed_anew() {
+    let table = "plate,well,DNA\nP,A01,x/1.png\nP,A02,x/2.png\nQ,A01,x/3.png\nQ,A02,x/4.png\n";
+    let (dir, config) = told(table);
+    packed(&config);
+    let exchanged = table.replace("P,", "R,").replace("Q,", "P,").replace("R,", "Q,");
+    fs::write(dir.path().join("table.csv"), exchanged).unwrap();
+    let report = pack(&config, &|_| {}).unwrap();
+    assert_eq!((report.plates_packed, report.kept.len(), report.removed.len()), (2, 0, 0), "{report:?}");
+    assert_eq!(levels(&packed(&config)).0.iter().map(|(_, levels)| levels[0]).collect::<Vec<_>>(), [3, 4, 1, 2]);
+}
+
+#[test]
+fn what_images_were_told_to_be_once_is_not_believed_by_their_paths() {
+    let dir = tree(&["X-01/Plate1/B02_s1_w1.png", "X-01/Plate1/B03_s1_w1.png"]);
+    let bare = PackConfig::new(&dir.path().join("data"), &dir.path().join("store"));
+    let mut told = bare.clone();
+    told.source.table = Some(dir.path().join("table.csv"));
+    let table =
+        "experiment,plate,well,w1\nX-01,1,B03,X-01/Plate1/B02_s1_w1.png\nX-01,1,B02,X-01/Plate1/B03_s1_w1.png\n";
+    fs::write(dir.path().join("table.csv"), table).unwrap();
+    packed(&told);
+    let [finding] = &compared(&bare).findings[..] else { panic!("{:?}", compared(&bare).findings) };
+    assert_eq!((finding.kind, finding.sites.len()), (Kind::Contradiction, 2));
+    assert_eq!(pack(&bare, &|_| {}).unwrap().sites_packed, 2);
+    assert_eq!(levels(&packed(&bare)).0.iter().map(|(_, levels)| levels[0]).collect::<Vec<_>>(), [1, 2]);
+}
+
+#[test]
+fn flags_that_do_not_fit_and_faults_that_packing_names_are_findings() {
+    let dir = tree(&["X-01/Plate1/B02_s1_w1.png", "X-01/Plate1/B03_s1_w1.png"]);
+    let config = config(&dir, "rxrx");
+    packed(&config);
+    for (layout, says) in
+        [("wilds", "expected"), ("phenix", "expected"), ("{plate}-{well}.tif", "expected"), ("kaggle", "expected")]
+    {
+        let mut other = crate::patterns::config(&dir, layout);
+        other.dst.clone_from(&config.dst);
+        let found = compared(&other).findings;
+        assert!(
+            found.iter().any(|finding| finding.path == "images" && finding.detail.contains(says)),
+            "{layout}: {found:?}"
+        );
+    }
+    let mut plane = config.clone();
+    plane.source.plane = "z=3".parse().unwrap();
+    assert_eq!(compared(&plane).findings[0].path, "images");
+    for path in ["X-01/Plate1/B2_s1_w1.png", "copy/X-01/Plate1/B04_s1_w1.png", "X-01/Plate1/B04-s1-w1.png"] {
+        write(dir.path(), path, &image(9));
+        let found = compared(&config).findings;
+        assert!(found.iter().any(|finding| finding.kind == Kind::Extra && finding.path == path), "{path}: {found:?}");
+        fs::remove_file(dir.path().join("data").join(path)).unwrap();
+    }
+    // Channels in each other's columns, of the same images.
+    let (dir, config) = told(TABLE);
+    packed(&config);
+    fs::write(dir.path().join("table.csv"), TABLE.replace("DNA,Actin", "Actin,DNA")).unwrap();
+    let found = compared(&config).findings;
+    assert!(found[0].detail.starts_with("expected 2 channels (DNA, Actin)"), "{found:?}");
+    assert!(pack(&config, &|_| {}).unwrap_err().to_string().contains("DNA, Actin"));
 }
 
 #[test]
@@ -252,4 +360,9 @@ fn what_other_planes_have_and_the_chosen_one_lacks_is_a_fault() {
     config.source.plane = "z=1".parse().unwrap();
     let found: Vec<String> = plan(&config).unwrap().1.iter().map(ToString::to_string).collect();
     assert_eq!(found, ["experiment/P/A01_s1: missing-channel: expected 2 channels, found no w2"]);
+    // One channel as a stack, another as a single plane: both are asked for.
+    let dir = tree(&["P/ZStep_1/P_A01_w1.TIF", "P/ZStep_2/P_A01_w1.TIF", "P/P_A01_w2.TIF"]);
+    let mut config = crate::patterns::config(&dir, "metaxpress");
+    config.source.plane = "z=2,z=none".parse().unwrap();
+    assert_eq!(levels(&packed(&config)).0, [("experiment/P/A01_1".to_owned(), vec![2, 3])]);
 }

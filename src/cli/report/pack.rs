@@ -82,11 +82,13 @@ fn write_held(out: &mut impl Write, held: &[HeldPlate], what: &str, why: &str, s
         let of_what = match of {
             Held::Sites if *reason == OTHER_IMAGES => {
                 let n_sites = plural(sites.len() as u64, "site");
-                let remedy = if stay { ": name its experiment by --experiment, or --prune replaces it" } else { "" };
-                writeln!(
-                    out,
-                    "{what:10} {plate}: another plate of this name, of {n_sites}, none of them in the source{remedy}"
-                )?;
+                let remedy = match (stay, can_be_pruned) {
+                    (false, _) => "",
+                    (true, true) => ": --experiment keeps this one apart, --prune replaces the other",
+                    (true, false) => ": --experiment keeps this one apart",
+                };
+                let why = "another plate of this name, which has none of this one's images";
+                writeln!(out, "{what:10} {plate}: {why}, of {n_sites}{remedy}")?;
                 continue;
             }
             Held::Sites => "",

@@ -80,29 +80,39 @@ impl Pattern {
         texts.fields().map(Some)
     }
 
-    /// Where the plate of a path is that the pattern reads: the folders down to the one that names it, without those that
-    /// tell another field, such as a time. Images in two places are of two plates, whatever their names come to.
+    /// Where the plate of a path is that the pattern reads: the folders down to the one that names it, and what `*` stands
+    /// for in others, but not what tells another field, such as a time. Images in two places are of two plates, whatever
+    /// their names come to.
     #[must_use]
     pub fn place_of_plate(&self, path: &str) -> Option<String> {
         let start = path.rmatch_indices('/').nth(self.n_names - 1).map_or(0, |(at, _)| at + 1);
-        let found = self.expression.captures(&path[start..])?;
-        let groups: Vec<(Field, regex::Match<'_>)> =
-            self.groups.iter().copied().zip(found.iter().skip(1).flatten()).collect();
+        let path_below = &path[start..];
+        let found = self.expression.captures(path_below)?;
+        let groups: Vec<(Field, std::ops::Range<usize>)> =
+            self.groups.iter().copied().zip(found.iter().skip(1).flatten().map(|group| group.range())).collect();
+        let plate = groups.iter().find(|(field, _)| *field == Field::Plate).map(|(_, range)| range.clone());
+        let is_other = |field: Field| !matches!(field, Field::Plate | Field::Experiment);
         let mut place = path[..start].to_owned();
-        // Where the path tells no plate, the folders of the pattern are below it.
-        let Some((_, plate)) = groups.iter().find(|(field, _)| *field == Field::Plate) else { return Some(place) };
         let mut at = 0;
-        for name in path[start..].split_inclusive('/') {
-            let names = at..at + name.len();
-            at = names.end;
-            let is_of_plate = |field: Field| matches!(field, Field::Plate | Field::Experiment);
-            let tells_other =
-                groups.iter().any(|(field, group)| !is_of_plate(*field) && names.contains(&group.start()));
-            match (names.contains(&plate.start()), tells_other || !name.ends_with('/')) {
-                (true, true) => return Some(place + plate.as_str()),
-                (true, false) => return Some(place + name),
-                (false, true) => {}
-                (false, false) => place += name,
+        for (name, pattern) in path_below.split_inclusive('/').zip(self.text.split('/')) {
+            let span = at..at + name.len();
+            at = span.end;
+            let others: Vec<_> =
+                groups.iter().filter(|(field, range)| is_other(*field) && span.contains(&range.start)).collect();
+            let is_of_plate = plate.as_ref().is_some_and(|plate| span.contains(&plate.start));
+            let is_file = !name.ends_with('/');
+            if !is_file && (others.is_empty() || pattern.contains('*')) {
+                let mut from = span.start;
+                for (_, range) in others {
+                    place += &path_below[from..range.start];
+                    from = range.end;
+                }
+                place += &path_below[from..span.end];
+            } else if let Some(plate) = plate.as_ref().filter(|_| is_of_plate) {
+                place += &path_below[plate.clone()];
+            }
+            if is_of_plate {
+                break;
             }
         }
         Some(place)

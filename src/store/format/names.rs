@@ -1,6 +1,6 @@
 //! Every file name and path of the format. A file of a store is named here and nowhere else.
 
-use crate::site::PlateId;
+use crate::site::{Plate, PlateId};
 
 /// Folder of the Zarr hierarchy.
 pub const PIXELS: &str = "pixels.zarr";
@@ -93,5 +93,6 @@ pub fn statistics_chunk_path(array: &str, chunk: usize) -> String {
 pub fn is_named_by(path: &str, plate: &PlateId) -> bool {
     let mut folders = path.rsplit('/').skip(1);
     let (name, experiment) = (folders.next(), folders.next());
-    experiment == Some(plate.experiment.as_str()) && name.is_some_and(|name| name.ends_with(plate.plate.as_str()))
+    let is_of_plate = |name| Plate::as_written(name).is_ok_and(|named| named == plate.plate);
+    experiment == Some(plate.experiment.as_str()) && name.is_some_and(is_of_plate)
 }

@@ -54,8 +54,13 @@ pub enum Committed {
 pub enum MayGo<'a> {
     /// Nothing.
     Nothing,
-    /// This, or another plate of the same name.
-    This(&'a Lost),
+    /// This, and all of another plate of the same name.
+    This {
+        /// Sites and labels.
+        lost: &'a Lost,
+        /// Whether another plate may go.
+        others: bool,
+    },
     /// Whatever the new plate lacks.
     All,
 }
@@ -64,7 +69,9 @@ impl MayGo<'_> {
     fn has(self, lost: &Lost) -> bool {
         match self {
             Self::Nothing => lost.is_empty(),
-            Self::This(this) => lost.is_another || lost.is_within(this),
+            Self::This { lost: this, others } => {
+                (others || lost.others.is_empty()) && Lost { others: Vec::new(), ..lost.clone() }.is_within(this)
+            }
             Self::All => true,
         }
     }

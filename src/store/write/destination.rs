@@ -97,7 +97,11 @@ pub fn check_destination(root: &Path, spec: &StoreSpec, classes: &Classes, chang
             return refuse("type of pixels", &found.dtype, &spec.dtype);
         }
         if found != *spec {
-            return refuse("channels", &"the same names and colours", &"others");
+            let names = |spec: &StoreSpec| {
+                let names: Vec<&str> = spec.channels.iter().map(|channel| channel.name.as_str()).collect();
+                names.join(", ")
+            };
+            return refuse("channels and their colours", &names(&found), &names(spec));
         }
     } else if !has_listing(root)?
         && let Some(name) = foreign(root)?

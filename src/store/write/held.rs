@@ -1,7 +1,6 @@
 //! What a store holds of a plate, proven site by site, so that nothing whole is replaced by less.
 
 use std::collections::{HashMap, HashSet};
-use std::hash::Hash;
 use std::path::Path;
 
 use crate::csv_table::from_csv;
@@ -10,16 +9,18 @@ use crate::files;
 use crate::site::{Experiment, Label, PlateId, Population, SiteId};
 use crate::store::format::checksum::crc32c;
 use crate::store::format::listing::ListingFiles;
-use crate::store::format::manifest::{self, Entry};
+use crate::store::format::manifest;
 use crate::store::format::names::{
-    PIXEL_STATS, SITES, SOURCES, array_document_path, array_path, is_named_by, listing_file, listing_path,
+    PIXEL_STATS, SITES, SOURCES, array_document_path, array_path, listing_file, listing_path,
 };
 use crate::store::format::rows::{PixelStats, SiteRow};
 use crate::store::format::spec::StoreSpec;
 use crate::store::read::decode::Decoder;
-use crate::store::read::listing::{each_site, read_list, read_rows};
+use crate::store::read::listing::{each_site, read_rows};
 use crate::store::read::shard::Shard;
 use crate::store::read::told::proven_rows;
+
+use super::another::OldPlate;
 
 /// What the store would lose of a plate.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -28,15 +29,15 @@ pub struct Lost {
     pub sites: Vec<SiteId>,
     /// Sites of which less would be known.
     pub labels: Vec<SiteId>,
-    /// Whether it holds another plate of the same name, all of which would go.
-    pub is_another: bool,
+    /// All sites of another plate that has the same name.
+    pub others: Vec<SiteId>,
 }
 
 impl Lost {
     /// Whether that is nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.sites.is_empty() && self.labels.is_empty()
+        self.sites.is_empty() && self.labels.is_empty() && self.others.is_empty()
     }
 
     /// Whether another loss has all of this one.
@@ -46,7 +47,9 @@ impl Lost {
             let others: HashSet<&SiteId> = others.iter().collect();
             these.iter().all(|site| others.contains(site))
         };
-        is_within(&self.sites, &other.sites) && is_within(&self.labels, &other.labels)
+        is_within(&self.sites, &other.sites)
+            && is_within(&self.labels, &other.labels)
+            && is_within(&self.others, &other.others)
     }
 }
 
@@ -103,42 +106,23 @@ pub fn lost_by(root: &Path, spec: &StoreSpec, listing: &ListingFiles) -> Result<
     let rows = from_csv::<SiteRow>(text, &listing_file(&listing.plate, SITES))?;
     let text = listing.contents.get(SOURCES).map_or("", String::as_str);
     let images = manifest::parse(text, &listing_file(&listing.plate, SOURCES))?;
-    let sites: Vec<u32> = rows.iter().map(|row| row.crc32c).collect();
-    if is_another(root, &listing.plate, &images, &sites)? {
-        let all = lost(root, spec, &listing.plate, &|_| None)?;
-        return Ok(Lost { is_another: !all.is_empty(), ..all });
-    }
+    let others = match OldPlate::of(root, &listing.plate)? {
+        Some(old) if old.is_another(&images, rows.iter().map(|row| row.crc32c)) => all(root, spec, &listing.plate)?,
+        _ => Vec::new(),
+    };
     let new: HashMap<SiteId, Label> = rows.into_iter().map(|row| (row.id, row.label)).collect();
-    lost(root, spec, &listing.plate, &|old| {
+    let lost = lost(root, spec, &listing.plate, &|old| {
         new.get_key_value(old).map(|(id, label)| (label, &id.well.plate.experiment))
-    })
+    })?;
+    Ok(Lost { others, ..lost })
 }
 
-/// Whether a plate in the store is another than the one that is to take its place, packed from these images into sites
-/// with these checksums: it has none of them, by their content. Two runs of a lab may name their plates alike. Where
-/// folders name a plate with its experiment, the plate of that name is the same, whatever became of its images.
+/// All that a store holds of a plate, if any of it can be read.
 ///
 /// # Errors
 /// If the system cannot tell.
-pub fn is_another(root: &Path, plate: &PlateId, images: &[Entry], sites: &[u32]) -> Result<bool> {
-    let old_images = unless_damaged(read_list(root, plate, SOURCES))?.unwrap_or_default();
-    let old_sites = unless_damaged(read_rows::<SiteRow>(root, plate, SITES))?.unwrap_or_default();
-    let is_comparable = !old_images.is_empty() && !old_sites.is_empty() && !sites.is_empty();
-    if !is_comparable || images.iter().chain(&old_images).all(|image| is_named_by(&image.path, plate)) {
-        return Ok(false);
-    }
-    let old_images = once(old_images.iter().map(|image| image.sha));
-    let old_sites = once(old_sites.iter().map(|site| site.crc32c));
-    let is_known = images.iter().any(|image| old_images.contains(&image.sha))
-        || sites.iter().any(|crc32c| old_sites.contains(crc32c));
-    Ok(!is_known)
-}
-
-/// Those that are there once: images of nothing are alike on all plates.
-fn once<T: Eq + Hash>(all: impl Iterator<Item = T>) -> HashSet<T> {
-    let mut counts: HashMap<T, usize> = HashMap::new();
-    all.for_each(|one| *counts.entry(one).or_default() += 1);
-    counts.into_iter().filter(|&(_, n)| n == 1).map(|(one, _)| one).collect()
+pub fn all(root: &Path, spec: &StoreSpec, plate: &PlateId) -> Result<Vec<SiteId>> {
+    Ok(lost(root, spec, plate, &|_| None)?.sites)
 }
 
 /// What is known of the sites of a plate.
