@@ -354,6 +354,9 @@ fn what_other_planes_have_and_the_chosen_one_lacks_is_a_fault() {
     config.on_error = OnError::Skip;
     let report = pack(&config, &|_| {}).unwrap();
     assert_eq!((report.finished, report.sites_packed, report.faults.len()), (true, 1, 2));
+    config.source.present_only = true;
+    let (told, found) = plan(&PackConfig { dst: dir.path().join("present"), ..config.clone() }).unwrap();
+    assert_eq!((told.absent.unwrap().sites, found.len()), (1, 1), "a site without its plane is not present: {found:?}");
     // A channel of which no plane is the chosen one is not forgotten either.
     let dir = tree(&[name("A01", 1, 1), name("A01", 2, 1), name("A01", 2, 2)]);
     let mut config = crate::patterns::config(&dir, "{plate}/{well}_z{z}_w{channel}.png");

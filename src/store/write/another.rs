@@ -34,7 +34,7 @@ impl OldPlate {
         let sites = unless_damaged(read_rows::<SiteRow>(root, plate, SITES))?.unwrap_or_default();
         let sites: HashSet<u32> = sites.iter().map(|site| site.crc32c).collect();
         let plate = plate.clone();
-        Ok(Some(Self { plate, images, sites }).filter(|old| !old.images.is_empty() && !old.sites.is_empty()))
+        Ok(Some(Self { plate, images, sites }).filter(|old| !old.images.is_empty() || !old.sites.is_empty()))
     }
 
     /// The files that it was packed from.
