@@ -201,17 +201,18 @@ impl<'a> PlateWork<'a> {
             Kinship::Another => self.prune && outcome.faults.is_empty(),
         };
         let may_go = MayGo::This { lost: if self.prune { &self.todo.lost } else { &nothing }, others };
-        let mut lost = match writer.commit(&builder, &listing, files, stamp, may_go)? {
+        let lost = match writer.commit(&builder, &listing, files, stamp, may_go)? {
             Committed::Kept(lost) => lost,
-            Committed::Done { removed } => {
+            Committed::Done { mut removed } => {
+                // Images that are told to be others are not gone.
+                if self.todo.kinship == Kinship::ToldAnew {
+                    removed.others.clear();
+                }
                 outcome.sites_packed = Some(n_sites);
                 outcome.stored_bytes = stored_bytes;
                 removed
             }
         };
-        if self.todo.kinship == Kinship::ToldAnew {
-            lost.others.clear();
-        }
         outcome.held = self.held(lost, &outcome.faults);
         Ok(outcome)
     }
