@@ -1,9 +1,10 @@
 //! Tables as CSV: a row is a struct that serde derives, and a column is named by its field and nowhere else. Pure: text
 //! in, rows out, and back. Knows no table; what a cell may hold is for the types of the fields to say.
 
+mod quotes;
 mod row;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io::{self, Read};
 use std::marker::PhantomData;
 use std::path::Path;
@@ -14,12 +15,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
+use quotes::{Quotes, Unmatched};
 use row::{FieldNames, RowCells};
 
 /// The most characters of a row that an error shows.
 const MAX_SHOWN: usize = 160;
 /// The most bytes of a row that is read piece by piece: a file that never ends one would fill the memory.
 const LARGEST_ROW: usize = 1 << 20;
+/// What a table is, with the way there from a spreadsheet.
+const UTF_8: &str = "UTF-8 text (save it as CSV UTF-8)";
 
 /// A number with decimals, as short as it is read back exactly, and without them where it is whole: 1, not 1.0.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
@@ -109,13 +113,47 @@ pub fn kept<R: DeserializeOwned>(text: &str, place: &str, keep: impl Fn(&R) -> b
 /// # Errors
 /// If it cannot be read, or is empty.
 pub fn header(source: impl Read, place: &str) -> Result<Vec<String>> {
-    let source = Metered { source: Box::new(source), largest_row: LARGEST_ROW, since_row: Rc::new(Cell::new(0)) };
+    let source = Metered::new(Box::new(source), LARGEST_ROW);
     let mut cells = csv::StringRecord::new();
     let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(source);
     if !reader.read_record(&mut cells).map_err(|e| not_csv(place, e))? {
         return Err(Error::malformed(place, "a table with a header", "an empty file"));
     }
+    check_separators(&cells, place)?;
     Ok(cells.iter().map(str::to_owned).collect())
+}
+
+/// Refuses a header of a table whose cells other characters than commas separate, or that is no text in UTF-8.
+fn check_separators(cells: &csv::StringRecord, place: &str) -> Result<()> {
+    let count = |c: char| cells.iter().map(|cell| cell.matches(c).count()).sum::<usize>();
+    if count('\0') > 0 {
+        return Err(Error::malformed(place, UTF_8, "bytes of zero"));
+    }
+    for (separator, name) in [(';', "semicolons"), ('\t', "tabs")] {
+        if count(separator) >= cells.len() {
+            let expected = "commas between cells (save it with commas)";
+            return Err(Error::malformed(format!("{place}:1"), expected, format!("{name}: {}", shown(cells))));
+        }
+    }
+    Ok(())
+}
+
+/// Texts between commas, as a line of a table has them: one with a comma is quoted. `None` where quotes do not match.
+#[must_use]
+pub fn cells(text: &str) -> Option<Vec<String>> {
+    let mut quotes = Quotes::default();
+    quotes.pass(text.as_bytes());
+    quotes.pass(&[]);
+    let mut cells = csv::StringRecord::new();
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(text.as_bytes());
+    let is_line = quotes.unmatched().is_none() && reader.read_record(&mut cells).is_ok_and(|is_there| is_there);
+    is_line.then(|| cells.iter().map(str::to_owned).collect())
+}
+
+/// The line that [`cells`] reads.
+#[must_use]
+pub fn joined(cells: &[String]) -> String {
+    written(None, |writer| writer.write_record(cells)).trim_end_matches('\n').to_owned()
 }
 
 /// Which header a table must have.
@@ -136,8 +174,12 @@ pub enum Header {
 pub struct Rows<'t, R> {
     place: &'t str,
     reader: csv::Reader<Metered<'t>>,
-    /// Bytes read since the last row ended.
-    since_row: Rc<Cell<usize>>,
+    /// What passed on the way to the parser.
+    passed: Rc<Passed>,
+    /// Whether a person may have written it: with rows of empty cells at its end, and quotes that do not match.
+    is_of_others: bool,
+    /// The header, as errors show it.
+    header: String,
     columns: &'static [&'static str],
     /// Where each of the columns stands among the cells, if it does.
     positions: Vec<Option<usize>>,
@@ -166,13 +208,17 @@ impl<'t, R: DeserializeOwned> Rows<'t, R> {
 
     fn of(source: Box<dyn Read + 't>, largest_row: usize, place: &'t str, header: Header) -> Result<Self> {
         let columns = field_names::<R>();
-        let since_row = Rc::new(Cell::new(0));
-        let source = Metered { source, largest_row, since_row: Rc::clone(&since_row) };
+        let source = Metered::new(source, largest_row);
+        let passed = Rc::clone(&source.passed);
         // A row of another length is told below, with what it should have been.
         let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(source);
         let mut cells = csv::StringRecord::new();
         if !reader.read_record(&mut cells).map_err(|e| not_csv(place, e))? {
             return Err(Error::malformed(place, columns.join(","), "an empty file"));
+        }
+        let is_of_others = header != Header::Exact;
+        if is_of_others {
+            check_separators(&cells, place)?;
         }
         let malformed = |expected: String| Error::malformed(format!("{place}:1"), expected, shown(&cells));
         let positions = match header {
@@ -194,7 +240,8 @@ impl<'t, R: DeserializeOwned> Rows<'t, R> {
                 columns.iter().map(position).collect::<Result<_>>()?
             }
         };
-        Ok(Self { place, reader, since_row, columns, positions, n_cells: cells.len(), cells, row: PhantomData })
+        let (header, n_cells) = (shown(&cells), cells.len());
+        Ok(Self { place, reader, passed, is_of_others, header, columns, positions, n_cells, cells, row: PhantomData })
     }
 
     /// A cell of the row read last, by its place among all columns of the table: for those whose names are not known
@@ -211,13 +258,25 @@ impl<'t, R: DeserializeOwned> Rows<'t, R> {
         place.is_some_and(|place| self.positions[place].is_some())
     }
 
+    /// Refuses a row behind whose end a quote does not match: what it makes of the cells is not what was meant.
+    fn check_quotes(&self) -> Result<()> {
+        let (line, expected, found) = match self.passed.quotes.borrow().unmatched() {
+            Some(Unmatched::Within(line)) => (line, "a quote within a quoted cell to be doubled (\"\")", "one alone"),
+            Some(Unmatched::Open(line)) => (line, "the end of a quoted cell", "that of the file"),
+            None => return Ok(()),
+        };
+        if line > self.reader.position().line() {
+            return Ok(());
+        }
+        Err(Error::malformed(format!("{}:{line}", self.place), expected, found))
+    }
+
     fn parse(&self) -> Result<(u64, R)> {
         let line = self.cells.position().map_or(0, csv::Position::line);
         let malformed =
             |expected: String| Error::malformed(format!("{}:{line}", self.place), expected, shown(&self.cells));
         if self.cells.len() != self.n_cells {
-            let of = if self.columns.is_empty() { "the header".to_owned() } else { self.columns.join(",") };
-            return Err(malformed(format!("the {} cells of {of}", self.n_cells)));
+            return Err(malformed(format!("the {} cells of {}", self.n_cells, self.header)));
         }
         let row = RowCells::new(&self.cells, self.columns, &self.positions);
         let row = R::deserialize(row).map_err(|error| malformed(error.to_string()))?;
@@ -229,11 +288,32 @@ impl<R: DeserializeOwned> Iterator for Rows<'_, R> {
     type Item = Result<(u64, R)>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.since_row.set(0);
-        match self.reader.read_record(&mut self.cells) {
-            Ok(true) => Some(self.parse()),
-            Ok(false) => None,
-            Err(e) => Some(Err(not_csv(self.place, e))),
+        let mut empty_line = None;
+        loop {
+            self.passed.since_row.set(0);
+            match self.reader.read_record(&mut self.cells) {
+                Ok(true) => {}
+                Ok(false) => return None,
+                Err(e) => return Some(Err(not_csv(self.place, e))),
+            }
+            if !self.is_of_others {
+                return Some(self.parse());
+            }
+            if let Err(error) = self.check_quotes() {
+                return Some(Err(error));
+            }
+            if self.cells.len() > 1 && self.cells.iter().all(|cell| cell.trim().is_empty()) {
+                let line = self.cells.position().map_or(0, csv::Position::line);
+                empty_line.get_or_insert((line, shown(&self.cells)));
+                continue;
+            }
+            return Some(match empty_line {
+                None => self.parse(),
+                Some((line, cells)) => {
+                    let expected = "a row, or empty ones at the end of the table only";
+                    Err(Error::malformed(format!("{}:{line}", self.place), expected, cells))
+                }
+            });
         }
     }
 }
@@ -242,14 +322,30 @@ impl<R: DeserializeOwned> Iterator for Rows<'_, R> {
 struct Metered<'t> {
     source: Box<dyn Read + 't>,
     largest_row: usize,
-    since_row: Rc<Cell<usize>>,
+    passed: Rc<Passed>,
+}
+
+/// What of a text passed on its way to the parser, which is behind it.
+#[derive(Default)]
+struct Passed {
+    /// Bytes since the last row ended.
+    since_row: Cell<usize>,
+    quotes: RefCell<Quotes>,
+}
+
+impl<'t> Metered<'t> {
+    fn new(source: Box<dyn Read + 't>, largest_row: usize) -> Self {
+        Self { source, largest_row, passed: Rc::default() }
+    }
 }
 
 impl Read for Metered<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let n = self.source.read(buffer)?;
-        self.since_row.set(self.since_row.get().saturating_add(n));
-        if self.since_row.get() > self.largest_row {
+        let since_row = self.passed.since_row.get().saturating_add(n);
+        self.passed.since_row.set(since_row);
+        self.passed.quotes.borrow_mut().pass(&buffer[..n]);
+        if since_row > self.largest_row {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "a row of more than 1 MiB"));
         }
         Ok(n)
@@ -273,7 +369,10 @@ fn not_csv(place: &str, error: csv::Error) -> Error {
     match error.into_kind() {
         csv::ErrorKind::Io(error) if is_of_the_system => Error::io(Path::new(place), "read")(error),
         csv::ErrorKind::Io(error) => Error::malformed(place, "CSV", error),
-        csv::ErrorKind::Utf8 { err, .. } => Error::malformed(place, "UTF-8 text", err),
+        csv::ErrorKind::Utf8 { pos, err } => {
+            let place = pos.map_or_else(|| place.to_owned(), |at| format!("{place}:{}", at.line()));
+            Error::malformed(place, UTF_8, err)
+        }
         kind => Error::malformed(place, "CSV", format!("{kind:?}")),
     }
 }

@@ -6,7 +6,7 @@ use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use crate::site::{Experiment, PlateId};
-use crate::source::labels::{ControlValue, LabelOptions, On};
+use crate::source::labels::{Columns, ControlValues, LabelOptions, On};
 use crate::source::pattern::{Pattern, Preset};
 use crate::source::{Layout, Plane, SourceConfig};
 
@@ -48,22 +48,23 @@ pub struct SourceArgs {
     no_labels: bool,
     /// Columns that the rows of a table are known by, such as plate=Barcode,well=Position [default: by their names, as
     /// plate, `Metadata_Plate` or `Assay_Plate_Barcode`]; without an experiment, a row is of every plate of its name.
-    /// What is not named is known by its column's name; site= says that no column tells it
+    /// What is not named is known by its column's name; site= says that no column tells it, and so do experiment=,
+    /// `cell_type`= and `well_type`=
     #[arg(long, value_name = "KEYS")]
     on: Option<On>,
     /// Columns of that table whose texts are a well's label, joined by ' | '; a well whose first one is empty has none
     /// [default: as RxRx1, RxRx2, RxRx19a, RxRx19b and RxRx3 have them, which are known by their columns]
-    #[arg(long, value_delimiter = ',', value_name = "COLUMNS")]
-    label_column: Vec<String>,
+    #[arg(long, value_name = "COLUMNS")]
+    label_column: Vec<Columns>,
     /// What untreated wells have in the first of these columns, such as DMSO, or in another, such as condition=Mock;
-    /// COLUMN= is an empty cell [default: as the data set has it, or what its wells' types say]
-    #[arg(long, value_delimiter = ',', value_name = "VALUES")]
-    negative_control: Vec<ControlValue>,
+    /// COLUMN= is an empty cell, and what has a comma is quoted as in a table ('"1,2-x",DMSO'); may be given again [default: as the data set has it, or what its wells' types say]
+    #[arg(long, value_name = "VALUES")]
+    negative_control: Vec<ControlValues>,
     /// The same of wells with a treatment that is well known [default: as the data set has it, or what its wells' types say]
-    #[arg(long, value_delimiter = ',', value_name = "VALUES")]
-    positive_control: Vec<ControlValue>,
-    /// Column of that table with the dataset: train, val or validation, test [default: dataset; without it all is
-    /// train]
+    #[arg(long, value_name = "VALUES")]
+    positive_control: Vec<ControlValues>,
+    /// Column of that table with the dataset: train, val or validation, test; '' says that none tells it [default:
+    /// dataset; without it all is train]
     #[arg(long, value_name = "COLUMN")]
     split_column: Option<String>,
     /// A classes.csv that fixes which class each siRNA is
@@ -134,10 +135,11 @@ impl SourceArgs {
     }
 
     fn labels(&self) -> LabelOptions {
+        let values = |given: &[ControlValues]| given.iter().flat_map(|ControlValues(values)| values).cloned().collect();
         LabelOptions {
-            label_columns: self.label_column.clone(),
-            negative_controls: self.negative_control.clone(),
-            positive_controls: self.positive_control.clone(),
+            label_columns: self.label_column.iter().flat_map(|Columns(columns)| columns).cloned().collect(),
+            negative_controls: values(&self.negative_control),
+            positive_controls: values(&self.positive_control),
             split_column: self.split_column.clone(),
             on: self.on.clone(),
         }

@@ -369,7 +369,7 @@ mod tests {
         says("plate,well\nP,A01\n", "load_data.csv:1: expected a row, and columns FileName_CHANNEL");
         says("well,DAPI\nA01,a.tif\n", "a column of the plate");
         says("plate,well,site,DAPI\nP,A01,1,a.tif\nP,A01,1,a.tif\n", ":3: expected each site once");
-        says("plate,well,site,DAPI\nP,A01,1\n", ":2: expected the 4 cells of the header");
+        says("plate,well,site,DAPI\nP,A01,1\n", ":2: expected the 4 cells of plate,well,site,DAPI");
         says("plate,well,site,DAPI\nP,A01,x,a.tif\n", ":2: expected a site");
         says("plate,well,site,DAPI\nP,A0,1,a.tif\n", ":2: expected a well");
     }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use crate::error::{Error, Result};
+use crate::fault::FaultKind;
 use crate::files;
 use crate::site::{Dtype, ImageSize};
 
@@ -37,7 +38,9 @@ pub(super) fn common_kind(
         let n: usize = plates.iter().map(|plate| plate.faults.len()).sum();
         let more = if n > 1 { format!(" and {} more", n - 1) } else { String::new() };
         let expected = "an image of a site that tables name, or a row of a site that there is";
-        return Err(Error::malformed(root.display(), expected, format!("none ({first}{more})")));
+        let is_numbered = first.site.is_some() && first.kind == FaultKind::NoImages;
+        let way = if is_numbered { "; --on plate,well,site= is for rows that do not number sites" } else { "" };
+        return Err(Error::malformed(root.display(), expected, format!("none ({first}{more}){way}")));
     }
     let step = n_sites.div_ceil(SAMPLE).max(1);
     let sites = plates.iter().flat_map(|plate| plate.sites.iter().map(move |site| (plate, site)));

@@ -198,7 +198,10 @@ fn a_table_of_ones_own_is_given_by_its_path() {
     let mut config = fixture.config();
     config.source.metadata = Some(csv.clone());
     let error = pack(&config, &|_| {}).unwrap_err().to_string();
-    assert!(error.contains("or --label-column COLUMN, found experiment,plate,well,compound"), "{error}");
+    assert!(
+        error.contains("or RxRx3, found experiment,plate,well,compound") && error.contains("--label-column COLUMN"),
+        "{error}"
+    );
     config.source.labels.label_columns = vec!["compound".into()];
     config.source.labels.negative_controls = vec!["DMSO".parse().unwrap()];
     // Beside one that is named, another is not meant.
@@ -261,7 +264,7 @@ fn a_table_of_others_sirnas_is_none_of_rxrx1s_where_the_user_says_how_it_is_read
     fs::write(fixture.image("metadata.csv"), format!("experiment,plate,well,siRNA\n{rows}")).unwrap();
     let error = plan(&fixture.config()).unwrap_err().to_string();
     assert!(
-        error.contains("metadata.csv:1: expected a column \"site_id\", found experiment,plate,well,siRNA"),
+        error.contains("expected --label-column COLUMN, or ") && error.contains(", found experiment,plate,well,siRNA"),
         "{error}"
     );
     let mut config = fixture.config();

@@ -73,10 +73,11 @@ fn a_platemap_is_joined_by_plate_and_well_whatever_its_columns_are_called() {
 }
 
 #[test]
-fn a_plate_of_two_experiments_gets_the_labels_of_its_name_unless_the_table_tells_experiments() {
+fn a_plate_of_two_experiments_gets_the_labels_of_its_name_where_that_is_said_unless_the_table_tells_experiments() {
     let paths = ["a/BR1/A01_1.png", "b/BR1/A01_1.png"];
     let pattern = "{experiment}/{plate}/{well}_{channel}.png";
-    let (_dir, config) = with_labels(pattern, &paths, "plate,well,compound\nBR1,A01,taxol\n", None);
+    let on = Some("plate,well,experiment=");
+    let (_dir, config) = with_labels(pattern, &paths, "plate,well,compound\nBR1,A01,taxol\n", on);
     assert!(labels(&packed(&config)).iter().all(|(.., label)| label == "taxol"));
     let csv = "Metadata_Batch,plate,well,compound\na,BR1,A01,taxol\nb,BR1,A01,DMSO\n";
     let (_dir, config) = with_labels(pattern, &paths, csv, None);
@@ -130,8 +131,9 @@ fn what_cannot_be_joined_is_refused_by_name() {
     };
     says("plate,compound\nBR1,DMSO\n", None, "platemap.csv:1: expected a column of the well");
     says("plate,well,compound\nBR1,A0,DMSO\n", None, "platemap.csv:2: expected a well");
-    says("plate,well,compound\nBR1,A01,DMSO\nBR1,A1,DMSO\n", None, "platemap.csv:3: expected each well once");
-    says("Plate,Well,compound\nBR1,A01,DMSO\nBR1,A1,DMSO\n", None, "platemap.csv:3: expected each well once");
+    let agree = "platemap.csv:3: expected rows of well experiment/BR1/A01 that agree";
+    says("plate,well,compound\nBR1,A01,DMSO\nBR1,A1,taxol\n", None, agree);
+    says("Plate,Well,compound\nBR1,A01,DMSO\nBR1,A1,taxol\n", None, agree);
     says("plate,well,compound\nBR1,A01,DMSO2\nBR1,A02,y\n", None, "--negative-control");
     says("plate,well,dose\nBR1,A01,x\n", None, "--label-column");
     says("plate,well,compound\nBR1,A01,DMSO\n", Some("plate=barcode,well"), "barcode");

@@ -24,6 +24,7 @@ mod merge;
 mod one_name;
 mod order;
 mod outputs;
+mod own_tables;
 mod pack;
 mod patterns;
 mod pipes;

@@ -163,7 +163,7 @@ fn labels_of_other_plates_are_said_to_be_and_those_of_some_are_told() {
     assert!(error.is_data_fault() && error.to_string().ends_with(says), "{error}");
     let error =
         refusal(&["a/P1/A01"], "experiment,plate,well,compound\nb,P1,A01,x\n", options(&["compound"], &[], None));
-    let says = "images: a/P1 (--experiment NAME says of which experiment images are), found labels of plates b/P1";
+    let says = "images: a/P1 (--experiment NAME says of which experiment images are, --on plate,well,experiment= that rows are of any), found labels of plates b/P1";
     assert!(error.to_string().ends_with(says), "{error}");
     let error = refusal(&["a/P1/A01"], "plate,well,compound\n", options(&["compound"], &[], None)).to_string();
     assert!(error.ends_with("found labels of no plate"), "{error}");

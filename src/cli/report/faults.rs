@@ -81,6 +81,11 @@ pub(super) fn write_faults_summary(out: &mut impl Write, faults: &[Fault]) -> io
         if of_kind.len() > EXAMPLES {
             writeln!(out, "           and {} more", count((of_kind.len() - EXAMPLES) as u64))?;
         }
+        if kind == FaultKind::NoImages {
+            let of_sites = of_kind.iter().any(|fault| fault.site.is_some());
+            let sites = if of_sites { "; --on plate,well,site= is for rows that do not number sites" } else { "" };
+            writeln!(out, "           --present counts what nobody imaged instead{sites}")?;
+        }
     }
     Ok(())
 }

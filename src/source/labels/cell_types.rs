@@ -16,10 +16,10 @@ impl OfPlates {
     ///
     /// # Errors
     /// If that is another than that of rows before.
-    pub(super) fn note(&mut self, plate: &Plate, cell_type: &str, place: impl Fn() -> String) -> Result<()> {
+    pub(super) fn note(&mut self, plate: &Plate, cell_type: &str, place: impl Fn() -> String, way: &str) -> Result<()> {
         match self.0.entry(plate.clone()) {
             Entry::Occupied(known) if known.get().0 != cell_type => {
-                let expected = format!("cell type {:?} of plate {plate}, as rows before say", known.get().0);
+                let expected = format!("cell type {:?} of plate {plate}, as rows before say{way}", known.get().0);
                 Err(Error::malformed(place(), expected, format!("{cell_type:?}")))
             }
             Entry::Occupied(_) => Ok(()),
@@ -28,6 +28,11 @@ impl OfPlates {
                 Ok(())
             }
         }
+    }
+
+    /// Whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Gives them to the experiments of plates that were found.
@@ -41,7 +46,8 @@ impl OfPlates {
     ) -> Result<()> {
         for (experiment, plate) in found {
             let Some((cell_type, place)) = self.0.get(plate) else { continue };
-            let remedy = " (plates of another one are of another experiment: --experiment, or by their names)";
+            let remedy = " (plates of another one are of another experiment: --experiment, or by their names; \
+                          --on plate,well,cell_type= says that no column tells it)";
             note_at(experiments, experiment, cell_type, (|| place.clone(), remedy))?;
         }
         Ok(())
@@ -57,8 +63,9 @@ pub(super) fn note(
     experiment: &Experiment,
     cell_type: &str,
     place: impl Fn() -> String,
+    way: &str,
 ) -> Result<()> {
-    note_at(experiments, experiment, cell_type, (place, ""))
+    note_at(experiments, experiment, cell_type, (place, way))
 }
 
 fn note_at(

@@ -103,12 +103,13 @@ impl DataSet {
         matches!(self, Self::RxRx1 | Self::Wilds)
     }
 
-    /// A column of a data set that a table lacks and has by nearly the name, as `Site` for `site`.
+    /// A column of a data set that a table lacks and has by nearly the name, as `Site` for `site`, where it has all of
+    /// them so.
     pub(super) fn nearly_named(header: &[String]) -> Option<&'static str> {
-        let known = [&RXRX1[..], &RXRX2, &RXRX19, &RXRX3].concat();
-        let is_nearly =
-            |column: &&str| header.iter().all(|name| name != column) && header.iter().any(|name| is_like(name, column));
-        known.into_iter().find(is_nearly)
+        let has_like = |column: &&str| header.iter().any(|name| is_like(name, column));
+        let known = [&RXRX1[..], &RXRX2, &RXRX19, &RXRX3];
+        let alike = known.into_iter().find(|columns| columns.iter().all(&has_like))?;
+        alike.iter().copied().find(|column| header.iter().all(|name| name != column))
     }
 
     /// Whether a table has all columns of RxRx1, as one that is only like it has not.
@@ -122,8 +123,10 @@ impl DataSet {
     /// # Errors
     /// If the conditions cannot be read.
     pub(super) fn of(header: &[String], conditions: impl FnOnce() -> Result<Conditions>) -> Result<Option<Self>> {
-        // A table of siRNAs is RxRx1's, and lacks something where it lacks a column.
-        if header.iter().any(|name| is_like(name, "sirna") || is_like(name, "sirna_id")) {
+        // A table of siRNAs that lacks a column or two of RxRx1's has lost them; one that lacks more is of others.
+        let is_there = |column: &&&str| header.iter().any(|name| is_like(name, column));
+        let of_sirnas = header.iter().any(|name| is_like(name, "sirna") || is_like(name, "sirna_id"));
+        if of_sirnas && RXRX1.iter().filter(is_there).count() + 2 >= RXRX1.len() {
             return Ok(Some(Self::RxRx1));
         }
         if has_all(header, &RXRX19) {

@@ -13,7 +13,6 @@ use crate::files;
 use crate::site::{Experiment, Population, Well};
 use crate::source::layout::KAGGLE_CSVS;
 
-use super::cell_types;
 use super::find::has_kaggle_csv;
 use super::rows::{At, Gathered, Row, check_sirna, check_well_type};
 
@@ -80,7 +79,7 @@ fn read_csv(path: &Path, dataset: &str, optional: &'static [&'static str], gathe
         let at = At { file: Rc::clone(&file), line };
         let KaggleRow { id_code, experiment, plate, well, sirna, well_type, sirna_id, cell_type } = row;
         if tells_cell_type {
-            cell_types::note(&mut gathered.experiments, &experiment, &cell_type.unwrap_or_default(), || at.place())?;
+            gathered.cell_type((Some(&experiment), &plate.into()), &cell_type.unwrap_or_default(), &at)?;
         }
         let well = gathered.well(experiment, plate.into(), well);
         if id_code != well.to_string() {

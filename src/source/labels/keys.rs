@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
 
-use crate::csv_table::unfit_header;
+use crate::csv_table::{cells, is_like, joined, unfit_header};
 use crate::error::{Error, Result};
 use crate::site::{Experiment, ParseError, Plate, Well, WellId, parse_number};
 use crate::source::names::plate_named;
@@ -13,24 +13,28 @@ use crate::suggest;
 
 use super::rows::At;
 
-/// What a row may be known by.
+/// What a row may be known by, and what else of it columns tell that labs call so and mean otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Key {
+pub(super) enum Key {
     Experiment,
     Plate,
     Well,
     Site,
+    CellType,
+    WellType,
 }
 
 impl Key {
-    const ALL: [Self; 4] = [Self::Experiment, Self::Plate, Self::Well, Self::Site];
+    const ALL: [Self; 6] = [Self::Experiment, Self::Plate, Self::Well, Self::Site, Self::CellType, Self::WellType];
 
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Experiment => "experiment",
             Self::Plate => "plate",
             Self::Well => "well",
             Self::Site => "site",
+            Self::CellType => "cell_type",
+            Self::WellType => "well_type",
         }
     }
 
@@ -38,10 +42,25 @@ impl Key {
     /// (`Metadata_Plate`, `Image_Metadata_Well`), the most telling first.
     fn names(self) -> &'static [&'static str] {
         match self {
-            Self::Experiment => &["experiment", "experimentname", "batch"],
+            Self::Experiment => &[
+                "experiment",
+                "experimentname",
+                "experimentid",
+                "batch",
+                "batchname",
+                "batchid",
+                "screen",
+                "screenname",
+                "screenid",
+                "run",
+                "runname",
+                "runid",
+            ],
             Self::Plate => &["plate", "platebarcode", "assayplatebarcode"],
             Self::Well => &["well", "wellposition", "address"],
             Self::Site => &["site", "field", "fieldid"],
+            Self::CellType => &["celltype"],
+            Self::WellType => &["welltype"],
         }
     }
 }
@@ -53,7 +72,7 @@ pub struct On(Vec<(Key, Named)>);
 
 /// By what the column of a key is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Named {
+pub(super) enum Named {
     /// By the names that such columns have; it must be there.
     AsEver,
     Column(String),
@@ -64,15 +83,29 @@ enum Named {
 /// Without these a row is of no well.
 const NEEDED: [Key; 2] = [Key::Plate, Key::Well];
 
+/// The way out where a column of the experiment tells something else.
+pub(super) const NO_EXPERIMENT: &str = "--on plate,well,experiment=";
+
+impl On {
+    fn named(&self, key: Key) -> Option<&Named> {
+        self.0.iter().find(|(known, _)| *known == key).map(|(_, named)| named)
+    }
+
+    /// Whether rows are said to be of every experiment's plate.
+    pub(super) fn names_no_experiment(&self) -> bool {
+        self.named(Key::Experiment) == Some(&Named::None)
+    }
+}
+
 impl FromStr for On {
     type Err = ParseError;
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
-        let expected = "some of experiment, plate, well and site, such as plate,well or plate=Barcode,well=Position";
+        let expected = "some of experiment, plate, well, site, cell_type and well_type, such as plate,well or plate=Barcode,well=Position";
         let fail = || ParseError { expected, found: text.to_owned() };
         let mut keys: Vec<(Key, Named)> = Vec::new();
-        for part in text.split(',') {
-            let (name, column) = part.split_once('=').map_or((part, None), |(name, column)| (name, Some(column)));
+        for part in cells(text).ok_or_else(fail)? {
+            let (name, column) = part.split_once('=').map_or((&*part, None), |(name, column)| (name, Some(column)));
             let key = Key::ALL.into_iter().find(|key| key.name() == name.trim()).ok_or_else(fail)?;
             let named = match column {
                 None => Named::AsEver,
@@ -99,7 +132,8 @@ impl fmt::Display for On {
             Named::Column(column) => format!("{}={column}", key.name()),
             Named::None => format!("{}=", key.name()),
         };
-        f.pad(&self.0.iter().map(shown).collect::<Vec<_>>().join(","))
+        let parts: Vec<String> = self.0.iter().map(shown).collect();
+        f.pad(&joined(&parts))
     }
 }
 
@@ -163,12 +197,22 @@ impl Keys {
                 found => Ok(found.map(|(first, _)| first)),
             }
         };
-        let named = |key: Key| on.and_then(|On(on)| on.iter().find(|(known, _)| *known == key)).map(|(_, named)| named);
-        let find = |key: Key| match named(key) {
-            None => by_name(key),
+        for (key, named) in on.iter().flat_map(|On(on)| on) {
+            // Those that no row is known by count where labels are read, and are there in any case.
+            match named {
+                Named::Column(column) => {
+                    position("--on", column, header, place)?;
+                }
+                Named::AsEver if !matches!(key, Key::CellType | Key::WellType) && by_name(*key)?.is_none() => {
+                    return Err(missing(*key, header, place));
+                }
+                _ => {}
+            }
+        }
+        let find = |key: Key| match on.and_then(|on| on.named(key)) {
             Some(Named::None) => Ok(None),
             Some(Named::Column(column)) => position("--on", column, header, place).map(Some),
-            Some(Named::AsEver) => by_name(key)?.map(Some).ok_or_else(|| missing(key, header, place)),
+            None | Some(Named::AsEver) => by_name(key),
         };
         let needed = |key: Key| find(key)?.ok_or_else(|| missing(key, header, place));
         Ok(Self {
@@ -214,6 +258,40 @@ impl Keys {
         };
         Ok(RowKey { experiment, plate, well, site: self.site.map(site).transpose()? })
     }
+}
+
+/// Where the column stands that tells the cell type or the kind of wells: the one that `on` names, or that is called so.
+///
+/// # Errors
+/// If it is only called nearly so, or is there twice, or `on` names one that the table has not.
+pub(super) fn told_by(key: Key, header: &[String], on: Option<&On>, place: &str) -> Result<Option<usize>> {
+    match on.and_then(|on| on.named(key)) {
+        Some(Named::None) => Ok(None),
+        Some(Named::Column(column)) => position("--on", column, header, place).map(Some),
+        named => {
+            let name = key.name();
+            let ways = format!("--on plate,well,{name}=COLUMN names another, --on plate,well,{name}= none");
+            match (named_exactly(name, &ways, header, place)?, named) {
+                (None, Some(_)) => Err(missing(key, header, place)),
+                (found, _) => Ok(found),
+            }
+        }
+    }
+}
+
+/// Where the column of this very name stands, if there is one. `ways` are those out of it.
+///
+/// # Errors
+/// If a column is only called nearly so, or it is there twice: who wrote it may have meant it.
+pub(super) fn named_exactly(name: &str, ways: &str, header: &[String], place: &str) -> Result<Option<usize>> {
+    let mut like_it = header.iter().enumerate().filter(|(_, column)| is_like(column, name));
+    let expected = match (like_it.next(), like_it.next()) {
+        (None, _) => return Ok(None),
+        (Some((position, column)), None) if column == name => return Ok(Some(position)),
+        (Some(_), None) => format!("a column named exactly {name:?} ({ways})"),
+        (Some(_), Some(_)) => format!("one column {name:?} ({ways})"),
+    };
+    Err(unfit_header(place, expected, header))
 }
 
 /// Where a column stands that a flag names.

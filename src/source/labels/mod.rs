@@ -19,7 +19,7 @@ pub use data_set::DataSet;
 pub(super) use find::{has_kaggle_csv, table_in};
 pub use keys::On;
 pub(super) use keys::{Keys, RowKey, SiteCounter};
-pub use options::{ControlValue, LabelOptions};
+pub use options::{Columns, ControlValue, ControlValues, LabelOptions};
 pub use read::{Fixed, read};
 pub(super) use rows::At;
 pub use summary::{ControlSummary, LabelsSummary};

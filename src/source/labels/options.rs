@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::csv_table::cells;
 use crate::site::ParseError;
 
 use super::keys::On;
@@ -19,7 +20,8 @@ pub struct LabelOptions {
     pub positive_controls: Vec<ControlValue>,
     /// The columns that rows are known by, where their names do not tell.
     pub on: Option<On>,
-    /// The column with the dataset (`train`, `val` or `validation`, `test`), if that is not `dataset`.
+    /// The column with the dataset (`train`, `val` or `validation`, `test`), if that is not `dataset`; empty where none
+    /// tells it, so that all is `train`.
     pub split_column: Option<String>,
 }
 
@@ -48,6 +50,8 @@ impl LabelOptions {
     }
 }
 
+/// The way out where the column of the dataset tells something else.
+pub(super) const OTHER_SPLIT: &str = " (--split-column COLUMN names another, --split-column '' none)";
 /// The flag of [`LabelOptions::negative_controls`].
 pub(super) const NEGATIVE: &str = "--negative-control";
 /// The flag of [`LabelOptions::positive_controls`].
@@ -60,6 +64,32 @@ pub struct ControlValue {
     pub column: Option<String>,
     /// The cell, white space around it left out.
     pub value: String,
+}
+
+/// Several of them, as one flag gives them: between commas, as a table has them, so that one with a comma is quoted
+/// (`"1,2-x",DMSO`, `"compound=1,2-x"`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ControlValues(pub Vec<ControlValue>);
+
+impl FromStr for ControlValues {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        Columns::from_str(text)?.0.iter().map(|value| value.parse()).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+/// Several columns, as one flag gives them: between commas, as a table has them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Columns(pub Vec<String>);
+
+impl FromStr for Columns {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        let expected = "texts between commas, one with a comma in quotes";
+        cells(text).map(Self).ok_or_else(|| ParseError { expected, found: text.to_owned() })
+    }
 }
 
 impl FromStr for ControlValue {

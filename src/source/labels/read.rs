@@ -4,10 +4,12 @@ use std::path::Path;
 
 use crate::classes::Classes;
 use crate::error::{Error, Result};
+use crate::files;
 use crate::source::layout::{Layout, RXRX_AI_CSVS};
 use crate::source::pattern::PresetTables;
 
 use super::find::{has_kaggle_csv, table_in};
+use super::keys::On;
 use super::rows::{Gathered, Numbers, implied};
 use super::tables::Tables;
 use super::wells::Labels;
@@ -70,11 +72,16 @@ pub fn read(tables: &Tables<'_>, fixed: Fixed) -> Result<Labels> {
         }
         (Layout::Bare, _) | (_, None) => (Gathered::default(), None, Numbers::AreClasses),
         (_, Some(metadata)) => {
-            let path = table_in(metadata)?.unwrap_or_else(|| metadata.join(RXRX_AI_CSVS[0]));
+            let path = match table_in(metadata)? {
+                Some(table) => table,
+                None if files::exists(metadata)? => metadata.join(RXRX_AI_CSVS[0]),
+                None => metadata.to_owned(),
+            };
             let (gathered, summary, numbers) = table::read(&path, tables)?;
             (gathered, Some(summary), numbers)
         }
     };
+    gathered.check_cell_types()?;
     let Gathered { rows, experiments, names_no_experiment, cell_types, .. } = gathered;
     let classes = match fixed {
         Fixed::Nothing => implied(&rows, numbers)?.into_classes(Classes::default(), &place)?,
@@ -84,8 +91,9 @@ pub fn read(tables: &Tables<'_>, fixed: Fixed) -> Result<Labels> {
     let has_numbers = rows.iter().any(|row| row.class.is_some());
     let mut labels =
         Labels { classes, has_numbers, experiments, names_no_experiment, summary, cell_types, ..Labels::default() };
-    for row in rows {
-        labels.add(row)?;
+    labels.is_of_every_experiment = options.on.as_ref().is_some_and(On::names_no_experiment);
+    for i in 0..rows.len() {
+        labels.add(&rows, i)?;
     }
     Ok(labels)
 }

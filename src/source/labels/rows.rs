@@ -7,7 +7,7 @@ use crate::classes::{Class, Classes};
 use crate::error::{Error, Result};
 use crate::site::{Experiment, Name, Names, Plate, PlateId, Population, Well, WellId, parse_number};
 
-use super::cell_types::OfPlates;
+use super::cell_types::{self, OfPlates};
 
 /// A row before classes are known.
 pub(super) struct Row {
@@ -34,8 +34,13 @@ pub(super) struct Gathered {
     pub(super) cell_types: OfPlates,
     /// Whether the table leaves open of which experiment its plates are.
     pub(super) names_no_experiment: bool,
+    /// The first row whose cell of the cell type is empty.
+    no_cell_type: Option<At>,
     names: Names,
 }
+
+/// The way out where a column of cell types tells something else.
+const NO_CELL_TYPE: &str = " (--on plate,well,cell_type= says that no column tells it)";
 
 impl Gathered {
     /// Of a table that may leave open of which experiment its plates are.
@@ -48,6 +53,38 @@ impl Gathered {
         experiment.share(&mut self.names);
         plate.share(&mut self.names);
         WellId { plate: PlateId { experiment, plate }, well }
+    }
+
+    /// Notes the cell type that a row tells of its plate, or of its experiment where it tells that.
+    ///
+    /// # Errors
+    /// If rows before say otherwise.
+    pub(super) fn cell_type(&mut self, of: (Option<&Experiment>, &Plate), cell_type: &str, at: &At) -> Result<()> {
+        let place = || at.place();
+        match of {
+            _ if cell_type.trim().is_empty() => {
+                self.no_cell_type.get_or_insert_with(|| at.clone());
+                Ok(())
+            }
+            (Some(experiment), _) => {
+                cell_types::note(&mut self.experiments, experiment, cell_type, place, NO_CELL_TYPE)
+            }
+            (None, plate) => self.cell_types.note(plate, cell_type, place, NO_CELL_TYPE),
+        }
+    }
+
+    /// Refuses rows without a cell type where others have one; a column without any tells none.
+    ///
+    /// # Errors
+    /// If there are such.
+    pub(super) fn check_cell_types(&self) -> Result<()> {
+        match &self.no_cell_type {
+            Some(at) if !self.experiments.is_empty() || !self.cell_types.is_empty() => {
+                let expected = format!("a cell type, as other rows have one{NO_CELL_TYPE}");
+                Err(at.malformed(expected, "an empty cell"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// A text as a name, the same one where it comes again.

@@ -12,8 +12,8 @@ use crate::error::Result;
 use crate::files;
 use crate::site::{Experiment, Population, SiteId, Well};
 
-use super::cell_types;
 use super::data_set::DataSet;
+use super::options::OTHER_SPLIT;
 use super::rows::{At, Gathered, Row, check_sirna, check_well_type};
 use super::summary::{ControlSummary, LabelsSummary};
 
@@ -52,7 +52,8 @@ pub(super) fn read(path: &Path) -> Result<(Gathered, LabelsSummary)> {
         let at = At { file: Rc::clone(&file), line };
         let SiteRow { site_id, dataset, experiment, plate, well, site, well_type, sirna, sirna_id, cell_type } = row;
         if tells_cell_type {
-            cell_types::note(&mut gathered.experiments, &experiment, &cell_type.unwrap_or_default(), || at.place())?;
+            let of = (Some(&experiment), &plate.into());
+            gathered.cell_type(of, &cell_type.unwrap_or_default(), &at)?;
         }
         let id = SiteId { well: gathered.well(experiment, plate.into(), well), site };
         if site_id != id.to_string() {
@@ -66,7 +67,7 @@ pub(super) fn read(path: &Path) -> Result<(Gathered, LabelsSummary)> {
             "val" => data_set = DataSet::Wilds,
             _ => {
                 let known = if data_set == DataSet::Wilds { "train, val or test" } else { "train or test" };
-                return Err(at.malformed(format!("dataset {known}"), format!("{dataset:?}")));
+                return Err(at.malformed(format!("dataset {known}{OTHER_SPLIT}"), format!("{dataset:?}")));
             }
         }
         check_sirna(&sirna, &at)?;

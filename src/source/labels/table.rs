@@ -14,10 +14,10 @@ use crate::files;
 use crate::site::{Experiment, Name, Population, SiteId};
 use crate::suggest;
 
-use super::cell_types;
 use super::data_set::{CONDITION, Conditions, DataSet};
-use super::keys::{Keys, RowKey, SiteCounter, position};
-use super::rows::{At, Gathered, Numbers, Row, SEPARATOR, check_well_type, says_none};
+use super::keys::{Key, Keys, RowKey, SiteCounter, named_exactly, position, told_by};
+use super::options::OTHER_SPLIT;
+use super::rows::{At, Gathered, Numbers, Row, SEPARATOR, says_none};
 use super::rules::Rules;
 use super::rxrx1;
 use super::summary::LabelsSummary;
@@ -26,7 +26,7 @@ use super::tables::Tables;
 /// Values of a column that a refusal tells, at most.
 const EXAMPLES: usize = 12;
 /// The columns of [`TableRow`], all of which a table may lack.
-const OPTIONAL: &[&str] = &["site_id", "well_id", "dataset", "well_type", "cell_type", "sirna_id"];
+const OPTIONAL: &[&str] = &["site_id", "well_id", "sirna_id"];
 /// Those of them whose names may be only like these.
 const ALIKE: &[&str] = &["site_id", "well_id"];
 /// The columns of RxRx1 and its relatives that `site_id` and `well_id` repeat; of each one is there.
@@ -34,12 +34,10 @@ const OF_IDS: [&[&str]; 3] = [&["experiment", "experiment_name"], &["plate"], &[
 
 /// What a row says beside what it is known by, by columns whose names are known.
 #[derive(Deserialize)]
+#[expect(clippy::struct_field_names, reason = "they are columns of numbers, as tables call them")]
 struct TableRow {
     site_id: Option<String>,
     well_id: Option<String>,
-    dataset: Option<String>,
-    well_type: Option<String>,
-    cell_type: Option<String>,
     sirna_id: Option<u32>,
 }
 
@@ -55,8 +53,11 @@ struct Columns {
     label: Vec<usize>,
     /// What rows are known by.
     keys: Keys,
-    /// That of the dataset, if it has another name than `dataset`.
+    /// That of the dataset.
     split: Option<usize>,
+    /// That of the kind of a well, where nothing else says what controls are.
+    well_type: Option<usize>,
+    cell_type: Option<usize>,
     rules: Rules,
     has: Has,
     /// That of rows that tell none.
@@ -68,14 +69,9 @@ struct Columns {
 }
 
 /// Which of the columns that it may lack a table has.
-#[expect(clippy::struct_excessive_bools, reason = "one a column, each by itself")]
 struct Has {
     site_id: bool,
     well_id: bool,
-    dataset: bool,
-    /// Whether it has it, and nothing else says what controls are.
-    well_type: bool,
-    cell_type: bool,
     /// Whether it has it, and the label is what it numbers.
     sirna_id: bool,
 }
@@ -136,7 +132,7 @@ impl TableFile<'_> {
         } else {
             String::new()
         };
-        self.malformed(format!("{known}{conditions}, or --label-column COLUMN"), header)
+        self.malformed(format!("--label-column COLUMN, or {known}{conditions}"), header)
     }
 
     fn each_cell(&self, column: usize, mut each: impl FnMut(&str)) -> Result<()> {
@@ -170,13 +166,12 @@ impl TableFile<'_> {
             return Err(suggest::unknown(flag, &expected, &value.value, nearest.iter().map(String::as_str)));
         }
         let has_val = data_set == Some(DataSet::RxRx1) && gathered.rows.iter().any(|row| row.dataset == "val");
-        let split = columns.split.map(|column| header[column].clone());
         let summary = LabelsSummary {
             file: self.place.clone(),
             data_set: if has_val { Some(DataSet::Wilds) } else { data_set },
             label_columns: columns.label.iter().map(|&column| header[column].clone()).collect(),
             controls: columns.rules.into_summaries(),
-            split_column: split.or_else(|| columns.has.dataset.then(|| "dataset".to_owned())),
+            split_column: columns.split.map(|column| header[column].clone()),
             wells: [0; Population::ALL.len()],
             without_label: 0,
         };
@@ -197,21 +192,25 @@ impl TableFile<'_> {
         let names = if options.label_columns.is_empty() { known.collect() } else { options.label_columns.clone() };
         let at = |flag: &str, name: &String| position(flag, name, header, &self.place);
         let label: Vec<usize> = names.iter().map(|name| at("--label-column", name)).collect::<Result<_>>()?;
-        let split = options.split_column.as_ref().map(|name| at("--split-column", name)).transpose()?;
+        let split = match options.split_column.as_ref() {
+            None => named_exactly("dataset", OTHER_SPLIT.trim_matches([' ', '(', ')']), header, &self.place)?,
+            Some(none) if none.is_empty() => None,
+            Some(name) => Some(at("--split-column", name)?),
+        };
+        let told = |key: Key| told_by(key, header, options.on.as_ref(), &self.place);
+        let well_type = if options.name_controls() { None } else { told(Key::WellType)? };
+        let cell_type = told(Key::CellType)?;
         let rules = Rules::new(options, data_set, header, label[0], &self.place)?;
         let counted = (counts_sites && keys.site.is_none()).then(SiteCounter::default);
         let has = Has {
             site_id: rows.has("site_id") && has_ids,
             well_id: rows.has("well_id") && has_ids,
-            dataset: rows.has("dataset"),
-            well_type: rows.has("well_type") && !options.name_controls(),
-            cell_type: rows.has("cell_type"),
             sirna_id: rows.has("sirna_id")
                 && data_set.is_some_and(DataSet::is_rxrx1)
                 && options.label_columns.is_empty(),
         };
         let (experiment, joined) = (experiment.clone(), HashMap::new());
-        Ok(Columns { label, keys, split, rules, has, experiment, counted, joined })
+        Ok(Columns { label, keys, split, well_type, cell_type, rules, has, experiment, counted, joined })
     }
 
     /// Values of a column, those that are most like a text first.
@@ -238,13 +237,8 @@ impl Columns {
         gathered: &mut Gathered,
     ) -> Result<Row> {
         let RowKey { experiment, plate, well, site } = self.keys.read(&cell, &at)?;
-        if self.has.cell_type {
-            let cell_type = row.cell_type.unwrap_or_default();
-            let (cell_type, place) = (cell_type.trim(), || at.place());
-            match &experiment {
-                Some(experiment) => cell_types::note(&mut gathered.experiments, experiment, cell_type, place)?,
-                None => gathered.cell_types.note(&plate, cell_type, place)?,
-            }
+        if let Some(column) = self.cell_type {
+            gathered.cell_type((experiment.as_ref(), &plate), cell(column), &at)?;
         }
         let experiment = experiment.unwrap_or_else(|| self.experiment.clone());
         let well = gathered.well(experiment, plate, well);
@@ -263,28 +257,22 @@ impl Columns {
         if let (true, Some(site)) = (self.has.site_id, site) {
             check_id("site_id", SiteId { well: well.clone(), site }.to_string(), row.site_id)?;
         }
-        let dataset = self.dataset(row.dataset, &cell, &at)?;
+        let dataset = self.dataset(&cell, &at)?;
         let rule = self.rules.of(&cell, &at)?;
         let texts: Vec<&str> = self.label.iter().map(|&column| cell(column)).collect();
         let mut label = label(&texts, rule.is_some(), &at)?;
         let mut control = None;
-        let population = match rule {
-            Some((index, rule)) => {
+        let population = match (rule, self.well_type) {
+            (Some((index, rule)), _) => {
                 control = Some(index);
                 if label.is_empty() {
                     label.clone_from(&rule.label);
                 }
                 rule.population
             }
-            None if self.has.well_type => {
-                let population = row.well_type.as_deref().unwrap_or_default().trim().parse();
-                let population = population
-                    .map_err(|e: crate::site::ParseError| at.malformed(e.expected, format!("{:?}", e.found)))?;
-                check_well_type(population, &at)?;
-                population
-            }
-            None if label.is_empty() => Population::Unknown,
-            None => Population::Treatment,
+            (None, Some(column)) => well_type(cell(column), &at)?,
+            (None, None) if label.is_empty() => Population::Unknown,
+            (None, None) => Population::Treatment,
         };
         check_meaning(&mut self.joined, &label, &texts, &at)?;
         let class = row.sirna_id.filter(|_| self.has.sirna_id);
@@ -293,18 +281,33 @@ impl Columns {
     }
 
     /// The dataset that a row names; `train` where no column does.
-    fn dataset<'c>(&self, named: Option<String>, cell: &impl Fn(usize) -> &'c str, at: &At) -> Result<&'static str> {
-        let named = match self.split {
-            Some(column) => cell(column).to_owned(),
-            None if self.has.dataset => named.unwrap_or_default().trim().to_owned(),
-            None => return Ok("train"),
-        };
-        match named.as_str() {
+    fn dataset<'c>(&self, cell: &impl Fn(usize) -> &'c str, at: &At) -> Result<&'static str> {
+        let Some(named) = self.split.map(cell) else { return Ok("train") };
+        match named {
             "train" => Ok("train"),
             "val" | "validation" => Ok("val"),
             "test" => Ok("test"),
-            _ => Err(at.malformed("dataset train, val, validation or test", format!("{named:?}"))),
+            _ => {
+                let expected = format!("dataset train, val, validation or test{OTHER_SPLIT}");
+                Err(at.malformed(expected, format!("{named:?}")))
+            }
         }
+    }
+}
+
+/// The kind of well that a cell says.
+///
+/// # Errors
+/// If it says none, or is empty where a table has the column: it would say less than others.
+fn well_type(cell: &str, at: &At) -> Result<Population> {
+    match cell.parse() {
+        Ok(Population::Unknown) | Err(_) => {
+            let expected = "a well_type: negative_control, positive_control or treatment \
+                            (--on plate,well,well_type= says that no column tells it, and so do named controls)";
+            let found = if cell.is_empty() { "an empty cell".to_owned() } else { format!("{cell:?}") };
+            Err(at.malformed(expected, found))
+        }
+        Ok(population) => Ok(population),
     }
 }
 
