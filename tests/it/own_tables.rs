@@ -59,7 +59,9 @@ fn with<'f>(flags: &[&'f str]) -> Vec<&'f str> {
 
 #[test]
 fn rows_of_one_experiment_are_not_those_of_another_with_a_plate_of_its_name() {
-    for column in ["ExperimentID", "Experiment", "screen", "Run ID", "Metadata_Batch", "batch_id", "Screen Name"] {
+    for column in
+        ["ExperimentID", "Experiment", "screen", "Experiment Name", "Metadata_Batch", "batch_id", "Screen Name"]
+    {
         let csv = format!("{column},Plate,Well,Compound\nScreenA,P1,A1,x\n");
         let ran = run(&TWO, &csv, &LABEL);
         ran.refused(&["ScreenB/P1"]);
