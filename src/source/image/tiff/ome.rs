@@ -12,7 +12,8 @@ pub(super) fn planes(text: &str, samples_of_pixel: u64) -> Option<u64> {
     let mut tags = Tags { rest: text };
     let first = tags.next().filter(|tag| tag.name() == "OME")?;
     let this_file = first.value("UUID").unwrap_or_default().trim();
-    let mut files: Option<Files> = None;
+    let mut files = Files::default();
+    let mut is_told = false;
     let mut pixels: Option<Pixels> = None;
     for tag in tags {
         match (tag.name(), &mut pixels) {
@@ -20,14 +21,17 @@ pub(super) fn planes(text: &str, samples_of_pixel: u64) -> Option<u64> {
                 let side = |name| tag.value(name).and_then(|text| text.trim().parse().ok()).unwrap_or(1_u64).max(1);
                 let planes = side("SizeZ").saturating_mul(side("SizeT"));
                 let of = Pixels { planes, bands: side("SizeC"), samples_of_pixel, ..Pixels::default() };
-                let files = files.get_or_insert_default();
                 if tag.is_empty() {
-                    of.end(files);
+                    of.end(&mut files);
+                    is_told = true;
                 } else {
                     pixels = Some(of);
                 }
             }
-            ("Pixels", Some(_)) => pixels.take().unwrap_or_default().end(files.get_or_insert_default()),
+            ("Pixels", Some(_)) => {
+                pixels.take().unwrap_or_default().end(&mut files);
+                is_told = true;
+            }
             ("Channel", Some(of)) if !tag.is_end() => {
                 if let Some(samples) = tag.value("SamplesPerPixel").and_then(|text| text.trim().parse().ok()) {
                     of.samples_of_pixel = samples;
@@ -35,7 +39,7 @@ pub(super) fn planes(text: &str, samples_of_pixel: u64) -> Option<u64> {
             }
             ("MetadataOnly", Some(of)) => of.is_told = true,
             ("TiffData", Some(of)) => {
-                of.close(files.get_or_insert_default());
+                of.close(&mut files);
                 if !tag.is_end() {
                     let number = |name| tag.value(name).and_then(|text| text.trim().parse().ok());
                     let one = tag.value("IFD").map(|_| 1);
@@ -50,7 +54,7 @@ pub(super) fn planes(text: &str, samples_of_pixel: u64) -> Option<u64> {
             _ => {}
         }
     }
-    files.map(|files| files.planes_of(this_file))
+    is_told.then(|| files.planes_of(this_file))
 }
 
 /// Planes of each file, by its UUID or name; what names none is of this one, as `""`.
