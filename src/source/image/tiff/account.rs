@@ -39,16 +39,15 @@ impl Account {
 /// Characters that are frequent in pixels of any kind, and rare in a text that is written.
 const RARE: [u8; 12] = *b"~^|`@$%&*!?\\";
 
-/// Whether bytes are a text, such as a description that another took the place of. A packed image is no text, nor are
-/// samples of two bytes; those of one may be letters, and then words are asked for.
+/// Whether bytes are a text, such as a description that another took the place of, or the zeros of one that was
+/// cleared. A packed image is no text, nor are samples of two bytes; those of one may be letters, and then words are
+/// asked for.
 pub(super) fn is_text(bytes: &[u8], may_be_letters: bool) -> bool {
     let is_end = |byte: &u8| *byte == 0;
     let start = bytes.iter().position(|byte| !is_end(byte)).unwrap_or(bytes.len());
     let end = bytes.iter().rposition(|byte| !is_end(byte)).map_or(start, |last| last + 1);
-    // A plane of zeros is none, nor are samples of two bytes.
-    if 2 * (end - start) < bytes.len()
-        || 16 * bytes[start..end].iter().filter(|byte| is_end(byte)).count() > end - start
-    {
+    // Samples of two bytes have zeros among them.
+    if 16 * bytes[start..end].iter().filter(|byte| is_end(byte)).count() > end - start {
         return false;
     }
     // What took its place may have cut a letter of several bytes.
@@ -66,7 +65,9 @@ pub(super) fn is_text(bytes: &[u8], may_be_letters: bool) -> bool {
         30 * between >= part.len() && 30 * rare <= part.len() && 8 * letters >= part.len()
     };
     let (parts, rest) = text.as_bytes().as_chunks::<512>();
-    !may_be_letters || if parts.is_empty() { is_of_words(rest) } else { parts.iter().all(|part| is_of_words(part)) }
+    !may_be_letters
+        || text.is_empty()
+        || if parts.is_empty() { is_of_words(rest) } else { parts.iter().all(|part| is_of_words(part)) }
 }
 
 #[cfg(test)]
@@ -118,6 +119,8 @@ mod tests {
         let cut = xml.as_bytes().iter().position(|byte| *byte == 0xb5).unwrap();
         assert!(is_text(&xml.as_bytes()[cut..], true), "cut within a letter");
         assert!(is_text(&[b'z'; 9000], false));
+        assert!(is_text(&[0; 9000], false) && is_text(&[0; 9000], true), "nothing lies there");
+        assert!(!is_text(&[&[0; 900][..], &[7, 0, 0, 9], &[0; 900]].concat(), true), "few pixels that are not black");
         let noise = |low: u8, n: u32| -> Vec<u8> {
             (0..9000_u32).map(|i| low + (i.wrapping_mul(2_654_435_761).rotate_left(9) % n) as u8).collect()
         };
@@ -127,7 +130,7 @@ mod tests {
             assert!(!is_text(&pixels, true), "{}", pixels[0]);
         }
         let of_two_bytes: Vec<u8> = noise(90, 30).into_iter().flat_map(|byte| [byte, 0]).collect();
-        for pixels in [vec![0; 9000], of_two_bytes, noise(0, 255), noise(1, 60)] {
+        for pixels in [of_two_bytes, noise(0, 255), noise(1, 60)] {
             assert!(!is_text(&pixels, false), "{:?}", pixels.first());
         }
     }

@@ -102,8 +102,7 @@ fn what_is_as_large_as_the_image_and_has_no_directory_is_a_fault() {
         assert!(with(&text).decode().is_ok());
         assert!(with(&[&text[..], &[0; 100]].concat()).decode().is_ok());
         with(&[&text[..], &[1; 9000]].concat()).check(ManyPages, "bytes more");
-        with(&[0; 9000]).check(ManyPages, "found 9000 bytes more");
-        with(&[&text[..], &vec![0; 20_000]].concat()).check(ManyPages, "bytes more");
+        assert!(with(&[0; 9000]).decode().is_ok(), "a text that was cleared");
     }
 }
 
