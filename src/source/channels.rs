@@ -74,12 +74,15 @@ pub(super) fn channel_numbers<'a>(
     Ok(ChannelNames { numbers, names, is_told: true })
 }
 
-/// Says which channels may have been lost everywhere.
+/// Says which channels may have been lost everywhere; of images that are all of their sites, none can be by itself.
 pub(super) fn unusual_channels(
     layout: Layout,
     labels: &Labels,
-    ChannelNames { numbers, names, .. }: &ChannelNames,
+    ChannelNames { numbers, names, is_told }: &ChannelNames,
 ) -> Option<String> {
+    if !is_told {
+        return None;
+    }
     let n = numbers.len();
     let data_set = match &labels.summary {
         Some(summary) => summary.data_set,

@@ -46,20 +46,28 @@ pub(super) fn common_kind(
     let sites = plates.iter().flat_map(|plate| plate.sites.iter().map(move |site| (plate, site)));
     let sites = sites.filter(|(_, site)| site.channels != 0);
     let mut votes: HashMap<Kind, usize> = HashMap::new();
-    let mut why = None;
+    let (mut why, mut of_planes) = (None, None);
     for (plate, site) in sites.step_by(step) {
         let channel = site.channels.trailing_zeros() as usize;
         let path = plate.file(site, channel);
         // A file that cannot be read or is no image does not vote; packing it reports what is wrong with it.
-        let Ok((header, length)) = read_head(root, plate, site, channel) else { continue };
-        match header {
-            Ok(header) if header.can_be_true(length) => {
-                let (Some(dtype), Some(colour)) = (header.dtype, header.bands.colour()) else { continue };
-                *votes.entry(Kind { size: header.size, dtype, colour }).or_default() += 1;
-            }
-            Ok(_) => {}
-            Err(fault) => why = why.or_else(|| Some(format!("{path}: {}", fault.detail))),
-        }
+        let found = match read_head(root, plate, site, channel) {
+            Ok((Ok(header), length)) => match (header.dtype, header.bands.colour()) {
+                (Some(dtype), Some(colour)) if header.can_be_true(length) => {
+                    *votes.entry(Kind { size: header.size, dtype, colour }).or_default() += 1;
+                    of_planes = of_planes.or_else(|| header.is_of_planes().then_some(path));
+                    continue;
+                }
+                (Some(_), Some(_)) => {
+                    let ImageSize { height, width } = header.size;
+                    format!("{length} bytes, too few for {width} x {height} pixels")
+                }
+                _ => header.shown(),
+            },
+            Ok((Err(fault), _)) => fault.detail,
+            Err(error) => error.to_string(),
+        };
+        why.get_or_insert_with(|| format!("{path}: {found}"));
     }
     let most = votes.into_iter().max_by_key(|&(kind, n)| (n, kind)).map(|(kind, _)| kind);
     let none = || {
@@ -72,6 +80,13 @@ pub(super) fn common_kind(
         Colour::Rgb if channels.is_told => {
             unusual.push("images are RGB: --grey takes those whose red, green and blue are equal".to_owned());
             Colour::Grey
+        }
+        Colour::Rgb => {
+            // A stack of three planes is called so by some writers.
+            unusual.extend(of_planes.map(|path| {
+                format!("three planes of an image are taken for red, green and blue, as its file says ({path})")
+            }));
+            Colour::Rgb
         }
         colour => colour,
     };

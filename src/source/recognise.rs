@@ -99,6 +99,7 @@ fn check_all_is_used(config: &SourceConfig, layout: Layout) -> Result<()> {
         let more =
             if plates.len() > EXAMPLES { format!(" and {} more", plates.len() - EXAMPLES) } else { String::new() };
         let expected = format!("{expected}, a run each (--layout {} packs what is beside them)", layout.name());
+        let expected = format!("{expected}, where --experiment tells plates of one name apart");
         return Err(Error::refused(root.display(), expected, format!("{}{more}", found.join(", "))));
     }
     if unused.is_empty() { Ok(()) } else { Err(refusal(config, metadata, layout, &unused)?) }

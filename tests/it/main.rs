@@ -15,6 +15,7 @@ mod fuzz;
 mod interruption;
 mod json;
 mod kept;
+mod kinds;
 mod known;
 mod lab_tables;
 mod labels;

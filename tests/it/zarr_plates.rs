@@ -265,27 +265,73 @@ fn an_image_that_cannot_be_read_does_not_number_the_others_anew() {
 }
 
 #[test]
-fn a_name_that_is_only_the_documents_is_told_and_two_plates_of_one_name_are_refused() {
+fn several_acquisitions_and_fields_that_are_no_numbers_are_told() {
+    let unusual = |plate: &Plate| plan(&plate.config()).unwrap().0.unusual;
+    let plate = Plate::new(&[("A/1", &["0", "1"])]);
+    let list = |acquisitions: [u8; 2]| {
+        let image = |i: usize| json!({ "path": i.to_string(), "acquisition": acquisitions[i] });
+        plate.write_json("A/1/.zattrs", &json!({ "well": { "images": [image(0), image(1)] } }));
+    };
+    list([3, 3]);
+    assert_eq!(unusual(&plate), [""; 0]);
+    list([0, 1]);
+    assert_eq!(unusual(&plate), ["2 acquisitions: their fields are sites of one well"]);
+    let plate = Plate::new(&[("A/1", &["0", "0_registered"])]);
+    let told = "sites are the places of fields in the lists of their wells, as a name such as \"0_registered\" is no \
+                number";
+    assert_eq!(unusual(&plate), [told]);
+}
+
+#[test]
+fn a_name_that_is_only_the_documents_is_told_and_a_plate_beside_it_may_have_the_same() {
     let plate = whole();
     assert!(plan(&plate.config()).unwrap().0.unusual.is_empty(), "its folder says the same");
     let second = plate.dir.path().join("Week_7_repeat.zarr");
     fs::create_dir(&second).unwrap();
     copy_folder(&plate.root(), &second);
     let config = PackConfig::new(&second, &plate.dir.path().join("store"));
-    let error = pack(&config, &|_| {}).unwrap_err();
-    let says = |text: &str| error.to_string().contains(text);
-    assert!(error.is_data_fault() && says("Week_7_repeat.zarr: expected ") && says("Week_7.zarr, too"), "{error}");
-    let document = second.join(".zattrs");
-    let text = fs::read_to_string(&document).unwrap();
-    fs::write(&document, text.replace("Week_7", "Week_8")).unwrap();
     let mut both = config.clone();
     both.source.root = plate.dir.path().to_owned();
     let error = pack(&both, &|_| {}).unwrap_err().to_string();
     let says = |text: &str| error.contains(text);
     assert!(says("a plate of OME-Zarr by itself, as --src ") && says("Week_7.zarr, ") && says("a run each"), "{error}");
+    assert!(says("--experiment tells plates of one name apart"), "{error}");
+    // By itself, it is packed, and beside the other one where it has an experiment of its own.
+    fs::write(second.join("A/1/0/0/0/0/0"), [9; 96]).unwrap();
+    assert!(pack(&plate.config(), &|_| {}).unwrap().finished);
+    let mut apart = config.clone();
+    apart.source.experiment = Some("run2".parse().unwrap());
+    assert!(pack(&apart, &|_| {}).unwrap().finished);
+    assert_eq!(Store::open_proven(&config.dst).unwrap().sites().len(), 12);
     let (plan, _) = plan(&config).unwrap();
-    assert_eq!(plan.unusual, ["the plate is called Week_8, as its document says; its folder is Week_7_repeat.zarr"]);
-    assert_eq!(plan.first_site.unwrap().plate, "Week_8");
+    assert_eq!(plan.unusual, ["the plate is called Week_7, as its document says; its folder is Week_7_repeat.zarr"]);
+    assert_eq!(plan.first_site.unwrap().plate, "Week_7");
+}
+
+#[test]
+fn a_name_that_no_plate_can_have_is_told_with_the_one_that_it_gets() {
+    let check = |folder: &str, name: Option<&str>, called: &str, told: &[&str]| {
+        let plate = whole();
+        let root = plate.dir.path().join(folder);
+        fs::rename(plate.root(), &root).unwrap();
+        let document = root.join(".zattrs");
+        let mut text: Value = serde_json::from_slice(&fs::read(&document).unwrap()).unwrap();
+        text["plate"]["name"] = json!(name);
+        fs::write(&document, text.to_string()).unwrap();
+        let (plan, _) = plan(&PackConfig::new(&root, &plate.dir.path().join("store"))).unwrap();
+        assert_eq!(plan.unusual, told);
+        assert_eq!(plan.first_site.unwrap().plate, called);
+    };
+    check("P7.zarr", None, "P7", &[]);
+    check("P7.zarr", Some(" "), "P7", &[]);
+    let told = "the plate is called P7, after its folder P7.zarr; its document says \"BR 7\", which no plate can be \
+                called";
+    check("P7.zarr", Some("BR 7"), "P7", &[told]);
+    let told = "the plate is called my_plate_1, as a plate cannot be called as its folder my plate 1.zarr";
+    check("my plate 1.zarr", None, "my_plate_1", &[told]);
+    let told = "the plate is called my_plate_1, after its folder my plate 1.ome.zarr; its document says \"a / b\", which \
+                no plate can be called";
+    check("my plate 1.ome.zarr", Some("a / b"), "my_plate_1", &[told]);
 }
 
 #[test]

@@ -59,7 +59,7 @@ pub(super) fn open(head: &[u8], length: u64) -> Result<Header, ImageFault> {
     };
     let dtype = matches!(bands, Bands::Grey | Bands::Rgb).then_some(Dtype::Uint8);
     let of_sample = if dtype.is_some() { 8 } else { bits };
-    let header = Header { size, dtype, bands, bits: (of_sample, bits), samples, most_of_a_byte: 1 };
+    let header = Header { size, dtype, bands, bits: (of_sample, bits), samples, is_planar: false, most_of_a_byte: 1 };
     if dtype.is_none() {
         // Refused for it.
         return Ok(header);

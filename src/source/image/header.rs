@@ -86,6 +86,8 @@ pub struct Header {
     pub(super) bits: (u32, u32),
     /// What the samples are, as words: `grey`.
     pub(super) samples: &'static str,
+    /// Whether the samples of each band are stored by themselves.
+    pub(super) is_planar: bool,
     /// Bytes that one byte of the file can become at most.
     pub(super) most_of_a_byte: u64,
 }
@@ -96,7 +98,15 @@ impl Header {
     pub fn of_array(size: ImageSize, dtype: Dtype) -> Self {
         let bits = 8 * dtype.bytes() as u32;
         let (bands, samples) = (Bands::Grey, "grey");
-        Self { size, dtype: Some(dtype), bands, bits: (bits, bits), samples, most_of_a_byte: u64::MAX }
+        Self {
+            size,
+            dtype: Some(dtype),
+            bands,
+            bits: (bits, bits),
+            samples,
+            is_planar: false,
+            most_of_a_byte: u64::MAX,
+        }
     }
 
     /// Checks that it is the header of an image of this size, type and colour.
@@ -111,9 +121,8 @@ impl Header {
         };
         if !is_taken || self.dtype != Some(dtype) {
             let kind = if is_taken { FaultKind::WrongDtype } else { FaultKind::WrongColour };
-            let (expected, (found, _)) = (8 * dtype.bytes(), self.bits);
-            let expected = format_args!("{expected}-bit {colour}");
-            return Err(ImageFault::new(kind, expected, format_args!("{found}-bit {}", self.samples)));
+            let expected = format_args!("{}-bit {colour}", 8 * dtype.bytes());
+            return Err(ImageFault::new(kind, expected, self.shown()));
         }
         if self.size != size {
             let found = self.size;
@@ -122,6 +131,16 @@ impl Header {
             return Err(ImageFault::new(FaultKind::WrongSize, expected, found));
         }
         Ok(())
+    }
+
+    /// What the samples are, in words: `16-bit grey`.
+    pub(crate) fn shown(&self) -> String {
+        format!("{}-bit {}", self.bits.0, self.samples)
+    }
+
+    /// Whether it is of colours that are three planes, one behind the other, as those of a stack may be.
+    pub(crate) fn is_of_planes(&self) -> bool {
+        self.is_planar && self.bands.colour() == Some(Colour::Rgb)
     }
 
     /// Whether a file of so many bytes can hold the pixels that its header claims, so that no memory is asked for by
@@ -149,10 +168,13 @@ pub(crate) fn check_sides(width: u64, height: u64) -> Result<ImageSize, ImageFau
     }
 }
 
+/// Bytes of metadata that a file may have: OME-XML tells of all images of a set in each file.
+const METADATA: u64 = 16 << 20;
+
 /// The bytes that a file of such an image can need, with room for much metadata and for smaller copies of it. A larger
 /// file is no such image, and reading it could take all memory.
 #[must_use]
 pub fn largest_file(size: ImageSize, dtype: Dtype, colour: Colour) -> u64 {
     let bands = if colour == Colour::Grey { Bands::Grey } else { Bands::Rgba };
-    4 * (size.pixels() * dtype.bytes() * bands.count()) as u64 + (1 << 20)
+    4 * (size.pixels() * dtype.bytes() * bands.count()) as u64 + METADATA
 }

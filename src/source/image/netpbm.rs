@@ -53,7 +53,8 @@ pub(super) fn open(head: &[u8], length: u64) -> Result<Header, ImageFault> {
         (_, Bands::Grey) => (None, "grey of another largest value"),
         _ => (None, "RGB of another largest value"),
     };
-    let header = Header { size, dtype, bands, bits: (bits, bits * n_bands), samples, most_of_a_byte: 1 };
+    let header =
+        Header { size, dtype, bands, bits: (bits, bits * n_bands), samples, is_planar: false, most_of_a_byte: 1 };
     let pixels_at = (head.len() - rest.len()) as u64;
     let expected = pixels_at + header.bytes();
     if dtype.is_some() && length < expected {

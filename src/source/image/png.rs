@@ -62,8 +62,15 @@ impl Png {
             _ => None,
         };
         let bits = u32::from(bits);
-        let header =
-            Header { size, dtype, bands, bits: (bits, bits * n_bands), samples, most_of_a_byte: MOST_INFLATED };
+        let header = Header {
+            size,
+            dtype,
+            bands,
+            bits: (bits, bits * n_bands),
+            samples,
+            is_planar: false,
+            most_of_a_byte: MOST_INFLATED,
+        };
         Ok(Self { header, interlaced: interlace == 1 })
     }
 

@@ -1,14 +1,15 @@
 //! What the documents of groups say of a plate, a well and an image, as OME-Zarr 0.4 (Zarr v2) and 0.5 (Zarr v3) have
 //! them.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde_json::Value;
 
 use crate::error::{Error, Result, shown_path};
 use crate::files;
-use crate::site::{self, ParseError};
+use crate::site;
 use crate::source::names::plate_named;
 
 use super::site::{Version, below};
@@ -37,7 +38,14 @@ pub(super) struct Plate {
 /// A well: where its images are, in their order.
 #[derive(Debug, Deserialize)]
 pub(super) struct Well {
-    pub(super) images: Vec<Place>,
+    pub(super) images: Vec<WellImage>,
+}
+
+/// An image of a well: where it is below it, and of which acquisition.
+#[derive(Debug, Deserialize)]
+pub(super) struct WellImage {
+    pub(super) path: String,
+    pub(super) acquisition: Option<Value>,
 }
 
 /// Where a well, an image or a level is, below the group that names it.
@@ -185,54 +193,44 @@ fn parse<T: for<'d> Deserialize<'d>>(path: &Path) -> Result<T> {
 }
 
 /// The plate's name: what its document says, where that can be one, or that of the folder; and a phrase where they
-/// differ.
+/// differ, or neither is what it says.
 ///
 /// # Errors
-/// If neither can be one. If the name is only the document's, and a plate beside this one has the same: in one store the
-/// second would take the place of the first.
+/// If nothing can be made of either.
 pub(super) fn plate_name(root: &Path, told: Option<&str>) -> Result<(site::Plate, Option<String>)> {
     let real = files::resolve(root)?;
     let real = real.as_deref().unwrap_or(root);
-    let by_folder = of_folder(real);
-    let Some(name) = told.and_then(|name| plate_named(name.trim()).ok()) else {
-        let by_folder =
-            by_folder.map_err(|e| Error::refused(root.display(), format!("as its folder {}", e.expected), e.found));
-        return Ok((by_folder?, None));
+    let folder = real.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let folder = [".ome.zarr", ".zarr"].iter().find_map(|end| folder.strip_suffix(end)).unwrap_or(folder);
+    let by_folder = plate_named(folder);
+    let shown = real.file_name().map(|folder| shown_path(Path::new(folder))).unwrap_or_default();
+    let told = told.map(str::trim).filter(|told| !told.is_empty());
+    let refused = match told.map(plate_named) {
+        Some(Ok(name)) if by_folder.as_ref().is_ok_and(|folder| *folder == name) => return Ok((name, None)),
+        Some(Ok(name)) => {
+            let note = format!("the plate is called {name}, as its document says; its folder is {shown}");
+            return Ok((name, Some(note)));
+        }
+        Some(Err(error)) => Some(error.found),
+        None => None,
     };
-    if by_folder.is_ok_and(|folder| folder == name) {
-        return Ok((name, None));
-    }
-    if let Some(other) = beside(real).find(|other| of_other(other).as_ref() == Some(&name)) {
-        let expected =
-            format!("a name of its own in the document of each plate (or its folder elsewhere), not {name} of");
-        let expected = format!("{expected} {}, too", other.display());
-        return Err(Error::malformed(real.display(), expected, "the same name"));
-    }
-    let folder = real.file_name().map(|folder| shown_path(Path::new(folder))).unwrap_or_default();
-    Ok((name.clone(), Some(format!("the plate is called {name}, as its document says; its folder is {folder}"))))
+    let is_of_folder = by_folder.is_ok();
+    let name = by_folder.or_else(|error| plate_named(&plain(folder)).map_err(|_| error));
+    let name = name.map_err(|e| Error::refused(root.display(), format!("as its folder {}", e.expected), e.found))?;
+    let note = match (&refused, is_of_folder) {
+        (None, true) => None,
+        (None, false) => Some(format!("the plate is called {name}, as a plate cannot be called as its folder {shown}")),
+        (Some(told), _) => {
+            let told = format!("its document says {:?}, which no plate can be called", shown_path(Path::new(told)));
+            Some(format!("the plate is called {name}, after its folder {shown}; {told}"))
+        }
+    };
+    Ok((name, note))
 }
 
-/// The name by a folder, without `.zarr` or `.ome.zarr`.
-fn of_folder(dir: &Path) -> Result<site::Plate, ParseError> {
-    let folder = dir.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    plate_named([".ome.zarr", ".zarr"].iter().find_map(|end| folder.strip_suffix(end)).unwrap_or(folder))
-}
-
-/// Other folders of Zarr where this one is, as far as that can be looked at.
-fn beside(real: &Path) -> impl Iterator<Item = PathBuf> {
-    let is_zarr = |path: &Path| path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("zarr"));
-    let found = real.parent().into_iter().flat_map(|parent| files::walk(parent, 1..=1, files::Links::Keep));
-    let own = real.to_owned();
-    found
-        .flatten()
-        .filter(move |found| found.is_dir() && is_zarr(&found.path) && found.path != own)
-        .map(|found| found.path)
-}
-
-/// What another plate is called; `None` where it is none, or cannot be read.
-fn of_other(dir: &Path) -> Option<site::Plate> {
-    let is_v3 = files::is_file(&dir.join(Version::V3.of_group())).ok()?;
-    let plate = read(dir, "", if is_v3 { Version::V3 } else { Version::V2 }).ok()?.plate?;
-    let told = plate.name.and_then(|name| plate_named(name.trim()).ok());
-    told.or_else(|| of_folder(dir).ok())
+/// A name in which what no plate's has is `_`.
+fn plain(name: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let plain: String = name.trim().chars().map(|c| if is_plain(c) { c } else { '_' }).collect();
+    plain.trim_start_matches('.').chars().take(64).collect()
 }

@@ -49,6 +49,8 @@ struct FoundWell {
     odd: Vec<Odd>,
     /// The names of all of its images, the odd ones, too.
     names: Vec<String>,
+    /// The acquisitions that they are of.
+    acquisitions: BTreeSet<String>,
     beside: Beside,
 }
 
@@ -63,8 +65,7 @@ struct Search<'a> {
 /// Finds the wells and fields of the plate at the root.
 ///
 /// # Errors
-/// If the root's document cannot be read, nothing can be the plate's name, or a plate beside it has the same; if images
-/// have several planes or times of which none is chosen, or not the one or the level that is, and as many as those that
+/// If the root's document cannot be read, or nothing can be the plate's name; if images have several planes or times of which none is chosen, or not the one or the level that is, and as many as those that
 /// have; if images tell different channels, and no more of them the same ones.
 pub(crate) fn scan(config: &SourceConfig, version: Version) -> Result<ZarrScan> {
     let root = config.root.as_path();
@@ -80,10 +81,12 @@ pub(crate) fn scan(config: &SourceConfig, version: Version) -> Result<ZarrScan> 
     found.push(FoundWell { beside, ..FoundWell::default() });
     let mut scan = Scan::default();
     let (mut fields, mut odd, mut names, mut groups) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut acquisitions = BTreeSet::new();
     for well in found {
         fields.extend(well.fields);
         odd.extend(well.odd);
         names.extend(well.names);
+        acquisitions.extend(well.acquisitions);
         scan.unplaced.extend(well.beside.unplaced);
         scan.unreadable.extend(well.beside.unreadable);
         groups.extend(well.beside.groups);
@@ -102,7 +105,14 @@ pub(crate) fn scan(config: &SourceConfig, version: Version) -> Result<ZarrScan> 
     let mut files = PlateFiles::default();
     // Others number fields from 0, and we sites from 1.
     let number = |name: &str| parse_number::<u16>(name).filter(|_| !name.is_empty())?.checked_add(1);
-    let are_numbered = names.iter().all(|name| number(name).is_some());
+    let unnumbered = names.iter().filter(|name| number(name).is_none()).min();
+    let are_numbered = unnumbered.is_none();
+    if acquisitions.len() > 1 {
+        unusual.push(format!("{} acquisitions: their fields are sites of one well", acquisitions.len()));
+    }
+    unusual.extend(unnumbered.map(|name| {
+        format!("sites are the places of fields in the lists of their wells, as a name such as {name:?} is no number")
+    }));
     for field in fields {
         let place = u16::try_from(field.place + 1).ok();
         let site = if are_numbered { number(&field.name) } else { place };
@@ -172,6 +182,8 @@ impl Search<'_> {
             Err(error) => return none("the document of a well", &why(&error)),
         };
         let Some(images) = images else { return none("a well", &"none") };
+        let acquisitions =
+            images.iter().filter_map(|image| image.acquisition.as_ref()).map(ToString::to_string).collect();
         let names: Vec<String> = images.into_iter().map(|image| image.path).collect();
         let mut found = if names.is_empty() { none("images of the well", &"none") } else { FoundWell::default() };
         found.beside = Beside::of(&Listed {
@@ -195,6 +207,7 @@ impl Search<'_> {
             }
         }
         found.names = names;
+        found.acquisitions = acquisitions;
         found
     }
 

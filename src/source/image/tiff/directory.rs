@@ -163,7 +163,7 @@ impl<R: Read + Seek> Tiff<R> {
     }
 
     /// Bytes that are there: memory is asked for only once that is known.
-    fn bytes(&mut self, at: u64, n: u64) -> Result<Vec<u8>, ImageFault> {
+    pub(super) fn bytes(&mut self, at: u64, n: u64) -> Result<Vec<u8>, ImageFault> {
         self.check_room(at, n)?;
         let mut bytes = vec![0; n as usize];
         self.fill(at, &mut bytes)?;

@@ -5,37 +5,41 @@ use std::collections::BTreeMap;
 
 /// Planes that the OME-XML of a file says are in it; `None` where the text is no OME-XML or names no pixels.
 ///
-/// A set of many files has the same text in each: an element `TiffData` tells by a UUID which file has a plane, and the
-/// first element tells the UUID of this one. Where no plane is another file's, all are here.
+/// A set of many files has the same text in each, that of all images: an element `TiffData` tells which file has a
+/// plane, by its UUID or else its name, and the first element tells the UUID of this one. A plane of which no file is
+/// told is here; and where an image has elements `TiffData`, what they do not name is nowhere.
 pub(super) fn planes(text: &str, samples_of_pixel: u64) -> Option<u64> {
     let mut tags = Tags { rest: text };
     let first = tags.next().filter(|tag| tag.name() == "OME")?;
-    let this_file = first.value("UUID").unwrap_or_default();
-    let mut found: Option<u64> = None;
+    let this_file = first.value("UUID").unwrap_or_default().trim();
+    let mut files = Files::default();
+    let mut is_told = false;
     let mut pixels: Option<Pixels> = None;
     for tag in tags {
         match (tag.name(), &mut pixels) {
             ("Pixels", _) if !tag.is_end() => {
                 let side = |name| tag.value(name).and_then(|text| text.trim().parse().ok()).unwrap_or(1_u64).max(1);
                 let planes = side("SizeZ").saturating_mul(side("SizeT"));
-                let mut of = Pixels { planes, bands: side("SizeC"), samples_of_pixel, ..Pixels::default() };
+                let of = Pixels { planes, bands: side("SizeC"), samples_of_pixel, ..Pixels::default() };
                 if tag.is_empty() {
-                    found = Some(found.unwrap_or(0).saturating_add(of.in_file(this_file)));
+                    of.end(&mut files);
+                    is_told = true;
                 } else {
                     pixels = Some(of);
                 }
             }
-            ("Pixels", Some(of)) => {
-                found = Some(found.unwrap_or(0).saturating_add(of.in_file(this_file)));
-                pixels = None;
+            ("Pixels", Some(_)) => {
+                pixels.take().unwrap_or_default().end(&mut files);
+                is_told = true;
             }
             ("Channel", Some(of)) if !tag.is_end() => {
                 if let Some(samples) = tag.value("SamplesPerPixel").and_then(|text| text.trim().parse().ok()) {
                     of.samples_of_pixel = samples;
                 }
             }
+            ("MetadataOnly", Some(of)) => of.is_told = true,
             ("TiffData", Some(of)) => {
-                of.close();
+                of.close(&mut files);
                 if !tag.is_end() {
                     let number = |name| tag.value(name).and_then(|text| text.trim().parse().ok());
                     let one = tag.value("IFD").map(|_| 1);
@@ -43,14 +47,37 @@ pub(super) fn planes(text: &str, samples_of_pixel: u64) -> Option<u64> {
                 }
             }
             ("UUID", Some(of)) if !tag.is_end() => {
-                if let Some((_, uuid)) = &mut of.open {
-                    *uuid = tag.text;
+                if let Some((_, file)) = &mut of.open {
+                    *file = if tag.text.is_empty() { tag.value("FileName").unwrap_or_default() } else { tag.text };
                 }
             }
             _ => {}
         }
     }
-    found
+    is_told.then(|| files.planes_of(this_file))
+}
+
+/// Planes of each file, by its UUID or name; what names none is of this one, as `""`.
+#[derive(Default)]
+struct Files<'a> {
+    planes: BTreeMap<&'a str, u64>,
+}
+
+impl<'a> Files<'a> {
+    fn add(&mut self, file: &'a str, planes: u64) {
+        let sum = self.planes.entry(file).or_default();
+        *sum = sum.saturating_add(planes);
+    }
+
+    /// Planes of the file of that UUID.
+    fn planes_of(&self, uuid: &str) -> u64 {
+        let of = |file| self.planes.get(file).copied();
+        match (of(""), of(uuid).filter(|_| !uuid.is_empty())) {
+            // Which of the files this is cannot be told.
+            (None, None) => self.planes.values().copied().max().unwrap_or(0),
+            (unnamed, named) => unnamed.unwrap_or(0).saturating_add(named.unwrap_or(0)),
+        }
+    }
 }
 
 /// An element `Pixels`.
@@ -60,38 +87,29 @@ struct Pixels<'a> {
     planes: u64,
     bands: u64,
     samples_of_pixel: u64,
-    /// Planes of each file, by its UUID; what names none is of this one.
-    of_files: BTreeMap<&'a str, u64>,
+    /// Whether it tells where its planes are, or that there are none.
+    is_told: bool,
     /// The element `TiffData` that is open: its planes, if it says so, and its file.
     open: Option<(Option<u64>, &'a str)>,
 }
 
-impl Pixels<'_> {
+impl<'a> Pixels<'a> {
     fn all(&self) -> u64 {
         self.planes.saturating_mul((self.bands / self.samples_of_pixel.max(1)).max(1))
     }
 
-    fn close(&mut self) {
-        if let Some((planes, uuid)) = self.open.take() {
-            let planes = planes.unwrap_or_else(|| self.all());
-            let sum = self.of_files.entry(uuid).or_default();
-            *sum = sum.saturating_add(planes);
+    fn close(&mut self, files: &mut Files<'a>) {
+        if let Some((planes, file)) = self.open.take() {
+            self.is_told = true;
+            files.add(file, planes.unwrap_or_else(|| self.all()));
         }
     }
 
-    /// Planes in the file of that UUID.
-    fn in_file(&mut self, uuid: &str) -> u64 {
-        self.close();
-        let of = |uuid: &str| self.of_files.get(uuid).copied().unwrap_or(0);
-        let is_elsewhere = self.of_files.keys().any(|other| !other.is_empty() && *other != uuid);
-        if !is_elsewhere {
-            return self.all().max(of("").saturating_add(if uuid.is_empty() { 0 } else { of(uuid) }));
+    fn end(mut self, files: &mut Files<'a>) {
+        self.close(files);
+        if !self.is_told {
+            files.add("", self.all());
         }
-        if self.of_files.contains_key(uuid) || self.of_files.contains_key("") {
-            return of("").saturating_add(if uuid.is_empty() { 0 } else { of(uuid) });
-        }
-        // Which of the files this is cannot be told.
-        self.of_files.values().copied().max().unwrap_or(0)
     }
 }
 
@@ -212,5 +230,41 @@ mod tests {
         check(&of("UUID='urn:a'", &[data("urn:a", 0), data("urn:a", 1)].concat()), Some(2));
         check(&of("UUID='urn:a'", &[&two[..], &data("urn:a", 1)].concat()), Some(2));
         check(&of("UUID='urn:c'", &[&two[..], &data("urn:b", 1)].concat()), Some(2));
+        check(&of("UUID='urn:a'", &two.replace("urn:a", "\n urn:a \n")), Some(1));
+        check(&of("UUID=' urn:a '", &[&two[..], &data("urn:b", 1)].concat()), Some(1));
+        let by_name = "<TiffData IFD='0'><UUID FileName='a.tif'/></TiffData>";
+        check(&of("", &[by_name, &by_name.replace("a.tif", "b.tif")].concat()), Some(1));
+        check(&of("", &[by_name, by_name].concat()), Some(2));
+    }
+
+    #[test]
+    fn a_text_of_many_images_in_many_files_is_looked_at_as_a_whole() {
+        // Four images of two planes, each plane a file, as a plate is exported.
+        let image = |i: u64| {
+            let data =
+                |c| format!("<TiffData FirstC='{c}' IFD='0'><UUID FileName='f'> urn:{i}-{c}\n</UUID></TiffData>");
+            format!("<Image><Pixels SizeC='2'>{}{}</Pixels></Image>", data(0), data(1))
+        };
+        let of = |this: &str, more: &str| {
+            let images: String = (0..4).map(image).collect();
+            format!("<OME {this}>{images}{more}</OME>")
+        };
+        check(&of("UUID='urn:2-1'", ""), Some(1));
+        check(&of("", ""), Some(1));
+        check(&of("UUID='urn:other'", ""), Some(1));
+        check(&of("UUID='urn:2-1'", &image(2)), Some(2));
+        check(&of("UUID='urn:1-1'", &image(2)), Some(1));
+        check(&of("", &image(2)), Some(2));
+        check(&of("", "<Image><Pixels SizeC='3'><MetadataOnly/></Pixels></Image>"), Some(1));
+        check(&of("UUID='urn:2-1'", "<Image><Pixels SizeC='3'/></Image>"), Some(4));
+    }
+
+    #[test]
+    fn what_an_image_does_not_name_among_its_data_is_not_in_its_file() {
+        let of = |data: &str| format!("<OME><Image><Pixels SizeC='4'>{data}</Pixels></Image></OME>");
+        check(&of("<TiffData FirstC='1' IFD='0' PlaneCount='1'/>"), Some(1));
+        check(&of("<TiffData IFD='0'/><TiffData IFD='1'/>"), Some(2));
+        check(&of("<TiffData/>"), Some(4));
+        check(&of(""), Some(4));
     }
 }

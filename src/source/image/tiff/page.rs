@@ -131,7 +131,7 @@ impl Page {
         let bits = u32::from(u16::try_from(bits).unwrap_or(u16::MAX));
         let of_pixel = bits.saturating_mul(u32::from(u16::try_from(n_samples).unwrap_or(u16::MAX)));
         let most_of_a_byte = compression.most_of_a_byte();
-        let header = Header { size, dtype, bands, bits: (bits, of_pixel), samples, most_of_a_byte };
+        let header = Header { size, dtype, bands, bits: (bits, of_pixel), samples, is_planar, most_of_a_byte };
         Ok(Self { header, is_planar, compression, is_differences, grid })
     }
 

@@ -93,8 +93,36 @@ fn what_is_as_large_as_the_image_and_has_no_directory_is_a_fault() {
         made.data.resize(30 + spare, 1);
         made
     };
-    assert!(packed(65_535).decode().is_ok());
-    packed(65_536).check(ManyPages, "found 65536 bytes more");
+    assert!(packed(8191).decode().is_ok());
+    packed(8192).check(ManyPages, "found 8192 bytes more");
+    // A text that no directory names any more, beside either; what is no text is found behind it.
+    let text = "<Channel ID=\"1\" Name=\"DAPI\"/>\n".repeat(600).into_bytes();
+    for made in [made(30), packed(0)] {
+        let with = |more: &[u8]| Made { data: [&made.data[..], more].concat(), ..made.clone() };
+        assert!(with(&text).decode().is_ok());
+        assert!(with(&[&text[..], &[0; 100]].concat()).decode().is_ok());
+        with(&[&text[..], &[1; 9000]].concat()).check(ManyPages, "bytes more");
+        assert!(with(&[0; 9000]).decode().is_ok(), "a text that was cleared");
+    }
+}
+
+#[test]
+fn strips_that_lie_in_the_head_or_the_directory_or_in_one_another_are_faults() {
+    let own = "strips or tiles that have bytes of their own, found one that begins in another part, at byte ";
+    let check = |made: Made, at: u64| made.check(Undecodable, &format!("{own}{at}"));
+    let spare = || Made { data: (1..=40).collect(), ..Made::new() };
+    check(spare().with(273, 4, &[0, DATA + 18]), 0);
+    check(spare().with(273, 4, &[7, DATA + 18]), 7);
+    check(spare().with(273, 4, &[DATA, DATA]), DATA);
+    check(spare().with(273, 4, &[DATA, DATA + 17]), DATA + 17);
+    check(spare().with(273, 4, &[DATA, DATA + 40]), DATA + 40);
+    check(spare().with(273, 4, &[DATA, DATA + 8]).without(279), DATA + 8);
+    let longer = spare().with(273, 4, &[DATA, DATA + 18]).with(279, 4, &[18, 22]);
+    assert!(longer.decode().is_ok(), "of a raw strip no more is its own than it needs");
+    let packed = Made { data: vec![255 - 16, 7, 255 - 10, 7], ..Made::new() }.with(259, 3, &[32_773]);
+    let packed = |at: [u64; 2]| packed.clone().with(273, 4, &at).with(279, 4, &[2, 2]);
+    assert!(packed([DATA, DATA + 2]).decode().is_ok());
+    check(packed([DATA + 2, DATA + 2]), DATA + 2);
 }
 
 #[test]
