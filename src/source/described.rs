@@ -120,7 +120,7 @@ pub(super) fn scan(
             // What is hidden and of no plate is nobody's.
             Err(None) if is_hidden => {}
             Err(None) => {
-                scan.unplaced.push(Unplaced { plate: None, ..Unplaced::named(root, &found, &description.expected()) })
+                scan.unplaced.push(Unplaced { plate: None, ..Unplaced::named(root, &found, &description.expected()) });
             }
             Err(Some((expected, text))) => {
                 let unplaced = Unplaced::named(root, &found, &expected);

@@ -87,7 +87,7 @@ fn rows_of_one_experiment_are_not_those_of_another_with_a_plate_of_its_name() {
     let of_all = ["ScreenA/P1/A01 treatment x", "ScreenB/P1/A01 treatment x"];
     run(&TWO, "Plate,Well,Compound\nP1,A1,x\n", &with(&["--on", "plate,well,experiment="])).packed(&of_all);
     // A column of that name which means something else.
-    let csv = "Run,Plate,Well,Compound\n7,P1,A1,x\n7,P1,A2,y\n7,P1,B1,z\n";
+    let csv = "Batch,Plate,Well,Compound\n7,P1,A1,x\n7,P1,A2,y\n7,P1,B1,z\n";
     run(&WELLS, csv, &LABEL).refused(&["--on plate,well,experiment="]);
     assert_eq!(run(&WELLS, csv, &with(&["--on", "plate,well,experiment="])).code, Some(0));
 }
