@@ -202,7 +202,8 @@ fn tiff_plate(args: &Args, python: &Path, ratio: &mut dyn FnMut(&str, f64, &str)
     if !tree.is_dir() {
         eprintln!("simulating a plate of 48 sites of 6 x 1080 x 1080 in {}", tree.display());
         let flags = ["--layout", "phenix", "--bits", "16", "--size", "1080", "--plates", "1", "--wells", "8"];
-        let flags = flags.into_iter().chain(["--sites", "6", "--channels", "6", "--seed", "1"]);
+        let flags =
+            flags.into_iter().chain(["--sites", "6", "--channels", "6", "--seed", "1", "--experiments", "BENCH:1"]);
         common::run(Command::new(env!("CARGO_BIN_EXE_simulate")).arg("--dst").arg(&tree).args(flags));
     }
     let plate = fs::read_dir(&tree).unwrap().map(|entry| entry.unwrap().path()).find(|path| path.is_dir()).unwrap();

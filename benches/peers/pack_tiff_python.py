@@ -37,7 +37,10 @@ def main():
         start = time.perf_counter()
         by_site = {}
         for path in sorted(folder.iterdir()):
-            row, column, field, channel = re.match(r"r(\d+)c(\d+)f(\d+)p01-ch(\d+)", path.name).groups()
+            image = re.match(r"r(\d+)c(\d+)f(\d+)p01-ch(\d+)", path.name)
+            if not image:
+                continue
+            row, column, field, channel = image.groups()
             by_site.setdefault((row, column, field), {})[int(channel)] = str(path)
         sites = [[channels[c] for c in sorted(channels)] for _, channels in sorted(by_site.items())]
         first = tifffile.imread(sites[0][0])
