@@ -44,9 +44,16 @@ impl SiteReader<'_> {
     /// # Errors
     /// If there is no memory for a site.
     pub fn read(&mut self, plate: &PlatePlan, site: &SitePlan) -> Result<(&[u8], Vec<Fault>)> {
+        self.decode(plate, site, &self.source.read_images(plate, site))
+    }
+
+    /// The same of images that were read.
+    ///
+    /// # Errors
+    /// If there is no memory for a site.
+    pub fn decode(&mut self, plate: &PlatePlan, site: &SitePlan, images: &[Image]) -> Result<(&[u8], Vec<Fault>)> {
         memory::resize(&mut self.pixels, self.source.site_bytes(), "the pixels of a site")?;
-        let images = self.source.read_images(plate, site);
-        let faults = self.source.decode_images(plate, site, &images, &mut self.decoder, &mut self.pixels);
+        let faults = self.source.decode_images(plate, site, images, &mut self.decoder, &mut self.pixels);
         Ok((&self.pixels, faults))
     }
 }

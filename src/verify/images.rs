@@ -54,18 +54,20 @@ pub(super) fn changed_images(
     let plans: HashMap<&PlateId, &PlatePlan> = source.plates.iter().map(|plate| (&plate.id, plate)).collect();
     for id in plates {
         let rows = read_rows::<SiteRow>(store, id, SITES)?;
+        let plan = plans.get(id);
+        if !is_told {
+            // Their paths tell what images are; only what they were told when they were packed can differ.
+            let some: Vec<SiteRow> = sample(&rows).into_iter().cloned().collect();
+            found.extend(plan.map(|plan| other_images(&source, plan, some, true)).transpose()?.flatten());
+            continue;
+        }
         let is_damaged = read_list(store, id, SOURCES)?.iter().any(|image| damaged.contains(image.path.as_str()));
-        match plans.get(id) {
-            Some(plan) if is_told => {
+        match plan {
+            Some(plan) => {
                 found.extend(new_images(&source, plan, &rows, &read_rows::<Rejected>(store, id, REJECTED)?));
                 found.extend(other_images(&source, plan, rows, is_damaged)?);
             }
-            // Their paths tell what images are; only what they were told when they were packed can differ.
-            Some(plan) => {
-                let some: Vec<SiteRow> = sample(&rows).into_iter().cloned().collect();
-                found.extend(other_images(&source, plan, some, true)?);
-            }
-            None if rows.is_empty() || is_damaged || !is_told => {}
+            None if rows.is_empty() || is_damaged => {}
             None => found.push(finding(id, "images that are told to be of this plate, found none", rows)),
         }
     }

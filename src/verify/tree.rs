@@ -12,7 +12,6 @@ use rayon::prelude::*;
 use crate::error::{Error, Result};
 use crate::fault::{Fault, FaultKind};
 use crate::files::{self, AnyFile};
-use crate::memory;
 use crate::site::PlateId;
 use crate::source::{PlatePlan, SitePlan, Source, SourceConfig};
 use crate::store::format::checksum::Sha;
@@ -75,24 +74,24 @@ pub fn verify_tree(
         source.plates.iter().flat_map(|plate| plate.sites.iter().map(move |site| (plate, site))).collect();
     planned(sites.len() as u64);
     let bytes = AtomicU64::new(0);
-    let new = || (source.decoder(), Vec::new());
-    let site_bytes = source.site_bytes();
     let list = Mutex::new(Vec::new());
     let examined: Vec<Vec<Fault>> = sites
         .par_iter()
-        .map_init(new, |(decoder, pixels), (plate, site)| {
-            memory::resize(pixels, site_bytes, "the pixels of a site")?;
-            let images = source.read_images(plate, site);
-            let whole = || images.iter().filter_map(|image| Some((&image.path, image.content.as_ref().ok()?)));
-            bytes.fetch_add(whole().map(|(_, content)| content.len() as u64).sum(), Ordering::Relaxed);
-            if with_list.is_some() {
-                let entries: Vec<Entry> = whole().map(|(path, content)| Entry::of(path, content)).collect();
-                list.lock().unwrap_or_else(PoisonError::into_inner).extend(entries);
-            }
-            let faults = source.decode_images(plate, site, &images, decoder, pixels);
-            progress(1);
-            Ok(faults)
-        })
+        .map_init(
+            || source.reader(),
+            |reader, (plate, site)| {
+                let images = source.read_images(plate, site);
+                let whole = || images.iter().filter_map(|image| Some((&image.path, image.content.as_ref().ok()?)));
+                bytes.fetch_add(whole().map(|(_, content)| content.len() as u64).sum(), Ordering::Relaxed);
+                if with_list.is_some() {
+                    let entries: Vec<Entry> = whole().map(|(path, content)| Entry::of(path, content)).collect();
+                    list.lock().unwrap_or_else(PoisonError::into_inner).extend(entries);
+                }
+                let (_, faults) = reader.decode(plate, site, &images)?;
+                progress(1);
+                Ok(faults)
+            },
+        )
         .collect::<Result<_>>()?;
     let mut faults = [source.unplaced.clone(), source.unreadable.clone()].concat();
     faults.extend(source.plates.iter().flat_map(|plate| plate.faults.iter().cloned()));
@@ -185,8 +184,9 @@ pub fn compare_tree(source: &SourceConfig, against: &Path, progress: &(dyn Fn(u6
     let start = Instant::now();
     let root = source.root.as_path();
     let of_store = is_store(against)?;
-    let (mut expected, left_out) = if of_store {
-        sources_of(against, &wanted_plates(source, against)?)?
+    let plates = if of_store { Some(wanted_plates(source, against)?) } else { None };
+    let (mut expected, left_out) = if let Some(plates) = &plates {
+        sources_of(against, plates)?
     } else {
         let mut list = BufReader::new(files::open(against)?);
         (manifest::read(&mut list, &against.display().to_string())?, None)
@@ -220,8 +220,7 @@ pub fn compare_tree(source: &SourceConfig, against: &Path, progress: &(dyn Fn(u6
     };
     report.findings.extend(check_files(root, expected.iter(), Depth::Full, &count));
     drop(expected);
-    if of_store {
-        let plates = wanted_plates(source, against)?;
+    if let Some(plates) = plates {
         let Found { findings, tells_new } = changed_images(source, against, &plates, &report.findings)?;
         if tells_new {
             new.clear();
