@@ -6,12 +6,12 @@ use std::rc::Rc;
 
 use crate::error::{Error, Result, shown_path};
 use crate::files;
-use crate::site::{Experiment, Names, PlateId};
+use crate::site::{Experiment, Names, Plate, PlateId};
 
 use super::channels::WHOLE;
 use super::layout::Layout;
 use super::listed::ListedImage;
-use super::names::{is_hidden_path, is_image, is_of_store, is_of_system, plate_named};
+use super::names::{is_hidden_path, is_image, is_of_store, is_of_system};
 use super::pattern::{Fields, Misread, Pattern, Preset};
 use super::tree::{Scan, Unplaced};
 
@@ -202,7 +202,7 @@ fn read(
         (None, Description::Pattern(_)) => own,
         (None, Description::Preset(_)) => return Err(Some((ABOVE.to_owned(), None))),
     };
-    let plate = plate_named(plate).map_err(|e| Some((e.expected.to_owned(), Some(e.found))))?;
+    let plate = Plate::as_written(plate).map_err(|e| Some((e.expected.to_owned(), Some(e.found))))?;
     let (plate, channel) = (PlateId { experiment, plate }, channel.unwrap_or_default().to_owned());
     let image = ListedImage { plate, well, site: site.unwrap_or(1), channel, z, t, path: path.to_owned() };
     Ok((image, description.place_of_plate(whole).unwrap_or_default()))

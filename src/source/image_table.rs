@@ -10,7 +10,7 @@ use crate::site::{Experiment, Plate, PlateId, Well};
 
 use super::labels::{Keys, On};
 use super::listed::ListedImage;
-use super::names::{is_image, is_image_name, is_of_store, is_of_system, plate_named};
+use super::names::{is_image, is_image_name, is_of_store, is_of_system};
 use super::site_rows::{SiteRow, SiteRows};
 use super::tree::{Scan, Unplaced};
 
@@ -137,7 +137,7 @@ fn look_through(table: &Path, place: &str, n_columns: usize, keys: Option<&Keys>
 fn is_named_for(folder: &str, plate: &Plate) -> bool {
     let rest = folder.strip_prefix(plate.as_str());
     let begins = rest.is_some_and(|rest| !rest.starts_with(char::is_alphanumeric));
-    begins || plate_named(folder).is_ok_and(|named| named == *plate)
+    begins || Plate::as_written(folder).is_ok_and(|named| named == *plate)
 }
 
 /// The columns that tell images, by their names, or by what rows have in them.

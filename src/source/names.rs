@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::error::Error;
 use crate::files;
-use crate::site::{ParseError, Plate, PlateId, Well, parse_number};
+use crate::site::{Plate, PlateId, Well, parse_number};
 
 /// The folder by which a store is known.
 pub(super) const STORE: &str = "pixels.zarr";
@@ -49,14 +49,6 @@ pub(super) fn plate_of(folder: &Path) -> Option<PlateId> {
     let plate = Plate::number_as_written(folder.file_name()?.to_str()?)?;
     let experiment = folder.parent()?.file_name()?.to_str()?.parse().ok()?;
     Some(PlateId { experiment, plate: plate.into() })
-}
-
-/// The plate that a name stands for, written as people write it.
-///
-/// # Errors
-/// If it can be no name of a plate.
-pub(super) fn plate_named(name: &str) -> Result<Plate, ParseError> {
-    Plate::as_written(name)
 }
 
 /// Whether plates are looked for in a folder of a tree that begins at `root`: below a plate there is none, a store in

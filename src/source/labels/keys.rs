@@ -7,7 +7,6 @@ use std::str::FromStr;
 use crate::csv_table::{cells, is_like, joined, unfit_header};
 use crate::error::{Error, Result};
 use crate::site::{Experiment, ParseError, Plate, Well, WellId, parse_number};
-use crate::source::names::plate_named;
 use crate::source::pattern::well_named;
 use crate::suggest;
 
@@ -230,7 +229,7 @@ impl Keys {
     /// # Errors
     /// If its cell is none.
     pub(crate) fn plate<'c>(&self, cell: impl Fn(usize) -> &'c str) -> Result<Plate, ParseError> {
-        plate_named(cell(self.plate).trim())
+        Plate::as_written(cell(self.plate).trim())
     }
 
     /// Reads what a row is known by.

@@ -10,7 +10,6 @@ use serde_json::Value;
 use crate::error::{Error, Result, shown_path};
 use crate::files;
 use crate::site;
-use crate::source::names::plate_named;
 
 use super::site::{Version, below};
 
@@ -202,10 +201,10 @@ pub(super) fn plate_name(root: &Path, told: Option<&str>) -> Result<(site::Plate
     let real = real.as_deref().unwrap_or(root);
     let folder = real.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let folder = [".ome.zarr", ".zarr"].iter().find_map(|end| folder.strip_suffix(end)).unwrap_or(folder);
-    let by_folder = plate_named(folder);
+    let by_folder = site::Plate::as_written(folder);
     let shown = real.file_name().map(|folder| shown_path(Path::new(folder))).unwrap_or_default();
     let told = told.map(str::trim).filter(|told| !told.is_empty());
-    let refused = match told.map(plate_named) {
+    let refused = match told.map(site::Plate::as_written) {
         Some(Ok(name)) if by_folder.as_ref().is_ok_and(|folder| *folder == name) => return Ok((name, None)),
         Some(Ok(name)) => {
             let note = format!("the plate is called {name}, as its document says; its folder is {shown}");
@@ -215,7 +214,7 @@ pub(super) fn plate_name(root: &Path, told: Option<&str>) -> Result<(site::Plate
         None => None,
     };
     let is_of_folder = by_folder.is_ok();
-    let name = by_folder.or_else(|error| plate_named(&plain(folder)).map_err(|_| error));
+    let name = by_folder.or_else(|error| site::Plate::as_written(&plain(folder)).map_err(|_| error));
     let name = name.map_err(|e| Error::refused(root.display(), format!("as its folder {}", e.expected), e.found))?;
     let note = match (&refused, is_of_folder) {
         (None, true) => None,
