@@ -4,12 +4,12 @@
 
 use std::io::Cursor;
 
-use image::ImageDecoder;
 use image::codecs::bmp::BmpDecoder;
 
 use crate::fault::FaultKind;
 use crate::site::Dtype;
 
+use super::by_crate::read_samples;
 use super::fault::ImageFault;
 use super::header::{Bands, Header, check_sides};
 
@@ -84,18 +84,9 @@ pub(super) fn open(head: &[u8], length: u64) -> Result<Header, ImageFault> {
 
 /// Reads the samples of a file that was opened.
 pub(super) fn read(file: &[u8], bands: Bands, samples: &mut [u8]) -> Result<(), ImageFault> {
-    let expected = samples.len();
-    let undecodable = |found: &dyn std::fmt::Display| {
-        Err(ImageFault::undecodable(format_args!("{expected} bytes of samples"), found))
-    };
-    match BmpDecoder::new(Cursor::new(file)) {
-        Ok(mut decoder) => {
-            decoder.set_indexed_color(bands == Bands::Grey);
-            if decoder.total_bytes() != expected as u64 {
-                return undecodable(&decoder.total_bytes());
-            }
-            decoder.read_image(samples).or_else(|error| undecodable(&error))
-        }
-        Err(error) => undecodable(&error),
-    }
+    let decoder = BmpDecoder::new(Cursor::new(file)).map(|mut decoder| {
+        decoder.set_indexed_color(bands == Bands::Grey);
+        decoder
+    });
+    read_samples(decoder, samples)
 }

@@ -5,6 +5,7 @@
 mod adam7;
 mod bands;
 mod bmp;
+mod by_crate;
 mod decoder;
 mod fault;
 mod format;

@@ -10,6 +10,7 @@ use image::error::ImageError;
 use crate::fault::FaultKind;
 use crate::site::Dtype;
 
+use super::by_crate::read_samples;
 use super::fault::ImageFault;
 use super::header::{Bands, Header, check_sides};
 
@@ -69,22 +70,14 @@ pub(super) fn open(head: &[u8], length: u64) -> Result<Header, ImageFault> {
 
 /// Reads the samples, little-endian, of a file that was opened.
 pub(super) fn read(file: &[u8], _: Bands, samples: &mut [u8]) -> Result<(), ImageFault> {
-    let expected = samples.len();
-    let undecodable = |found: &dyn std::fmt::Display| {
-        Err(ImageFault::undecodable(format_args!("{expected} bytes of samples"), found))
-    };
-    match PnmDecoder::new(file) {
-        Ok(decoder) if decoder.total_bytes() == expected as u64 => {
-            let is_deep = decoder.color_type().bytes_per_pixel() / decoder.color_type().channel_count() == 2;
-            if let Err(error) = decoder.read_image(samples) {
-                return undecodable(&error);
-            }
-            if is_deep {
-                samples.as_chunks_mut::<2>().0.iter_mut().for_each(|s| *s = u16::from_ne_bytes(*s).to_le_bytes());
-            }
-            Ok(())
-        }
-        Ok(decoder) => undecodable(&decoder.total_bytes()),
-        Err(error) => undecodable(&error),
+    let decoder = PnmDecoder::new(file);
+    let is_deep = decoder.as_ref().is_ok_and(|decoder| {
+        let colour = decoder.color_type();
+        colour.bytes_per_pixel() / colour.channel_count() == 2
+    });
+    read_samples(decoder, samples)?;
+    if is_deep {
+        samples.as_chunks_mut::<2>().0.iter_mut().for_each(|s| *s = u16::from_ne_bytes(*s).to_le_bytes());
     }
+    Ok(())
 }
