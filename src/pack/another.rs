@@ -45,9 +45,9 @@ impl Kinship {
                 Ok(faults.is_empty().then(|| crc32c(pixels)))
             },
         );
-        let sites: Vec<u32> = decoded.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
+        let sites: HashSet<u32> = decoded.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
         // Of a plate that is damaged whole, nobody knows.
-        if sites.is_empty() || old.has_sites(sites.into_iter()) {
+        if sites.is_empty() || old.has_sites(&sites) {
             return Ok(Self::Same);
         }
         let is_there = |path: &str, sha: Sha| sha_of(path) == Some(sha);

@@ -48,7 +48,7 @@ impl OfPlates {
             let Some((cell_type, place)) = self.0.get(plate) else { continue };
             let remedy = " (plates of another one are of another experiment: --experiment, or by their names; \
                           --on plate,well,cell_type= says that no column tells it)";
-            note_at(experiments, experiment, cell_type, (|| place.clone(), remedy))?;
+            note(experiments, experiment, cell_type, || place.clone(), remedy)?;
         }
         Ok(())
     }
@@ -65,15 +65,6 @@ pub(super) fn note(
     place: impl Fn() -> String,
     way: &str,
 ) -> Result<()> {
-    note_at(experiments, experiment, cell_type, (place, way))
-}
-
-fn note_at(
-    experiments: &mut BTreeSet<Experiment>,
-    experiment: &Experiment,
-    cell_type: &str,
-    (place, remedy): (impl Fn() -> String, &str),
-) -> Result<()> {
     let known = experiments.get(experiment);
     if known.is_some_and(|known| known.cell_type() == cell_type) {
         return Ok(());
@@ -81,7 +72,7 @@ fn note_at(
     let named = experiment.clone().of_cell_type(cell_type);
     let named = named.map_err(|e| Error::malformed(place(), e.expected, format!("{cell_type:?}")))?;
     if let Some(known) = known {
-        let expected = format!("cell type {:?} of experiment {known}, as rows before say{remedy}", known.cell_type());
+        let expected = format!("cell type {:?} of experiment {known}, as rows before say{way}", known.cell_type());
         return Err(Error::malformed(place(), expected, format!("{cell_type:?}")));
     }
     experiments.insert(named);

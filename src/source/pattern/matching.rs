@@ -68,7 +68,7 @@ impl Pattern {
     /// If it has the shape of the pattern, but no image can have what it tells: a column 0, a site past 65535, two
     /// texts for one field, a GUID for a channel, or a site for a well.
     pub fn read<'a>(&self, path: &'a str) -> Result<Option<Fields<'a>>, Misread> {
-        let start = path.rmatch_indices('/').nth(self.n_names - 1).map_or(0, |(at, _)| at + 1);
+        let start = self.start(path);
         let Some(found) = self.expression.captures(&path[start..]) else { return Ok(None) };
         let mut texts = Texts::default();
         for (&field, group) in self.groups.iter().zip(found.iter().skip(1).flatten()) {
@@ -85,7 +85,7 @@ impl Pattern {
     /// their names come to.
     #[must_use]
     pub fn place_of_plate(&self, path: &str) -> Option<String> {
-        let start = path.rmatch_indices('/').nth(self.n_names - 1).map_or(0, |(at, _)| at + 1);
+        let start = self.start(path);
         let path_below = &path[start..];
         let found = self.expression.captures(path_below)?;
         let groups: Vec<(Field, std::ops::Range<usize>)> =
@@ -132,6 +132,11 @@ impl Pattern {
         } else {
             Err(Unwritable::ReadOtherwise(path))
         }
+    }
+
+    /// Where the names of a path begin that the pattern is held against.
+    fn start(&self, path: &str) -> usize {
+        path.rmatch_indices('/').nth(self.n_names - 1).map_or(0, |(at, _)| at + 1)
     }
 
     /// What the pattern tells of what is given.

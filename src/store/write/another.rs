@@ -53,19 +53,14 @@ impl OldPlate {
     /// Whether most of its images are among these, or most of these are its.
     #[must_use]
     pub fn has_images<'a>(&self, images: impl Iterator<Item = (&'a str, Sha)>) -> bool {
-        let is_image = |path: &str| !DOCUMENTS.contains(&path.rsplit('/').next().unwrap_or(path));
-        let shas = |images: &mut dyn Iterator<Item = (&str, Sha)>| -> HashSet<[u8; 32]> {
-            images.filter(|(path, _)| is_image(path)).map(|(_, sha)| sha.0).collect()
-        };
-        let mut old = self.images.iter().map(|image| (image.path.as_str(), image.sha));
-        let mut new = images;
-        is_most(&shas(&mut old), &shas(&mut new))
+        let old = self.images.iter().map(|image| (image.path.as_str(), image.sha));
+        is_most(&of_images(old), &of_images(images))
     }
 
     /// Whether most of its sites have these checksums, or most of these are its.
     #[must_use]
-    pub fn has_sites(&self, sites: impl Iterator<Item = u32>) -> bool {
-        is_most(&self.sites, &sites.collect())
+    pub fn has_sites(&self, sites: &HashSet<u32>) -> bool {
+        is_most(&self.sites, sites)
     }
 
     /// Whether a plate that was packed from these images into sites with these checksums is another. A plate without
@@ -76,8 +71,14 @@ impl OldPlate {
         !sites.is_empty()
             && !self.is_named_by(images.iter().map(|image| image.path.as_str()))
             && !self.has_images(images.iter().map(|image| (image.path.as_str(), image.sha)))
-            && !is_most(&self.sites, &sites)
+            && !self.has_sites(&sites)
     }
+}
+
+/// The hashes of those of these files that are no documents.
+fn of_images<'a>(files: impl Iterator<Item = (&'a str, Sha)>) -> HashSet<[u8; 32]> {
+    let is_image = |path: &str| !DOCUMENTS.contains(&path.rsplit('/').next().unwrap_or(path));
+    files.filter(|(path, _)| is_image(path)).map(|(_, sha)| sha.0).collect()
 }
 
 /// Whether more than half of the smaller set are in both. A few are in any two: images of nothing are alike.

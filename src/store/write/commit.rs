@@ -69,9 +69,7 @@ impl MayGo<'_> {
     fn has(self, lost: &Lost) -> bool {
         match self {
             Self::Nothing => lost.is_empty(),
-            Self::This { lost: this, others } => {
-                (others || lost.others.is_empty()) && Lost { others: Vec::new(), ..lost.clone() }.is_within(this)
-            }
+            Self::This { lost: this, others } => (others || lost.others.is_empty()) && lost.of_plate_is_within(this),
             Self::All => true,
         }
     }

@@ -43,14 +43,19 @@ impl Lost {
     /// Whether another loss has all of this one.
     #[must_use]
     pub fn is_within(&self, other: &Self) -> bool {
-        let is_within = |these: &[SiteId], others: &[SiteId]| {
-            let others: HashSet<&SiteId> = others.iter().collect();
-            these.iter().all(|site| others.contains(site))
-        };
-        is_within(&self.sites, &other.sites)
-            && is_within(&self.labels, &other.labels)
-            && is_within(&self.others, &other.others)
+        self.of_plate_is_within(other) && is_within(&self.others, &other.others)
     }
+
+    /// The same of the plate itself, whatever is lost of another of its name.
+    #[must_use]
+    pub(super) fn of_plate_is_within(&self, other: &Self) -> bool {
+        is_within(&self.sites, &other.sites) && is_within(&self.labels, &other.labels)
+    }
+}
+
+fn is_within(these: &[SiteId], others: &[SiteId]) -> bool {
+    let others: HashSet<&SiteId> = others.iter().collect();
+    these.iter().all(|site| others.contains(site))
 }
 
 /// Whether a label and an experiment say as much as those of a row: nothing takes the place of something.
