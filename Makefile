@@ -28,7 +28,7 @@ PLATES ?= ../shared/data/plates
 RUNS := benches/runs/$(shell date +%F)
 PREFIX ?= $(HOME)/.local
 # What needs no libtorch, and the rest.
-PROGRAMS := cellshard simulate pack verify stats bench
+PROGRAMS := cellshard simulate pack verify stats inspect bench
 TRAINER := train predict
 
 .PHONY: real demo build libtorch install install-without-train uninstall check-install bundle test test-rust \

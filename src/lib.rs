@@ -12,6 +12,8 @@ pub mod error;
 pub mod fault;
 pub mod feed;
 pub mod files;
+#[cfg(feature = "inspect")]
+pub mod inspect;
 pub mod memory;
 pub mod pack;
 pub mod plate_proof;

@@ -13,11 +13,12 @@ use crate::files;
 use crate::suggest::unknown;
 
 /// Every program and what it does, in the order of use.
-const PROGRAMS: [(&str, &str); 7] = [
+const PROGRAMS: [(&str, &str); 8] = [
     ("simulate", "Make a realistic RxRx1-like tree with known biology and batch effects"),
     ("pack", "Turn a tree of PNGs, or a store of another codec, into checksummed tensor shards"),
     ("verify", "Prove what of a store or of a raw tree is whole"),
     ("stats", "Show the grey levels of each plate, population and channel"),
+    ("inspect", "Look at a store: what it holds, its sites, its plates"),
     ("bench", "Measure where the time of reading goes"),
     ("train", "Train a network on a store by a recipe"),
     ("predict", "Predict the class of every well of a store by trained runs"),

@@ -3,6 +3,7 @@
 
 pub mod bench;
 pub mod cellshard;
+pub mod inspect;
 pub mod pack;
 pub mod simulate;
 pub mod stats;

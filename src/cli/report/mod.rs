@@ -2,6 +2,7 @@
 
 pub mod bench;
 mod faults;
+pub mod inspect;
 mod json;
 mod labels;
 mod pack;

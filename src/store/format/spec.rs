@@ -25,7 +25,9 @@ impl Format {
     /// That of new stores.
     pub const LATEST: Self = Self::V2;
 
-    fn number(self) -> u32 {
+    /// Its number.
+    #[must_use]
+    pub fn number(self) -> u32 {
         match self {
             Self::V1 => 1,
             Self::V2 => 2,

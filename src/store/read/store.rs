@@ -178,7 +178,8 @@ impl Store {
     /// If there is no such site, or its pixels are damaged.
     pub fn site(&self, experiment: &str, plate: impl Display, well: &str, site: u16) -> Result<Vec<u8>> {
         let id = SiteId::new(experiment, &plate, well, site);
-        let row = id.ok().and_then(|id| self.find(&id)).ok_or_else(|| Error::NoSuchSite {
+        let index = id.ok().and_then(|id| self.index_of(&id));
+        let row = index.map(|i| &self.sites[i]).ok_or_else(|| Error::NoSuchSite {
             path: self.root.clone(),
             site: format!("{experiment} {plate} {well} {site}"),
         })?;
@@ -194,12 +195,16 @@ impl Store {
         Ok(pixels)
     }
 
-    fn find(&self, id: &SiteId) -> Option<&SiteRow> {
-        let found = match &self.by_id {
-            None => self.sites.binary_search_by(|site| site.id.cmp(id)).ok()?,
-            Some(order) => order[order.binary_search_by(|&i| self.sites[i as usize].id.cmp(id)).ok()?] as usize,
-        };
-        Some(&self.sites[found])
+    /// Where a site is in [`Store::sites`]; `None` where it is not.
+    #[must_use]
+    pub fn index_of(&self, id: &SiteId) -> Option<usize> {
+        match &self.by_id {
+            None => self.sites.binary_search_by(|site| site.id.cmp(id)).ok(),
+            Some(order) => {
+                let place = order.binary_search_by(|&i| self.sites[i as usize].id.cmp(id)).ok()?;
+                Some(order[place] as usize)
+            }
+        }
     }
 
     /// Opens one shard of a plate.

@@ -43,6 +43,12 @@ impl ChannelStats {
         Self { centre: histogram.median(), spread: if mad > 0.0 { mad } else { histogram.std(0) } }
     }
 
+    /// Mean and standard deviation of one image, as [`Normalize::Site`] takes them; at least a grey level wide.
+    #[must_use]
+    pub fn of_image(histogram: &Histogram) -> Self {
+        Self::of(histogram, false).floored()
+    }
+
     /// The mean of two figures, `n` to `k` by weight; spreads by their squares.
     fn pooled(self, n: f64, other: Self, k: f64) -> Self {
         let mean = |a: f64, b: f64| (n * a + k * b) / (n + k);

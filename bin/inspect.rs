@@ -1,0 +1,7 @@
+//! `inspect`: looks at a store.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cellshard::cli::programs::inspect::main()
+}
