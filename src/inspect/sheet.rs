@@ -19,7 +19,7 @@ use super::picture::{Anchor, Picture, shortened};
 use super::places::well_place;
 use super::render::{WHITE_PERCENTILE, Window, composite};
 use super::schemes::{SchemeFigures, about};
-use super::site_picture::histograms;
+use super::site_picture::{self, histograms};
 
 /// Wells of a treatment that are shown at most; of one that has more, such as a control, the first of each experiment.
 pub const MOST_REPLICATES: usize = 96;
@@ -36,7 +36,7 @@ const LABEL: u32 = 20;
 /// The sites of a treatment that a sheet shows.
 #[derive(Debug)]
 pub struct Replicates {
-    /// What it is called.
+    /// What it is, and what it is called.
     pub treatment: String,
     /// Indices into [`Store::sites`], one a well, in the order of the store.
     pub sites: Vec<usize>,
@@ -64,12 +64,17 @@ impl Replicates {
             return Err(suggest::unknown("--sheet", "a treatment of this store", treatment, names));
         }
         let n_wells = all.len();
-        let mut shown = all;
+        let mut found = Self { treatment: site_picture::about(&sites[all[0]]), sites: all, n_wells };
         if n_wells > MOST_REPLICATES {
-            shown.dedup_by_key(|i| &sites[*i].id.well.plate.experiment);
-            shown.truncate(MOST_REPLICATES);
+            found.one_an_experiment(store);
         }
-        Ok(Self { treatment: treatment.to_owned(), sites: shown, n_wells })
+        Ok(found)
+    }
+
+    /// Keeps the first of each experiment.
+    pub fn one_an_experiment(&mut self, store: &Store) {
+        self.sites.dedup_by_key(|i| &store.sites()[*i].id.well.plate.experiment);
+        self.sites.truncate(MOST_REPLICATES);
     }
 
     /// What the sheet says above all: which treatment, and how many of its wells.

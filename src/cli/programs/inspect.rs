@@ -10,7 +10,7 @@ use crate::cli::report::inspect as report;
 use crate::cli::{self, Exit, Progress};
 use crate::error::{Error, Result};
 use crate::feed::{Io, Reader, Verify};
-use crate::files::WholeFile;
+use crate::files::{self, WholeFile};
 use crate::inspect::map::{MapBy, Maps, Value};
 use crate::inspect::map_picture::maps_picture;
 use crate::inspect::map_text::maps_text;
@@ -19,6 +19,7 @@ use crate::inspect::render::Window;
 use crate::inspect::schemes::SCHEMES;
 use crate::inspect::sheet::{Replicates, bands, sheet};
 use crate::inspect::site_picture::{Contrast, site_picture, windows};
+use crate::inspect::store_page::{self, gather, store_page};
 use crate::inspect::summary::Summary;
 use crate::memory;
 use crate::site::{ParseError, PlateId, SiteId};
@@ -44,6 +45,12 @@ struct Args {
     /// Draw maps of these plates side by side, such as HEPG2-08/1,HEPG2-08/2; in the terminal, or by --out as a picture
     #[arg(long, value_name = "PLATES", group = "what", value_delimiter = ',')]
     plate: Vec<PlateId>,
+    /// Write a page of all of it into this folder: counts, plate maps, what batches change, sites that are odd
+    #[arg(long, value_name = "DIR", group = "what")]
+    html: Option<PathBuf>,
+    /// With --html: read the tables alone, and no site: no focus, no saturation, no pictures
+    #[arg(long, requires = "html")]
+    quick: bool,
     /// Write the picture here, as PNG
     #[arg(long, value_name = "FILE", requires = "what")]
     out: Option<PathBuf>,
@@ -189,6 +196,9 @@ fn body() -> anyhow::Result<Exit> {
     if !args.plate.is_empty() {
         return plates(&args);
     }
+    if let Some(folder) = &args.html {
+        return page(&args, folder);
+    }
     let by = match args.by {
         By::CellType => Grouping::CellType,
         By::Experiment => Grouping::Experiment,
@@ -260,6 +270,38 @@ fn plates(args: &Args) -> anyhow::Result<Exit> {
         }
     }
     Ok(if by == MapBy::Damage && maps.has_damage() { Exit::Faults } else { Exit::Success })
+}
+
+/// Writes the page of a store, whole or not at all.
+fn page(args: &Args, folder: &Path) -> anyhow::Result<Exit> {
+    let summary = Summary::of(&args.store, Grouping::CellType)?;
+    let reader = Reader::new(Store::open(&args.store)?, Io::Pread, Verify::First);
+    files::create_dirs(folder)?;
+    let path = folder.join("index.html");
+    let file = WholeFile::create(&path)?;
+    let bar = Progress::new("inspect", "sites");
+    let gathered = gather(&reader, !args.quick, &|progress| match progress {
+        store_page::Progress::Planned(n) => bar.set_total(n),
+        store_page::Progress::Sites(n) => bar.add(n),
+    })?;
+    let page = store_page(&reader, &summary, &gathered, &title(&args.store)?)?;
+    drop(bar);
+    file.finish_with(page.html.as_bytes())?;
+    let size = cli::bytes(page.html.len() as u64);
+    let mut out = stdout();
+    cli::show(writeln!(out, "written    {} ({size})", path.display()).map_err(Into::into))?;
+    let is_whole = summary.finished && page.n_damaged == 0;
+    if !is_whole {
+        let found = cli::plural(page.n_damaged as u64, "site");
+        cli::show(writeln!(out, "damage     {found} cannot be read; cellshard verify tells all").map_err(Into::into))?;
+    }
+    Ok(if is_whole { Exit::Success } else { Exit::Faults })
+}
+
+/// The name of a store's folder.
+fn title(store: &Path) -> Result<String> {
+    let real = files::resolve(store)?.unwrap_or_else(|| store.to_owned());
+    Ok(real.file_name().map_or_else(|| "store".into(), |name| name.to_string_lossy()).into_owned())
 }
 
 /// A channel by its number, from 1, or by its name.
