@@ -117,7 +117,9 @@ mod tests {
         // Halved to 3 x 4, where the inner two are 40 and 0 of 4 x 10 and 0, with 0 around: Laplacians -160 and 40, std 20.
         let size = ImageSize { height: 6, width: 8 };
         let mut plane = vec![0; 48];
-        [18, 19, 26, 27].map(|i: usize| plane[i] = 10);
+        for i in [18, 19, 26, 27] {
+            plane[i] = 10;
+        }
         let found = measure(&plane, size, Dtype::Uint8, &Histogram::of(&plane, Dtype::Uint8)).focus;
         let expected = (f64::midpoint(160_f64.powi(2), 40_f64.powi(2))).sqrt() / 20.0;
         assert!((found - expected).abs() < 1e-12, "{found} {expected}");

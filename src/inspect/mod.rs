@@ -1,15 +1,10 @@
 //! Pictures and pages of stores and run folders, for people who look before they trust.
 
-pub mod document;
-pub mod map;
-pub mod map_picture;
-pub mod map_text;
+pub mod drawing;
 pub mod measure;
-pub mod packed;
-pub mod palette;
-pub mod picture;
+pub(crate) mod page;
 pub mod places;
-pub mod render;
+pub mod plate_map;
 pub mod schemes;
 pub mod sheet;
 pub mod site_picture;

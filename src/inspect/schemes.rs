@@ -79,7 +79,7 @@ pub fn figures(
     scheme: Normalize,
     global: &[ChannelStats],
     store: &Store,
-) -> Option<Vec<Vec<ChannelStats>>> {
+) -> Option<OfPlates> {
     if matches!(scheme, Normalize::None | Normalize::Site) {
         let as_it_is = ChannelStats { centre: 0.0, spread: 1.0 };
         return Some(vec![vec![as_it_is; store.spec().channels.len()]; plates.len()]);
@@ -97,6 +97,9 @@ pub fn of_site(scheme: Normalize, plate: &[ChannelStats], site: &[Histogram]) ->
     }
 }
 
+/// Of each plate of an experiment, of each channel.
+type OfPlates = Vec<Vec<ChannelStats>>;
+
 /// The figures of several schemes for the plates of several experiments.
 pub struct SchemeFigures {
     schemes: Vec<Normalize>,
@@ -111,7 +114,7 @@ impl SchemeFigures {
     /// If a listing cannot be read or contradicts itself, or no scheme is left.
     pub fn read(store: &Store, experiments: &[Experiment], wanted: &[Normalize]) -> Result<Self> {
         let global = if wanted.contains(&Normalize::Global) { global(store)? } else { Vec::new() };
-        let mut all: Vec<(Vec<PlateId>, Vec<Option<Vec<Vec<ChannelStats>>>>)> = Vec::new();
+        let mut all: Vec<(Vec<PlateId>, Vec<Option<OfPlates>>)> = Vec::new();
         for experiment in experiments {
             let plates = counts(store, experiment)?;
             let of_schemes = wanted.iter().map(|&scheme| figures(&plates, scheme, &global, store)).collect();

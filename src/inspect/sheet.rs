@@ -6,6 +6,9 @@ use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 use crate::feed::Reader;
+use crate::inspect::drawing::palette::{GREY, INK, PAPER};
+use crate::inspect::drawing::picture::{Anchor, Picture, shortened};
+use crate::inspect::drawing::render::{WHITE_PERCENTILE, Window, composite};
 use crate::memory;
 use crate::site::Experiment;
 use crate::stats::Histogram;
@@ -14,10 +17,7 @@ use crate::suggest;
 use crate::training::data::channel_stats::ChannelStats;
 use crate::training::recipe::Normalize;
 
-use super::palette::{GREY, INK, PAPER};
-use super::picture::{Anchor, Picture, shortened};
 use super::places::well_place;
-use super::render::{WHITE_PERCENTILE, Window, composite};
 use super::schemes::{SchemeFigures, about};
 use super::site_picture::{self, histograms};
 

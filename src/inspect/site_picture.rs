@@ -1,16 +1,16 @@
 //! One site as a picture: each channel side by side, and all of them in their colours.
 
 use crate::error::Result;
+use crate::inspect::drawing::palette::{GREY, INK, PAPER};
+use crate::inspect::drawing::picture::{Anchor, Picture, shortened, text_width};
+use crate::inspect::drawing::render::{Window, composite, grey};
 use crate::plate_statistics;
 use crate::site::Population;
 use crate::stats::{Histogram, PopulationGroup, PopulationStatistics};
 use crate::store::Store;
 use crate::store::format::rows::SiteRow;
 
-use super::palette::{GREY, INK, PAPER};
-use super::picture::{Anchor, Picture, shortened};
 use super::places::place;
-use super::render::{Window, composite, grey};
 
 const GAP: u32 = 8;
 const TITLE: u32 = 34;
@@ -110,7 +110,7 @@ pub fn site_picture(store: &Store, site: &SiteRow, pixels: &[u8], windows: &[Win
         picture.put(x, y, &tile);
         let middle = y + height + LABEL / 2;
         let size = 13;
-        let label_width = if width < 160 { 0 } else { super::picture::text_width(12, &label) };
+        let label_width = if width < 160 { 0 } else { text_width(12, &label) };
         if label_width > 0 {
             picture.text(x + width, middle, 12, GREY, Anchor::Right, &label);
         }

@@ -19,6 +19,7 @@ pub fn tool(name: &str) -> Command {
         "verify" => env!("CARGO_BIN_EXE_verify"),
         "stats" => env!("CARGO_BIN_EXE_stats"),
         "simulate" => env!("CARGO_BIN_EXE_simulate"),
+        "inspect" => env!("CARGO_BIN_EXE_inspect"),
         "bench" => env!("CARGO_BIN_EXE_bench"),
         _ => panic!("no program {name}"),
     };

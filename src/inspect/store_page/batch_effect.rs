@@ -149,10 +149,10 @@ pub(super) struct BatchEffect {
 impl BatchEffect {
     /// Of nothing yet; `raw` is what histograms of levels count, of each channel.
     #[must_use]
-    pub(super) fn new(raw: Vec<Range>, n_channels: usize) -> Self {
+    pub(super) fn new(raw: &[Range], n_channels: usize) -> Self {
         let of = |scheme: Normalize| SchemeEffect {
             scheme,
-            ranges: if scheme == Normalize::None { raw.clone() } else { vec![Range::NORMALISED; n_channels] },
+            ranges: if scheme == Normalize::None { raw.to_vec() } else { vec![Range::NORMALISED; n_channels] },
             bins: Vec::new(),
             plate_means: Vec::new(),
             spreads: vec![Spread::default(); n_channels],
@@ -228,7 +228,7 @@ mod tests {
 
     #[test]
     fn what_lies_between_experiments_is_told_and_normalisation_takes_it_away() {
-        let mut effect = BatchEffect::new(vec![Range { low: 0.0, high: 100.0 }], 1);
+        let mut effect = BatchEffect::new(&[Range { low: 0.0, high: 100.0 }], 1);
         for offset in [0.0, 40.0] {
             effect.start_experiment();
             let means: Vec<Vec<f64>> = [9.0, 10.0, 11.0].iter().map(|mean| vec![mean + offset]).collect();

@@ -83,7 +83,9 @@ fn middle(values: &[f64]) -> Option<(f64, f64)> {
         values[values.len() / 2]
     };
     let middle = median(&mut known);
-    known.iter_mut().for_each(|value| *value = (*value - middle).abs());
+    for value in &mut known {
+        *value = (*value - middle).abs();
+    }
     Some((middle, median(&mut known) * MAD_TO_STD))
 }
 

@@ -58,7 +58,7 @@ pub fn gather(reader: &Reader, pixels: bool, progress: &(dyn Fn(Progress) + Sync
     let all = all_levels(reader)?;
     let global = channel_stats::global(&all, false);
     let raw: Vec<Range> = all.histograms.iter().map(Range::of_levels).collect();
-    let mut effect = BatchEffect::new(raw, n_channels);
+    let mut effect = BatchEffect::new(&raw, n_channels);
     let (mut means, mut stds, mut measured, mut damaged) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let mut first = 0;
     for experiment in experiments(store) {

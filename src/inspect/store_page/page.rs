@@ -7,10 +7,10 @@ use serde::Serialize;
 
 use crate::error::Result;
 use crate::feed::Reader;
-use crate::inspect::document::{Part, document};
-use crate::inspect::packed::{bytes, jpeg_url};
+use crate::inspect::drawing::render::{Window, colours, composite};
+use crate::inspect::page::packed::{bytes, jpeg_url};
+use crate::inspect::page::{Part, document};
 use crate::inspect::places::{place, plate_place};
-use crate::inspect::render::{Window, colours, composite};
 use crate::inspect::schemes::{about, experiments};
 use crate::inspect::sheet::{Replicates, bands};
 use crate::inspect::site_picture::{about as about_site, histograms};

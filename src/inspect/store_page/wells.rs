@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::inspect::map::Shape;
-use crate::inspect::packed::Scaled;
-use crate::inspect::packed::{bytes, scaled, words};
+use crate::inspect::page::packed::Scaled;
+use crate::inspect::page::packed::{bytes, scaled, words};
+use crate::inspect::plate_map::Shape;
 use crate::site::Well;
 use crate::store::Store;
 use crate::store::format::rows::SiteRow;
@@ -65,9 +65,9 @@ pub(super) fn wells(store: &Store, gathered: &Gathered) -> (Vec<Plate>, Wells) {
     let ranges: Vec<std::ops::Range<usize>> = starts.iter().zip(ends).map(|(&start, end)| start..end).collect();
     let byte = |of: &dyn Fn(&SiteRow) -> u8| bytes(starts.iter().map(|&i| of(&sites[i])).collect::<Vec<u8>>());
     let mut known: BTreeMap<(Option<u32>, &str), u32> = BTreeMap::new();
-    starts.iter().for_each(|&i| {
+    for &i in &starts {
         known.insert((sites[i].label.class, &*sites[i].label.sirna), 0);
-    });
+    }
     known.remove(&(None, ""));
     (1..).zip(known.values_mut()).for_each(|(place, known)| *known = place);
     let place = |&i: &usize| known.get(&(sites[i].label.class, &*sites[i].label.sirna)).copied().unwrap_or(0);

@@ -6,30 +6,30 @@ use serde::Serialize;
 
 /// Values of 16 bits between two ends.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Scaled {
+pub(crate) struct Scaled {
     /// What 0 stands for.
-    pub low: f64,
+    pub(crate) low: f64,
     /// What 65,534 stands for; 65,535 is no value.
-    pub high: f64,
+    pub(crate) high: f64,
     /// The values, in base64.
-    pub values: String,
+    pub(crate) values: String,
 }
 
 /// Words of 32 bits.
 #[must_use]
-pub fn words(values: impl IntoIterator<Item = u32>) -> String {
+pub(crate) fn words(values: impl IntoIterator<Item = u32>) -> String {
     STANDARD.encode(values.into_iter().flat_map(u32::to_le_bytes).collect::<Vec<u8>>())
 }
 
 /// Bytes.
 #[must_use]
-pub fn bytes(values: impl AsRef<[u8]>) -> String {
+pub(crate) fn bytes(values: impl AsRef<[u8]>) -> String {
     STANDARD.encode(values)
 }
 
 /// Values as 16 bits between their ends.
 #[must_use]
-pub fn scaled(values: &[f64]) -> Scaled {
+pub(crate) fn scaled(values: &[f64]) -> Scaled {
     let known = values.iter().filter(|value| value.is_finite());
     let (low, high) = known.fold((f64::MAX, f64::MIN), |(low, high), &value| (low.min(value), high.max(value)));
     let (low, high) = if low > high { (0.0, 0.0) } else { (low, high) };
@@ -43,7 +43,7 @@ pub fn scaled(values: &[f64]) -> Scaled {
 
 /// A JPEG as a page shows it.
 #[must_use]
-pub fn jpeg_url(file: &[u8]) -> String {
+pub(crate) fn jpeg_url(file: &[u8]) -> String {
     format!("data:image/jpeg;base64,{}", STANDARD.encode(file))
 }
 

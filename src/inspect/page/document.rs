@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 
 /// Which page it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
+pub(crate) enum Part {
     /// Of a store.
     Store,
 }
@@ -27,7 +27,7 @@ const POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inlin
 ///
 /// # Errors
 /// If the data cannot be written as JSON.
-pub fn document(title: &str, part: Part, data: &impl Serialize) -> Result<String> {
+pub(crate) fn document(title: &str, part: Part, data: &impl Serialize) -> Result<String> {
     let written = serde_json::to_value(data).map_err(|e| Error::refused("page", "data that JSON can hold", e))?;
     let Value::Object(mut object) = written else { return Err(Error::refused("page", "an object", "another")) };
     object.insert("title".to_owned(), title.into());

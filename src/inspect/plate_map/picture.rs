@@ -1,12 +1,12 @@
 //! Plate maps as a picture: plates side by side, with one key for all.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::inspect::drawing::palette::{GREY, INK, NOTHING, PAPER, ink_on, of_value};
+use crate::inspect::drawing::picture::{Anchor, Picture, Rgb, shortened, text_width};
+use crate::inspect::places::plate_place;
 use crate::site::Well;
 
-use super::map::{Category, Cell, Key, Maps, PlateMap};
-use super::palette::{GREY, INK, NOTHING, PAPER, ink_on, of_value};
-use super::picture::{Anchor, Picture, Rgb, shortened, text_width};
-use super::places::plate_place;
+use super::maps::{Category, Cell, Key, Maps, PlateMap};
 
 const MARGIN: u32 = 14;
 const TITLE: u32 = 36;
@@ -22,9 +22,10 @@ const MOST_IN_A_ROW: usize = 4;
 /// Draws them.
 ///
 /// # Errors
-/// If it would be too large a picture.
+/// If there is no plate, or it would be too large a picture.
 pub fn maps_picture(maps: &Maps) -> Result<Picture> {
-    let most = maps.plates.iter().map(|plate| plate.shape).max().expect("a plate");
+    let shapes = maps.plates.iter().map(|plate| plate.shape);
+    let most = shapes.max().ok_or_else(|| Error::refused("--plate", "a plate", "none"))?;
     let cell = match (most.columns, maps.plates.len()) {
         (..=12, _) => 44,
         (..=24, 1) => 32,
@@ -82,7 +83,7 @@ fn draw_plate(picture: &mut Picture, (x, y): (u32, u32), plate: &PlateMap, key: 
 
 /// The colour of a well, and what stands in it.
 #[must_use]
-pub fn shown(cell: &Cell, key: &Key) -> (Rgb, String) {
+pub(super) fn shown(cell: &Cell, key: &Key) -> (Rgb, String) {
     match (cell, key) {
         (&Cell::Category(i), Key::Categories(categories)) => (categories[i].colour, categories[i].mark.clone()),
         (&Cell::Value(value), &Key::Values { low, high, are_classes }) if !value.is_nan() => {
@@ -148,7 +149,7 @@ fn draw_key(picture: &mut Picture, (x, y): (u32, u32), key: &Key, layout: &KeyLa
 
 /// A value with three digits that tell.
 #[must_use]
-pub fn number(value: f64) -> String {
+pub(super) fn number(value: f64) -> String {
     let size = value.abs();
     if size == 0.0 {
         "0".to_owned()

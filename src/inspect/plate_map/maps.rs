@@ -6,6 +6,10 @@ use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 use crate::feed::Reader;
+use crate::inspect::drawing::palette;
+use crate::inspect::drawing::picture::Rgb;
+use crate::inspect::measure::{Measured, measure};
+use crate::inspect::site_picture::histograms;
 use crate::memory;
 use crate::plate_statistics::read_pixel_stats;
 use crate::site::{PlateId, Population, Well};
@@ -14,10 +18,7 @@ use crate::store::format::names::REJECTED;
 use crate::store::format::rows::{PixelStats, Rejected, SiteRow};
 use crate::store::read::listing::read_rows;
 
-use super::measure::{Measured, measure};
-use super::palette;
-use super::picture::Rgb;
-use super::site_picture::histograms;
+use super::shape::Shape;
 
 /// What a plate map shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,39 +84,6 @@ pub struct PlateMap {
     pub cells: BTreeMap<Well, Cell>,
 }
 
-/// Rows and columns of a plate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Shape {
-    /// Rows, from A.
-    pub rows: u16,
-    /// Columns, from 1.
-    pub columns: u16,
-}
-
-impl Shape {
-    /// The usual plates (of ANSI SLAS 4), from 6 wells to 1536.
-    const USUAL: [Self; 7] = [
-        Self { rows: 2, columns: 3 },
-        Self { rows: 3, columns: 4 },
-        Self { rows: 4, columns: 6 },
-        Self { rows: 6, columns: 8 },
-        Self { rows: 8, columns: 12 },
-        Self { rows: 16, columns: 24 },
-        Self { rows: 32, columns: 48 },
-    ];
-
-    /// The least usual plate that has all of these wells, or as many rows and columns as they need.
-    #[must_use]
-    pub fn of<'a>(wells: impl IntoIterator<Item = &'a Well>) -> Self {
-        let needed = wells.into_iter().fold(Self { rows: 1, columns: 1 }, |shape, well| Self {
-            rows: shape.rows.max(well.row() + 1),
-            columns: shape.columns.max(well.column()),
-        });
-        let fits = |usual: &&Self| usual.rows >= needed.rows && usual.columns >= needed.columns;
-        Self::USUAL.iter().find(fits).copied().unwrap_or(needed)
-    }
-}
-
 /// A category of wells.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Category {
@@ -170,8 +138,8 @@ impl Maps {
         let store = reader.store();
         for plate in plates {
             if !store.plates().contains_key(plate) {
-                let known: Vec<String> = store.plates().keys().map(super::places::plate_place).collect();
-                let found = super::places::plate_place(plate);
+                let known: Vec<String> = store.plates().keys().map(crate::inspect::places::plate_place).collect();
+                let found = crate::inspect::places::plate_place(plate);
                 return Err(crate::suggest::unknown(
                     "--plate",
                     "a plate of this store",
@@ -333,7 +301,7 @@ fn values(
 ///
 /// # Errors
 /// If the site cannot be read.
-pub fn measured_site(reader: &Reader, site: usize) -> Result<Vec<Measured>> {
+fn measured_site(reader: &Reader, site: usize) -> Result<Vec<Measured>> {
     let spec = reader.store().spec();
     let mut pixels = memory::zeroed(spec.site_bytes(), "a site")?;
     reader.read(site, &mut pixels)?;
@@ -381,24 +349,4 @@ fn damage(
     };
     let cells = plates.iter().zip(of_plates).map(of_plate).collect::<Result<_>>()?;
     Ok(("what is whole".to_owned(), key, cells))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Shape;
-    use crate::site::Well;
-
-    #[test]
-    fn a_plate_is_as_large_as_its_wells_need() {
-        let shape = |wells: &[&str]| {
-            let wells: Vec<Well> = wells.iter().map(|well| well.parse().unwrap()).collect();
-            let Shape { rows, columns } = Shape::of(&wells);
-            (rows, columns)
-        };
-        assert_eq!(shape(&["B02", "O23"]), (16, 24));
-        assert_eq!(shape(&["A01"]), (2, 3));
-        assert_eq!(shape(&["H12"]), (8, 12));
-        assert_eq!(shape(&["AF48"]), (32, 48));
-        assert_eq!(shape(&["AG01", "A60"]), (33, 60));
-    }
 }

@@ -2,13 +2,13 @@
 
 use std::fmt::Write;
 
+use crate::inspect::drawing::palette::ink_on;
+use crate::inspect::drawing::picture::Rgb;
+use crate::inspect::places::plate_place;
 use crate::site::Well;
 
-use super::map::{Category, Cell, Key, Maps, PlateMap};
-use super::map_picture::{number, shown};
-use super::palette::ink_on;
-use super::picture::Rgb;
-use super::places::plate_place;
+use super::maps::{Category, Cell, Key, Maps, PlateMap};
+use super::picture::{number, shown};
 
 /// Shades of values, from the lowest.
 const SHADES: [&str; 5] = ["··", "░░", "▒▒", "▓▓", "██"];
@@ -94,7 +94,11 @@ fn write_key(text: &mut String, key: &Key, width: usize, colours: bool) {
             let step = (high - low) / SHADES.len() as f64;
             let of = |(i, mark): (usize, &&str)| {
                 let middle = (i as f64 + 0.5) / SHADES.len() as f64;
-                let mark = if colours { painted(mark, super::palette::of_value(middle)) } else { (*mark).to_owned() };
+                let mark = if colours {
+                    painted(mark, crate::inspect::drawing::palette::of_value(middle))
+                } else {
+                    (*mark).to_owned()
+                };
                 format!("{mark} from {}", number(low + i as f64 * step))
             };
             let all: Vec<String> = SHADES.iter().enumerate().map(of).collect();
@@ -138,7 +142,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::inspect::map::Shape;
+    use crate::inspect::plate_map::Shape;
 
     fn maps(shape: Shape, cells: &[(&str, Cell)], key: Key) -> Maps {
         let cells: BTreeMap<Well, Cell> =
@@ -172,7 +176,7 @@ mod tests {
         let text = maps_text(&maps(LARGE, &cells, classes), 80, false);
         let narrow: Vec<&str> = text.lines().collect();
         assert!(narrow.iter().all(|line| line.chars().count() <= 80), "{text}");
-        assert_eq!(narrow.iter().filter(|line| line.trim_start().starts_with("P")).count(), 2, "two blocks: {text}");
+        assert_eq!(narrow.iter().filter(|line| line.trim_start().starts_with('P')).count(), 2, "two blocks: {text}");
         assert!(text.contains("  P") && text.contains("1138") && text.contains('·'));
     }
 

@@ -1,0 +1,6 @@
+//! Pages that need nothing from elsewhere.
+
+mod document;
+pub(crate) mod packed;
+
+pub(crate) use document::{Part, document};
