@@ -24,6 +24,20 @@ use cellshard::training::recipe::{Precision, Recipe, SplitBy};
 use cellshard::training::run::{RunClass, RunFolder, RunInfo, StartsFrom};
 use cellshard::training::schedule::leaves_warm_up;
 
+/// What to do where the run folder has a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Resume {
+    /// Begin, and refuse a folder that holds something.
+    No,
+    /// Go on with the run that is there, by the recipe that it keeps.
+    Yes,
+    /// Go on where a run is there, else begin: a job that is started again and again says the same each time.
+    Auto {
+        /// The keys in which the run that is there must have been begun by the recipe that is asked for.
+        asked: Vec<&'static str>,
+    },
+}
+
 /// A run as it is asked for.
 #[derive(Debug, Clone)]
 pub struct TrainConfig {
@@ -32,7 +46,7 @@ pub struct TrainConfig {
     /// The run folder; with `None` the first free `runs/NAME-N`.
     pub run: Option<PathBuf>,
     /// Whether to go on with the run that is there.
-    pub resume: bool,
+    pub resume: Resume,
     /// The recipe's name, for the folder.
     pub name: String,
     /// What to do. A run that is taken up again keeps its own.
@@ -66,7 +80,7 @@ impl TrainConfig {
         Self {
             shards: shards.to_owned(),
             run: None,
-            resume: false,
+            resume: Resume::No,
             name: name.to_owned(),
             recipe,
             device: DeviceChoice::Auto,

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
@@ -60,7 +60,7 @@ fn checked(config: &TrainConfig, observer: &mut dyn Observer) -> Result<TrainRep
     let started = Instant::now();
     let store = Store::open_proven(&config.shards)?;
     let (device, device_name) = device::open(config.device)?;
-    let begun = if config.resume { Some(Begun::open(config, &store)?) } else { None };
+    let begun = Begun::find(config, &store)?;
     let recipe = begun.as_ref().map_or(&config.recipe, |begun| &begun.recipe).clone();
     check_precision(&recipe, device)?;
     let (classes, split, starts_from) = match &begun {
@@ -111,13 +111,25 @@ fn checked(config: &TrainConfig, observer: &mut dyn Observer) -> Result<TrainRep
     let unknown = unknown.then(|| format!("it begins with {}", StartsFrom::UNKNOWN_RUN));
     let warnings = folder.unsealed()?.into_iter().chain(of_begun).chain(unknown).collect();
     let kept_second_epochs = begun.as_ref().and_then(|begun| begun.kept_second_epochs);
-    let run = Run { config, plan, info: &info, warnings, second_epochs, kept_second_epochs, started };
+    let is_begun = begun.is_some();
+    let run = Run { config, plan, info: &info, is_begun, warnings, second_epochs, kept_second_epochs, started };
     let outcome = caught("training", || run.all(&stages, &folder, &environment, &mut log));
     if let Err(error) = &outcome {
         // A log that cannot be written is no reason to say something else.
         let _ = log.note(&format!("error      {error}"));
     }
     outcome
+}
+
+/// Whether all networks of a run are trained, and none is to be trained on.
+fn is_over(stages: &[StagePlan], folder: &RunFolder) -> Result<bool> {
+    for StagePlan { cell_type, is_reopened, .. } in stages {
+        let folder = cell_type.as_ref().map_or_else(|| folder.clone(), |name| folder.of_cell_type(name));
+        if *is_reopened || !folder.is_finished()? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Says what came of a run that is over.
@@ -141,6 +153,8 @@ struct Run<'a> {
     config: &'a TrainConfig,
     plan: Plan<'a>,
     info: &'a RunInfo,
+    /// Whether it is gone on with.
+    is_begun: bool,
     /// What a user should know of it, beside what the split has to say.
     warnings: Vec<String>,
     /// How many epochs the networks of a second step are to train at most, if that was ever told.
@@ -160,7 +174,7 @@ impl Run<'_> {
         }
         let reader = Arc::new(Reader::new(self.plan.store.clone(), config.io, config.verify));
         let mut sites = Sites::new(reader, |class| classes.output(class), config.n_threads, config.skip_damaged);
-        if !self.info.is_sealed() && config.resume {
+        if !self.info.is_sealed() && self.is_begun {
             // 0.1.0 knew a site by its place in the store.
             sites.keys = Arc::new((0..self.plan.store.sites().len() as u64).collect());
         }
@@ -175,6 +189,9 @@ impl Run<'_> {
         };
         if let Some(second_epochs) = config.second_epochs.filter(|told| self.kept_second_epochs != Some(*told)) {
             self.keep_second_epochs(folder, second_epochs)?;
+        }
+        if self.is_begun && is_over(stages, folder)? {
+            log.line("finished   before: there is nothing left to train")?;
         }
         let mut stats = ProcessStats { started: self.started, n_steps: 0, first_step: None };
         for stage in stages {
@@ -222,6 +239,11 @@ impl Run<'_> {
             size.width,
             self.plan.classes.classes().len(),
         ))?;
+        if let Some(deadline) = self.config.stop.deadline {
+            // As it was understood, as `8:45` is minutes to some and hours to others.
+            let limit = deadline.saturating_duration_since(self.started).as_secs_f64().round();
+            log.line(&format!("time limit {}", humantime::format_duration(Duration::from_secs_f64(limit))))?;
+        }
         for (name, sites) in [("train", &split.train), ("validate", &split.validation)] {
             let what = format!("{} wells, {} sites: {}", n_wells(sites), sites.len(), experiments(sites));
             log.line(&format!("{name:<9}  {what}"))?;

@@ -11,7 +11,7 @@ use tch::Tensor;
 
 use cellshard_train::device::DeviceChoice;
 use cellshard_train::models::weights;
-use cellshard_train::plan::TrainConfig;
+use cellshard_train::plan::{Resume, TrainConfig};
 use cellshard_train::train::train;
 
 use crate::common::{copy_folder, stderr, stdout, tool};
@@ -68,7 +68,7 @@ fn the_stopped_run_goes_on_to_where_the_finished_one_came() {
     copy_folder(&fixture("run-0.1.0-stopped"), &run);
     let config = TrainConfig {
         run: Some(run.clone()),
-        resume: true,
+        resume: Resume::Yes,
         device: DeviceChoice::Cpu,
         ..TrainConfig::new(&fixture("store-0.1.0"), "test", Recipe::default())
     };
@@ -95,7 +95,7 @@ fn a_finished_run_that_kept_only_its_networks_is_never_trained_anew_over_them() 
     let best = fs::read(run.join(BEST_ACCURACY)).unwrap();
     let config = TrainConfig {
         run: Some(run.clone()),
-        resume: true,
+        resume: Resume::Yes,
         epochs: Some(8),
         device: DeviceChoice::Cpu,
         ..TrainConfig::new(&fixture("store-0.1.0"), "test", Recipe::default())
@@ -122,7 +122,7 @@ fn what_0_1_0_meant_otherwise_by_a_recipe_is_said() {
     fs::write(run.join("recipe.toml"), recipe).unwrap();
     let config = TrainConfig {
         run: Some(run.clone()),
-        resume: true,
+        resume: Resume::Yes,
         device: DeviceChoice::Cpu,
         ..TrainConfig::new(&fixture("store-0.1.0"), "test", Recipe::default())
     };

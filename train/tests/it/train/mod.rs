@@ -9,6 +9,7 @@ mod memory;
 mod more_epochs;
 mod refusals;
 mod resume;
+mod resume_auto;
 mod seals;
 mod two_steps;
 
