@@ -13,7 +13,8 @@ pub use crate::begun::Summary;
 use crate::device::loader::Sites;
 use crate::device::{self, DeviceMemory};
 use crate::engine::checkpoint;
-use crate::engine::fit::{End, ProcessStats, Stage};
+use crate::engine::fit::{End, Stage};
+use crate::engine::watch::ProcessStats;
 use crate::libtorch::caught;
 use crate::models::{Network, weights};
 use crate::plan::{Plan, StagePlan, TrainConfig, check_precision, start_of};
@@ -193,10 +194,15 @@ impl Run<'_> {
         if self.is_begun && is_over(stages, folder)? {
             log.line("finished   before: there is nothing left to train")?;
         }
-        let mut stats = ProcessStats { started: self.started, n_steps: 0, first_step: None };
+        let mut stats =
+            ProcessStats::new(self.started, stages.iter().map(|stage| stage.work().all(stage.epochs)).sum());
         for stage in stages {
             let (end, summary) = self.network(stage, folder, &sites, &mut stats, log)?;
             report.n_skipped += summary.n_skipped;
+            // One that stopped early leaves less to do than was thought.
+            let work = stage.work();
+            stats.over = stats.over + work.all(summary.epochs);
+            stats.all = stats.all.without(work.epoch.times(u64::from(stage.epochs.saturating_sub(summary.epochs))));
             if let Some(reason) = end {
                 log.line(&format!("stopped: {reason}; --resume --run {} goes on", folder.root().display()))?;
                 report.stopped = Some(reason);
@@ -313,6 +319,7 @@ impl Run<'_> {
             checkpoint_every: self.config.checkpoint_every,
             stats,
             log,
+            work: stage.work(),
             evaluate_first: cell_type.is_some(),
             what: &what,
         };

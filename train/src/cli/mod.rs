@@ -2,6 +2,7 @@
 
 mod bench_args;
 mod durations;
+mod live;
 pub mod predict;
 mod predictions;
 mod recipe_args;
