@@ -1,5 +1,4 @@
-//! A whole run: the store and the recipe are checked, the run folder is made or taken up again, and one stage or two
-//! are trained.
+//! A whole run, once it is checked: the run folder is made or taken up again, and one stage or two are trained.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -8,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::begun::Begun;
 pub use crate::begun::Summary;
+use crate::checked::{Checked, checked};
 use crate::device::loader::Sites;
 use crate::device::{self, DeviceMemory};
 use crate::engine::checkpoint;
@@ -17,15 +16,13 @@ use crate::engine::fit::{End, Stage};
 use crate::engine::watch::ProcessStats;
 use crate::libtorch::caught;
 use crate::models::{Network, weights};
-use crate::plan::{Plan, StagePlan, TrainConfig, check_precision, start_of};
+use crate::plan::{Plan, StagePlan, TrainConfig};
 use cellshard::error::{Error, Result};
 use cellshard::feed::Reader;
 use cellshard::files;
-use cellshard::store::Store;
 use cellshard::store::format::checksum::Sha;
-use cellshard::training::data::{ClassMap, Split};
 use cellshard::training::run::{
-    BEST_ACCURACY, Environment, Observer, Progress, RunFolder, RunInfo, RunLog, SPLIT, SUMMARY, StartsFrom, Told,
+    BEST_ACCURACY, Environment, Observer, Progress, RunFolder, RunInfo, RunLog, SUMMARY, Told,
 };
 
 /// How a run ended.
@@ -53,68 +50,35 @@ pub struct TrainReport {
 /// If store, recipe, run folder or device cannot be used, before anything is written; if data is damaged, memory runs
 /// out or the loss is not finite, with the last good checkpoint kept.
 pub fn train(config: &TrainConfig, observer: &mut dyn Observer) -> Result<TrainReport> {
-    caught("training", || checked(config, observer))
+    let started = Instant::now();
+    caught("training", || checked(config, |run| begin(run, config, observer, started)))
 }
 
-/// Checks all that can be refused, and then trains.
-fn checked(config: &TrainConfig, observer: &mut dyn Observer) -> Result<TrainReport> {
-    let started = Instant::now();
-    let store = Store::open_proven(&config.shards)?;
-    let (device, device_name) = device::open(config.device)?;
-    let begun = Begun::find(config, &store)?;
-    let recipe = begun.as_ref().map_or(&config.recipe, |begun| &begun.recipe).clone();
-    check_precision(&recipe, device)?;
-    let (classes, split, starts_from) = match &begun {
-        Some(Begun { folder, info, .. }) => {
-            let classes = info.classes.iter().map(|row| row.class).collect();
-            let classes = ClassMap::of_outputs(classes, info.n_treatments);
-            (classes, Split::read(&folder.file(SPLIT), &store)?, info.starts_from.clone())
-        }
-        None => {
-            let mut split = Split::new(&store, &recipe)?;
-            let starts_from = start_of(&recipe, &store, &mut split)?;
-            (ClassMap::new(&store, &recipe)?, split, starts_from)
-        }
-    };
-    classes.check(&store, &split)?;
-    let plan = Plan { store: &store, recipe: &recipe, classes: &classes, split: &split, device };
-    let second_epochs = begun.as_ref().and_then(|begun| begun.second_epochs);
-    let mut stages = plan.stages(begun.as_ref().map(|begun| &begun.folder), second_epochs)?;
-    if let Some(begun) = &begun {
-        begun.set_epochs(config, &mut stages)?;
-    }
-    let environment = device::environment(device, &device_name, &config.command_line)?;
-    let info = match &begun {
-        Some(begun) => {
-            begun.check_network(&store)?;
-            begun.info.clone()
-        }
-        None => {
-            let info = RunInfo { starts_from, environment: Some(environment.clone()), ..plan.info()? };
-            plan.rehearse(&info)?;
-            info
-        }
-    };
-    device::set_up(device, recipe.precision)?;
+/// Makes or takes up the run folder of a run that was checked, and trains.
+fn begin(
+    checked: Checked<'_>,
+    config: &TrainConfig,
+    observer: &mut dyn Observer,
+    started: Instant,
+) -> Result<TrainReport> {
     // Everything that could be refused has been by now; from here on there is something to keep.
-    let folder = match &begun {
-        Some(begun) => begun.folder.clone(),
+    let folder = match checked.folder() {
+        Some(folder) => folder.clone(),
         None => RunFolder::create(config.run.as_deref(), &config.name)?,
     };
+    let warnings = checked.warnings()?;
+    let Checked { plan, begun, stages, info, environment } = checked;
     let mut log = RunLog::open(&folder, observer)?;
     if begun.is_none() {
         // With the log locked: nobody else begins here.
         folder.check_new()?;
-        folder.begin(&recipe, &split.to_csv(&store), &info)?;
+        folder.begin(plan.recipe, &plan.split.to_csv(plan.store), info)?;
     }
-    let of_begun = begun.as_ref().and_then(Begun::other_rules);
-    let unknown = info.starts_from.as_ref().is_some_and(|start| start.of_unknown_run);
-    let unknown = unknown.then(|| format!("it begins with {}", StartsFrom::UNKNOWN_RUN));
-    let warnings = folder.unsealed()?.into_iter().chain(of_begun).chain(unknown).collect();
-    let kept_second_epochs = begun.as_ref().and_then(|begun| begun.kept_second_epochs);
+    let second_epochs = begun.and_then(|begun| begun.second_epochs);
+    let kept_second_epochs = begun.and_then(|begun| begun.kept_second_epochs);
     let is_begun = begun.is_some();
-    let run = Run { config, plan, info: &info, is_begun, warnings, second_epochs, kept_second_epochs, started };
-    let outcome = caught("training", || run.all(&stages, &folder, &environment, &mut log));
+    let run = Run { config, plan, info, is_begun, warnings, second_epochs, kept_second_epochs, started };
+    let outcome = caught("training", || run.all(&stages, &folder, environment, &mut log));
     if let Err(error) = &outcome {
         // A log that cannot be written is no reason to say something else.
         let _ = log.note(&format!("error      {error}"));

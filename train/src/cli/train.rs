@@ -20,7 +20,7 @@ use cellshard::training::recipe::{KEYS, Recipe};
 
 use super::bench_args::BenchArgs;
 use super::train_screen::TrainScreen;
-use super::{durations, recipe_args};
+use super::{dry_run, durations, recipe_args};
 
 /// Train a network on a store by a recipe; stops in time and goes on where it was
 #[derive(Parser)]
@@ -73,6 +73,10 @@ struct Flags {
     /// rest up; no run folder is made
     #[arg(long, conflicts_with_all = ["run", "resume", "time_limit", "max_steps", "checkpoint_every", "skip_damaged"])]
     bench: bool,
+    /// Train and write nothing: print the recipe, the split and the steps, and by some steps on the device and the data
+    /// how long all of it will take
+    #[arg(long, conflicts_with_all = ["bench", "max_steps"])]
+    dry_run: bool,
     #[command(flatten, next_help_heading = "Bench")]
     bench_args: BenchArgs,
 }
@@ -147,6 +151,9 @@ fn body() -> anyhow::Result<Exit> {
     };
     if flags.bench {
         return flags.bench_args.run(&config, flags.json);
+    }
+    if flags.dry_run {
+        return dry_run::run(&config, flags.json);
     }
     let mut screen = TrainScreen::new(flags.json);
     let report = train(&config, &mut screen)?;

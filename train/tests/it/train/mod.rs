@@ -4,6 +4,7 @@
 mod another_store;
 mod beginnings;
 mod damage;
+mod dry_run;
 mod held_out;
 mod memory;
 mod more_epochs;
