@@ -1,5 +1,6 @@
 //! What a run folder holds, and where: read and written without libtorch.
 
+mod event_proto;
 mod folder;
 mod info;
 mod log;

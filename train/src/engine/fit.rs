@@ -59,12 +59,13 @@ pub(crate) enum End {
 }
 
 /// Batches whose losses are not in the sums yet, and the file that they are noted in.
-struct Pending {
+struct Pending<'e> {
     losses: StepLosses,
     steps: StepsFile,
+    events: &'e mut EventWriter,
 }
 
-impl Pending {
+impl Pending<'_> {
     /// Notes the losses that are on the host by step, and adds them up.
     fn collect(&mut self, wait: Wait, sums: &mut Sums, what: &str) -> Result<()> {
         // Of each step: its number, its rate, the sum of its sites' losses, and how many they are.
@@ -84,7 +85,9 @@ impl Pending {
                 _ => steps.push((step + 1, lr, loss, n)),
             }
         }
-        self.steps.append(steps.into_iter().map(|(step, lr, sum, n)| (step, lr, sum / n)))
+        let steps: Vec<_> = steps.into_iter().map(|(step, lr, sum, n)| (step, lr, sum / n)).collect();
+        self.steps.append(steps.iter().copied())?;
+        self.events.steps(&steps)
     }
 
     /// Sends all that is left, waits for it, and adds it up.
@@ -99,7 +102,9 @@ impl Stage<'_, '_> {
     pub(crate) fn train(mut self, network: &Network, optimizer: &mut Optimizer, mut progress: Progress) -> Result<End> {
         let is_new = progress.is_new();
         let mut metrics = MetricsFile::open(self.folder.root(), (!is_new).then_some(progress.epoch))?;
-        let mut events = EventWriter::create(self.folder.root(), optimizer.n_steps() + 1)?;
+        // What is told of the first weights is told again where it was not saved.
+        let from = if is_new { 0 } else { optimizer.n_steps() + 1 };
+        let mut events = EventWriter::create(self.folder.root(), from, self.recipe)?;
         let mut ring = Ring::new(self.sites.batch_shape(self.recipe.batch as usize), self.device)?;
         if self.evaluate_first && is_new {
             // A network that was trained before is the first candidate: what follows need not be better.
@@ -108,12 +113,13 @@ impl Stage<'_, '_> {
             };
             let best = self.keep_best(network, &mut progress, &row)?;
             metrics.append(&row)?;
+            events.append(&row)?;
             self.log.line(&format!("{}{}", self.what, row.line(best)))?;
             self.log.epoch(&row);
             checkpoint::save(self.folder, network, optimizer, &progress)?;
         }
         while progress.epoch < self.recipe.epochs && !progress.has_stopped_early(self.recipe) {
-            if let Some(reason) = self.epoch(&mut ring, network, optimizer, &mut progress)? {
+            if let Some(reason) = self.epoch(&mut ring, network, optimizer, &mut progress, &mut events)? {
                 return Ok(End::Stopped(progress, reason));
             }
             let epoch = progress.epoch + 1;
@@ -132,6 +138,7 @@ impl Stage<'_, '_> {
             (progress.step, progress.sums) = (0, Sums::default());
             checkpoint::save(self.folder, network, optimizer, &progress)?;
         }
+        events.finish()?;
         Ok(End::Finished(progress))
     }
 
@@ -153,6 +160,7 @@ impl Stage<'_, '_> {
         network: &Network,
         optimizer: &mut Optimizer,
         progress: &mut Progress,
+        events: &mut EventWriter,
     ) -> Result<Option<&'static str>> {
         let recipe = self.recipe;
         let steps = self.order.steps_per_epoch();
@@ -162,7 +170,7 @@ impl Stage<'_, '_> {
         let mut saved = Instant::now();
         let mut tick = Tick::start();
         let steps_file = StepsFile::open(self.folder.root(), optimizer.n_steps())?;
-        let mut pending = Pending { losses: StepLosses::new(self.device), steps: steps_file };
+        let mut pending = Pending { losses: StepLosses::new(self.device), steps: steps_file, events };
         let stepper = Stepper { network, pipeline: self.pipeline, recipe, keys: &self.sites.keys };
         while progress.step < steps {
             let global_step = u64::from(progress.epoch) * steps + progress.step;
