@@ -1,5 +1,6 @@
 //! What a run folder holds, and where: read and written without libtorch.
 
+mod answers_csv;
 mod event_proto;
 mod folder;
 mod info;
@@ -10,6 +11,7 @@ mod seal;
 mod tensorboard;
 mod watch;
 
+pub use answers_csv::AnswerRow;
 pub use folder::{BEST_ACCURACY, BEST_LOSS, INFO, LAST, LOG, RECIPE, RESUME, RunFolder, SEAL, SPLIT, SUMMARY};
 pub use info::{Environment, RunClass, RunInfo, StartsFrom};
 pub use log::{Observer, RunLog};

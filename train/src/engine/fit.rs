@@ -149,6 +149,9 @@ impl Stage<'_, '_> {
         for (_, name) in [(best.loss, BEST_LOSS), (best.accuracy, BEST_ACCURACY)].iter().filter(|(is_best, _)| *is_best)
         {
             checkpoint::save_network(self.folder, name, network, row.epoch)?;
+            if let Some(found) = &row.validation {
+                self.folder.write_answers(name, row.epoch, &found.wells, self.classes.classes())?;
+            }
         }
         Ok(best)
     }

@@ -23,6 +23,9 @@ fn fixture(name: &str) -> PathBuf {
 /// Compares two CSVs cell by cell, numbers up to a ten-thousandth, but for columns of times.
 fn assert_same_csv(found: &Path, expected: &Path) {
     let (found, expected) = (fs::read_to_string(found).unwrap(), fs::read_to_string(expected).unwrap());
+    // Later versions tell of plates, too.
+    let found: String =
+        found.lines().filter(|line| !line.contains(",plate,")).map(|line| format!("{line}\n")).collect();
     let header: Vec<&str> = expected.lines().next().unwrap().split(',').collect();
     assert_eq!(found.lines().count(), expected.lines().count(), "{found}");
     for (found, expected) in found.lines().zip(expected.lines()) {

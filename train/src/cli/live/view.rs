@@ -235,6 +235,8 @@ mod tests {
                 top5_well: 1.0,
                 by_cell_type: BTreeMap::new(),
                 by_experiment: BTreeMap::new(),
+                by_plate: BTreeMap::new(),
+                wells: Vec::new(),
             });
             view.epoch(&metrics);
         }

@@ -2,6 +2,7 @@
 //! damage, and refuses what cannot work before it starts.
 
 mod another_store;
+mod answers;
 mod beginnings;
 mod damage;
 mod dry_run;

@@ -39,10 +39,11 @@ fn a_run_interrupted_at_random_steps_ends_with_the_same_bits() {
             first.resume = Resume::Yes;
         }
         assert!(n_interruptions >= least, "{n_interruptions} interruptions");
-        let names = [LAST, BEST_ACCURACY, BEST_LOSS, RESUME, "metrics-groups.csv", "steps.csv", "split.csv"];
-        let second = ["HUVEC", "RPE"].iter().flat_map(|name| names.map(|file| format!("{name}/{file}")));
-        let names: Vec<String> = names.map(str::to_owned).into_iter().chain(second.filter(|_| i == 2)).collect();
-        assert_eq!(names.len(), if i == 2 { 21 } else { 7 });
+        let tables = ["metrics-groups.csv", "steps.csv", "split.csv", "best-accuracy.csv", "best-loss.csv"];
+        let names = [&[LAST, BEST_ACCURACY, BEST_LOSS, RESUME][..], &tables].concat();
+        let second = ["HUVEC", "RPE"].iter().flat_map(|name| names.iter().map(move |file| format!("{name}/{file}")));
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).chain(second.filter(|_| i == 2)).collect();
+        assert_eq!(names.len(), if i == 2 { 27 } else { 9 });
         for name in &names {
             let (a, b) = (fs::read(whole.join(name)).unwrap(), fs::read(parts.join(name)).unwrap());
             let differing = a.iter().zip(&b).filter(|(a, b)| a != b).count();
@@ -86,7 +87,17 @@ fn a_run_that_is_killed_at_any_step_ends_with_the_same_bits() {
     }
     assert!(n_kills >= 3, "{n_kills} kills");
     for folder in ["", "HUVEC", "RPE"] {
-        for name in [LAST, BEST_ACCURACY, BEST_LOSS, RESUME, "steps.csv", "metrics-groups.csv", "recipe.toml"] {
+        for name in [
+            LAST,
+            BEST_ACCURACY,
+            BEST_LOSS,
+            RESUME,
+            "steps.csv",
+            "metrics-groups.csv",
+            "recipe.toml",
+            "best-accuracy.csv",
+            "best-loss.csv",
+        ] {
             let [a, b] = [&whole, &killed].map(|run| fs::read(run.join(folder).join(name)).unwrap());
             assert!(a == b, "{folder}/{name}");
         }
