@@ -169,8 +169,9 @@ impl StepBench {
             let Steps { network, pipeline, recipe, device, .. } = &self.steps;
             let (precision, device) = (recipe.precision, *device);
             let classifier = Classifier { network, pipeline, precision, n_symmetries: 1, embeddings: false };
-            let order = self.validation[..n].to_vec().into_iter();
-            let mut predictions = PredictionStream::new(classifier, self.sites.start(order, &mut self.ring)?);
+            let order = self.validation[..n].to_vec();
+            let batches = self.sites.start(order.into_iter(), &mut self.ring)?;
+            let mut predictions = PredictionStream::new(classifier, batches);
             let mut timed = Timed::start(device, Duration::ZERO)?;
             let (mut n_batches, mut n_sites) = (0, 0);
             let mut is_warm = false;

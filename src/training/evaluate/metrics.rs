@@ -315,7 +315,7 @@ pub(crate) mod tests {
         // Of equals the first, as they are ranked; the mean over sites, as float32 has it.
         let first: Vec<usize> = found.wells[0].first.iter().map(|(output, _)| *output).collect();
         assert_eq!((first, found.wells[0].first[0].1), (vec![0, 1, 2], f64::from(0.4_f32)));
-        assert_eq!(found.wells[1].first[0], (1, (f64::from(0.4_f32) + f64::from(0.6_f32)) / 2.0));
+        assert_eq!(found.wells[1].first[0], (1, f64::midpoint(f64::from(0.4_f32), f64::from(0.6_f32))));
         assert_eq!(
             found.by_experiment["RPE-01"],
             Score { n_wells: 1, n_sites: 2, accuracy_site: 0.5, accuracy_well: 1.0, top5_well: 1.0 }

@@ -39,8 +39,8 @@ struct Flags {
     /// Go on with the run in --run, by the recipe and the split that it keeps; --epochs (of two steps, --second-epochs)
     /// has it train for more epochs, or fewer, from here on. With auto it begins where there is no run yet, by the recipe
     /// that is given, which must be that of a run that is there: so a job can be started again and again
-    #[arg(long, requires = "run", num_args = 0..=1, value_name = "auto", value_parser = auto)]
-    resume: Option<Option<Auto>>,
+    #[arg(long, requires = "run", num_args = 0..=1, value_name = "auto", default_missing_value = "", value_parser = behind_resume)]
+    resume: Option<BehindResume>,
     /// What to compute on: auto (the first GPU, else the CPU), cpu, cuda:N
     #[arg(long, value_name = "DEVICE", default_value_t)]
     device: DeviceChoice,
@@ -83,10 +83,17 @@ struct Flags {
 
 /// What may stand behind `--resume`.
 #[derive(Debug, Clone, Copy)]
-struct Auto;
+enum BehindResume {
+    Nothing,
+    Auto,
+}
 
-fn auto(text: &str) -> Result<Auto, String> {
-    if text == "auto" { Ok(Auto) } else { Err("expected auto, or nothing behind --resume".to_owned()) }
+fn behind_resume(text: &str) -> Result<BehindResume, String> {
+    match text {
+        "" => Ok(BehindResume::Nothing),
+        "auto" => Ok(BehindResume::Auto),
+        _ => Err("expected auto, or nothing behind --resume".to_owned()),
+    }
 }
 
 /// Its flags, and those of a recipe's keys.
@@ -114,8 +121,8 @@ fn body() -> anyhow::Result<Exit> {
     let is_given = |key: &str| changes.iter().any(|(name, _)| name == key);
     let resume = match flags.resume {
         None => Resume::No,
-        Some(None) => Resume::Yes,
-        Some(Some(Auto)) => {
+        Some(BehindResume::Nothing) => Resume::Yes,
+        Some(BehindResume::Auto) => {
             let asked = KEYS.iter().map(|key| key.name).filter(|key| has_recipe || is_given(key)).collect();
             Resume::Auto { asked }
         }
