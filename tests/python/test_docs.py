@@ -60,7 +60,7 @@ import os, sys
 arguments = sys.argv[1:]
 small = {SMALL!r}
 flags = small.get(tuple(arguments[:2]), small.get(tuple(arguments[:1]), {{}}))
-if "--resume" not in arguments:  # A run that goes on keeps its recipe.
+if "--resume" not in arguments or "auto" in arguments:  # A run that goes on keeps its recipe.
     for flag, value in flags.items():
         arguments += [] if flag in arguments else [flag, value]
 os.execv({str(BIN / "cellshard")!r}, ["cellshard", *arguments])

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::engine::checkpoint;
-use crate::plan::{StagePlan, TrainConfig, same_classes};
+use crate::plan::{Resume, StagePlan, TrainConfig, same_classes};
 use crate::transforms::pipeline::Pipeline;
 use cellshard::error::{Error, Result};
 use cellshard::files;
@@ -46,6 +46,67 @@ pub(crate) struct Begun {
 }
 
 impl Begun {
+    /// The run that is gone on with, if one is: the one that is told, or one that is there and was begun as is asked for.
+    ///
+    /// # Errors
+    /// As [`Begun::open`]; or if the folder holds something that is neither a run nor nothing, or a run by another
+    /// recipe.
+    pub(crate) fn find(config: &TrainConfig, store: &Store) -> Result<Option<Self>> {
+        let asked = match &config.resume {
+            Resume::No => return Ok(None),
+            Resume::Yes => return Self::open(config, store).map(Some),
+            Resume::Auto { asked } => asked,
+        };
+        let root = config.run.as_deref().ok_or_else(|| Error::refused("--resume auto", "--run DIR with it", "none"))?;
+        let folder = RunFolder::at(root);
+        if !folder.exists()? {
+            let Some(found) = folder.holds()? else { return Ok(None) };
+            // What is left of a run that lost what it is known by is no place to begin another.
+            let expected = format!("a run (with {INFO}), or a new or empty folder");
+            return Err(Error::refused(format!("--resume auto --run {}", root.display()), expected, found));
+        }
+        let begun = Self::open(config, store)?;
+        begun.check_asked(&config.recipe, asked)?;
+        Ok(Some(begun))
+    }
+
+    /// Makes sure that the run was begun by a recipe, in the keys that were asked for.
+    fn check_asked(&self, recipe: &Recipe, asked: &[&'static str]) -> Result<()> {
+        let mut others = Vec::new();
+        for &key in asked {
+            let (kept, found) = (self.recipe.value(key), recipe.value(key));
+            if kept == found {
+                continue;
+            }
+            // What was told since is as much what the run does as what it began with.
+            let told = match key {
+                "epochs" => {
+                    checkpoint::progress(&self.folder)?.and_then(|progress| progress.told.map(|told| told.epochs))
+                }
+                "second-epochs" => self.second_epochs,
+                _ => None,
+            };
+            if told.is_none_or(|told| Some(told.to_string()) != found) {
+                others.push((key, kept, found));
+            }
+        }
+        let Some((key, kept, found)) = others.first() else { return Ok(()) };
+        let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "none".to_owned());
+        let more_epochs = if matches!(*key, "epochs" | "second-epochs") {
+            format!("; --resume --{key} N is what changes it")
+        } else {
+            String::new()
+        };
+        let expected = format!("{}, by which the run was begun{more_epochs}", text(kept));
+        let others = match others.len() - 1 {
+            0 => String::new(),
+            1 => ", and 1 other key that is not the run's".to_owned(),
+            n => format!(", and {n} other keys that are not the run's"),
+        };
+        let place = format!("--resume auto --run {}: {key}", self.folder.root().display());
+        Err(Error::refused(place, expected, format!("{}{others}", text(found))))
+    }
+
     /// Opens the run, once all that it wrote before it trained is proven, and that the store is its own.
     pub(crate) fn open(config: &TrainConfig, store: &Store) -> Result<Self> {
         let root = config.run.as_deref().ok_or_else(|| Error::refused("--resume", "--run DIR with it", "none"))?;

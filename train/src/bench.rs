@@ -7,22 +7,23 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use tch::{Device, Tensor};
 
+use crate::checked::{Checked, checked};
 use crate::device::batch::{DeviceBatch, Source};
 use crate::device::loader::{Batches, Sites};
 use crate::device::staging::Ring;
 use crate::device::{self, DeviceMemory, ffi};
 use crate::engine::fit::SEND_EVERY;
+use crate::engine::predictor::{Classifier, PredictionStream};
 use crate::engine::step::{StepPlan, Stepper};
 use crate::engine::step_losses::{BatchInfo, StepLosses, Wait};
 use crate::libtorch::caught;
 use crate::models::Network;
 use crate::optim::optimizer::Optimizer;
-use crate::plan::{Plan, TrainConfig, check_precision};
+use crate::plan::{Plan, Resume, TrainConfig};
 use crate::transforms::pipeline::Pipeline;
 use cellshard::error::{Error, Result};
 use cellshard::feed::Reader;
-use cellshard::store::Store;
-use cellshard::training::data::{ClassMap, EpochSampler, Split};
+use cellshard::training::data::EpochSampler;
 use cellshard::training::recipe::Recipe;
 use cellshard::training::schedule::learning_rate;
 
@@ -30,6 +31,7 @@ use cellshard::training::schedule::learning_rate;
 pub struct StepBench {
     device_name: String,
     order: EpochSampler,
+    validation: Vec<usize>,
     sites: Sites,
     ring: Ring,
     steps: Steps,
@@ -76,27 +78,28 @@ impl StepBench {
     }
 
     fn prepare(config: &TrainConfig) -> Result<Self> {
-        let recipe = config.recipe.clone();
-        let store = Store::open_proven(&config.shards)?;
-        let (device, device_name) = device::open(config.device)?;
-        check_precision(&recipe, device)?;
-        let classes = ClassMap::new(&store, &recipe)?;
-        let split = Split::new(&store, &recipe)?;
-        classes.check(&store, &split)?;
-        let plan = Plan { store: &store, recipe: &recipe, classes: &classes, split: &split, device };
+        // Of a run that would begin in no folder.
+        let config = TrainConfig { run: None, resume: Resume::No, ..config.clone() };
+        checked(&config, |run| Self::of(&run, &config))
+    }
+
+    /// Prepares the steps of a run's first network, as it would begin.
+    pub(crate) fn of(checked: &Checked<'_>, config: &TrainConfig) -> Result<Self> {
+        let Checked { plan, stages, info, environment, .. } = checked;
+        let Plan { store, split, classes, device, .. } = *plan;
+        let recipe = plan.recipe.clone();
         // Refuses what there are too few sites for; there is a first stage always.
-        let order = plan.stages(None, None)?.swap_remove(0).order;
-        let info = plan.info()?;
-        device::set_up(device, recipe.precision)?;
-        let pipeline = plan.pipeline(&recipe, &split, &info)?;
-        let (network, optimizer) = plan.untrained(&recipe, &info)?;
+        let order = stages[0].order.clone();
+        let pipeline = plan.pipeline(&recipe, split, info)?;
+        let (network, optimizer) = plan.untrained(&recipe, info)?;
         let reader = Arc::new(Reader::new(store.clone(), config.io, config.verify));
-        let sites = Sites::new(reader, |class| classes.output(class), config.n_threads, false);
+        let sites = Sites::new(reader, |class| classes.output(class), config.n_threads, config.skip_damaged);
         let ring = Ring::new(sites.batch_shape(recipe.batch as usize), device)?;
         let per_epoch = order.steps_per_epoch();
         let keys = sites.keys.clone();
         let steps = Steps { recipe, pipeline, network, optimizer, keys, device, per_epoch, n_done: 0 };
-        Ok(Self { device_name, order, sites, ring, steps })
+        let (device_name, validation) = (environment.device.clone(), split.validation.clone());
+        Ok(Self { device_name, order, validation, sites, ring, steps })
     }
 
     /// The device and why it is this one, for a report.
@@ -150,6 +153,41 @@ impl StepBench {
         let mut batches = self.sites.start(order, &mut self.ring)?;
         caught("steps of training", || self.steps.run(&mut batches, warmup, steps))
     }
+
+    /// Judges batches of the validation set, as `train` does after each epoch; those after the first are timed, or that
+    /// one where there is no other. `None` where nothing validates.
+    ///
+    /// # Errors
+    /// If a site cannot be read, or the device fails.
+    pub fn validation(&mut self, batches: u64) -> Result<Option<StepFigures>> {
+        let all = self.validation.len();
+        let n = all.min((batches as usize + 1) * self.steps.recipe.batch as usize);
+        if n == 0 {
+            return Ok(None);
+        }
+        caught("steps of validation", || {
+            let Steps { network, pipeline, recipe, device, .. } = &self.steps;
+            let (precision, device) = (recipe.precision, *device);
+            let classifier = Classifier { network, pipeline, precision, n_symmetries: 1, embeddings: false };
+            let order = self.validation[..n].to_vec();
+            let batches = self.sites.start(order.into_iter(), &mut self.ring)?;
+            let mut predictions = PredictionStream::new(classifier, batches);
+            let mut timed = Timed::start(device, Duration::ZERO)?;
+            let (mut n_batches, mut n_sites) = (0, 0);
+            let mut is_warm = false;
+            while let Some(prediction) = predictions.next_prediction()? {
+                if !is_warm && n > prediction.sites.len() {
+                    timed = Timed::start(device, predictions.batches().waited())?;
+                } else {
+                    n_batches += 1;
+                    n_sites += prediction.sites.len() as u64;
+                }
+                is_warm = true;
+            }
+            let waited = predictions.batches().waited();
+            timed.end(device, n_batches, n_sites, waited).map(Some)
+        })
+    }
 }
 
 /// A source that knows how long reading kept the caller waiting.
@@ -184,6 +222,33 @@ impl TimedSource for Batches<'_> {
     }
 }
 
+/// Steps that are timed, until the device is done with them.
+struct Timed {
+    start: Instant,
+    waited: Duration,
+}
+
+impl Timed {
+    /// From now on, once the device has done what was asked for before; so much was waited for data by then.
+    fn start(device: Device, waited: Duration) -> Result<Self> {
+        ffi::synchronize(device)?;
+        Ok(Self { start: Instant::now(), waited })
+    }
+
+    fn end(self, device: Device, steps: u64, sites: u64, waited: Duration) -> Result<StepFigures> {
+        ffi::synchronize(device)?;
+        let seconds = self.start.elapsed().as_secs_f64();
+        Ok(StepFigures {
+            steps,
+            sites,
+            seconds,
+            sites_per_s: sites as f64 / seconds.max(1e-9),
+            waited_s: waited.saturating_sub(self.waited).as_secs_f64(),
+            ms_per_step: 1e3 * seconds / steps.max(1) as f64,
+        })
+    }
+}
+
 /// A loop of steps, as a stage has it.
 struct Steps {
     recipe: Recipe,
@@ -204,22 +269,12 @@ impl Steps {
         for _ in 0..warmup {
             self.step(source, &mut losses)?;
         }
-        ffi::synchronize(self.device)?;
-        let (start, waited_before) = (Instant::now(), source.waited());
+        let timed = Timed::start(self.device, source.waited())?;
         let mut sites = 0;
         for _ in 0..steps {
             sites += self.step(source, &mut losses)?;
         }
-        ffi::synchronize(self.device)?;
-        let seconds = start.elapsed().as_secs_f64();
-        Ok(StepFigures {
-            steps,
-            sites,
-            seconds,
-            sites_per_s: sites as f64 / seconds.max(1e-9),
-            waited_s: source.waited().saturating_sub(waited_before).as_secs_f64(),
-            ms_per_step: 1e3 * seconds / steps.max(1) as f64,
-        })
+        timed.end(self.device, steps, sites, source.waited())
     }
 
     /// One step, and the sending of losses that is due; tells how many sites it was trained on.

@@ -5,8 +5,10 @@
 mod asked;
 mod begun;
 pub mod bench;
+mod checked;
 pub mod cli;
 pub mod device;
+pub mod dry_run;
 pub mod engine;
 mod ensemble;
 mod libtorch;

@@ -10,6 +10,7 @@ use tch::{Device, Kind};
 use crate::device::DeviceChoice;
 use crate::engine::checkpoint::{EPOCH, RUN};
 use crate::engine::stop::Stop;
+use crate::engine::watch::StageWork;
 use crate::models::{MemoryFormat, Network, NetworkSpec, weights};
 use crate::optim::optimizer::Optimizer;
 use crate::transforms::pipeline::Pipeline;
@@ -21,8 +22,22 @@ use cellshard::store::format::checksum::Sha;
 use cellshard::store::{CLASSES, SHA256SUMS, Store};
 use cellshard::training::data::{ClassMap, EpochSampler, Split, experiments_sha256};
 use cellshard::training::recipe::{Precision, Recipe, SplitBy};
-use cellshard::training::run::{RunClass, RunFolder, RunInfo, StartsFrom};
+use cellshard::training::run::{RunClass, RunFolder, RunInfo, StartsFrom, Work};
 use cellshard::training::schedule::leaves_warm_up;
+
+/// What to do where the run folder has a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Resume {
+    /// Begin, and refuse a folder that holds something.
+    No,
+    /// Go on with the run that is there, by the recipe that it keeps.
+    Yes,
+    /// Go on where a run is there, else begin: a job that is started again and again says the same each time.
+    Auto {
+        /// The keys in which the run that is there must have been begun by the recipe that is asked for.
+        asked: Vec<&'static str>,
+    },
+}
 
 /// A run as it is asked for.
 #[derive(Debug, Clone)]
@@ -32,7 +47,7 @@ pub struct TrainConfig {
     /// The run folder; with `None` the first free `runs/NAME-N`.
     pub run: Option<PathBuf>,
     /// Whether to go on with the run that is there.
-    pub resume: bool,
+    pub resume: Resume,
     /// The recipe's name, for the folder.
     pub name: String,
     /// What to do. A run that is taken up again keeps its own.
@@ -66,7 +81,7 @@ impl TrainConfig {
         Self {
             shards: shards.to_owned(),
             run: None,
-            resume: false,
+            resume: Resume::No,
             name: name.to_owned(),
             recipe,
             device: DeviceChoice::Auto,
@@ -112,6 +127,18 @@ pub(crate) struct StagePlan {
     pub(crate) epochs: u32,
     /// Whether it is trained on although it is over.
     pub(crate) is_reopened: bool,
+}
+
+impl StagePlan {
+    /// What there is to do for it.
+    pub(crate) fn work(&self) -> StageWork {
+        let Self { cell_type, recipe, split, order, .. } = self;
+        let judged = split.validation.len() as u64;
+        let trained = order.steps_per_epoch() * u64::from(recipe.batch) * u64::from(recipe.accumulate);
+        // The network that a second step starts from is judged before.
+        let first = Work { trained: 0, judged: if cell_type.is_some() { judged } else { 0 } };
+        StageWork { first, epoch: Work { trained, judged } }
+    }
 }
 
 /// A run that was checked.

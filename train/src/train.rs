@@ -1,30 +1,28 @@
-//! A whole run: the store and the recipe are checked, the run folder is made or taken up again, and one stage or two
-//! are trained.
+//! A whole run, once it is checked: the run folder is made or taken up again, and one stage or two are trained.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::begun::Begun;
 pub use crate::begun::Summary;
+use crate::checked::{Checked, checked};
 use crate::device::loader::Sites;
 use crate::device::{self, DeviceMemory};
 use crate::engine::checkpoint;
-use crate::engine::fit::{End, ProcessStats, Stage};
+use crate::engine::fit::{End, Stage};
+use crate::engine::watch::ProcessStats;
 use crate::libtorch::caught;
 use crate::models::{Network, weights};
-use crate::plan::{Plan, StagePlan, TrainConfig, check_precision, start_of};
+use crate::plan::{Plan, StagePlan, TrainConfig};
 use cellshard::error::{Error, Result};
 use cellshard::feed::Reader;
 use cellshard::files;
-use cellshard::store::Store;
 use cellshard::store::format::checksum::Sha;
-use cellshard::training::data::{ClassMap, Split};
 use cellshard::training::run::{
-    BEST_ACCURACY, Environment, Observer, Progress, RunFolder, RunInfo, RunLog, SPLIT, SUMMARY, StartsFrom, Told,
+    BEST_ACCURACY, Environment, Observer, Progress, RunFolder, RunInfo, RunLog, SUMMARY, Told,
 };
 
 /// How a run ended.
@@ -52,72 +50,51 @@ pub struct TrainReport {
 /// If store, recipe, run folder or device cannot be used, before anything is written; if data is damaged, memory runs
 /// out or the loss is not finite, with the last good checkpoint kept.
 pub fn train(config: &TrainConfig, observer: &mut dyn Observer) -> Result<TrainReport> {
-    caught("training", || checked(config, observer))
+    let started = Instant::now();
+    caught("training", || checked(config, |run| begin(run, config, observer, started)))
 }
 
-/// Checks all that can be refused, and then trains.
-fn checked(config: &TrainConfig, observer: &mut dyn Observer) -> Result<TrainReport> {
-    let started = Instant::now();
-    let store = Store::open_proven(&config.shards)?;
-    let (device, device_name) = device::open(config.device)?;
-    let begun = if config.resume { Some(Begun::open(config, &store)?) } else { None };
-    let recipe = begun.as_ref().map_or(&config.recipe, |begun| &begun.recipe).clone();
-    check_precision(&recipe, device)?;
-    let (classes, split, starts_from) = match &begun {
-        Some(Begun { folder, info, .. }) => {
-            let classes = info.classes.iter().map(|row| row.class).collect();
-            let classes = ClassMap::of_outputs(classes, info.n_treatments);
-            (classes, Split::read(&folder.file(SPLIT), &store)?, info.starts_from.clone())
-        }
-        None => {
-            let mut split = Split::new(&store, &recipe)?;
-            let starts_from = start_of(&recipe, &store, &mut split)?;
-            (ClassMap::new(&store, &recipe)?, split, starts_from)
-        }
-    };
-    classes.check(&store, &split)?;
-    let plan = Plan { store: &store, recipe: &recipe, classes: &classes, split: &split, device };
-    let second_epochs = begun.as_ref().and_then(|begun| begun.second_epochs);
-    let mut stages = plan.stages(begun.as_ref().map(|begun| &begun.folder), second_epochs)?;
-    if let Some(begun) = &begun {
-        begun.set_epochs(config, &mut stages)?;
-    }
-    let environment = device::environment(device, &device_name, &config.command_line)?;
-    let info = match &begun {
-        Some(begun) => {
-            begun.check_network(&store)?;
-            begun.info.clone()
-        }
-        None => {
-            let info = RunInfo { starts_from, environment: Some(environment.clone()), ..plan.info()? };
-            plan.rehearse(&info)?;
-            info
-        }
-    };
-    device::set_up(device, recipe.precision)?;
+/// Makes or takes up the run folder of a run that was checked, and trains.
+fn begin(
+    checked: Checked<'_>,
+    config: &TrainConfig,
+    observer: &mut dyn Observer,
+    started: Instant,
+) -> Result<TrainReport> {
     // Everything that could be refused has been by now; from here on there is something to keep.
-    let folder = match &begun {
-        Some(begun) => begun.folder.clone(),
+    let folder = match checked.folder() {
+        Some(folder) => folder.clone(),
         None => RunFolder::create(config.run.as_deref(), &config.name)?,
     };
+    let warnings = checked.warnings()?;
+    let Checked { plan, begun, stages, info, environment } = checked;
     let mut log = RunLog::open(&folder, observer)?;
     if begun.is_none() {
         // With the log locked: nobody else begins here.
         folder.check_new()?;
-        folder.begin(&recipe, &split.to_csv(&store), &info)?;
+        folder.begin(plan.recipe, &plan.split.to_csv(plan.store), info)?;
     }
-    let of_begun = begun.as_ref().and_then(Begun::other_rules);
-    let unknown = info.starts_from.as_ref().is_some_and(|start| start.of_unknown_run);
-    let unknown = unknown.then(|| format!("it begins with {}", StartsFrom::UNKNOWN_RUN));
-    let warnings = folder.unsealed()?.into_iter().chain(of_begun).chain(unknown).collect();
-    let kept_second_epochs = begun.as_ref().and_then(|begun| begun.kept_second_epochs);
-    let run = Run { config, plan, info: &info, warnings, second_epochs, kept_second_epochs, started };
-    let outcome = caught("training", || run.all(&stages, &folder, &environment, &mut log));
+    let second_epochs = begun.and_then(|begun| begun.second_epochs);
+    let kept_second_epochs = begun.and_then(|begun| begun.kept_second_epochs);
+    let is_begun = begun.is_some();
+    let run = Run { config, plan, info, is_begun, warnings, second_epochs, kept_second_epochs, started };
+    let outcome = caught("training", || run.all(&stages, &folder, environment, &mut log));
     if let Err(error) = &outcome {
         // A log that cannot be written is no reason to say something else.
         let _ = log.note(&format!("error      {error}"));
     }
     outcome
+}
+
+/// Whether all networks of a run are trained, and none is to be trained on.
+fn is_over(stages: &[StagePlan], folder: &RunFolder) -> Result<bool> {
+    for StagePlan { cell_type, is_reopened, .. } in stages {
+        let folder = cell_type.as_ref().map_or_else(|| folder.clone(), |name| folder.of_cell_type(name));
+        if *is_reopened || !folder.is_finished()? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Says what came of a run that is over.
@@ -141,6 +118,8 @@ struct Run<'a> {
     config: &'a TrainConfig,
     plan: Plan<'a>,
     info: &'a RunInfo,
+    /// Whether it is gone on with.
+    is_begun: bool,
     /// What a user should know of it, beside what the split has to say.
     warnings: Vec<String>,
     /// How many epochs the networks of a second step are to train at most, if that was ever told.
@@ -160,7 +139,7 @@ impl Run<'_> {
         }
         let reader = Arc::new(Reader::new(self.plan.store.clone(), config.io, config.verify));
         let mut sites = Sites::new(reader, |class| classes.output(class), config.n_threads, config.skip_damaged);
-        if !self.info.is_sealed() && config.resume {
+        if !self.info.is_sealed() && self.is_begun {
             // 0.1.0 knew a site by its place in the store.
             sites.keys = Arc::new((0..self.plan.store.sites().len() as u64).collect());
         }
@@ -176,10 +155,18 @@ impl Run<'_> {
         if let Some(second_epochs) = config.second_epochs.filter(|told| self.kept_second_epochs != Some(*told)) {
             self.keep_second_epochs(folder, second_epochs)?;
         }
-        let mut stats = ProcessStats { started: self.started, n_steps: 0, first_step: None };
+        if self.is_begun && is_over(stages, folder)? {
+            log.line("finished   before: there is nothing left to train")?;
+        }
+        let mut stats =
+            ProcessStats::new(self.started, stages.iter().map(|stage| stage.work().all(stage.epochs)).sum());
         for stage in stages {
             let (end, summary) = self.network(stage, folder, &sites, &mut stats, log)?;
             report.n_skipped += summary.n_skipped;
+            // One that stopped early leaves less to do than was thought.
+            let work = stage.work();
+            stats.over = stats.over + work.all(summary.epochs);
+            stats.all = stats.all.without(work.epoch.times(u64::from(stage.epochs.saturating_sub(summary.epochs))));
             if let Some(reason) = end {
                 log.line(&format!("stopped: {reason}; --resume --run {} goes on", folder.root().display()))?;
                 report.stopped = Some(reason);
@@ -222,6 +209,11 @@ impl Run<'_> {
             size.width,
             self.plan.classes.classes().len(),
         ))?;
+        if let Some(deadline) = self.config.stop.deadline {
+            // As it was understood, as `8:45` is minutes to some and hours to others.
+            let limit = deadline.saturating_duration_since(self.started).as_secs_f64().round();
+            log.line(&format!("time limit {}", humantime::format_duration(Duration::from_secs_f64(limit))))?;
+        }
         for (name, sites) in [("train", &split.train), ("validate", &split.validation)] {
             let what = format!("{} wells, {} sites: {}", n_wells(sites), sites.len(), experiments(sites));
             log.line(&format!("{name:<9}  {what}"))?;
@@ -291,6 +283,7 @@ impl Run<'_> {
             checkpoint_every: self.config.checkpoint_every,
             stats,
             log,
+            work: stage.work(),
             evaluate_first: cell_type.is_some(),
             what: &what,
         };

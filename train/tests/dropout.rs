@@ -14,7 +14,7 @@ use cellshard::training::run::LAST;
 
 use cellshard_train::device::DeviceChoice;
 use cellshard_train::engine::stop::Stop;
-use cellshard_train::plan::TrainConfig;
+use cellshard_train::plan::{Resume, TrainConfig};
 use cellshard_train::train::train;
 
 #[test]
@@ -48,7 +48,7 @@ fn a_network_with_dropout_ends_with_the_same_bits_after_a_resume() {
     let mut parts = config("parts");
     parts.stop = Stop { after_steps: Some(1), ..Stop::default() };
     assert!(train(&parts, &mut ()).unwrap().stopped.is_some());
-    (parts.resume, parts.stop) = (true, Stop::default());
+    (parts.resume, parts.stop) = (Resume::Yes, Stop::default());
     train(&parts, &mut ()).unwrap();
     let steps = |run: &Path| fs::read_to_string(run.join("steps.csv")).unwrap();
     let [whole, parts] = [whole, parts].map(|config| config.run.unwrap());

@@ -38,6 +38,25 @@ pub struct Validation {
     pub by_cell_type: BTreeMap<String, Score>,
     /// The same by experiment.
     pub by_experiment: BTreeMap<String, Score>,
+    /// The same by plate.
+    pub by_plate: BTreeMap<String, Score>,
+    /// What was said of each well, in the order of wells.
+    pub wells: Vec<WellAnswer>,
+}
+
+/// What a network says of a well by the mean over its sites. Only treatments compete.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct WellAnswer {
+    /// The well.
+    pub well: WellId,
+    /// Its sites that were judged.
+    pub n_sites: u64,
+    /// The output of its class.
+    pub output: usize,
+    /// How many outputs are more probable: 0 where it is right.
+    pub rank: usize,
+    /// The most probable outputs and their probabilities, five at most.
+    pub first: Vec<(usize, f64)>,
 }
 
 /// Gathers probabilities of sites until all are there.
@@ -54,6 +73,21 @@ struct WellSum {
     n_sites: u64,
     n_right: u64,
     output: usize,
+}
+
+impl WellSum {
+    /// The most probable outputs and their probabilities; of equals the first.
+    fn first(&self, n: usize) -> Vec<(usize, f64)> {
+        let p = &self.probabilities;
+        let by_rank = |&a: &usize, &b: &usize| p[b].total_cmp(&p[a]).then(a.cmp(&b));
+        let mut outputs: Vec<usize> = (0..p.len()).collect();
+        if n < outputs.len() {
+            outputs.select_nth_unstable_by(n, by_rank);
+            outputs.truncate(n);
+        }
+        outputs.sort_by(by_rank);
+        outputs.into_iter().map(|output| (output, p[output] / self.n_sites as f64)).collect()
+    }
 }
 
 impl<'a> Evaluation<'a> {
@@ -86,13 +120,18 @@ impl<'a> Evaluation<'a> {
         let mut all = Score::default();
         let mut by_cell_type: BTreeMap<String, Score> = BTreeMap::new();
         let mut by_experiment: BTreeMap<String, Score> = BTreeMap::new();
-        for (id, well) in &self.wells {
+        let mut by_plate: BTreeMap<String, Score> = BTreeMap::new();
+        let mut wells = Vec::with_capacity(self.wells.len());
+        for (&id, well) in &self.wells {
             let rank = rank(&well.probabilities, well.output);
+            let (n_sites, output, first) = (well.n_sites, well.output, well.first(5));
+            wells.push(WellAnswer { well: id.clone(), n_sites, output, rank, first });
             let experiment = &id.plate.experiment;
             for score in [
                 &mut all,
                 by_cell_type.entry(experiment.cell_type().to_owned()).or_default(),
                 by_experiment.entry(experiment.to_string()).or_default(),
+                by_plate.entry(id.plate.to_string()).or_default(),
             ] {
                 score.n_wells += 1;
                 score.n_sites += well.n_sites;
@@ -107,7 +146,10 @@ impl<'a> Evaluation<'a> {
             score.top5_well /= score.n_wells.max(1) as f64;
         };
         share(&mut all);
-        by_cell_type.values_mut().chain(by_experiment.values_mut()).for_each(share);
+        [&mut by_cell_type, &mut by_experiment, &mut by_plate]
+            .into_iter()
+            .flat_map(BTreeMap::values_mut)
+            .for_each(share);
         (self.losses.1 > 0).then(|| Validation {
             loss: self.losses.0 / self.losses.1 as f64,
             accuracy_site: all.accuracy_site,
@@ -115,6 +157,8 @@ impl<'a> Evaluation<'a> {
             top5_well: all.top5_well,
             by_cell_type,
             by_experiment,
+            by_plate,
+            wells,
         })
     }
 }
@@ -226,6 +270,8 @@ pub(crate) mod tests {
             top5_well: 1.0,
             by_cell_type: groups("RPE"),
             by_experiment: groups("RPE-01"),
+            by_plate: groups("RPE-01/Plate1"),
+            wells: Vec::new(),
         };
         EpochMetrics::new(epoch, 3, 0.1, &Sums::default(), Some(validation), 0.25)
     }
@@ -262,11 +308,27 @@ pub(crate) mod tests {
         assert_eq!((found.accuracy_site, found.accuracy_well, found.top5_well), (0.5, 2.0 / 3.0, 1.0));
         assert_eq!(found.by_cell_type["RPE"].accuracy_well, 1.0);
         assert_eq!(found.by_cell_type["HUVEC"].accuracy_well, 0.0);
+        assert_eq!(found.by_plate.keys().collect::<Vec<_>>(), ["HUVEC-01/Plate1", "RPE-01/Plate1", "RPE-02/Plate1"]);
+        assert_eq!(found.by_plate["RPE-02/Plate1"].accuracy_well, 1.0);
+        let told: Vec<_> = found.wells.iter().map(|well| (well.output, well.rank, well.n_sites)).collect();
+        assert_eq!(told, [(2, 2, 1), (1, 0, 2), (0, 0, 1)]);
+        // Of equals the first, as they are ranked; the mean over sites, as float32 has it.
+        let first: Vec<usize> = found.wells[0].first.iter().map(|(output, _)| *output).collect();
+        assert_eq!((first, found.wells[0].first[0].1), (vec![0, 1, 2], f64::from(0.4_f32)));
+        assert_eq!(found.wells[1].first[0], (1, f64::midpoint(f64::from(0.4_f32), f64::from(0.6_f32))));
         assert_eq!(
             found.by_experiment["RPE-01"],
             Score { n_wells: 1, n_sites: 2, accuracy_site: 0.5, accuracy_well: 1.0, top5_well: 1.0 }
         );
         assert!(Evaluation::new(&rows, &outputs, 3).finish().is_none());
+    }
+
+    #[test]
+    fn the_first_five_are_the_most_probable_in_their_order() {
+        let probabilities = vec![0.1, 0.3, 0.1, 0.0, 0.2, 0.1, 0.2];
+        let sum = WellSum { probabilities, n_sites: 2, n_right: 0, output: 0 };
+        assert_eq!(sum.first(5), [(1, 0.15), (4, 0.1), (6, 0.1), (0, 0.05), (2, 0.05)]);
+        assert_eq!(sum.first(9).len(), 7);
     }
 
     #[test]

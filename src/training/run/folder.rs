@@ -6,6 +6,7 @@
 //!     seal.sha256                                 their SHA-256: an edit of them is refused
 //!     metrics.csv   metrics-groups.csv   events.out.tfevents.*   train.log
 //!     best-loss.safetensors   best-accuracy.safetensors   last.safetensors     the network, nothing else
+//!     best-loss.csv   best-accuracy.csv           what those say of each well that validates
 //!     resume.safetensors                          what `--resume` needs beside: optimiser, progress
 //!     summary.json                                written last: training is over
 //!     HUVEC/ ...                                  two steps: a run folder of its own for each cell type

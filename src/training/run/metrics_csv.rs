@@ -1,5 +1,5 @@
-//! The CSVs of a run folder: what is measured of each epoch, of its cell types and experiments, and the loss of each
-//! step. A resumed run drops what it measures again.
+//! The CSVs of a run folder: what is measured of each epoch, of its cell types, experiments and plates, and the loss of
+//! each step. A resumed run drops what it measures again.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -21,7 +21,7 @@ const GROUPS: &str = "metrics-groups.csv";
 /// A line a step.
 pub const STEPS: &str = "steps.csv";
 
-/// A row of `metrics-groups.csv`: an epoch's figures of a cell type or an experiment.
+/// A row of `metrics-groups.csv`: an epoch's figures of a cell type, an experiment or a plate.
 #[derive(Serialize, Deserialize)]
 struct GroupRow {
     epoch: u32,
@@ -51,7 +51,8 @@ struct StepRow {
     loss: Figure,
 }
 
-/// `metrics.csv`, a line an epoch, and `metrics-groups.csv`, a line an epoch and cell type or experiment.
+/// `metrics.csv`, a line an epoch, and `metrics-groups.csv`, a line an epoch and cell type, experiment or plate. Versions
+/// that did not tell of plates have no such lines.
 pub struct MetricsFile {
     metrics: (PathBuf, String),
     groups: (PathBuf, String),
@@ -90,7 +91,11 @@ impl MetricsFile {
     pub fn append(&mut self, row: &EpochMetrics) -> Result<()> {
         self.metrics.1 += &to_lines(&[EpochRow::of(row)]);
         if let Some(validation) = &row.validation {
-            for (kind, scores) in [("cell-type", &validation.by_cell_type), ("experiment", &validation.by_experiment)] {
+            for (kind, scores) in [
+                ("cell-type", &validation.by_cell_type),
+                ("experiment", &validation.by_experiment),
+                ("plate", &validation.by_plate),
+            ] {
                 let rows = scores.iter().map(|(group, score)| GroupRow::new(row.epoch, kind, group, score));
                 self.groups.1 += &to_lines(&rows.collect::<Vec<_>>());
             }
@@ -183,10 +188,13 @@ sites_per_second,wait_share,seconds
     const GROUPS_TEXT: &str = "\
 epoch,kind,group,wells,sites,accuracy_site,accuracy_well,top5_well
 0,experiment,RPE-01,2,4,0.5,0.25,1
+0,plate,RPE-01/Plate1,2,4,0.5,0.25,1
 1,cell-type,RPE,2,4,0.5,0.5,1
 1,experiment,RPE-01,2,4,0.5,0.5,1
+1,plate,RPE-01/Plate1,2,4,0.5,0.5,1
 3,cell-type,RPE,2,4,0.5,1,1
 3,experiment,RPE-01,2,4,0.5,1,1
+3,plate,RPE-01/Plate1,2,4,0.5,1,1
 ";
     const STEPS_TEXT: &str = "step,lr,loss\n1,0,3\n2,0.0000001,0.30000000000000004\n3,1,inf\n";
 
@@ -239,16 +247,16 @@ epoch,kind,group,wells,sites,accuracy_site,accuracy_well,top5_well
         let mut file = MetricsFile::open(dir.path(), Some(0)).unwrap();
         (1..=3).for_each(|i| file.append(&epoch(i, 1.0, 0.5)).unwrap());
         let lines = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap().lines().count();
-        assert_eq!((lines(METRICS), lines(GROUPS)), (4, 7));
+        assert_eq!((lines(METRICS), lines(GROUPS)), (4, 10));
         MetricsFile::open(dir.path(), Some(2)).unwrap().append(&epoch(3, 1.0, 0.5)).unwrap();
-        assert_eq!((lines(METRICS), lines(GROUPS)), (4, 7));
+        assert_eq!((lines(METRICS), lines(GROUPS)), (4, 10));
         MetricsFile::open(dir.path(), Some(0)).unwrap().append(&epoch(1, 1.0, 0.5)).unwrap();
-        assert_eq!((lines(METRICS), lines(GROUPS)), (2, 3));
+        assert_eq!((lines(METRICS), lines(GROUPS)), (2, 4));
         // Where the network that it starts from was judged, and nothing saved of that: once more, and once in the file.
         MetricsFile::open(dir.path(), None).unwrap().append(&epoch(0, 1.0, 0.5)).unwrap();
         MetricsFile::open(dir.path(), None).unwrap().append(&epoch(0, 1.0, 0.5)).unwrap();
-        assert_eq!((lines(METRICS), lines(GROUPS)), (2, 3));
+        assert_eq!((lines(METRICS), lines(GROUPS)), (2, 4));
         MetricsFile::open(dir.path(), Some(0)).unwrap().append(&epoch(1, 1.0, 0.5)).unwrap();
-        assert_eq!((lines(METRICS), lines(GROUPS)), (3, 5));
+        assert_eq!((lines(METRICS), lines(GROUPS)), (3, 7));
     }
 }

@@ -19,13 +19,22 @@ impl RunFolder {
     /// # Errors
     /// If the folder holds something, or cannot be looked into.
     pub fn check_new(&self) -> Result<()> {
-        match holds_nothing(self.root())? {
+        match self.holds()? {
             None => Ok(()),
             Some(found) => {
                 let expected = "a new or empty folder that can be written (or --resume, to go on with a run)";
                 Err(Error::refused(format!("--run {}", self.root().display()), expected, found))
             }
         }
+    }
+
+    /// What keeps a run from beginning here, if anything does. What a run that was killed before it began has left does
+    /// not.
+    ///
+    /// # Errors
+    /// If the folder cannot be looked into.
+    pub fn holds(&self) -> Result<Option<String>> {
+        what_is_held(self.root())
     }
 
     /// Makes sure that no other process trains here.
@@ -121,7 +130,7 @@ fn sealed(root: &Path) -> Result<Vec<Entry>> {
 
 /// What keeps a run from beginning in a folder, if anything does. What a run that was killed before it began has left
 /// does not: its log, its seal with what that proves, and files that were under way.
-fn holds_nothing(root: &Path) -> Result<Option<String>> {
+fn what_is_held(root: &Path) -> Result<Option<String>> {
     if files::exists(root)? && !files::is_dir(root)? {
         return Ok(Some("a file".to_owned()));
     }

@@ -1,5 +1,4 @@
-//! TensorBoard event files: scalars in protobuf, each record framed with masked CRC-32C as TFRecord has it
-//! (`record_writer.h` and `event.proto` of TensorFlow). Reads nothing.
+//! TensorBoard event files: the figures of epochs and steps, and the recipe as hyperparameters. Reads nothing.
 
 use std::fs::File;
 use std::io::Write;
@@ -8,9 +7,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::error::{Error, Result};
 use crate::files;
-use crate::store::format::checksum::crc32c;
 use crate::training::evaluate::epoch_row::EpochRow;
-use crate::training::evaluate::metrics::EpochMetrics;
+use crate::training::evaluate::metrics::{EpochMetrics, Score};
+use crate::training::recipe::{KEYS, Recipe};
+
+use super::event_proto::{self as proto, Value};
 
 /// One event file, appended to.
 pub struct EventWriter {
@@ -19,12 +20,12 @@ pub struct EventWriter {
 }
 
 impl EventWriter {
-    /// Starts an event file in a folder. TensorBoard reads all of a folder's files together, and drops what earlier
-    /// ones say of `step` and later: a resumed run says it again.
+    /// Starts an event file in a folder, with the recipe. TensorBoard reads all of a folder's files together, and drops
+    /// what earlier ones say of `step` and later: a resumed run says it again.
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn create(root: &Path, step: u64) -> Result<Self> {
+    pub fn create(root: &Path, step: u64, recipe: &Recipe) -> Result<Self> {
         let now = seconds();
         let mut n = 0;
         loop {
@@ -32,8 +33,13 @@ impl EventWriter {
             match files::create_new(&path) {
                 Ok(file) => {
                     let mut writer = Self { path, file };
-                    writer.record(&version_event(now))?;
-                    writer.record(&start_event(now, step))?;
+                    let hparams = hparams(recipe);
+                    writer.records(&[
+                        proto::version(now),
+                        proto::start(now, step),
+                        proto::experiment(now, &hparams, &JUDGED_BY),
+                        proto::session_start(now, &hparams),
+                    ])?;
                     return Ok(writer);
                 }
                 Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => n += 1,
@@ -42,86 +48,73 @@ impl EventWriter {
         }
     }
 
-    /// Appends the figures of an epoch, at its optimiser step.
+    /// Appends the figures of an epoch, of its cell types and of its experiments, at its optimiser step.
     ///
     /// # Errors
     /// If it cannot be written.
     pub fn append(&mut self, row: &EpochMetrics) -> Result<()> {
-        let scalars: Vec<(String, f64)> = EpochRow::of(row)
-            .figures()
-            .map(|(name, value)| {
-                let tag = name.split_once('_').filter(|(kind, _)| ["train", "val"].contains(kind));
-                let tag = tag.map_or_else(|| format!("run/{name}"), |(kind, rest)| format!("{kind}/{rest}"));
-                (tag, value)
-            })
-            .collect();
-        self.record(&scalar_event(seconds(), row.step, &scalars))
+        let of_epoch = EpochRow::of(row);
+        let figures = of_epoch.figures().map(|(name, value)| {
+            let tag = name.split_once('_').filter(|(kind, _)| ["train", "val"].contains(kind));
+            let tag = tag.map_or_else(|| format!("run/{name}"), |(kind, rest)| format!("{kind}/{rest}"));
+            (tag, value)
+        });
+        let mut scalars: Vec<(String, f64)> = figures.collect();
+        if let Some(found) = &row.validation {
+            for (kind, scores) in [("cell-type", &found.by_cell_type), ("experiment", &found.by_experiment)] {
+                scalars.extend(scores.iter().flat_map(|(group, score)| of_group(kind, group, score)));
+            }
+        }
+        self.records(&[proto::scalars(seconds(), row.step, &scalars)])
     }
 
-    fn record(&mut self, data: &[u8]) -> Result<()> {
-        self.file.write_all(&framed(data)).map_err(Error::io(&self.path, "write"))
+    /// Appends steps: number from 1, learning rate, loss.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn steps(&mut self, steps: &[(u64, f64, f64)]) -> Result<()> {
+        let now = seconds();
+        let event = |&(step, lr, loss): &(u64, f64, f64)| {
+            proto::scalars(now, step, &[("step/lr".to_owned(), lr), ("step/loss".to_owned(), loss)])
+        };
+        self.records(&steps.iter().map(event).collect::<Vec<_>>())
     }
+
+    /// Says that training is over.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn finish(&mut self) -> Result<()> {
+        self.records(&[proto::session_end(seconds())])
+    }
+
+    fn records(&mut self, all: &[Vec<u8>]) -> Result<()> {
+        let framed: Vec<u8> = all.iter().flat_map(|data| proto::framed(data)).collect();
+        self.file.write_all(&framed).map_err(Error::io(&self.path, "write"))
+    }
+}
+
+/// The figures that runs are compared by.
+const JUDGED_BY: [&str; 4] = ["val/accuracy_well", "val/top5_well", "val/accuracy_site", "val/loss"];
+
+/// Every key of a recipe that has a value.
+fn hparams(recipe: &Recipe) -> Vec<(String, Value)> {
+    let value = |text: String| match (text.parse(), text.parse()) {
+        (Ok(number), _) => Value::Number(number),
+        (_, Ok(flag)) => Value::Flag(flag),
+        _ => Value::Text(text),
+    };
+    KEYS.iter().filter_map(|key| Some((key.name.to_owned(), value(recipe.value(key.name)?)))).collect()
+}
+
+/// What is told of a cell type or an experiment.
+fn of_group(kind: &str, group: &str, score: &Score) -> [(String, f64); 3] {
+    [("accuracy_site", score.accuracy_site), ("accuracy_well", score.accuracy_well), ("top5_well", score.top5_well)]
+        .map(|(name, value)| (format!("{kind}/{group}/{name}"), value))
 }
 
 fn seconds() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
-}
-
-/// A record: length, its masked CRC, data, its masked CRC.
-fn framed(data: &[u8]) -> Vec<u8> {
-    let length = (data.len() as u64).to_le_bytes();
-    let masked = |bytes: &[u8]| crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8).to_le_bytes();
-    [&length[..], &masked(&length), data, &masked(data)].concat()
-}
-
-/// `Event { wall_time = 1, file_version = 3 }`.
-fn version_event(wall_time: f64) -> Vec<u8> {
-    let mut event = double(1, wall_time);
-    event.extend(bytes(3, b"brain.Event:2"));
-    event
-}
-
-/// `Event { wall_time = 1, step = 2, session_log = 7: SessionLog { status = 1: START = 1 } }`.
-fn start_event(wall_time: f64, step: u64) -> Vec<u8> {
-    let mut event = double(1, wall_time);
-    event.push(2 << 3);
-    event.extend(varint(step));
-    event.extend(bytes(7, &[1 << 3, 1]));
-    event
-}
-
-/// `Event { wall_time = 1, step = 2, summary = 5: Summary { value = 1: Value { tag = 1, simple_value = 2 } } }`.
-fn scalar_event(wall_time: f64, step: u64, scalars: &[(String, f64)]) -> Vec<u8> {
-    let mut summary = Vec::new();
-    for (tag, value) in scalars {
-        let mut entry = bytes(1, tag.as_bytes());
-        entry.push(2 << 3 | 5);
-        entry.extend((*value as f32).to_le_bytes());
-        summary.extend(bytes(1, &entry));
-    }
-    let mut event = double(1, wall_time);
-    event.push(2 << 3);
-    event.extend(varint(step));
-    event.extend(bytes(5, &summary));
-    event
-}
-
-fn double(field: u8, value: f64) -> Vec<u8> {
-    [&[field << 3 | 1][..], &value.to_le_bytes()].concat()
-}
-
-fn bytes(field: u8, value: &[u8]) -> Vec<u8> {
-    [&[field << 3 | 2][..], &varint(value.len() as u64), value].concat()
-}
-
-fn varint(mut value: u64) -> Vec<u8> {
-    let mut out = Vec::new();
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
-    out
 }
 
 #[cfg(test)]
@@ -130,29 +123,25 @@ mod tests {
     use crate::training::evaluate::metrics::tests::epoch;
 
     #[test]
-    fn records_are_framed_as_tfrecord_has_them() {
-        // The masked CRC-32C of eight zero bytes and of no bytes, computed with TensorFlow's own masked_crc32c.
-        assert_eq!(framed(b""), [&[0; 8][..], &[0x29, 0x03, 0x98, 0x07], &[0xd8, 0xea, 0x82, 0xa2]].concat());
-    }
-
-    #[test]
-    fn an_event_holds_its_step_and_scalars() {
-        let event = scalar_event(1.5, 300, &[("val/loss".to_owned(), 0.25)]);
-        let mut expected = vec![0x09];
-        expected.extend(1.5_f64.to_le_bytes());
-        expected.extend([0x10, 0xac, 0x02, 0x2a, 0x11, 0x0a, 0x0f, 0x0a, 0x08]);
-        expected.extend(b"val/loss");
-        expected.push(0x15);
-        expected.extend(0.25_f32.to_le_bytes());
-        assert_eq!(event, expected);
-    }
-
-    #[test]
     fn a_resumed_run_writes_a_file_of_its_own() {
         let dir = tempfile::tempdir().unwrap();
         for _ in 0..2 {
-            EventWriter::create(dir.path(), 0).unwrap().append(&epoch(1, 0.5, 0.5)).unwrap();
+            let mut events = EventWriter::create(dir.path(), 0, &Recipe::default()).unwrap();
+            events.append(&epoch(1, 0.5, 0.5)).unwrap();
         }
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_recipes_values_are_numbers_flags_and_texts_as_they_are_written() {
+        let recipe = Recipe { init_from: Some("infinity.safetensors".to_owned()), ..Recipe::default() };
+        let all = hparams(&recipe);
+        let of = |key: &str| all.iter().find(|(name, _)| name == key).map(|(_, value)| value.clone());
+        assert_eq!(of("epochs"), Some(Value::Number(15.0)));
+        assert_eq!(of("lr"), Some(Value::Number(6e-4)));
+        assert_eq!(of("flip"), Some(Value::Flag(false)));
+        assert_eq!(of("model"), Some(Value::Text("resnet18".to_owned())));
+        assert_eq!(of("init-from"), Some(Value::Text("infinity.safetensors".to_owned())));
+        assert_eq!((of("cell-type"), all.len()), (None, KEYS.len() - 2));
     }
 }

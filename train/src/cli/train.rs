@@ -6,20 +6,21 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
+use clap::parser::ValueSource;
 use clap::{Command, CommandFactory, FromArgMatches, Parser};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::device::DeviceChoice;
 use crate::engine::stop::Stop;
 use crate::libtorch::hide_what_is_caught;
-use crate::plan::TrainConfig;
+use crate::plan::{Resume, TrainConfig};
 use crate::train::train;
 use cellshard::cli::{self, Exit, IoFlag, VerifyFlag};
-use cellshard::training::recipe::Recipe;
+use cellshard::training::recipe::{KEYS, Recipe};
 
 use super::bench_args::BenchArgs;
-use super::recipe_args;
 use super::train_screen::TrainScreen;
+use super::{dry_run, durations, recipe_args};
 
 /// Train a network on a store by a recipe; stops in time and goes on where it was
 #[derive(Parser)]
@@ -36,20 +37,22 @@ struct Flags {
     #[arg(long, value_name = "DIR")]
     run: Option<PathBuf>,
     /// Go on with the run in --run, by the recipe and the split that it keeps; --epochs (of two steps, --second-epochs)
-    /// has it train for more epochs, or fewer, from here on
-    #[arg(long, requires = "run", conflicts_with = "recipe")]
-    resume: bool,
+    /// has it train for more epochs, or fewer, from here on. With auto it begins where there is no run yet, by the recipe
+    /// that is given, which must be that of a run that is there: so a job can be started again and again
+    #[arg(long, requires = "run", num_args = 0..=1, value_name = "auto", default_missing_value = "", value_parser = behind_resume)]
+    resume: Option<BehindResume>,
     /// What to compute on: auto (the first GPU, else the CPU), cpu, cuda:N
     #[arg(long, value_name = "DEVICE", default_value_t)]
     device: DeviceChoice,
-    /// Stop after this time, such as 8h45m: finish the step, save, exit 75
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    /// Stop after this time, such as 8h45m, or as Slurm writes it (08:45:00; 30 is 30 minutes): finish the step, save,
+    /// exit 75
+    #[arg(long, value_name = "DURATION", value_parser = durations::parse)]
     time_limit: Option<Duration>,
     /// Stop after so many optimiser steps of this process: save, exit 75
     #[arg(long, value_name = "COUNT")]
     max_steps: Option<u64>,
     /// How often to save where to go on within an epoch, beside its end
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, default_value = "10m")]
+    #[arg(long, value_name = "DURATION", value_parser = durations::parse, default_value = "10m")]
     checkpoint_every: Duration,
     /// Threads that read and decode shards [default: one a core]
     #[arg(long, value_name = "COUNT")]
@@ -70,8 +73,27 @@ struct Flags {
     /// rest up; no run folder is made
     #[arg(long, conflicts_with_all = ["run", "resume", "time_limit", "max_steps", "checkpoint_every", "skip_damaged"])]
     bench: bool,
+    /// Train and write nothing: print the recipe, the split and the steps, and by some steps on the device and the data
+    /// how long all of it will take
+    #[arg(long, conflicts_with_all = ["bench", "max_steps"])]
+    dry_run: bool,
     #[command(flatten, next_help_heading = "Bench")]
     bench_args: BenchArgs,
+}
+
+/// What may stand behind `--resume`.
+#[derive(Debug, Clone, Copy)]
+enum BehindResume {
+    Nothing,
+    Auto,
+}
+
+fn behind_resume(text: &str) -> Result<BehindResume, String> {
+    match text {
+        "" => Ok(BehindResume::Nothing),
+        "auto" => Ok(BehindResume::Auto),
+        _ => Err("expected auto, or nothing behind --resume".to_owned()),
+    }
 }
 
 /// Its flags, and those of a recipe's keys.
@@ -95,15 +117,29 @@ fn body() -> anyhow::Result<Exit> {
     let changes = recipe_args::given(&matches);
     let (name, recipe) = Recipe::named(&flags.recipe)?;
     let recipe = recipe.with(&changes)?;
-    let told = |key: &str, epochs: u32| changes.iter().any(|(name, _)| flags.resume && name == key).then_some(epochs);
+    let has_recipe = matches.value_source("recipe") == Some(ValueSource::CommandLine);
+    let is_given = |key: &str| changes.iter().any(|(name, _)| name == key);
+    let resume = match flags.resume {
+        None => Resume::No,
+        Some(BehindResume::Nothing) => Resume::Yes,
+        Some(BehindResume::Auto) => {
+            let asked = KEYS.iter().map(|key| key.name).filter(|key| has_recipe || is_given(key)).collect();
+            Resume::Auto { asked }
+        }
+    };
+    let goes_on = resume == Resume::Yes;
+    let told = |key: &str, epochs: u32| (goes_on && is_given(key)).then_some(epochs);
     let (epochs, second_epochs) = (told("epochs", recipe.epochs), told("second-epochs", recipe.second_epochs));
+    if goes_on && has_recipe {
+        anyhow::bail!("--resume: expected no --recipe (a run keeps its own, which --resume auto compares), found one");
+    }
     let is_told = |key: &str| ["epochs", "second-epochs"].contains(&key);
-    if let Some((key, _)) = changes.iter().find(|(key, _)| flags.resume && !is_told(key)) {
+    if let Some((key, _)) = changes.iter().find(|(key, _)| goes_on && !is_told(key)) {
         anyhow::bail!("--resume: expected no recipe flags but --epochs (a run keeps its recipe), found --{key}");
     }
     let config = TrainConfig {
         run: flags.run,
-        resume: flags.resume,
+        resume,
         device: flags.device,
         n_threads: cli::threads(flags.threads)?,
         io: flags.io.into(),
@@ -122,6 +158,9 @@ fn body() -> anyhow::Result<Exit> {
     };
     if flags.bench {
         return flags.bench_args.run(&config, flags.json);
+    }
+    if flags.dry_run {
+        return dry_run::run(&config, flags.json);
     }
     let mut screen = TrainScreen::new(flags.json);
     let report = train(&config, &mut screen)?;

@@ -1,51 +1,100 @@
-//! What `train` shows: the lines of its log, and a bar of steps where stderr is a terminal.
+//! What `train` shows: the lines of its log, and where it stands: on a terminal below them, drawn again and again, and
+//! elsewhere as a line a minute.
 
-use std::io::{Write, stderr, stdout};
+use std::io::{IsTerminal, Write, stderr, stdout};
+use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use console::Term;
 
-use cellshard::training::run::Observer;
+use cellshard::training::evaluate::metrics::EpochMetrics;
+use cellshard::training::run::{Observer, Standing};
 
-/// Lines, and a bar on stderr.
+use super::live::{Area, View};
+
+/// How often the screen is drawn at most.
+const DRAW_EVERY: Duration = Duration::from_millis(100);
+
+/// Lines, and what is drawn below them on stderr where that is a terminal.
 pub(super) struct TrainScreen {
-    bar: ProgressBar,
+    live: Option<Live>,
     stdout_is_for_json: bool,
+}
+
+/// What is drawn.
+struct Live {
+    area: Area,
+    view: View,
+    /// What is on the screen.
+    lines: Vec<String>,
+    drawn: Option<Instant>,
 }
 
 impl TrainScreen {
     /// An empty screen. Lines go to stdout, or to stderr where JSON is asked for.
-    ///
-    /// # Panics
-    /// Never: the template is constant and valid.
     #[must_use]
     pub(super) fn new(json: bool) -> Self {
-        let template = "{prefix:>9} {wide_bar} {human_pos}/{human_len} steps {per_sec:.1}, {eta} left";
-        let style = ProgressStyle::with_template(template).expect("the template is constant and valid");
-        Self { bar: ProgressBar::new(0).with_style(style), stdout_is_for_json: json }
+        let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        let live = Live { area: Area::default(), view: View::default(), lines: Vec::new(), drawn: None };
+        Self { live: (stderr().is_terminal() && !is_dumb).then_some(live), stdout_is_for_json: json }
     }
 }
 
 impl Observer for TrainScreen {
     fn line(&mut self, text: &str) {
+        if let Some(live) = &mut self.live {
+            live.clear();
+        }
         // A reader that went away (`| head`) is no reason to end training; the log has every line.
-        let _ = self.bar.suspend(|| {
-            if self.stdout_is_for_json { writeln!(stderr(), "{text}") } else { writeln!(stdout(), "{text}") }
-        });
+        let _ = if self.stdout_is_for_json { writeln!(stderr(), "{text}") } else { writeln!(stdout(), "{text}") };
+        if let Some(live) = &mut self.live {
+            live.draw();
+        }
     }
 
-    fn step(&mut self, epoch: u32, step: u64, steps: u64) {
-        if self.bar.length() != Some(steps) || self.bar.position() >= step {
-            self.bar.reset();
-            self.bar.set_length(steps);
-            self.bar.set_prefix(format!("epoch {epoch}"));
+    fn stands(&mut self, at: &Standing<'_>) {
+        let Some(live) = &mut self.live else { return };
+        live.view.see(at);
+        if live.drawn.is_none_or(|drawn| drawn.elapsed() >= DRAW_EVERY) {
+            live.lines = live.view.lines(at, size().1);
+            live.draw();
         }
-        self.bar.set_position(step);
+    }
+
+    fn beat(&mut self, text: &str) {
+        if self.live.is_none() {
+            let _ = writeln!(stderr(), "{text}");
+        }
+    }
+
+    fn epoch(&mut self, metrics: &EpochMetrics) {
+        if let Some(live) = &mut self.live {
+            live.view.epoch(metrics);
+        }
+    }
+}
+
+impl Live {
+    fn draw(&mut self) {
+        // A terminal that went away is no reason to end training.
+        let _ = self.area.draw(&mut stderr(), &self.lines, size());
+        self.drawn = Some(Instant::now());
+    }
+
+    fn clear(&mut self) {
+        let _ = self.area.clear(&mut stderr(), size().1);
     }
 }
 
 impl Drop for TrainScreen {
-    /// Takes the bar off the screen.
+    /// Takes what is drawn off the screen.
     fn drop(&mut self) {
-        self.bar.finish_and_clear();
+        if let Some(live) = &mut self.live {
+            live.clear();
+        }
     }
+}
+
+/// Rows and columns of the terminal.
+fn size() -> (u16, u16) {
+    Term::stderr().size()
 }

@@ -24,6 +24,7 @@ use super::predictor::{Classifier, PredictionStream};
 use super::step::{StepPlan, Stepper};
 use super::step_losses::{BatchInfo, StepLosses, Wait};
 use super::stop::Stop;
+use super::watch::{ProcessStats, StageWork, Tick, Watched};
 
 /// Batches on a GPU between two times that losses are sent to the host. What is sent at one has arrived by the next.
 pub(crate) const SEND_EVERY: usize = 25;
@@ -42,20 +43,11 @@ pub(crate) struct Stage<'a, 'o> {
     pub(crate) checkpoint_every: Duration,
     pub(crate) stats: &'a mut ProcessStats,
     pub(crate) log: &'a mut RunLog<'o>,
+    pub(crate) work: StageWork,
     /// Whether the network's first weights count as an epoch, number 0.
     pub(crate) evaluate_first: bool,
     /// What stands before each line: the cell type of a second step.
     pub(crate) what: &'a str,
-}
-
-/// What a process has done so far, over all stages.
-pub(crate) struct ProcessStats {
-    /// When it began.
-    pub(crate) started: Instant,
-    /// Optimiser steps.
-    pub(crate) n_steps: u64,
-    /// How long after its beginning the first of them was done.
-    pub(crate) first_step: Option<Duration>,
 }
 
 /// How a stage ended, and where it stood.
@@ -67,12 +59,13 @@ pub(crate) enum End {
 }
 
 /// Batches whose losses are not in the sums yet, and the file that they are noted in.
-struct Pending {
+struct Pending<'e> {
     losses: StepLosses,
     steps: StepsFile,
+    events: &'e mut EventWriter,
 }
 
-impl Pending {
+impl Pending<'_> {
     /// Notes the losses that are on the host by step, and adds them up.
     fn collect(&mut self, wait: Wait, sums: &mut Sums, what: &str) -> Result<()> {
         // Of each step: its number, its rate, the sum of its sites' losses, and how many they are.
@@ -92,7 +85,9 @@ impl Pending {
                 _ => steps.push((step + 1, lr, loss, n)),
             }
         }
-        self.steps.append(steps.into_iter().map(|(step, lr, sum, n)| (step, lr, sum / n)))
+        let steps: Vec<_> = steps.into_iter().map(|(step, lr, sum, n)| (step, lr, sum / n)).collect();
+        self.steps.append(steps.iter().copied())?;
+        self.events.steps(&steps)
     }
 
     /// Sends all that is left, waits for it, and adds it up.
@@ -107,7 +102,9 @@ impl Stage<'_, '_> {
     pub(crate) fn train(mut self, network: &Network, optimizer: &mut Optimizer, mut progress: Progress) -> Result<End> {
         let is_new = progress.is_new();
         let mut metrics = MetricsFile::open(self.folder.root(), (!is_new).then_some(progress.epoch))?;
-        let mut events = EventWriter::create(self.folder.root(), optimizer.n_steps() + 1)?;
+        // What is told of the first weights is told again where it was not saved.
+        let from = if is_new { 0 } else { optimizer.n_steps() + 1 };
+        let mut events = EventWriter::create(self.folder.root(), from, self.recipe)?;
         let mut ring = Ring::new(self.sites.batch_shape(self.recipe.batch as usize), self.device)?;
         if self.evaluate_first && is_new {
             // A network that was trained before is the first candidate: what follows need not be better.
@@ -116,11 +113,13 @@ impl Stage<'_, '_> {
             };
             let best = self.keep_best(network, &mut progress, &row)?;
             metrics.append(&row)?;
+            events.append(&row)?;
             self.log.line(&format!("{}{}", self.what, row.line(best)))?;
+            self.log.epoch(&row);
             checkpoint::save(self.folder, network, optimizer, &progress)?;
         }
         while progress.epoch < self.recipe.epochs && !progress.has_stopped_early(self.recipe) {
-            if let Some(reason) = self.epoch(&mut ring, network, optimizer, &mut progress)? {
+            if let Some(reason) = self.epoch(&mut ring, network, optimizer, &mut progress, &mut events)? {
                 return Ok(End::Stopped(progress, reason));
             }
             let epoch = progress.epoch + 1;
@@ -134,10 +133,12 @@ impl Stage<'_, '_> {
             metrics.append(&row)?;
             events.append(&row)?;
             self.log.line(&format!("{}{}", self.what, row.line(best)))?;
+            self.log.epoch(&row);
             progress.epoch += 1;
             (progress.step, progress.sums) = (0, Sums::default());
             checkpoint::save(self.folder, network, optimizer, &progress)?;
         }
+        events.finish()?;
         Ok(End::Finished(progress))
     }
 
@@ -148,6 +149,9 @@ impl Stage<'_, '_> {
         for (_, name) in [(best.loss, BEST_LOSS), (best.accuracy, BEST_ACCURACY)].iter().filter(|(is_best, _)| *is_best)
         {
             checkpoint::save_network(self.folder, name, network, row.epoch)?;
+            if let Some(found) = &row.validation {
+                self.folder.write_answers(name, row.epoch, &found.wells, self.classes.classes())?;
+            }
         }
         Ok(best)
     }
@@ -159,6 +163,7 @@ impl Stage<'_, '_> {
         network: &Network,
         optimizer: &mut Optimizer,
         progress: &mut Progress,
+        events: &mut EventWriter,
     ) -> Result<Option<&'static str>> {
         let recipe = self.recipe;
         let steps = self.order.steps_per_epoch();
@@ -166,17 +171,20 @@ impl Stage<'_, '_> {
         let mut clock = Clock { since: Instant::now(), waited: Duration::ZERO };
         let n_before = optimizer.n_steps();
         let mut saved = Instant::now();
+        let mut tick = Tick::start();
         let steps_file = StepsFile::open(self.folder.root(), optimizer.n_steps())?;
-        let mut pending = Pending { losses: StepLosses::new(self.device), steps: steps_file };
+        let mut pending = Pending { losses: StepLosses::new(self.device), steps: steps_file, events };
         let stepper = Stepper { network, pipeline: self.pipeline, recipe, keys: &self.sites.keys };
         while progress.step < steps {
             let global_step = u64::from(progress.epoch) * steps + progress.step;
             let lr = learning_rate(recipe, global_step, steps);
             let plan = StepPlan { step: global_step, epoch: progress.epoch, lr };
             let step = optimizer.n_steps();
+            let mut n_sites = 0;
             for output in stepper.step(optimizer, plan, &mut batches)? {
                 self.log.fed(&output.sites);
                 let info = BatchInfo { step, lr, n_sites: output.sites.len() };
+                n_sites += output.sites.len() as u64;
                 pending.losses.push(info, output.loss, output.n_correct);
             }
             self.note_skipped(&mut batches, progress)?;
@@ -185,8 +193,16 @@ impl Stage<'_, '_> {
             if self.device == Device::Cpu || pending.losses.n_on_device() >= SEND_EVERY {
                 pending.losses.send_to_host()?;
                 pending.collect(Wait::Arrived, &mut progress.sums, self.what)?;
+                self.stats.look(self.device);
             }
-            self.log.step(progress.epoch + 1, progress.step, steps);
+            if self.stats.n_steps > 1 {
+                tick.trained(n_sites, batches.waited(), &mut self.stats.pace);
+            } else {
+                // It is mostly the device getting ready.
+                tick = Tick::after(batches.waited());
+            }
+            let standing = self.watched().in_epoch(progress, saved);
+            self.log.stands(&standing)?;
             let reason = self.stop.reason(self.stats.n_steps);
             if reason.is_some() || saved.elapsed() >= self.checkpoint_every {
                 pending.collect_all(&mut progress.sums, self.what)?;
@@ -194,6 +210,7 @@ impl Stage<'_, '_> {
                 self.check_finite(network, optimizer)?;
                 checkpoint::save(self.folder, network, optimizer, progress)?;
                 saved = Instant::now();
+                tick = Tick::after(batches.waited());
             }
             if reason.is_some() {
                 return Ok(reason);
@@ -258,6 +275,8 @@ impl Stage<'_, '_> {
         let mut evaluation = Evaluation::new(store.sites(), &self.sites.targets, n_treatments);
         let order = self.split.validation.clone().into_iter();
         let mut predictions = PredictionStream::new(classifier, self.sites.start(order, ring)?);
+        let mut tick = Tick::start();
+        let mut n_judged = 0;
         // A process that has not trained yet has resumed to evaluate: a time limit shorter than that would never pass
         // it.
         let stop = |n_steps: u64| if n_steps == 0 { self.stop.signal() } else { self.stop.reason(n_steps) };
@@ -265,6 +284,10 @@ impl Stage<'_, '_> {
             for ((&site, p), &loss) in prediction.sites.iter().zip(&prediction.probabilities).zip(&prediction.losses) {
                 evaluation.add(site, p, loss);
             }
+            n_judged += prediction.sites.len() as u64;
+            tick.judged(prediction.sites.len() as u64, predictions.batches().waited(), &mut self.stats.pace);
+            let standing = self.watched().in_validation(progress, epoch, n_judged);
+            self.log.stands(&standing)?;
             if stop(self.stats.n_steps).is_some() {
                 return Ok(None);
             }
@@ -278,6 +301,21 @@ impl Stage<'_, '_> {
         let steps = self.order.steps_per_epoch();
         let lr = learning_rate(recipe, (u64::from(epoch) * steps).saturating_sub(1), steps);
         Ok(Some(EpochMetrics::new(epoch, optimizer.n_steps(), lr, &progress.sums, found, 1.0 / n_treatments as f64)))
+    }
+}
+
+impl<'a> Stage<'a, '_> {
+    /// What whoever watches is told of it.
+    fn watched(&self) -> Watched<'a, '_> {
+        Watched {
+            what: self.what,
+            recipe: self.recipe,
+            steps: self.order.steps_per_epoch(),
+            work: self.work,
+            stats: self.stats,
+            deadline: self.stop.deadline,
+            checkpoint_every: self.checkpoint_every,
+        }
     }
 }
 

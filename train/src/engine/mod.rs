@@ -6,3 +6,4 @@ pub(crate) mod predictor;
 pub(crate) mod step;
 pub(crate) mod step_losses;
 pub mod stop;
+pub(crate) mod watch;

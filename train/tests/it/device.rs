@@ -15,7 +15,7 @@ use cellshard_train::device::DeviceChoice;
 use cellshard_train::device::batch::DeviceBatch;
 use cellshard_train::device::loader::{Sites, plates};
 use cellshard_train::device::staging::Ring;
-use cellshard_train::plan::TrainConfig;
+use cellshard_train::plan::{Resume, TrainConfig};
 use cellshard_train::train::train;
 
 use crate::common::{Fixture, TreeSpec, contents, site_pixels, small};
@@ -165,6 +165,6 @@ fn a_report_tells_when_the_first_step_was_done_and_no_gpu_memory_on_the_cpu() {
     assert!(first > 0.0 && first <= report.seconds);
     assert_eq!(report.gpu_memory, None);
     // Nothing is left to do.
-    config.resume = true;
+    config.resume = Resume::Yes;
     assert_eq!(train(&config, &mut ()).unwrap().first_step_seconds, None);
 }

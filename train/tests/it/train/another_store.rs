@@ -10,7 +10,7 @@ use cellshard::training::run::LAST;
 
 use cellshard_train::device::DeviceChoice;
 use cellshard_train::engine::stop::Stop;
-use cellshard_train::plan::TrainConfig;
+use cellshard_train::plan::{Resume, TrainConfig};
 use cellshard_train::predict::{PredictConfig, predict};
 use cellshard_train::train::train;
 
@@ -43,7 +43,8 @@ impl Stopped {
         let copy = tempfile::tempdir().unwrap();
         copy_folder(&self.dir.path().join("stopped"), copy.path());
         let shards = shards.to_owned();
-        let config = TrainConfig { shards, run: Some(copy.path().to_owned()), resume: true, ..self.config.clone() };
+        let config =
+            TrainConfig { shards, run: Some(copy.path().to_owned()), resume: Resume::Yes, ..self.config.clone() };
         train(&config, &mut ()).map_err(|e| e.to_string())?;
         Ok(fs::read(copy.path().join(LAST)).unwrap())
     }
@@ -122,7 +123,7 @@ fn a_store_without_a_class_that_the_run_never_met_is_still_its_own() {
     run(&config);
     let copy = dir.path().join("elsewhere");
     copy_folder(&run_folder, &copy);
-    (config.resume, config.stop) = (true, Stop::default());
+    (config.resume, config.stop) = (Resume::Yes, Stop::default());
     run(&config);
     run(&TrainConfig { shards: huvec, run: Some(copy.clone()), ..config });
     assert!(fs::read(copy.join(LAST)).unwrap() == fs::read(run_folder.join(LAST)).unwrap());

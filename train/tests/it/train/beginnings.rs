@@ -11,7 +11,7 @@ use cellshard::training::run::{
 };
 
 use cellshard_train::engine::stop::Stop;
-use cellshard_train::plan::TrainConfig;
+use cellshard_train::plan::{Resume, TrainConfig};
 use cellshard_train::train::train;
 
 use super::{config, recipe, run, store};
@@ -94,7 +94,7 @@ fn nobodys_file_is_replaced_by_a_run() {
     // A run that lost its log to one is not gone on with, and nobody waits for a reader.
     fs::remove_file(whole.join(LOG)).unwrap();
     assert!(Command::new("mkfifo").arg(whole.join(LOG)).status().unwrap().success());
-    let resumed = TrainConfig { resume: true, ..config(&whole, recipe(&[])) };
+    let resumed = TrainConfig { resume: Resume::Yes, ..config(&whole, recipe(&[])) };
     assert!(train(&resumed, &mut ()).unwrap_err().to_string().contains(LOG));
     // Whoever trains there already is told of first.
     let taken = dir.path().join("taken");
@@ -116,7 +116,7 @@ fn a_lost_checkpoint_is_an_error_and_training_never_begins_anew_over_it() {
     let mut config = config(&root, recipe(&[("model", "base-cnn")]));
     config.stop = Stop { after_steps: Some(1), ..Stop::default() };
     run(&config);
-    config.resume = true;
+    config.resume = Resume::Yes;
     let [stopped, lost] = ["stopped", "lost"].map(|name| dir.path().join(name));
     copy_folder(&root, &stopped);
     let refused = |change: &dyn Fn(&Path)| {

@@ -8,7 +8,7 @@ use cellshard::training::run::{BEST_ACCURACY, LAST, Progress, RESUME, SPLIT};
 use cellshard::verify::{Depth, StoreConfig, verify_store};
 
 use cellshard_train::engine::stop::Stop;
-use cellshard_train::plan::TrainConfig;
+use cellshard_train::plan::{Resume, TrainConfig};
 use cellshard_train::train::train;
 
 use super::{config, copy_of_store, recipe, run};
@@ -113,7 +113,7 @@ fn a_loss_that_is_not_finite_ends_the_run_at_its_step_and_keeps_what_was_saved()
     config.stop = Stop { after_steps: Some(1), ..Stop::default() };
     assert!(run(&config).stopped.is_some());
     let saved = fs::read(run_folder.join(RESUME)).unwrap();
-    (config.resume, config.stop) = (true, Stop::default());
+    (config.resume, config.stop) = (Resume::Yes, Stop::default());
     let error = train(&config, &mut ()).unwrap_err().to_string();
     assert!(error.contains("step ") && error.contains("finite loss"), "{error}");
     // It came to no end of an epoch, so that what was saved is what there is.

@@ -2,13 +2,16 @@
 //! damage, and refuses what cannot work before it starts.
 
 mod another_store;
+mod answers;
 mod beginnings;
 mod damage;
+mod dry_run;
 mod held_out;
 mod memory;
 mod more_epochs;
 mod refusals;
 mod resume;
+mod resume_auto;
 mod seals;
 mod two_steps;
 

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use cellshard::training::run::{LAST, Observer, RESUME, SUMMARY};
 
 use cellshard_train::engine::stop::Stop;
-use cellshard_train::plan::TrainConfig;
+use cellshard_train::plan::{Resume, TrainConfig};
 use cellshard_train::train::{Summary, train};
 
 use super::{config, recipe, run, store};
@@ -30,7 +30,7 @@ fn a_run_that_is_over_is_trained_on_as_if_it_had_been_told_so_from_the_start() {
     let mut config = config(&more, of("2"));
     run(&config);
     assert_eq!(epochs(&more), 2);
-    (config.resume, config.epochs) = (true, Some(4));
+    (config.resume, config.epochs) = (Resume::Yes, Some(4));
     // Stopped and gone on with by somebody who does not say it again.
     config.stop = Stop { after_steps: Some(1), ..Stop::default() };
     assert!(run(&config).stopped.is_some() && !more.join(SUMMARY).exists());
@@ -75,7 +75,7 @@ fn patience_begins_anew_where_more_epochs_are_asked_for() {
     run(&config);
     let stopped = epochs(&root);
     assert!(stopped < 9, "{stopped}");
-    (config.resume, config.epochs) = (true, Some(20));
+    (config.resume, config.epochs) = (Resume::Yes, Some(20));
     run(&config);
     let again = epochs(&root);
     assert!(again > stopped && again < 20, "{stopped} {again}");
@@ -95,7 +95,7 @@ fn what_early_stopping_ended_is_over_whatever_was_told_before() {
     let stops = [("early-stopping", "loss"), ("patience", "1")];
     let mut config = config(&root, recipe(&[&changes[..], &stops].concat()));
     run(&config);
-    (config.resume, config.second_epochs) = (true, Some(20));
+    (config.resume, config.second_epochs) = (Resume::Yes, Some(20));
     run(&config);
     let of_both = || ["HUVEC", "RPE"].map(|name| epochs(&root.join(name)));
     let stopped = of_both();
@@ -118,7 +118,7 @@ fn what_networks_that_are_over_were_told_holds_for_whoever_goes_on_and_is_checke
     let lost = root.join("RPE").join(RESUME);
     let kept = fs::read(&lost).unwrap();
     fs::remove_file(&lost).unwrap();
-    (config.resume, config.second_epochs) = (true, Some(3));
+    (config.resume, config.second_epochs) = (Resume::Yes, Some(3));
     let error = train(&config, &mut ()).unwrap_err().to_string();
     assert!(error.contains("RPE") && error.contains("lost since"), "{error}");
     assert_eq!(of_both(), [1, 1]);
@@ -177,7 +177,7 @@ fn of_two_steps_the_second_is_trained_on_and_the_first_only_before_it() {
         config.stop = Stop { after_steps: Some(steps), ..Stop::default() };
         run(&config);
         assert_eq!(root.join("HUVEC").is_dir(), steps > 2, "{name}");
-        (config.resume, config.second_epochs) = (true, Some(3));
+        (config.resume, config.second_epochs) = (Resume::Yes, Some(3));
         config.stop = Stop { after_steps: Some(1), ..Stop::default() };
         run(&config);
         (config.second_epochs, config.stop) = (None, Stop::default());
@@ -206,7 +206,7 @@ fn of_two_steps_the_second_is_trained_on_and_the_first_only_before_it() {
     fs::write(root.join(RESUME), kept).unwrap();
     let one = dir.path().join("one");
     run(&config(&one, recipe(&[("model", "base-cnn"), ("epochs", "1")])));
-    let resumed = TrainConfig { resume: true, second_epochs: Some(3), ..config(&one, recipe(&[])) };
+    let resumed = TrainConfig { resume: Resume::Yes, second_epochs: Some(3), ..config(&one, recipe(&[])) };
     let error = cellshard_train::train::train(&resumed, &mut ()).unwrap_err().to_string();
     assert!(error.contains("--second-epochs") && error.contains("a run of one"), "{error}");
 }
@@ -232,7 +232,7 @@ fn a_start_that_was_not_judged_yet_is_judged_whatever_is_told_meanwhile() {
     let mut observer = EndAfterTheFirst(config.stop.clone());
     assert!(train(&config, &mut observer).unwrap().stopped.is_some());
     assert!(parts.join("HUVEC").join(RESUME).exists() && !parts.join("HUVEC/metrics.csv").exists());
-    (config.resume, config.second_epochs, config.stop) = (true, Some(2), Stop::default());
+    (config.resume, config.second_epochs, config.stop) = (Resume::Yes, Some(2), Stop::default());
     run(&config);
     let rows = |run: &Path| {
         let text = fs::read_to_string(run.join("HUVEC/metrics-groups.csv")).unwrap();
@@ -249,7 +249,7 @@ fn an_end_within_the_warm_up_is_refused() {
     let mut config = config(&dir.path().join("run"), recipe(&changes));
     config.stop = Stop { after_steps: Some(2), ..Stop::default() };
     run(&config);
-    (config.resume, config.epochs) = (true, Some(3));
+    (config.resume, config.epochs) = (Resume::Yes, Some(3));
     let error = train(&config, &mut ()).unwrap_err().to_string();
     assert_eq!(error, "--epochs: expected more than the 4 epochs of warm-up, found 3");
     config.epochs = Some(5);

@@ -10,7 +10,7 @@ use cellshard::feed::mix;
 use cellshard::training::run::{BEST_ACCURACY, BEST_LOSS, LAST, RESUME};
 
 use cellshard_train::engine::stop::Stop;
-use cellshard_train::plan::TrainConfig;
+use cellshard_train::plan::{Resume, TrainConfig};
 use cellshard_train::train::train;
 
 use super::{config, recipe, run, store};
@@ -36,13 +36,14 @@ fn a_run_interrupted_at_random_steps_ends_with_the_same_bits() {
                 break;
             }
             n_interruptions += 1;
-            first.resume = true;
+            first.resume = Resume::Yes;
         }
         assert!(n_interruptions >= least, "{n_interruptions} interruptions");
-        let names = [LAST, BEST_ACCURACY, BEST_LOSS, RESUME, "metrics-groups.csv", "steps.csv", "split.csv"];
-        let second = ["HUVEC", "RPE"].iter().flat_map(|name| names.map(|file| format!("{name}/{file}")));
-        let names: Vec<String> = names.map(str::to_owned).into_iter().chain(second.filter(|_| i == 2)).collect();
-        assert_eq!(names.len(), if i == 2 { 21 } else { 7 });
+        let tables = ["metrics-groups.csv", "steps.csv", "split.csv", "best-accuracy.csv", "best-loss.csv"];
+        let names = [&[LAST, BEST_ACCURACY, BEST_LOSS, RESUME][..], &tables].concat();
+        let second = ["HUVEC", "RPE"].iter().flat_map(|name| names.iter().map(move |file| format!("{name}/{file}")));
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).chain(second.filter(|_| i == 2)).collect();
+        assert_eq!(names.len(), if i == 2 { 27 } else { 9 });
         for name in &names {
             let (a, b) = (fs::read(whole.join(name)).unwrap(), fs::read(parts.join(name)).unwrap());
             let differing = a.iter().zip(&b).filter(|(a, b)| a != b).count();
@@ -86,7 +87,17 @@ fn a_run_that_is_killed_at_any_step_ends_with_the_same_bits() {
     }
     assert!(n_kills >= 3, "{n_kills} kills");
     for folder in ["", "HUVEC", "RPE"] {
-        for name in [LAST, BEST_ACCURACY, BEST_LOSS, RESUME, "steps.csv", "metrics-groups.csv", "recipe.toml"] {
+        for name in [
+            LAST,
+            BEST_ACCURACY,
+            BEST_LOSS,
+            RESUME,
+            "steps.csv",
+            "metrics-groups.csv",
+            "recipe.toml",
+            "best-accuracy.csv",
+            "best-loss.csv",
+        ] {
             let [a, b] = [&whole, &killed].map(|run| fs::read(run.join(folder).join(name)).unwrap());
             assert!(a == b, "{folder}/{name}");
         }
@@ -100,7 +111,7 @@ fn a_run_that_is_over_is_left_as_it_is() {
     let mut config = config(&run_folder, recipe(&[("model", "base-cnn"), ("epochs", "1")]));
     run(&config);
     let before = contents(&run_folder);
-    config.resume = true;
+    config.resume = Resume::Yes;
     assert!(run(&config).stopped.is_none());
     for name in [LAST, BEST_ACCURACY, RESUME, "metrics.csv", "steps.csv", "recipe.toml", "split.csv"] {
         assert!(contents(&run_folder)[name] == before[name], "{name}");
@@ -115,7 +126,7 @@ fn a_time_limit_shorter_than_an_evaluation_still_gets_past_it() {
     let mut n_stops = 0;
     while run(&config).stopped.is_some() {
         n_stops += 1;
-        config.resume = true;
+        config.resume = Resume::Yes;
         assert!(n_stops < 60, "it goes on for ever");
     }
 }
@@ -127,7 +138,7 @@ fn damaged_and_foreign_checkpoints_are_refused() {
     let mut config = config(&run_folder, recipe(&[("model", "base-cnn")]));
     config.stop = Stop { after_steps: Some(2), ..Stop::default() };
     run(&config);
-    config.resume = true;
+    config.resume = Resume::Yes;
     let whole = fs::read(run_folder.join(RESUME)).unwrap();
     for cut in [0, 7, 100, whole.len() / 2, whole.len() - 1] {
         fs::write(run_folder.join(RESUME), &whole[..cut]).unwrap();
@@ -136,7 +147,7 @@ fn damaged_and_foreign_checkpoints_are_refused() {
     }
     // Another network's.
     let other = dir.path().join("other");
-    let mut foreign = TrainConfig { run: Some(other.clone()), resume: false, ..config.clone() };
+    let mut foreign = TrainConfig { run: Some(other.clone()), resume: Resume::No, ..config.clone() };
     foreign.recipe = recipe(&[]);
     run(&foreign);
     fs::copy(other.join(RESUME), run_folder.join(RESUME)).unwrap();
@@ -153,7 +164,7 @@ fn the_folder_of_a_second_step_is_not_taken_for_a_run() {
     let root = dir.path().join("run");
     let mut config = config(&root, recipe(&[("two-step", "true"), ("model", "base-cnn"), ("epochs", "1")]));
     run(&config);
-    (config.resume, config.run) = (true, Some(root.join("HUVEC")));
+    (config.resume, config.run) = (Resume::Yes, Some(root.join("HUVEC")));
     let error = train(&config, &mut ()).unwrap_err().to_string();
     assert!(error.contains("the run folder above"), "{error}");
     assert!(!root.join("HUVEC/HUVEC").exists());

@@ -7,7 +7,7 @@ use std::path::Path;
 use cellshard::training::run::{BEST_ACCURACY, INFO, LAST, RECIPE, RESUME, SEAL, SPLIT};
 
 use cellshard_train::engine::stop::Stop;
-use cellshard_train::plan::TrainConfig;
+use cellshard_train::plan::{Resume, TrainConfig};
 use cellshard_train::predict::{PredictConfig, predict};
 use cellshard_train::train::train;
 
@@ -32,7 +32,7 @@ impl Runs {
             run(&of(name, seed));
         }
         copy_folder(&dir.path().join("half"), &dir.path().join("whole"));
-        let mut config = TrainConfig { resume: true, ..of("whole", "0") };
+        let mut config = TrainConfig { resume: Resume::Yes, ..of("whole", "0") };
         config.stop = Stop::default();
         run(&config);
         Self { dir, config }
@@ -138,7 +138,7 @@ fn a_label_that_was_changed_in_a_store_is_not_trained_on_and_not_predicted_by() 
         let new = TrainConfig {
             shards: copy.clone(),
             run: Some(dir.path().join("run")),
-            resume: false,
+            resume: Resume::No,
             ..runs.config.clone()
         };
         let whole = runs.dir.path().join("whole");

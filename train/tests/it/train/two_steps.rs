@@ -7,7 +7,7 @@ use cellshard::training::recipe::Recipe;
 use cellshard::training::run::{BEST_LOSS, LAST, RunFolder};
 
 use cellshard_train::device::DeviceChoice;
-use cellshard_train::plan::TrainConfig;
+use cellshard_train::plan::{Resume, TrainConfig};
 use cellshard_train::predict::{PredictConfig, predict};
 use cellshard_train::train::train;
 
@@ -63,7 +63,7 @@ fn what_the_second_step_cannot_do_is_refused_before_the_first_begins() {
     run(&config(&root, recipe(&[&changes[..], &[("second-lr", "1e-12"), ("schedule", "constant")]].concat())));
     let rates = fs::read_to_string(root.join("RPE/steps.csv")).unwrap();
     assert!(rates.lines().skip(1).all(|line| line.contains(",0.000000000001,")), "{rates}");
-    let resumed = TrainConfig { resume: true, ..config(&root, recipe(&[])) };
+    let resumed = TrainConfig { resume: Resume::Yes, ..config(&root, recipe(&[])) };
     assert!(run(&resumed).stopped.is_none(), "and it is read back");
 }
 
@@ -102,7 +102,7 @@ fn a_network_that_was_trained_on_what_validates_is_no_start() {
     let moved = moved.display().to_string();
     let fourth = config(&path("fourth"), of(&[("fold", "2/2"), ("init-from", &moved)]));
     run(&fourth);
-    run(&TrainConfig { resume: true, ..fourth });
+    run(&TrainConfig { resume: Resume::Yes, ..fourth });
     let log = fs::read_to_string(path("fourth").join("train.log")).unwrap();
     assert_eq!(
         log.lines().filter(|line| line.contains("warning") && line.contains("is not known")).count(),
@@ -141,7 +141,7 @@ fn a_run_is_known_by_the_weights_that_it_starts_from_and_begins_with_no_others()
             fs::remove_file(path("first").join(name)).unwrap();
         }
     }
-    let resumed = TrainConfig { resume: true, ..config(&path("first"), recipe(&[])) };
+    let resumed = TrainConfig { resume: Resume::Yes, ..config(&path("first"), recipe(&[])) };
     let error = train(&resumed, &mut ()).unwrap_err().to_string();
     assert!(
         error.ends_with("start.safetensors: expected the weights that the run began with, found others"),
@@ -157,7 +157,7 @@ fn the_second_step_begins_with_the_best_network_of_the_first_or_not_at_all() {
     let root = dir.path().join("run");
     let mut config = config(&root, recipe(&[("model", "base-cnn"), ("two-step", "true"), ("epochs", "2")]));
     run(&config);
-    config.resume = true;
+    config.resume = Resume::Yes;
     for name in ["HUVEC", "RPE"] {
         fs::remove_dir_all(root.join(name)).unwrap();
     }
