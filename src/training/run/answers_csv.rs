@@ -3,8 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::csv_table::{Figure, to_csv};
+use crate::csv_table::{Figure, from_csv, to_csv};
 use crate::error::Result;
+use crate::files;
 use crate::site::WellId;
 use crate::training::evaluate::metrics::WellAnswer;
 
@@ -46,6 +47,18 @@ pub struct AnswerRow {
 }
 
 impl AnswerRow {
+    /// The classes that it took for the most probable, with their probabilities, from the first.
+    pub fn first(&self) -> impl Iterator<Item = (u32, f64)> {
+        let all = [
+            (self.class_1, self.probability_1),
+            (self.class_2, self.probability_2),
+            (self.class_3, self.probability_3),
+            (self.class_4, self.probability_4),
+            (self.class_5, self.probability_5),
+        ];
+        all.into_iter().filter_map(|(class, probability)| Some((class?, probability?.0)))
+    }
+
     /// What is said after an epoch; `classes` are those of the network's outputs.
     #[must_use]
     pub fn new(epoch: u32, answer: &WellAnswer, classes: &[u32]) -> Self {
@@ -91,6 +104,18 @@ impl RunFolder {
     pub fn write_answers(&self, network: &str, epoch: u32, wells: &[WellAnswer], classes: &[u32]) -> Result<()> {
         let rows: Vec<AnswerRow> = wells.iter().map(|answer| AnswerRow::new(epoch, answer, classes)).collect();
         self.write(&Self::answers_of(network), to_csv(&rows).as_bytes())
+    }
+
+    /// What a network says of the wells that validate; none of a run that has no such table, as those of 0.1.0.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn answers(&self, network: &str) -> Result<Vec<AnswerRow>> {
+        let path = self.file(&Self::answers_of(network));
+        if !files::exists(&path)? {
+            return Ok(Vec::new());
+        }
+        from_csv(&files::read_text(&path)?, &path.display().to_string())
     }
 }
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::csv_table::{self, Figure, Header, Rows, to_csv, to_lines};
+use crate::csv_table::{self, Figure, Header, Rows, from_csv, to_csv, to_lines};
 use crate::error::{Error, Result};
 use crate::files::{self, write_whole};
 use crate::training::evaluate::epoch_row::EpochRow;
@@ -22,16 +22,24 @@ const GROUPS: &str = "metrics-groups.csv";
 pub const STEPS: &str = "steps.csv";
 
 /// A row of `metrics-groups.csv`: an epoch's figures of a cell type, an experiment or a plate.
-#[derive(Serialize, Deserialize)]
-struct GroupRow {
-    epoch: u32,
-    kind: String,
-    group: String,
-    wells: u64,
-    sites: u64,
-    accuracy_site: Figure,
-    accuracy_well: Figure,
-    top5_well: Figure,
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GroupRow {
+    /// The epoch, from 1; 0 is a second step's network before it is trained.
+    pub epoch: u32,
+    /// `cell-type`, `experiment` or `plate`.
+    pub kind: String,
+    /// Its name.
+    pub group: String,
+    /// Wells that validate.
+    pub wells: u64,
+    /// Their sites.
+    pub sites: u64,
+    /// Share of sites that are right.
+    pub accuracy_site: Figure,
+    /// Share of wells that are right, by the mean over their sites.
+    pub accuracy_well: Figure,
+    /// Share of wells whose class is among the first five.
+    pub top5_well: Figure,
 }
 
 impl GroupRow {
@@ -139,6 +147,35 @@ impl StepsFile {
         let lines = to_lines(&rows.collect::<Vec<_>>());
         self.file.write_all(lines.as_bytes()).map_err(Error::io(&self.path, "write"))
     }
+}
+
+/// The rows of a run folder's `metrics.csv`; none where there is none.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn read_epochs(root: &Path) -> Result<Vec<EpochRow>> {
+    read_if_there(&root.join(METRICS))
+}
+
+/// The rows of a run folder's `metrics-groups.csv`; none where there is none.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn read_groups(root: &Path) -> Result<Vec<GroupRow>> {
+    read_if_there(&root.join(GROUPS))
+}
+
+/// Number and loss of each step of a run folder's `steps.csv`; none where there is none.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn read_losses(root: &Path) -> Result<Vec<(u64, f64)>> {
+    let rows: Vec<StepRow> = read_if_there(&root.join(STEPS))?;
+    Ok(rows.into_iter().map(|row| (row.step, row.loss.0)).collect())
+}
+
+fn read_if_there<R: DeserializeOwned>(path: &Path) -> Result<Vec<R>> {
+    if files::exists(path)? { from_csv(&files::read_text(path)?, &path.display().to_string()) } else { Ok(Vec::new()) }
 }
 
 /// How many epochs a run folder's `metrics.csv` tells of; 0 where there is none.

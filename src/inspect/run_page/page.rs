@@ -1,0 +1,163 @@
+//! The page of one run or of several.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::error::Result;
+use crate::feed::Reader;
+use crate::inspect::drawing::render::{Window, composite};
+use crate::inspect::page::packed::jpeg_url;
+use crate::inspect::page::{Part, document};
+use crate::inspect::site_picture::histograms;
+use crate::memory;
+use crate::site::WellId;
+use crate::training::run::metrics_csv::GroupRow;
+
+use super::confused::confused;
+use super::read::{Best, Epoch, Run};
+
+/// Pairs of treatments that are shown.
+const MOST_CONFUSED: usize = 12;
+/// Pixels that a picture of one is wide at most.
+const TILE: u32 = 128;
+/// How well pictures are kept, of 100.
+const JPEG_QUALITY: u8 = 82;
+
+#[derive(Serialize)]
+struct Page {
+    runs: Vec<RunOfPage>,
+}
+
+#[derive(Serialize)]
+struct RunOfPage {
+    name: String,
+    finished: bool,
+    model: String,
+    classes: usize,
+    epochs: Vec<Epoch>,
+    best_loss: Option<Best>,
+    best_accuracy: Option<Best>,
+    /// At the epoch of highest accuracy.
+    groups: Vec<Group>,
+    losses: Vec<(f64, f64)>,
+    split: BTreeMap<&'static str, BTreeMap<String, u64>>,
+    recipe: Vec<(&'static str, String)>,
+    command: String,
+    device: String,
+    confused: Vec<Pair>,
+    n_answers: usize,
+    n_right: usize,
+}
+
+#[derive(Serialize)]
+struct Group {
+    kind: String,
+    group: String,
+    wells: u64,
+    accuracy: f64,
+    top5: f64,
+}
+
+#[derive(Serialize)]
+struct Pair {
+    treatment: String,
+    taken_for: String,
+    n: u64,
+    of: u64,
+    back: u64,
+    /// A well of the one that was taken for the other, and one of the other.
+    wells: Vec<String>,
+    images: Vec<String>,
+}
+
+/// Makes the page of some runs. With the store that they learned from, it has pictures of what is confused; sites that the
+/// store lacks, or that cannot be read, have none.
+///
+/// # Errors
+/// If there is no memory for it.
+pub fn runs_page(runs: &[Run], store: Option<&Reader>, title: &str) -> Result<String> {
+    let runs = runs.iter().map(|run| run_of_page(run, store)).collect::<Result<_>>()?;
+    document(title, Part::Runs, &Page { runs })
+}
+
+fn run_of_page(run: &Run, store: Option<&Reader>) -> Result<RunOfPage> {
+    let best = run.best_accuracy();
+    let of_best = |row: &&GroupRow| best.is_some_and(|best| row.epoch == best.epoch);
+    let group = |row: &GroupRow| Group {
+        kind: row.kind.clone(),
+        group: row.group.clone(),
+        wells: row.wells,
+        accuracy: row.accuracy_well.0,
+        top5: row.top5_well.0,
+    };
+    let environment = run.info.environment.clone().unwrap_or_default();
+    Ok(RunOfPage {
+        name: run.name.clone(),
+        finished: run.finished,
+        model: run.info.model.name().to_owned(),
+        classes: run.info.n_treatments,
+        epochs: run.epochs.clone(),
+        best_loss: run.best_loss(),
+        best_accuracy: best,
+        groups: run.groups.iter().filter(of_best).map(group).collect(),
+        losses: run.losses.clone(),
+        split: run.split.clone(),
+        recipe: run.recipe.clone(),
+        command: environment.command_line.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" "),
+        device: environment.gpu.unwrap_or(environment.device),
+        confused: pairs(run, store)?,
+        n_answers: run.answers.len(),
+        n_right: run.answers.iter().filter(|row| row.rank == 1).count(),
+    })
+}
+
+/// A word of a command as a shell takes it; the program by its name alone.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_=./,:+%@".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
+}
+
+fn pairs(run: &Run, store: Option<&Reader>) -> Result<Vec<Pair>> {
+    let names: BTreeMap<u32, &str> = run.info.classes.iter().map(|class| (class.class, class.sirna.as_str())).collect();
+    let name = |class: u32| names.get(&class).filter(|name| !name.is_empty()).map_or(class.to_string(), |name| (*name).to_owned());
+    let mut pairs = Vec::new();
+    for pair in confused(&run.answers, MOST_CONFUSED) {
+        let taken = |row: &&crate::training::run::AnswerRow| {
+            row.class == pair.class && row.first().next().is_some_and(|(class, _)| class == pair.taken_for)
+        };
+        let one = run.answers.iter().find(taken).map(|row| &row.well_id);
+        let other = run.answers.iter().find(|row| row.class == pair.taken_for).map(|row| &row.well_id);
+        let (mut wells, mut images) = (Vec::new(), Vec::new());
+        for well in [one, other].into_iter().flatten() {
+            wells.push(crate::inspect::places::well_place(well));
+            images.extend(store.map(|reader| thumbnail(reader, well)).transpose()?.flatten());
+        }
+        pairs.push(Pair {
+            treatment: name(pair.class),
+            taken_for: name(pair.taken_for),
+            n: pair.n,
+            of: pair.of,
+            back: pair.back,
+            wells,
+            images,
+        });
+    }
+    Ok(pairs)
+}
+
+/// The first site of a well in its colours; `None` where it cannot be had.
+fn thumbnail(reader: &Reader, well: &WellId) -> Result<Option<String>> {
+    let (store, spec) = (reader.store(), reader.store().spec());
+    let Some(site) = (1..=16).find_map(|site| {
+        store.index_of(&crate::site::SiteId { well: well.clone(), site })
+    }) else {
+        return Ok(None);
+    };
+    let mut pixels = memory::zeroed(spec.site_bytes(), "a site")?;
+    if reader.read(site, &mut pixels).is_err() {
+        return Ok(None);
+    }
+    let windows: Vec<Window> = histograms(store, &pixels).iter().map(Window::of).collect();
+    Ok(Some(jpeg_url(&composite(&pixels, spec, &windows)?.fitted(TILE)?.jpeg(JPEG_QUALITY)?)))
+}
