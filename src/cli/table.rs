@@ -1,4 +1,4 @@
-//! Plain text tables and numbers for people. Machines get `--json` or `--csv`.
+//! Plain text tables for people. Machines get `--json` or `--csv`.
 
 use std::fmt;
 
@@ -59,61 +59,9 @@ impl fmt::Display for Table {
     }
 }
 
-/// A number of bytes for people: `1.5 GB` (decimal, as disks and clouds are sold).
-#[must_use]
-pub fn bytes(n: u64) -> String {
-    let mut value = n as f64;
-    for unit in ["B", "kB", "MB", "GB"] {
-        if value < 999.5 {
-            let digits = usize::from(unit != "B" && value < 99.95);
-            return format!("{value:.digits$} {unit}");
-        }
-        value /= 1000.0;
-    }
-    format!("{value:.2} TB")
-}
-
-/// A count with thousands set apart: `125,510`.
-#[must_use]
-pub fn count(n: u64) -> String {
-    let digits = n.to_string();
-    let mut out = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
-/// A count and its noun: `1 plate`, `204 plates`, `2 classes`.
-#[must_use]
-pub fn plural(n: u64, noun: &str) -> String {
-    let ending = match (n, noun.ends_with('s')) {
-        (1, _) => "",
-        (_, true) => "es",
-        (_, false) => "s",
-    };
-    format!("{} {noun}{ending}", count(n))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_are_written_for_people() {
-        assert_eq!(count(0), "0");
-        assert_eq!(count(999), "999");
-        assert_eq!(count(125_510), "125,510");
-        assert_eq!(plural(1, "class"), "1 class");
-        assert_eq!(plural(0, "class"), "0 classes");
-        assert_eq!(plural(1108, "site"), "1,108 sites");
-        assert_eq!(bytes(999), "999 B");
-        assert_eq!(bytes(1_572_864), "1.6 MB");
-        assert_eq!(bytes(197_000_000_000), "197 GB");
-    }
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {

@@ -12,6 +12,7 @@ mod family;
 mod faults;
 mod feed;
 mod fuzz;
+mod interrupted;
 mod interruption;
 mod json;
 mod kept;

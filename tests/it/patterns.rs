@@ -55,7 +55,7 @@ pub(crate) fn packed(config: &PackConfig) -> Store {
     assert_eq!(verify_tree(&config.source, None, nothing, nothing).unwrap().faults, []);
     let store = StoreConfig { root: config.dst.clone(), depth: Depth::Deep, manifest: None };
     assert_eq!(verify_store(&store, &|_| {}).unwrap().findings, []);
-    assert_eq!(compare_tree(&config.source, &config.dst, nothing).unwrap().findings, []);
+    assert_eq!(compare_tree(&config.source, &config.dst, &|_| {}).unwrap().findings, []);
     Store::open_proven(&config.dst).unwrap()
 }
 

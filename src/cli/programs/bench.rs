@@ -54,6 +54,7 @@ pub fn main() -> ExitCode {
 
 fn body() -> anyhow::Result<Exit> {
     let flags: Flags = cli::parse()?;
+    cli::when_interrupted("nothing was changed; run it again");
     let config = BenchConfig {
         shards: flags.shards,
         n_threads: cli::threads(flags.threads)?,

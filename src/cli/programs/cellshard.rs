@@ -82,7 +82,8 @@ fn replace_by(folder: &Path, name: &OsStr, args: impl IntoIterator<Item = OsStri
         return Error::refused(format!("cellshard {known_name}"), "a working folder", "that it was deleted");
     }
     let path = folder.join(known_name);
-    let error = Command::new(&path).args(args).exec();
+    // It calls itself as it was called, in its usage and where it says what to run.
+    let error = Command::new(&path).arg0(format!("cellshard {known_name}")).args(args).exec();
     if error.kind() == io::ErrorKind::NotFound {
         return Error::refused(format!("cellshard {known_name}"), format!("the program {}", path.display()), "none");
     }

@@ -90,11 +90,15 @@ fn body() -> anyhow::Result<Exit> {
     let config = config(&args)?;
     let faults_file = args.faults.as_deref().map(WholeFile::create).transpose()?;
     let (faults, is_all_done, shown) = if args.dry_run {
+        cli::when_interrupted("nothing was changed");
         let (plan, faults) = pack::plan(&config)?;
         let shown = report::plan(&plan, &faults, args.prune, args.json);
         (faults, args.prune || plan.held.is_empty(), shown)
     } else {
+        let again = cli::command_line();
+        cli::when_interrupted(format!("what is packed is kept; go on with: {again}"));
         let bar = cli::Progress::new("pack", "sites");
+        bar.doing(if pack::is_transcoded(&config)? { "looking at both stores" } else { "looking for images" });
         let packed = pack::pack(&config, &|progress| match progress {
             pack::Progress::Planned(n) => bar.set_total(n),
             pack::Progress::Sites(n) => bar.add(n),

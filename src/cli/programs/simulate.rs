@@ -98,6 +98,7 @@ fn body() -> anyhow::Result<Exit> {
         layout: flags.layout,
         n_threads: cli::threads(flags.threads)?,
     };
+    cli::when_interrupted(format!("{} is not complete: remove it and run again", flags.dst.display()));
     let progress = Progress::new("simulate", "sites");
     progress.set_total(config.total_sites());
     let report = simulate(&config, &flags.dst, &|n| progress.add(n))?;

@@ -69,6 +69,7 @@ pub fn main() -> ExitCode {
 fn body() -> anyhow::Result<Exit> {
     let args: Args = cli::parse()?;
     cli::limit_threads(None)?;
+    cli::when_interrupted("nothing was changed; run it again");
     let store = Store::open(&args.shards)?;
     let mut out = BufWriter::new(stdout().lock());
     if args.pixel_stats {

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Command, CommandFactory, Parser};
 
+use crate::cli::numbers::BYTES;
 use crate::cli::{self, Exit, Progress, SourceArgs, report};
 use crate::error::{Error, Result};
 use crate::files::{self, WholeFile};
@@ -66,8 +67,14 @@ fn body() -> anyhow::Result<Exit> {
     }
     let is_store = args.manifest.is_some() || verify::is_store(&args.path)?;
     check_flags(&args, is_store)?;
+    cli::when_interrupted("nothing was changed and nothing was proven; run it again");
     let damaged_list = args.damaged_list.as_deref().map(WholeFile::create).transpose()?;
-    let bar = Progress::new("verify", "bytes");
+    let bar = Progress::new("verify", BYTES);
+    bar.doing("looking for files");
+    let progress = |progress| match progress {
+        verify::Progress::Planned(n) => bar.set_total(n),
+        verify::Progress::Read(n) => bar.add(n),
+    };
     let mut found = if is_store {
         let depth = if args.deep {
             Depth::Deep
@@ -77,9 +84,9 @@ fn body() -> anyhow::Result<Exit> {
             Depth::Full
         };
         let config = StoreConfig { root: args.path.clone(), depth, manifest: args.manifest.clone() };
-        verify::verify_store(&config, &|n| bar.add(n))?
+        verify::verify_store(&config, &progress)?
     } else if let Some(against) = &args.against {
-        verify::compare_tree(&args.source.config(&args.path), against, &|n| bar.add(n))?
+        verify::compare_tree(&args.source.config(&args.path), against, &progress)?
     } else {
         drop(bar);
         return verify_tree(&args);
@@ -122,6 +129,7 @@ fn verify_tree(args: &Args) -> anyhow::Result<Exit> {
     let list = args.write.as_deref();
     let file = list.map(WholeFile::create).transpose()?;
     let bar = Progress::new("verify", "sites");
+    bar.doing("looking for images");
     let temporary = file.as_ref().and_then(WholeFile::temporary);
     let except: Option<Vec<&Path>> = list.map(|list| temporary.into_iter().chain([list]).collect());
     let found = verify::verify_tree(&config, except.as_deref(), &|n| bar.set_total(n), &|n| bar.add(n))?;

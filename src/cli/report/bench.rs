@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use crate::bench::{Bench, Checked, Figure, Part};
-use crate::cli::table::{Align, Table, bytes, count};
+use crate::cli::numbers::{bytes, count};
+use crate::cli::table::{Align, Table};
 use crate::feed::Io;
 use crate::store::Codec;
 

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::cli::table::{count, plural};
+use crate::cli::numbers::{count, plural};
 use crate::csv_table::to_csv;
 use crate::error::shown;
 use crate::fault::{Fault, FaultKind};

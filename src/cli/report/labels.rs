@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use serde_json::{Map, Value, json};
 
-use crate::cli::table::plural;
+use crate::cli::numbers::plural;
 use crate::error::shown;
 use crate::site::Population;
 use crate::source::labels::{ControlSummary, DataSet, LabelsSummary};

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::cli::table::{bytes, count, plural};
+use crate::cli::numbers::{bytes, count, plural, rate};
 use crate::error::{shown, shown_path};
 use crate::fault::Fault;
 use crate::pack::{ChannelFile, FirstSite, Held, HeldPlate, OTHER_IMAGES, PackReport, Plan};
@@ -195,16 +195,16 @@ pub fn pack(report: &PackReport, dst: &Path, as_json: bool) -> anyhow::Result<()
     write_plan(&mut out, &report.plan)?;
     let raw = report.sites_packed * report.plan.site_bytes;
     if report.sites_packed > 0 {
-        let rate = report.sites_packed as f64 / report.seconds;
         writeln!(
             out,
-            "packed     {}, {}: {} of pixels in {} ({:.0} %), {:.1} s, {rate:.0} sites/s",
+            "packed     {}, {}: {} of pixels in {} ({:.0} %), {:.1} s, {}",
             plural(report.plates_packed as u64, "plate"),
             plural(report.sites_packed, "site"),
             bytes(raw),
             bytes(report.stored_bytes),
             100.0 * report.stored_bytes as f64 / raw as f64,
             report.seconds,
+            rate(report.sites_packed as f64 / report.seconds, "sites"),
         )?;
     } else if report.plan.plates_to_pack == 0 {
         writeln!(out, "packed     nothing: all is done and unchanged ({:.2} s)", report.seconds)?;

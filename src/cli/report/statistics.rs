@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::cli::table::{Align, Table, count};
+use crate::cli::numbers::count;
+use crate::cli::table::{Align, Table};
 use crate::csv_table::{Figure, to_csv, to_lines};
 use crate::site::{Experiment, Plate, PlateId, Well, WellId};
 use crate::stats::{ChannelSummary, PERCENTILES, Summary};

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::cli::table::{bytes, count, plural};
+use crate::cli::numbers::{BYTES, bytes, count, plural, rate};
 use crate::error::{shown, shown_path};
 use crate::store::format::names::REJECTED;
 use crate::store::read::listing::LeftOut;
@@ -52,8 +52,8 @@ pub fn verify(path: &Path, report: &Report, is_store: bool, as_json: bool) -> an
     if report.present_only {
         writeln!(out, "part       holds what was present of its source when it was packed (pack --present)")?;
     }
-    let rate = bytes((report.bytes as f64 / report.seconds.max(1e-3)) as u64);
-    writeln!(out, "read       {} in {:.2} s ({rate}/s)", bytes(report.bytes), report.seconds)?;
+    let rate = rate(report.bytes as f64 / report.seconds.max(1e-3), BYTES);
+    writeln!(out, "read       {} in {:.2} s ({rate})", bytes(report.bytes), report.seconds)?;
     for kind in Kind::ALL {
         let of_kind: Vec<&Finding> = report.findings.iter().filter(|finding| finding.kind == kind).collect();
         if of_kind.is_empty() {
