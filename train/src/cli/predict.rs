@@ -9,7 +9,7 @@ use clap::{Command, CommandFactory, Parser, ValueEnum};
 use crate::device::DeviceChoice;
 use crate::libtorch::hide_what_is_caught;
 use crate::models::export::{MatrixFile, index_path};
-use crate::predict::{PredictConfig, Wells, predict};
+use crate::predict::{self, PredictConfig, Wells, predict};
 use cellshard::classes::Classes;
 use cellshard::cli::{self, Exit, Progress};
 use cellshard::error::Error;
@@ -155,6 +155,7 @@ fn check_outputs(flags: &Flags) -> anyhow::Result<()> {
 
 fn body(flags: &Flags) -> anyhow::Result<Exit> {
     check_outputs(flags)?;
+    cli::when_interrupted("nothing was written; run it again");
     let run = RunFolder::open(&flags.run[0])?;
     let classes = run.info()?.classes(&run.file(INFO).display().to_string())?;
     // Files are read, and outputs tried, before the long work starts.
@@ -192,7 +193,11 @@ fn body(flags: &Flags) -> anyhow::Result<Exit> {
         ..PredictConfig::new(&flags.shards, &flags.run[0])
     };
     let progress = Progress::new("predict", "sites");
-    let found = predict(&config, &|n| progress.add(n))?;
+    progress.doing("loading networks");
+    let found = predict(&config, &|done| match done {
+        predict::Progress::Planned(n) => progress.set_total(n),
+        predict::Progress::Sites(n) => progress.add(n),
+    })?;
     drop(progress);
     if let Some(file) = out {
         let rows: Vec<_> = found.wells.iter().cloned().zip((0..found.wells.len()).map(|i| found.best(i))).collect();
