@@ -7,6 +7,7 @@ pub mod programs;
 mod progress;
 mod reading;
 pub mod report;
+mod screen;
 mod source_args;
 mod table;
 
@@ -15,6 +16,7 @@ pub use interrupt::{command_line, when_interrupted};
 pub use numbers::{agree, bytes, count, plural, rate};
 pub use progress::Progress;
 pub use reading::{IoFlag, VerifyFlag};
+pub use screen::{Screen, screen};
 pub use source_args::SourceArgs;
 pub use table::{Align, Table};
 

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::bench::{Bench, Checked, Figure, Part};
 use crate::cli::numbers::{bytes, count};
+use crate::cli::screen::screen;
 use crate::cli::table::{Align, Table};
 use crate::feed::Io;
 use crate::store::Codec;
@@ -127,7 +128,7 @@ impl BenchReport {
         if as_json {
             return print_json(if self.device.is_some() { "train" } else { "bench" }, self);
         }
-        Ok(self.print(&mut io::stdout().lock(), bench.store().spec().codec)?)
+        Ok(self.print(&mut screen(), bench.store().spec().codec)?)
     }
 
     fn print(&self, out: &mut impl Write, codec: Codec) -> io::Result<()> {

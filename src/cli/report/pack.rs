@@ -6,6 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::cli::numbers::{bytes, count, plural, rate};
+use crate::cli::screen::screen;
 use crate::error::{shown, shown_path};
 use crate::fault::Fault;
 use crate::pack::{ChannelFile, FirstSite, Held, HeldPlate, OTHER_IMAGES, PackReport, Plan};
@@ -37,7 +38,7 @@ pub fn plan(plan: &Plan, faults: &[Fault], prune: bool, as_json: bool) -> anyhow
         });
         return print_json("pack", &report);
     }
-    let mut out = io::stdout().lock();
+    let mut out = screen();
     write_plan(&mut out, plan)?;
     if let Some(labels) = &plan.labels {
         write_labels(&mut out, labels)?;
@@ -191,7 +192,7 @@ pub fn pack(report: &PackReport, dst: &Path, as_json: bool) -> anyhow::Result<()
             }),
         );
     }
-    let mut out = io::stdout().lock();
+    let mut out = screen();
     write_plan(&mut out, &report.plan)?;
     let raw = report.sites_packed * report.plan.site_bytes;
     if report.sites_packed > 0 {

@@ -6,6 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::cli::numbers::{BYTES, bytes, count, plural, rate};
+use crate::cli::screen::screen;
 use crate::error::{shown, shown_path};
 use crate::store::format::names::REJECTED;
 use crate::store::read::listing::LeftOut;
@@ -44,7 +45,7 @@ pub fn verify(path: &Path, report: &Report, is_store: bool, as_json: bool) -> an
             }),
         );
     }
-    let mut out = io::stdout().lock();
+    let mut out = screen();
     let what = if is_store { "store" } else { "tree" };
     let path = shown_path(path);
     let sites = if is_store { format!(", {}", plural(report.sites, "site")) } else { String::new() };
@@ -180,7 +181,7 @@ pub fn tree(path: &Path, report: &TreeReport, list: Option<&Path>, as_json: bool
             }),
         );
     }
-    let mut out = io::stdout().lock();
+    let mut out = screen();
     let [height, width] = report.size;
     let (plates, sites) = (plural(report.plates, "plate"), plural(report.sites, "site"));
     let path = shown_path(path);
