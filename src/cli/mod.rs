@@ -1,8 +1,10 @@
 //! The programs, and what they share: exit codes, progress, tables, what reports look like.
 
+mod command;
 mod exit;
 mod interrupt;
 mod numbers;
+pub mod pages;
 pub mod programs;
 mod progress;
 mod reading;
@@ -11,7 +13,8 @@ mod screen;
 mod source_args;
 mod table;
 
-pub use exit::{EXIT_CODES, EXIT_CODES_OF_TRAIN, Exit, check_paths, parse, run, show};
+pub use command::{At, Place, Shards, framed, framed_with, matches, parse};
+pub use exit::{EXIT_CODES, EXIT_CODES_OF_TRAIN, Exit, run, show};
 pub use interrupt::{command_line, when_interrupted};
 pub use numbers::{agree, bytes, count, plural, rate};
 pub use progress::Progress;

@@ -13,7 +13,7 @@ use super::interrupt;
 use super::numbers::{BYTES, bytes, count, rate, time};
 
 /// Seconds between lines of a log, where whoever reads it wants others than those that grow.
-const EVERY: &str = "CELLSHARD_PROGRESS";
+pub(super) const EVERY: &str = "CELLSHARD_PROGRESS";
 /// When the first line of a log comes; the next comes when twice the time has passed.
 const FIRST: Duration = Duration::from_secs(10);
 /// But no later than this after the last.

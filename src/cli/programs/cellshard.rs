@@ -7,7 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-use crate::cli::{self, Exit};
+use crate::cli::{self, Exit, pages};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::suggest::unknown;
@@ -30,6 +30,10 @@ pub fn main() -> ExitCode {
 }
 
 fn body() -> anyhow::Result<Exit> {
+    if let Some(pages) = pages::asked() {
+        pages::write(&pages, [])?;
+        return Ok(Exit::Success);
+    }
     let folder = folder()?;
     let mut args = std::env::args_os().skip(1);
     let first = args.next().unwrap_or_else(|| "help".into());
@@ -56,7 +60,7 @@ fn folder() -> Result<PathBuf> {
 /// Shows the programs that are there.
 fn list(folder: &Path) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
-    writeln!(out, "Pack microscopy plates into checksummed tensor shards, prove them whole, and train on them\n")?;
+    writeln!(out, "{}\n", pages::ABOUT)?;
     writeln!(out, "Usage: cellshard PROGRAM [ARGS]...\n       cellshard help PROGRAM\n\nPrograms:")?;
     for (name, what) in PROGRAMS {
         if files::is_file(&folder.join(name))? {

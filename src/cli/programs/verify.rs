@@ -12,45 +12,54 @@ use crate::files::{self, WholeFile};
 use crate::store::format::manifest;
 use crate::verify::{self, Depth, Kind, StoreConfig};
 
-/// Prove what of a store or of a raw tree of PNGs is whole: what is missing, extra, cut short or altered, down to the
-/// site
+/// Prove what of a store or of a raw tree of images is whole, down to the site
+///
+/// What is missing, extra, cut short or altered is named, with the sites that cannot be read because of it.
 #[derive(Parser)]
-#[command(name = "verify", version, after_help = cli::EXIT_CODES)]
+#[command(name = "verify", version)]
 struct Args {
     /// A store, or a raw tree
+    #[arg(value_name = "STORE|TREE")]
     path: PathBuf,
     /// Store: compare only names and sizes
     #[arg(long, conflicts_with = "deep")]
     quick: bool,
-    /// Store: also decode every site and compare it with its own checksum
+    /// Store: also decode and compare every site
     #[arg(long)]
     deep: bool,
     /// Store: a SHA256SUMS kept elsewhere, for a store that arrived half
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", hide_short_help = true)]
     manifest: Option<PathBuf>,
-    /// Write the files to send again, one a line, as rsync --files-from reads them
-    #[arg(long, value_name = "FILE")]
+    /// List what to send again, for rsync --files-from
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
     damaged_list: Option<PathBuf>,
-    /// Raw tree: write the SHA-256 of every file, for --against after an upload
-    #[arg(long, value_name = "FILE", conflicts_with = "against")]
+    /// Tree: write a list of every file's SHA-256
+    ///
+    /// For --against after an upload
+    #[arg(long, value_name = "FILE", conflicts_with = "against", help_heading = "Output")]
     write: Option<PathBuf>,
-    /// Raw tree: compare with a list that --write made, or with the sources of a store
+    /// Tree: compare with that list, or with a store
+    ///
+    /// With a list that --write made, or with the sources of a store
     #[arg(long, value_name = "FILE|STORE")]
     against: Option<PathBuf>,
     /// Threads [default: one a core]
-    #[arg(long)]
+    #[arg(long, value_name = "COUNT", hide_short_help = true)]
     threads: Option<usize>,
     /// Report as JSON on stdout
-    #[arg(long)]
+    #[arg(long, help_heading = "Output")]
     json: bool,
-    #[command(flatten, next_help_heading = "Raw tree")]
+    #[command(flatten, next_help_heading = "Source (a raw tree)")]
     source: SourceArgs,
 }
 
 /// Its flags.
 #[must_use]
 pub fn command() -> Command {
-    Args::command()
+    // They are of little use here, and the short help is one screen.
+    let rare = ["metadata", "label_column", "negative_control", "experiments"];
+    let command = cli::framed(Args::command());
+    rare.into_iter().fold(command, |command, id| command.mut_arg(id, |flag| flag.hide_short_help(true)))
 }
 
 /// Runs it.
@@ -60,7 +69,7 @@ pub fn main() -> ExitCode {
 }
 
 fn body() -> anyhow::Result<Exit> {
-    let args: Args = cli::parse()?;
+    let args: Args = cli::parse(command())?;
     cli::limit_threads(args.threads)?;
     if !files::is_dir(&args.path)? {
         return Err(Error::refused(args.path.display(), "a folder", "none").into());
