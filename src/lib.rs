@@ -24,5 +24,6 @@ pub mod store;
 mod suggest;
 pub mod training;
 pub mod verify;
+pub mod words;
 
 pub use error::{Error, Result};

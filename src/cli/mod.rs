@@ -13,10 +13,11 @@ mod screen;
 mod source_args;
 mod table;
 
+pub use crate::words::{agree, count, plural};
 pub use command::{At, Place, Shards, framed, framed_with, matches, parse};
 pub use exit::{EXIT_CODES, EXIT_CODES_OF_TRAIN, Exit, run, show};
 pub use interrupt::{command_line, when_interrupted};
-pub use numbers::{agree, bytes, count, plural, rate};
+pub use numbers::{bytes, rate};
 pub use progress::Progress;
 pub use reading::{IoFlag, VerifyFlag};
 pub use screen::{Screen, screen};

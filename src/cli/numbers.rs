@@ -1,6 +1,8 @@
-//! Numbers for people: counts, bytes, rates, times, and nouns that agree with them.
+//! Numbers for people: bytes, rates, times.
 
 use std::time::Duration;
+
+use crate::words::count;
 
 /// A number of bytes: `1.5 GB` (decimal, as disks and clouds are sold).
 #[must_use]
@@ -14,37 +16,6 @@ pub fn bytes(n: u64) -> String {
         value /= 1000.0;
     }
     format!("{value:.2} TB")
-}
-
-/// A count with thousands set apart: `125,510`.
-#[must_use]
-pub fn count(n: u64) -> String {
-    let digits = n.to_string();
-    let mut out = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
-/// A count and its noun: `1 plate`, `204 plates`, `2 classes`.
-#[must_use]
-pub fn plural(n: u64, noun: &str) -> String {
-    let ending = match (n, noun.ends_with('s')) {
-        (1, _) => "",
-        (_, true) => "es",
-        (_, false) => "s",
-    };
-    format!("{} {noun}{ending}", count(n))
-}
-
-/// The word for one or for several, as a verb needs it: `agree(1, "is", "are")`.
-#[must_use]
-pub fn agree(n: u64, one: &'static str, several: &'static str) -> &'static str {
-    if n == 1 { one } else { several }
 }
 
 /// What is done in a second: `7,079 sites/s`, `0.4 sites/s`, `812 MB/s`.
@@ -78,13 +49,6 @@ mod tests {
 
     #[test]
     fn numbers_are_written_for_people() {
-        assert_eq!(count(0), "0");
-        assert_eq!(count(999), "999");
-        assert_eq!(count(125_510), "125,510");
-        assert_eq!(plural(1, "class"), "1 class");
-        assert_eq!(plural(0, "class"), "0 classes");
-        assert_eq!(plural(1108, "site"), "1,108 sites");
-        assert_eq!((agree(1, "is", "are"), agree(0, "is", "are")), ("is", "are"));
         assert_eq!(bytes(999), "999 B");
         assert_eq!(bytes(1_572_864), "1.6 MB");
         assert_eq!(bytes(197_000_000_000), "197 GB");

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 use super::interrupt;
-use super::numbers::{BYTES, bytes, count, rate, time};
+use super::numbers::{BYTES, bytes, rate, time};
+use crate::words::count;
 
 /// Seconds between lines of a log, where whoever reads it wants others than those that grow.
 pub(super) const EVERY: &str = "CELLSHARD_PROGRESS";

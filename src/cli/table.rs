@@ -209,6 +209,6 @@ mod tests {
         let mut table = Table::new([("group", Align::Left), ("channel", Align::Left), ("mean", Align::Right)]);
         table.row(["EXPERIMENT-OF-A-LAB-01/Plate-of-March", "endoplasmic reticulum", "1,108.00"]);
         let shown = table.within(Some(44));
-        assert_eq!(shown.lines().nth(1), Some("EXPERIMENT-OF-…  endoplasmic ret…  1,108.00"), "{shown}");
+        assert_eq!(shown.lines().nth(1), Some("EXPERIMENT-OF-A…  endoplasmic ret…  1,108.00"), "{shown}");
     }
 }

@@ -50,7 +50,7 @@ pub fn main() -> ExitCode {
 }
 
 fn body() -> anyhow::Result<Exit> {
-    let flags: Flags = cli::parse(command())?;
+    let flags: Flags = cli::parse(&command())?;
     cli::when_interrupted("nothing was changed; run it again");
     let config = BenchConfig {
         shards: flags.store.path().to_owned(),

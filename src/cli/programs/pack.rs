@@ -109,7 +109,7 @@ pub fn main() -> ExitCode {
 }
 
 fn body() -> anyhow::Result<Exit> {
-    let args: Args = cli::parse(command())?;
+    let args: Args = cli::parse(&command())?;
     let config = config(&args)?;
     let faults_file = args.faults.as_deref().map(WholeFile::create).transpose()?;
     let (faults, is_all_done, shown) = if args.dry_run {

@@ -36,7 +36,7 @@ struct Args {
     /// Write JSON to stdout
     #[arg(long, group = "output", help_heading = "Output")]
     json: bool,
-    /// Write Kaggle's pixel_stats.csv: a row a site and channel
+    /// Write Kaggle's pixel statistics: a row a site and channel
     #[arg(long, group = "output", help_heading = "Output", conflicts_with_all = ["by", "population"])]
     pixel_stats: bool,
 }
@@ -71,7 +71,7 @@ pub fn main() -> ExitCode {
 }
 
 fn body() -> anyhow::Result<Exit> {
-    let args: Args = cli::parse(command())?;
+    let args: Args = cli::parse(&command())?;
     cli::limit_threads(None)?;
     cli::when_interrupted("nothing was changed; run it again");
     let store = Store::open(args.store.path())?;

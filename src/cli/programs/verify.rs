@@ -69,7 +69,7 @@ pub fn main() -> ExitCode {
 }
 
 fn body() -> anyhow::Result<Exit> {
-    let args: Args = cli::parse(command())?;
+    let args: Args = cli::parse(&command())?;
     cli::limit_threads(args.threads)?;
     if !files::is_dir(&args.path)? {
         return Err(Error::refused(args.path.display(), "a folder", "none").into());

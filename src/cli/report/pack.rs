@@ -5,15 +5,17 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::cli::numbers::{bytes, count, plural, rate};
+use crate::cli::numbers::{bytes, rate};
 use crate::cli::screen::screen;
 use crate::error::{shown, shown_path};
 use crate::fault::Fault;
 use crate::pack::{ChannelFile, FirstSite, Held, HeldPlate, OTHER_IMAGES, PackReport, Plan};
+use crate::site::SiteId;
 use crate::source::Absent;
 use crate::store::format::names::REJECTED;
 use crate::store::read::listing::{self, LeftOut};
 use crate::store::read_spec;
+use crate::words::{agree, count, plural};
 
 use super::faults::{faults_json, layout, texts_json, write_faults_summary, write_notes};
 use super::json::{listed, print_json};
@@ -78,7 +80,7 @@ fn held_json(held: &[HeldPlate]) -> Value {
 fn write_held(out: &mut impl Write, held: &[HeldPlate], what: &str, why: &str, stay: bool) -> io::Result<()> {
     for (n, HeldPlate { plate, what: of, sites, reason, can_be_pruned }) in held.iter().enumerate() {
         let what = if n == 0 { what } else { "" };
-        let first = sites.iter().take(EXAMPLES).map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let first = sites.iter().take(EXAMPLES).map(SiteId::shown).collect::<Vec<_>>().join(", ");
         let more = if sites.len() > EXAMPLES { ", ..." } else { "" };
         let of_what = match of {
             Held::Sites if *reason == OTHER_IMAGES => {
@@ -119,7 +121,7 @@ fn write_first_site(out: &mut impl Write, site: &FirstSite) -> io::Result<()> {
     let label = [dataset.as_str(), well_type.name(), sirna].map(|text| shown(text).to_string()).into_iter();
     let label: Vec<_> = label.filter(|text| !text.is_empty() && text != "unknown").collect();
     let label = if label.is_empty() { "no label".to_owned() } else { label.join(", ") };
-    writeln!(out, "first site {experiment}, plate {plate}, well {well}, site {site}: {label}")?;
+    writeln!(out, "first site {experiment}/{plate}/{well}/{site}: {label}")?;
     let width = channels.iter().map(|channel| channel.name.len()).max().unwrap_or(0);
     for ChannelFile { name, file } in channels {
         writeln!(out, "           {name:width$}  {}", shown(file))?;
@@ -137,8 +139,9 @@ fn write_plan(out: &mut impl Write, plan: &Plan) -> io::Result<()> {
     let bits = if plan.dtype == "uint8" { "" } else { " of 16 bits" };
     writeln!(out, "source     {source}, {} x {height} x {width} pixels{bits} a site, {classes}", plan.channels)?;
     let done = if plan.plates_done > 0 { format!(", {} done before", plan.plates_done) } else { String::new() };
-    writeln!(out, "plates     {}{done}", plan.plates)?;
+    writeln!(out, "plates     {}{done}", count(plan.plates as u64))?;
     if let Some(Absent { plates, wells, sites }) = plan.absent {
+        let [have, plates_have] = [wells, plates].map(|n| agree(n, "has", "have"));
         let [wells, plates] = [plural(wells, "well"), plural(plates, "plate")];
         let of_wells = if sites > 0 {
             format!(", and {} of wells that have others", plural(sites, "site"))
@@ -147,7 +150,7 @@ fn write_plan(out: &mut impl Write, plan: &Plan) -> io::Result<()> {
         };
         writeln!(
             out,
-            "beside     {wells} that the CSVs name have no image{of_wells}; {plates} have none at all (--present)"
+            "beside     {wells} that the CSVs name {have} no image{of_wells}; {plates} {plates_have} none at all (--present)"
         )?;
     }
     write_notes(out, &plan.other_files, &plan.unusual)

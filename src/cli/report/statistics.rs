@@ -5,7 +5,6 @@ use std::io::{self, Write};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::cli::numbers::count;
 use crate::cli::screen::{lines, width};
 use crate::cli::table::{Align, Table};
 use crate::csv_table::{Figure, to_csv, to_lines};
@@ -16,6 +15,7 @@ use crate::store::format::names::PIXEL_STATS;
 use crate::store::format::rows::PixelStats;
 use crate::store::format::spec::Channel;
 use crate::store::read::listing::read_rows;
+use crate::words::count;
 
 use super::json::print_json;
 
@@ -59,6 +59,7 @@ pub fn table(out: &mut impl Write, summaries: &[Summary], channels: &[Channel]) 
             " MAD is 0 in {n} of these lines: more than half of the pixels share one level. Do not divide by it."
         );
     }
+    writeln!(out)?;
     for line in lines(&notes, width().unwrap_or(NOTES), "") {
         writeln!(out, "{line}")?;
     }

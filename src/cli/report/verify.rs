@@ -5,12 +5,13 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::cli::numbers::{BYTES, bytes, count, plural, rate};
+use crate::cli::numbers::{BYTES, bytes, rate};
 use crate::cli::screen::screen;
 use crate::error::{shown, shown_path};
 use crate::store::format::names::REJECTED;
 use crate::store::read::listing::LeftOut;
 use crate::verify::{Compared, Finding, Kind, Report, TreeReport};
+use crate::words::{count, plural};
 
 use super::faults::{faults_json, files, layout, texts_json, write_faults_summary, write_notes};
 use super::json::{MOST_LISTED, listed, print_json};
@@ -64,11 +65,10 @@ pub fn verify(path: &Path, report: &Report, is_store: bool, as_json: bool) -> an
         for finding in of_kind.iter().take(FINDINGS) {
             writeln!(out, "           {}: {}", shown(&finding.path), shown(&finding.detail))?;
             for site in finding.sites.iter().take(SITES) {
-                let (well, plate) = (site.well.well, &site.well.plate);
-                writeln!(out, "             site {} {} {well} {}", plate.experiment, plate.plate, site.site)?;
+                writeln!(out, "             site {}", site.shown())?;
             }
             if finding.sites.len() > SITES {
-                writeln!(out, "             and {} more sites", count((finding.sites.len() - SITES) as u64))?;
+                writeln!(out, "             and {}", plural((finding.sites.len() - SITES) as u64, "more site"))?;
             }
         }
         if of_kind.len() > FINDINGS {

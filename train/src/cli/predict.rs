@@ -116,7 +116,7 @@ pub fn command() -> Command {
 #[must_use]
 pub fn main() -> ExitCode {
     hide_what_is_caught();
-    cli::run("predict", || body(&cli::parse(command())?))
+    cli::run("predict", || body(&cli::parse(&command())?))
 }
 
 /// Makes sure that no file is to be written over another one, over what is read, or into a run or a store.

@@ -65,7 +65,7 @@ pub(super) fn print(found: &Predictions, written: &[Option<&PathBuf>], json: boo
     let mut out = screen();
     writeln!(out, "device     {}", report.device)?;
     let (wells, sites) = (plural(report.wells as u64, "well"), plural(report.sites as u64, "site"));
-    writeln!(out, "predicted  {wells} by {sites}, {} classes", count(report.classes as u64))?;
+    writeln!(out, "predicted  {wells} by {sites}, {}", plural(report.classes as u64, "class"))?;
     for path in &report.written {
         writeln!(out, "written    {}", path.display())?;
     }

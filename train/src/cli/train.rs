@@ -102,7 +102,7 @@ fn body() -> anyhow::Result<Exit> {
         pages::write(&folder, [command(), predict::command()])?;
         return Ok(Exit::Success);
     }
-    let matches = cli::matches(command())?;
+    let matches = cli::matches(&command())?;
     let flags = Flags::from_arg_matches(&matches)?;
     let changes = recipe_args::given(&matches);
     let (name, recipe) = Recipe::named(&flags.recipe)?;
