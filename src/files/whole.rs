@@ -237,6 +237,21 @@ pub fn follow_links(path: &Path) -> Result<PathBuf> {
     Err(Error::io(path, "follow")(Errno::LOOP.into()))
 }
 
+/// Writes a file that has its name only when it is whole, unsynced: whoever is killed leaves no half of it there.
+///
+/// # Errors
+/// If it cannot be written.
+pub fn write_renamed(path: &Path, content: &[u8]) -> Result<()> {
+    let WholeFile { end, .. } = WholeFile::create(path)?;
+    match end {
+        End::Replace(mut file, place, _under_way) => {
+            file.write_all(content).map_err(Error::io(path, "write"))?;
+            file.persist(&place).map(drop).map_err(|e| Error::io(path, "rename into place")(e.error))
+        }
+        End::Into(_, mut stream) => stream.write_all(content).map_err(Error::io(path, "write")),
+    }
+}
+
 /// Writes a file whole or not at all.
 ///
 /// # Errors

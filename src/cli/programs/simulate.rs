@@ -114,7 +114,7 @@ pub fn main() -> ExitCode {
 }
 
 fn body() -> anyhow::Result<Exit> {
-    let flags: Flags = cli::parse(command())?;
+    let flags: Flags = cli::parse(&command())?;
     let config = Config {
         cell_types: flags.experiments,
         n_test_experiments: flags.test_experiments,
@@ -129,7 +129,7 @@ fn body() -> anyhow::Result<Exit> {
         layout: flags.layout,
         n_threads: cli::threads(flags.threads)?,
     };
-    cli::when_interrupted(format!("{} is not complete: remove it and run again", flags.dst.path().display()));
+    cli::when_interrupted(format!("what is made is kept; go on with: {}", cli::command_line()));
     let progress = Progress::new("simulate", "sites");
     progress.set_total(config.total_sites());
     let report = simulate(&config, flags.dst.path(), &|n| progress.add(n))?;
