@@ -90,7 +90,7 @@ pub fn framed_with(command: Command, exit_codes: &'static str) -> Command {
 ///
 /// # Errors
 /// If they are not the program's, ask for a text, or name a place that is no path of this machine.
-pub fn parse<P: FromArgMatches>(command: Command) -> anyhow::Result<P> {
+pub fn parse<P: FromArgMatches>(command: &Command) -> anyhow::Result<P> {
     Ok(P::from_arg_matches(&matches(command)?)?)
 }
 
@@ -98,8 +98,8 @@ pub fn parse<P: FromArgMatches>(command: Command) -> anyhow::Result<P> {
 ///
 /// # Errors
 /// As [`parse`].
-pub fn matches(command: Command) -> anyhow::Result<ArgMatches> {
-    let matches = command.clone().try_get_matches().map_err(|error| explained(error, &command))?;
+pub fn matches(command: &Command) -> anyhow::Result<ArgMatches> {
+    let matches = command.clone().try_get_matches().map_err(|error| explained(error, command))?;
     check_paths(&matches)?;
     Ok(matches)
 }
@@ -132,6 +132,10 @@ fn explained(mut error: clap::Error, command: &Command) -> clap::Error {
             }
         }
         _ => {}
+    }
+    // Clap's own shortens the usage to what was given, and names an argument and its flag in it.
+    if error.get(ContextKind::Usage).is_some() {
+        error.insert(ContextKind::Usage, ContextValue::StyledStr(command.clone().render_usage()));
     }
     error
 }
