@@ -64,7 +64,7 @@ impl<P: Place> FromArgMatches for At<P> {
     }
 }
 
-/// A store that is there, of `verify`'s relatives.
+/// The store that `stats`, `bench`, `train` and `predict` are about.
 #[derive(Debug, Clone)]
 pub struct Shards;
 

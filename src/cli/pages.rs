@@ -18,7 +18,7 @@ use super::progress::EVERY;
 const ASKS: &str = "--pages";
 
 /// What `cellshard` is.
-pub const ABOUT: &str = "Pack microscopy plates into checksummed tensor shards, prove them whole, and train on them";
+pub const ABOUT: &str = "Pack microscopy plates into checksummed shards, prove them, train on them";
 
 /// The folder that they are asked for in, where nothing but that is asked for.
 #[must_use]

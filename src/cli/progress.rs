@@ -40,7 +40,7 @@ impl Progress {
     #[must_use]
     pub fn new(what: &'static str, unit: &'static str) -> Self {
         let begun = Arc::new(Mutex::new(Begun { at: Instant::now(), doing: "" }));
-        let bar = ProgressBar::no_length().with_style(spinner()).with_prefix(what);
+        let bar = ProgressBar::no_length().with_style(spinner(unit)).with_prefix(what);
         let log = if bar.is_hidden() { log(what, unit, bar.clone(), begun.clone()) } else { None };
         // It draws by a thread of its own, and panics where there is none to be had.
         if !bar.is_hidden() && thread::Builder::new().spawn(|| ()).is_ok() {
@@ -82,8 +82,15 @@ impl Drop for Progress {
     }
 }
 
-fn spinner() -> ProgressStyle {
-    ProgressStyle::with_template("{prefix:>9} {spinner} {msg}").expect("the template is constant and valid")
+/// What is done until there is a total, and how much of it.
+fn spinner(unit: &'static str) -> ProgressStyle {
+    let style = ProgressStyle::with_template("{prefix:>9} {spinner} {msg} {so_far}");
+    let so_far = move |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+        if state.pos() > 0 {
+            let _ = out.write_str(&facts(unit, state.pos(), None, state.per_sec()));
+        }
+    };
+    style.expect("the template is constant and valid").with_key("so_far", so_far)
 }
 
 /// A bar with the facts behind it.

@@ -68,12 +68,15 @@ impl Drop for UnderWay {
     }
 }
 
-/// Removes every file under way, for a process that is about to end without dropping them.
+/// Removes every file under way, for a process that is about to end without dropping them. From then on whoever begins
+/// or ends one waits for that, instead of telling that his file is gone.
 pub fn remove_unfinished() {
-    for path in ALL_UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+    let under_way = ALL_UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner);
+    for path in under_way.iter() {
         // What is in its place by now, or cannot be removed, is left: nobody is there to be told.
         let _ = fs::remove_file(path);
     }
+    std::mem::forget(under_way);
 }
 
 impl WholeFile {

@@ -16,6 +16,8 @@ fn every_short_help_is_one_screen_and_every_long_one_has_it_all() {
     check_help(&tool("verify"), &["Arguments", "Options", "Output", "Source (a raw tree)", "Labels"]);
     check_help(&tool("stats"), &["Arguments", "Options", "Output"]);
     check_help(&tool("bench"), &["Arguments", "Options"]);
+    let all = stdout(&run("cellshard", &["-h"]));
+    assert!(all.lines().count() <= 24 && all.lines().all(|line| line.chars().count() <= 80), "{all}");
 }
 
 #[test]

@@ -14,8 +14,8 @@ use crate::suggest::unknown;
 
 /// Every program and what it does, in the order of use.
 const PROGRAMS: [(&str, &str); 7] = [
-    ("simulate", "Make a realistic RxRx1-like tree with known biology and batch effects"),
-    ("pack", "Turn a tree of PNGs, or a store of another codec, into checksummed tensor shards"),
+    ("simulate", "Make realistic plates, in any layout, whose truth is known"),
+    ("pack", "Turn a tree of images into a store of checksummed tensor shards"),
     ("verify", "Prove what of a store or of a raw tree is whole"),
     ("stats", "Show the grey levels of each plate, population and channel"),
     ("bench", "Measure where the time of reading goes"),

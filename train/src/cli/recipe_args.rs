@@ -5,7 +5,7 @@ use clap::{Arg, ArgMatches, Command};
 use cellshard::training::recipe::{KEYS, Recipe};
 
 /// Those that the short help shows.
-const SHOWN: [&str; 5] = ["model", "epochs", "batch", "lr", "fold"];
+const SHOWN: [&str; 3] = ["epochs", "batch", "lr"];
 
 /// Adds a flag for every key of a recipe.
 #[must_use]

@@ -28,14 +28,14 @@ use super::{predict, recipe_args};
 struct Flags {
     #[command(flatten)]
     store: At<Shards>,
-    /// base-cnn, resnet50, two-step, demo, or a TOML file
+    /// A recipe, or a TOML file
     ///
-    /// A recipe that ships with the program, by its name, or one of your own
+    /// A recipe that ships with the program, by its name (base-cnn, resnet50, two-step, demo), or one of your own
     #[arg(long, value_name = "NAME|FILE", default_value = "resnet50")]
     recipe: String,
-    /// The run folder [default: the first free runs/RECIPE-N]
+    /// The run folder [default: runs/RECIPE-N]
     ///
-    /// It must be new or empty, but with --resume
+    /// Without it, the first of these names that is free; one that is given must be new or empty, but with --resume
     #[arg(long, value_name = "DIR")]
     run: Option<PathBuf>,
     /// Go on with the run in --run
@@ -43,7 +43,7 @@ struct Flags {
     /// By the recipe and the split that it keeps; --epochs (of two steps, --second-epochs) has it train for more epochs, or fewer, from here on
     #[arg(long, requires = "run", conflicts_with = "recipe")]
     resume: bool,
-    /// What to compute on: auto, cpu, cuda:N
+    /// What computes: auto, cpu, cuda:N
     ///
     /// auto is the first GPU, else the CPU
     #[arg(long, value_name = "DEVICE", default_value_t)]
