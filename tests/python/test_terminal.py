@@ -24,9 +24,9 @@ def on_terminal(folder, columns, *command, until=None):
     if pid == 0:
         os.chdir(folder)
         fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-        os.environ.pop("COLUMNS", None)
-        os.environ["TERM"] = "xterm"
-        os.execv(BIN / command[0], [str(argument) for argument in command])
+        # What Python's readline has set in the environment is not known to os.environ.
+        environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"} | {"TERM": "xterm"}
+        os.execve(BIN / command[0], [str(argument) for argument in command], environment)
     shown = b""
     while True:
         try:

@@ -107,7 +107,7 @@ fn write_held(out: &mut impl Write, held: &[HeldPlate], what: &str, why: &str, s
         let n_sites = plural(sites.len() as u64, "site");
         let remedy = match (stay, can_be_pruned) {
             (false, _) => "",
-            (true, true) => ": --prune removes them",
+            (true, true) => agree(sites.len() as u64, ": --prune removes it", ": --prune removes them"),
             (true, false) => ": send the damaged images again (--prune removes only what is gone)",
         };
         writeln!(out, "{what:10} {plate}: {why} {of_what}{n_sites} ({reason}): {first}{more}{remedy}")?;
