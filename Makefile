@@ -5,6 +5,7 @@
 # make libtorch    libtorch 2.11.0 into .libtorch/, from $LIBTORCH, an installed Python torch, or PyPI
 # make install     all programs and libtorch into PREFIX/lib/cellshard, one name into PREFIX/bin (PREFIX=~/.local)
 # make install-without-train   the same for what needs no libtorch; make uninstall removes either
+# make man completions   man pages, and completions for bash, zsh and fish, into target/pages/; make install has them
 # make check-install   installs into a temporary folder, and shows that nothing of this one is needed then
 # make bundle      the programs and a script into dist/, to be run on a GPU box with Python's torch 2.11 and no Rust
 # make test-torch-python   weights to torchvision and back; installs torch into .venv-torch/ (5 GB)
@@ -31,7 +32,8 @@ PREFIX ?= $(HOME)/.local
 PROGRAMS := cellshard simulate pack verify stats inspect bench
 TRAINER := train predict
 
-.PHONY: real demo build libtorch install install-without-train uninstall check-install bundle test test-rust \
+.PHONY: real demo build man completions pages pages-without-train libtorch install install-without-train uninstall \
+	check-install bundle test test-rust \
 	test-zarrs test-python test-faults test-torch-python check-no-torch lint learning bench-pack bench-feed \
 	bench-by-hand bench-sites compressibility contact-sheet readme-picture clean faults fuzz
 
@@ -42,11 +44,20 @@ build: libtorch
 libtorch:
 	@tools/libtorch.sh .libtorch $(PYTHON)
 
-install: build
+# Made by the programs of their own flags.
+man completions pages: build
+	@rm -rf target/pages
+	@$(BIN)/train --pages target/pages
+
+pages-without-train:
+	@cargo build --quiet --release
+	@rm -rf target/pages
+	@$(BIN)/cellshard --pages target/pages
+
+install: pages
 	@tools/install.sh "$(PREFIX)" $(PROGRAMS) $(TRAINER)
 
-install-without-train:
-	@cargo build --quiet --release
+install-without-train: pages-without-train
 	@tools/install.sh "$(PREFIX)" $(PROGRAMS)
 
 uninstall:
@@ -65,17 +76,17 @@ bundle: build
 demo: build
 	@rm -rf $(DEMO)
 	@echo '$$ simulate: two cell types, six experiments (one of each type is the test set), 6 x 64 x 64 pixels'
-	@$(BIN)/simulate --dst $(DEMO)/data --experiments HUVEC:3,RPE:3 --plates 1 --wells 200 --sirnas 24 --size 64
-	@printf '\n$$ pack --src data --dst shards\n'
-	@$(BIN)/pack --src $(DEMO)/data --dst $(DEMO)/shards
+	@$(BIN)/simulate $(DEMO)/data --experiments HUVEC:3,RPE:3 --plates 1 --wells 200 --sirnas 24 --size 64
+	@printf '\n$$ pack data shards\n'
+	@$(BIN)/pack $(DEMO)/data $(DEMO)/shards
 	@printf '\n$$ verify shards --deep\n'
 	@$(BIN)/verify $(DEMO)/shards --deep
-	@printf '\n$$ stats --shards shards --by experiment | head -7\n'
-	@$(BIN)/stats --shards $(DEMO)/shards --by experiment | head -7
-	@printf '\n$$ train --shards shards --recipe demo --run run\n'
-	@$(BIN)/train --shards $(DEMO)/shards --recipe demo --run $(DEMO)/run
-	@printf '\n$$ predict --shards shards --run run --tta 8 --out submission.csv --truth data/truth.csv\n'
-	@$(BIN)/predict --shards $(DEMO)/shards --run $(DEMO)/run --tta 8 --out $(DEMO)/submission.csv \
+	@printf '\n$$ stats shards --by experiment | head -7\n'
+	@$(BIN)/stats $(DEMO)/shards --by experiment | head -7
+	@printf '\n$$ train shards --recipe demo --run run\n'
+	@$(BIN)/train $(DEMO)/shards --recipe demo --run $(DEMO)/run
+	@printf '\n$$ predict shards --run run --tta 8 --out submission.csv --truth data/truth.csv\n'
+	@$(BIN)/predict $(DEMO)/shards --run $(DEMO)/run --tta 8 --out $(DEMO)/submission.csv \
 		--like $(DEMO)/data/sample_submission.csv --truth $(DEMO)/data/truth.csv
 
 test: check-no-torch test-rust test-zarrs test-python test-faults check-install

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::error::shown;
-use crate::site::{PlateId, Well};
+use crate::site::{PlateId, Well, WellId};
 
 /// The kinds of fault of a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -150,14 +150,13 @@ pub struct Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.file.is_empty() {
-            if let Some(plate) = &self.plate {
-                write!(f, "{plate}")?;
-            }
-            if let Some(well) = self.well {
-                write!(f, "/{well}")?;
-            }
-            if let Some(site) = self.site {
-                write!(f, "_s{site}")?;
+            match (&self.plate, self.well, self.site) {
+                (Some(plate), Some(well), Some(site)) => write!(f, "{}", plate.site(well, site))?,
+                (Some(plate), Some(well), None) => {
+                    write!(f, "{}", WellId { plate: plate.clone(), well }.shown())?;
+                }
+                (Some(plate), ..) => write!(f, "{plate}")?,
+                (None, ..) => {}
             }
         } else {
             write!(f, "{}", shown(&self.file))?;

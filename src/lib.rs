@@ -26,5 +26,6 @@ pub mod store;
 mod suggest;
 pub mod training;
 pub mod verify;
+pub mod words;
 
 pub use error::{Error, Result};

@@ -75,7 +75,7 @@ fn check_sites(root: &Path, plate: &PlateId, spec: &StoreSpec, sites: &[SiteRow]
             let found = crc32c(&pixels);
             if found != row.crc32c {
                 let expected = format!("crc32c {:08x}", row.crc32c);
-                return Err(Error::malformed(&row.id, expected, format!("{found:08x}")));
+                return Err(Error::malformed(row.id.shown(), expected, format!("{found:08x}")));
             }
         }
     }

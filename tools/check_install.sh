@@ -26,6 +26,24 @@ n=$(cellshard --help | grep -cE '^  (simulate|pack|verify|stats|bench|train|pred
 cellshard simulate --dst "$work/data" --experiments HUVEC:3 --plates 1 --wells 48 --sirnas 4 --size 32 > /dev/null
 cellshard pack --src "$work/data" --dst "$work/shards" > /dev/null
 cellshard verify "$work/shards" --deep > /dev/null
+for name in simulate pack verify stats bench train predict; do
+    [ -s "$place/share/man/man1/cellshard-$name.1" ] || fail "expected a man page of $name"
+done
+if [ -n "$(command -v man)" ]; then
+    for page in "$place"/share/man/man1/*.1; do
+        warnings=$(LC_ALL=C.UTF-8 man --warnings --local-file "$page" 2>&1 > /dev/null)
+        [ -z "$warnings" ] || fail "man of $page: $warnings"
+    done
+fi
+# What bash offers after some words.
+offered=$(bash -c 'source "$0"; COMP_WORDS=(cellshard train --warmup-e); COMP_CWORD=2; COMPREPLY=()
+    _cellshard cellshard --warmup-e train; echo "${COMPREPLY[*]}"
+    COMP_WORDS=(cellshard pre); COMP_CWORD=1; COMPREPLY=(); _cellshard cellshard pre cellshard; echo "${COMPREPLY[*]}"' \
+    "$place/share/bash-completion/completions/cellshard")
+[ "$offered" = "$(printf '%s\n' --warmup-epochs predict)" ] || fail "bash offers: $offered"
+for file in zsh/site-functions/_cellshard fish/vendor_completions.d/cellshard.fish; do
+    grep -q 'second-epochs' "$place/share/$file" || fail "expected flags of train in $file"
+done
 for name in cellshard simulate pack verify stats bench; do
     if grep -aqF "$clone" "$place/lib/cellshard/$name"; then fail "$name names $clone"; fi
 done
@@ -40,9 +58,12 @@ grep -q '^written' predict.txt || fail "predict wrote nothing"
 grep -qF "calling init: $place/lib/cellshard/libtorch_cpu.so" loader.* || fail "expected libtorch in $place"
 if grep -F "$clone/" loader.*; then fail "the loader looked into $clone"; fi
 
+rm -rf "$clone/target/pages"
+"$clone/target/release/cellshard" --pages "$clone/target/pages"
 "$clone/tools/install.sh" "$place" cellshard simulate pack verify stats bench > /dev/null
 cellshard verify "$work/shards" > /dev/null
-left=$(find "$place" ! -type d)
+left=$(find "$place/bin" "$place/lib" ! -type d)
+[ ! -e "$place/share/man/man1/cellshard-train.1" ] || fail "expected no page of what is not installed"
 [ "$(echo "$left" | wc -l)" = 7 ] || fail "expected six programs and a link, found: $left"
 touch "$place/lib/cellshard/notes"
 make --silent --directory "$clone" uninstall PREFIX="$place"

@@ -3,6 +3,7 @@
 # the one of them that runs the others. With `train predict` among them libtorch's libraries go beside them, where both
 # look, so that nothing is needed of this folder any more. A libtorch that lies elsewhere (in an installed Python torch,
 # or in $LIBTORCH) is linked to and not copied, as its CUDA half is looked for beside the real libtorch_cpu.so.
+# Man pages and completions of target/pages go under PREFIX/share, where man, bash, zsh and fish look.
 # Usage: install.sh PREFIX PROGRAM...    what of cellshard is there and not named is removed
 #        install.sh PREFIX               removes all of it
 set -eu
@@ -14,7 +15,7 @@ dir=$prefix/lib/cellshard
 for path in "$dir"/*; do
     name=${path##*/}
     case "$name" in
-        cellshard | simulate | pack | verify | stats | bench | train | predict | lib*.so*) ;;
+        cellshard | simulate | pack | verify | stats | inspect | bench | train | predict | lib*.so*) ;;
         *) continue ;; # Not ours, and left alone.
     esac
     case " $* " in
@@ -22,7 +23,19 @@ for path in "$dir"/*; do
         *) rm -f "$path" ;;
     esac
 done
+share=$prefix/share
+bash=$share/bash-completion/completions
+zsh=$share/zsh/site-functions
+fish=$share/fish/vendor_completions.d
+rm -f "$share/man/man1/cellshard.1" "$bash/cellshard" "$zsh/_cellshard" "$fish/cellshard.fish"
+for name in simulate pack verify stats inspect bench train predict; do
+    rm -f "$share/man/man1/cellshard-$name.1"
+done
 if [ $# -eq 0 ]; then
+    # Folders that others use have more in them, and stay.
+    for path in "$share/man/man1" "$bash" "$zsh" "$fish"; do
+        if [ -d "$path" ]; then rmdir --ignore-fail-on-non-empty --parents "$path" 2> /dev/null || true; fi
+    done
     rm -f "$prefix/bin/cellshard"
     if [ -d "$dir" ]; then rmdir --ignore-fail-on-non-empty "$dir"; fi
     exit 0
@@ -47,5 +60,10 @@ case " $* " in
         done
         ;;
 esac
+mkdir -p "$share/man/man1" "$bash" "$zsh" "$fish"
+install -m 644 target/pages/man1/*.1 "$share/man/man1/"
+install -m 644 target/pages/bash/cellshard "$bash/"
+install -m 644 target/pages/zsh/_cellshard "$zsh/"
+install -m 644 target/pages/fish/cellshard.fish "$fish/"
 ln -sfn ../lib/cellshard/cellshard "$prefix/bin/cellshard"
 echo "$prefix/bin/cellshard runs $*"

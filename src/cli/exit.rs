@@ -4,7 +4,6 @@ use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::{ArgMatches, Parser};
 use rustix::process::Signal;
 
 use crate::error::{Error, shown};
@@ -36,26 +35,6 @@ pub enum Exit {
     Faults,
     /// It was told to stop in time, and saved where it goes on: 75.
     Stopped,
-}
-
-/// Parses a program's flags. What is wrong with them, and the text of `--help`, is for [`run`] to show.
-///
-/// # Errors
-/// If they are not the program's, ask for a text, or name a place that is no path of this machine.
-pub fn parse<P: Parser>() -> anyhow::Result<P> {
-    let matches = P::command().try_get_matches()?;
-    check_paths(&matches)?;
-    Ok(P::from_arg_matches(&matches)?)
-}
-
-/// Refuses `s3://bucket/data` and its like in any flag: nobody reads it here, and a folder `s3:` is not what is meant.
-///
-/// # Errors
-/// If there is one.
-pub fn check_paths(matches: &ArgMatches) -> crate::Result<()> {
-    let values = matches.ids().filter_map(|id| matches.try_get_raw(id.as_str()).ok().flatten()).flatten();
-    let mut values = values.map(|value| value.to_string_lossy());
-    values.find(|value| value.contains("://")).map_or(Ok(()), |url| Err(files::not_local(&url)))
 }
 
 /// Runs a program's body and turns what comes of it into an exit code. An error is printed once, with its causes, to

@@ -1,18 +1,28 @@
 //! The programs, and what they share: exit codes, progress, tables, what reports look like.
 
+mod command;
 mod exit;
+mod interrupt;
+mod numbers;
+pub mod pages;
 pub mod programs;
 mod progress;
 mod reading;
 pub mod report;
+mod screen;
 mod source_args;
 mod table;
 
-pub use exit::{EXIT_CODES, EXIT_CODES_OF_TRAIN, Exit, check_paths, parse, run, show};
+pub use crate::words::{agree, count, plural};
+pub use command::{At, MaybeAt, Place, Shards, framed, framed_with, matches, parse};
+pub use exit::{EXIT_CODES, EXIT_CODES_OF_TRAIN, Exit, run, show};
+pub use interrupt::{command_line, when_interrupted};
+pub use numbers::{bytes, rate};
 pub use progress::Progress;
 pub use reading::{IoFlag, VerifyFlag};
+pub use screen::{Screen, screen};
 pub use source_args::SourceArgs;
-pub use table::{Align, Table, bytes, count, plural};
+pub use table::{Align, Table};
 
 /// Files that a thread has open at most, and its share of those that the process has.
 const FILES_OF_A_THREAD: usize = 8;

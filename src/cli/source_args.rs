@@ -10,81 +10,101 @@ use crate::source::labels::{Columns, ControlValues, LabelOptions, On};
 use crate::source::pattern::{Pattern, Preset};
 use crate::source::{Layout, Plane, SourceConfig};
 
+/// The heading of flags about labels.
+const LABELS: &str = "Labels";
+
 /// Flags of a raw tree.
 #[derive(Debug, Clone, Default, Args)]
 pub struct SourceArgs {
-    /// How images are named [default: RxRx1's own layouts are recognised]
-    #[arg(long, value_name = "LAYOUT", value_parser = layouts())]
+    /// How images are named; --help lists them
+    #[arg(long, value_name = "LAYOUT", value_parser = layouts(), hide_possible_values = true, long_help = about_layouts())]
     layout: Option<Layout>,
-    /// Names of images by their fields: {experiment} {plate} {well} {row} {column} {site} {channel} {z} {t}, and * for what
-    /// tells nothing, such as '{plate}/{well}_s{site}_w{channel}.tif'; compared with the end of each path
+    /// Names of images, such as '{well}_w{channel}.tif'
+    ///
+    /// The fields are {experiment} {plate} {well} {row} {column} {site} {channel} {z} {t}, and * is what
+    /// tells nothing; it is compared with the end of each path
     #[arg(long, value_name = "PATTERN")]
     pattern: Option<Pattern>,
     /// Take what is there for all there is: wells and sites that CSVs name and that have no image are counted, not faults
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     present: bool,
     /// Take images of RGB whose red, green and blue are equal for the grey ones that they are
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     grey: bool,
     /// A table that names images, a row a site: columns `FileName_CHANNEL` and `PathName_CHANNEL`, as `CellProfiler` has
     /// them, or a path a column; `Metadata_Plate`, `Metadata_Well` and `Metadata_Site`, or what --on says
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", hide_short_help = true)]
     table: Option<PathBuf>,
     /// The plane and the time that are meant where there are several, such as z=3 or z=3,t=1: by the numbers of names, or by
     /// their places in an array, from 0; none is what has no number
-    #[arg(long, value_name = "AXIS=N", default_value = "", hide_default_value = true, value_parser = plane)]
+    #[arg(long, value_name = "AXIS=N", default_value = "", hide_default_value = true, value_parser = plane,
+        hide_short_help = true)]
     plane: Plane,
     /// The level of the images of OME-Zarr, from the largest [default: 0]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", hide_short_help = true)]
     level: Option<u16>,
     /// Experiment of plates whose names tell none [default: experiment]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", hide_short_help = true)]
     experiment: Option<Experiment>,
-    /// Folder with the CSVs, or the table of sites or wells itself [default: the folder of the images]
-    #[arg(long, value_name = "PATH", visible_alias = "labels")]
+    /// The table of labels, or a folder of CSVs
+    ///
+    /// A table of sites or wells, or a folder with CSVs of a known data set [default: the folder of the images].
+    /// --metadata is the same
+    #[arg(long = "labels", value_name = "PATH", alias = "metadata", help_heading = LABELS)]
     metadata: Option<PathBuf>,
     /// Leave tables of labels alone that lie beside images which --layout, --pattern or --table describes
-    #[arg(long)]
+    #[arg(long, hide_short_help = true, help_heading = LABELS)]
     no_labels: bool,
     /// Columns that the rows of a table are known by, such as plate=Barcode,well=Position [default: by their names, as
     /// plate, `Metadata_Plate` or `Assay_Plate_Barcode`]; without an experiment, a row is of every plate of its name.
     /// What is not named is known by its column's name; site= says that no column tells it, and so do experiment=,
     /// `cell_type`= and `well_type`=
-    #[arg(long, value_name = "KEYS")]
+    #[arg(long, value_name = "KEYS", hide_short_help = true, help_heading = LABELS)]
     on: Option<On>,
-    /// Columns of that table whose texts are a well's label, joined by ' | '; a well whose first one is empty has none
-    /// [default: as RxRx1, RxRx2, RxRx19a, RxRx19b and RxRx3 have them, which are known by their columns]
-    #[arg(long, value_name = "COLUMNS")]
+    /// Columns that are a well's label
+    ///
+    /// Their texts are joined by ' | '; a well whose first one is empty has no label [default: as RxRx1, RxRx2, RxRx19a, RxRx19b and RxRx3 have them, which are known by their columns]
+    #[arg(long, value_name = "COLUMNS", help_heading = LABELS)]
     label_column: Vec<Columns>,
-    /// What untreated wells have in the first of these columns, such as DMSO, or in another, such as condition=Mock;
-    /// COLUMN= is an empty cell, and what has a comma is quoted as in a table ('"1,2-x",DMSO'); may be given again [default: as the data set has it, or what its wells' types say]
-    #[arg(long, value_name = "VALUES")]
+    /// What untreated wells have there: DMSO
+    ///
+    /// In the first of these columns, such as DMSO, or in another, such as condition=Mock; COLUMN= is an empty cell, and what has a comma is quoted as in a table ('"1,2-x",DMSO'); may be given again [default: as the data set has it, or what its wells' types say]
+    #[arg(long, value_name = "VALUES", help_heading = LABELS)]
     negative_control: Vec<ControlValues>,
     /// The same of wells with a treatment that is well known [default: as the data set has it, or what its wells' types say]
-    #[arg(long, value_name = "VALUES")]
+    #[arg(long, value_name = "VALUES", hide_short_help = true, help_heading = LABELS)]
     positive_control: Vec<ControlValues>,
     /// Column of that table with the dataset: train, val or validation, test; '' says that none tells it [default:
     /// dataset; without it all is train]
-    #[arg(long, value_name = "COLUMN")]
+    #[arg(long, value_name = "COLUMN", hide_short_help = true, help_heading = LABELS)]
     split_column: Option<String>,
     /// A classes.csv that fixes which class each siRNA is
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", hide_short_help = true, help_heading = LABELS)]
     classes: Option<PathBuf>,
     /// A file of wells (HUVEC-06_1_B18, one a line) that really have fewer sites than others; RxRx1's four are known
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", hide_short_help = true)]
     known_partial: Option<PathBuf>,
     /// Channels of a site [default: as many as most sites have]
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", hide_short_help = true)]
     channels: Option<usize>,
     /// Sites of every well, numbered from 1 [default: those that any well of its plate has]
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", hide_short_help = true)]
     sites: Option<u16>,
-    /// Only these experiments, such as HEPG2-01,HEPG2-02 [default: all]
+    /// Only these experiments: HEPG2-01,HEPG2-02
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     experiments: Vec<String>,
-    /// Only these plates, such as HEPG2-01/Plate1 [default: all]
-    #[arg(long, value_delimiter = ',', value_name = "PLATES")]
+    /// Only these plates, such as HEPG2-01/1 or HEPG2-01/Plate1 [default: all]
+    #[arg(long, value_delimiter = ',', value_name = "PLATES", hide_short_help = true)]
     plates: Vec<PlateId>,
+}
+
+/// The help of `--layout`: clap's own would list them in the short help, too.
+fn about_layouts() -> String {
+    let mut text = "How images are named [default: RxRx1's own layouts are recognised]\n\nPossible values:".to_owned();
+    for value in layouts().possible_values().into_iter().flatten() {
+        text += &format!("\n- {}: {}", value.get_name(), value.get_help().unwrap_or_default());
+    }
+    text
 }
 
 /// The names of layouts, each with what it is.

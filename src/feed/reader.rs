@@ -153,7 +153,7 @@ impl Reader {
         if check {
             let found = crc.unwrap_or_else(|| crc32c(pixels));
             if found != row.crc32c {
-                let place = format!("{}: site {}", shard(), row.id);
+                let place = format!("{}: site {}", shard(), row.id.shown());
                 return Err(Error::malformed(place, format!("crc32c {:08x}", row.crc32c), format!("{found:08x}")));
             }
             verified.store(true, Ordering::Relaxed);
@@ -196,7 +196,7 @@ impl Reader {
 fn name_site(error: Error, site: &SiteId) -> Error {
     match error {
         Error::Malformed { place, expected, found } => {
-            Error::Malformed { place: format!("{place}: site {site}"), expected, found }
+            Error::Malformed { place: format!("{place}: site {}", site.shown()), expected, found }
         }
         other => other,
     }

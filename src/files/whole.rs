@@ -1,11 +1,13 @@
 //! Files that are there whole or not at all: written beside their place, synced, renamed. What a link leads to is
 //! written, and the link stays; what is no regular file (a pipe, a device, a terminal) is written into. Knows no content.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, Metadata, Permissions};
 use std::io::{self, BufWriter, ErrorKind, Seek, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::{Access, MemfdFlags, OFlags, access, fcntl_getfl, fcntl_setfl, fstat, memfd_create};
 use rustix::io::Errno;
@@ -41,9 +43,40 @@ pub struct WholeFile {
 #[derive(Debug)]
 enum End {
     /// It lies beside a place, which it takes.
-    Replace(NamedTempFile, PathBuf),
+    Replace(NamedTempFile, PathBuf, UnderWay),
     /// It is in memory, and is written into a stream.
     Into(File, File),
+}
+
+/// The temporary files of this process.
+static ALL_UNDER_WAY: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+/// A name among them, for as long as it lives.
+#[derive(Debug)]
+struct UnderWay(PathBuf);
+
+impl UnderWay {
+    fn of(path: &Path) -> Self {
+        ALL_UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned());
+        Self(path.to_owned())
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        ALL_UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.0);
+    }
+}
+
+/// Removes every file under way, for a process that is about to end without dropping them. From then on whoever begins
+/// or ends one waits for that, instead of telling that his file is gone.
+pub fn remove_unfinished() {
+    let under_way = ALL_UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner);
+    for path in under_way.iter() {
+        // What is in its place by now, or cannot be removed, is left: nobody is there to be told.
+        let _ = fs::remove_file(path);
+    }
+    std::mem::forget(under_way);
 }
 
 impl WholeFile {
@@ -80,7 +113,9 @@ impl WholeFile {
                 .rand_bytes(TEMPORARY.1)
                 .permissions(permissions)
                 .tempfile_in(folder(&place));
-            End::Replace(file.map_err(Error::io(path, "create"))?, place)
+            let file = file.map_err(Error::io(path, "create"))?;
+            let under_way = UnderWay::of(file.path());
+            End::Replace(file, place, under_way)
         };
         Ok(Self { path: path.to_owned(), end })
     }
@@ -95,7 +130,7 @@ impl WholeFile {
     #[must_use]
     pub fn temporary(&self) -> Option<&Path> {
         match &self.end {
-            End::Replace(file, _) => Some(file.path()),
+            End::Replace(file, ..) => Some(file.path()),
             End::Into(..) => None,
         }
     }
@@ -104,7 +139,7 @@ impl WholeFile {
     #[must_use]
     pub fn as_file(&self) -> &File {
         match &self.end {
-            End::Replace(file, _) => file.as_file(),
+            End::Replace(file, ..) => file.as_file(),
             End::Into(memory, _) => memory,
         }
     }
@@ -116,7 +151,7 @@ impl WholeFile {
     pub fn finish(self) -> Result<()> {
         let Self { path, end } = self;
         match end {
-            End::Replace(file, place) => {
+            End::Replace(file, place, _under_way) => {
                 file.as_file().sync_all().map_err(Error::io(&path, "sync"))?;
                 file.persist(&place).map_err(|e| e.error).map_err(Error::io(&path, "rename into place"))?;
                 sync_dir(folder(&place))
@@ -203,6 +238,21 @@ pub fn follow_links(path: &Path) -> Result<PathBuf> {
         }
     }
     Err(Error::io(path, "follow")(Errno::LOOP.into()))
+}
+
+/// Writes a file that has its name only when it is whole, unsynced: whoever is killed leaves no half of it there.
+///
+/// # Errors
+/// If it cannot be written.
+pub fn write_renamed(path: &Path, content: &[u8]) -> Result<()> {
+    let WholeFile { end, .. } = WholeFile::create(path)?;
+    match end {
+        End::Replace(mut file, place, _under_way) => {
+            file.write_all(content).map_err(Error::io(path, "write"))?;
+            file.persist(&place).map(drop).map_err(|e| Error::io(path, "rename into place")(e.error))
+        }
+        End::Into(_, mut stream) => stream.write_all(content).map_err(Error::io(path, "write")),
+    }
 }
 
 /// Writes a file whole or not at all.

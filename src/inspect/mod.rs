@@ -3,8 +3,8 @@
 pub mod drawing;
 pub mod measure;
 pub(crate) mod page;
-pub mod places;
 pub mod plate_map;
+pub mod run_page;
 pub mod schemes;
 pub mod sheet;
 pub mod site_picture;

@@ -17,7 +17,6 @@ use crate::suggest;
 use crate::training::data::channel_stats::ChannelStats;
 use crate::training::recipe::Normalize;
 
-use super::places::well_place;
 use super::schemes::{SchemeFigures, about};
 use super::site_picture::{self, histograms};
 
@@ -208,7 +207,7 @@ pub fn sheet(store: &Store, replicates: &Replicates, bands: &[Band]) -> Result<P
             let x = MARGIN + i % columns * (width + GAP);
             let y = top + BAND + i / columns * (height + LABEL + GAP);
             picture.put(x, y, tile);
-            let label = well_place(&store.sites()[site].id.well);
+            let label = store.sites()[site].id.well.shown();
             picture.text(x, y + height + LABEL / 2, 11, GREY, Anchor::Left, &shortened(11, &label, width));
         }
     }

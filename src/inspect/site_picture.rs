@@ -10,8 +10,6 @@ use crate::stats::{Histogram, PopulationGroup, PopulationStatistics};
 use crate::store::Store;
 use crate::store::format::rows::SiteRow;
 
-use super::places::place;
-
 const GAP: u32 = 8;
 const TITLE: u32 = 34;
 const LABEL: u32 = 24;
@@ -103,7 +101,7 @@ pub fn site_picture(store: &Store, site: &SiteRow, pixels: &[u8], windows: &[Win
     let top = |row: u32| TITLE + row * (height + LABEL + GAP);
     let mut picture = Picture::new(left(columns) - GAP + MARGIN, top(rows) - GAP + MARGIN, PAPER)?;
     let room = picture.width() - 2 * MARGIN;
-    let title = format!("{}  ·  {}", place(&site.id), about(site));
+    let title = format!("{}  ·  {}", site.id.shown(), about(site));
     picture.text(MARGIN, TITLE / 2, 16, INK, Anchor::Left, &shortened(16, &title, room));
     for (i, (tile, name, label)) in (0..).zip(tiles) {
         let (x, y) = (left(i % columns), top(i / columns));

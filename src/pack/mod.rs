@@ -28,7 +28,15 @@ pub use report::{ChannelFile, FirstSite, Held, HeldPlate, OTHER_IMAGES, PackRepo
 /// # Errors
 /// If the source cannot be read, or the destination is of another kind.
 pub fn plan(config: &PackConfig) -> Result<(Plan, Vec<Fault>)> {
-    if is_store(&config.source.root)? { transcode::plan(config) } else { tree::plan(config) }
+    if is_transcoded(config)? { transcode::plan(config) } else { tree::plan(config) }
+}
+
+/// Whether the source is a store, which is transcoded.
+///
+/// # Errors
+/// If it cannot be looked at.
+pub fn is_transcoded(config: &PackConfig) -> Result<bool> {
+    is_store(&config.source.root)
 }
 
 /// Packs; a source that is a store is transcoded. Resumes by itself: plates that are done and unchanged are left alone.
@@ -37,5 +45,5 @@ pub fn plan(config: &PackConfig) -> Result<(Plan, Vec<Fault>)> {
 /// If the source or its CSVs cannot be read, the destination is of another kind or full, or a file cannot be written.
 /// Faults of images, and of a store's sites, are no error: they are in the report.
 pub fn pack(config: &PackConfig, progress: &(dyn Fn(Progress) + Sync)) -> Result<PackReport> {
-    if is_store(&config.source.root)? { transcode::transcode(config, progress) } else { tree::pack(config, progress) }
+    if is_transcoded(config)? { transcode::transcode(config, progress) } else { tree::pack(config, progress) }
 }

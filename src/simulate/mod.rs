@@ -2,6 +2,7 @@
 //! were chosen, not measured. Owns the request and its checks; never reads a tree, and copies no real pixel.
 
 mod batch;
+mod begun;
 mod biology;
 mod cells;
 mod config;

@@ -11,6 +11,7 @@ use crate::files;
 use crate::site::{Population, WellId};
 
 use super::batch::{Batch, batches};
+use super::begun::Begun;
 use super::biology::{Biology, Effect, Strength};
 use super::cells::{Scene, Scratch, render};
 use super::config::{Config, Report};
@@ -32,7 +33,7 @@ struct Job {
 }
 
 pub(super) fn write(config: &Config, dst: &Path, progress: &(dyn Fn(u64) + Sync)) -> Result<Report> {
-    create_empty(dst)?;
+    let begun = Begun::in_folder(dst, config)?;
     let jobs = plan(config, dst);
     for job in &jobs {
         if job.label.id.well == jobs[0].label.id.well {
@@ -61,6 +62,7 @@ pub(super) fn write(config: &Config, dst: &Path, progress: &(dyn Fn(u64) + Sync)
     let labels: Vec<LabelledWell> = jobs.into_iter().map(|job| job.label).collect();
     layouts::write_beside(config, dst, &labels)?;
     layouts::write_tables(config, dst, &labels)?;
+    begun.complete()?;
     let (wells, sites) = (labels.len() as u64, config.total_sites());
     let planes = sites * u64::from(config.n_channels);
     let plates = wells / u64::from(config.n_wells);
@@ -74,18 +76,6 @@ pub(super) fn write(config: &Config, dst: &Path, progress: &(dyn Fn(u64) + Sync)
         image_bytes: image_bytes.into_inner(),
         pack: layouts::pack_command(config, dst),
     })
-}
-
-/// Creates the folder, or accepts an empty one.
-fn create_empty(dst: &Path) -> Result<()> {
-    files::create_dirs(dst)?;
-    match files::walk(dst, 1..=1, files::Links::Keep).next().transpose()? {
-        None => Ok(()),
-        Some(found) => {
-            let found = found.path.file_name().unwrap_or_default().display().to_string();
-            Err(Error::refused(dst.display(), "a folder that is new or empty", found))
-        }
-    }
 }
 
 /// Every well of the tree: experiments by name, then plate, then well.
@@ -163,7 +153,7 @@ fn effect(seed: u64, content: Content, cell_type: &str) -> Effect {
     Effect::of_class(seed, content.class, cell_type, strength)
 }
 
-/// Renders and writes all sites of a well; returns the bytes written.
+/// Renders and writes the sites of a well that are not there yet; returns the bytes of all its images.
 fn write_well(config: &Config, job: &Job, textures: &Textures, scratch: &mut Scratch) -> Result<u64> {
     let scene = Scene {
         biology: &job.biology,
@@ -177,24 +167,47 @@ fn write_well(config: &Config, job: &Job, textures: &Textures, scratch: &mut Scr
     let n_images = config.n_channels / planes as u8;
     let mut bytes = 0;
     for site in 1..=config.n_sites {
+        let image = |channel| layouts::image(config.layout, &job.label, (site, config.n_sites), (channel, n_images));
+        let names: Vec<String> = (1..=n_images).map(image).collect();
+        if let Some(n) = bytes_of(config, &job.folder, &names)? {
+            bytes += n;
+            continue;
+        }
         let well = u64::from(id.well.row()) << 16 | u64::from(id.well.column());
         let [experiment, plate] = job.keys;
         let keys = [experiment, plate, well, site.into()];
         let levels = render(&scene, textures, &mut Dice::new(config.seed, &keys), scratch);
-        for (channel, image) in (1..).zip(levels.chunks_exact(planes * scene.size * scene.size)) {
-            let name = layouts::image(config.layout, &job.label, (site, config.n_sites), (channel, n_images));
-            let path = job.folder.join(&name);
+        for (name, image) in names.iter().zip(levels.chunks_exact(planes * scene.size * scene.size)) {
+            let path = job.folder.join(name);
             let file = encode::image(format, image, config.size, config.bits, &path)?;
-            files::write(&path, &file)?;
-            bytes += file.len() as u64;
-            if let Some(name) = layouts::thumbnail(config.layout, &name) {
+            if let Some(name) = layouts::thumbnail(config.layout, name) {
                 let (levels, size) = reduced(image, config.size);
                 let path = job.folder.join(name);
-                files::write(&path, &encode::image(format, &levels, size, Bits::Eight, &path)?)?;
+                files::write_renamed(&path, &encode::image(format, &levels, size, Bits::Eight, &path)?)?;
             }
+            files::write_renamed(&path, &file)?;
+            bytes += file.len() as u64;
         }
     }
     Ok(bytes)
+}
+
+/// The bytes of a site's images where all of them are there, from a run that was interrupted; they were whole when they
+/// got their names.
+fn bytes_of(config: &Config, folder: &Path, names: &[String]) -> Result<Option<u64>> {
+    let mut bytes = 0;
+    for name in names {
+        if let Some(thumbnail) = layouts::thumbnail(config.layout, name)
+            && !files::exists(&folder.join(thumbnail))?
+        {
+            return Ok(None);
+        }
+        match files::look_at(&folder.join(name))? {
+            Some(found) if found.len() > 0 => bytes += found.len(),
+            _ => return Ok(None),
+        }
+    }
+    Ok(Some(bytes))
 }
 
 /// A quarter of an image's width and height, by means of its pixels.

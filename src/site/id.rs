@@ -124,6 +124,19 @@ impl PlateId {
     }
 }
 
+impl PlateId {
+    /// The plate as it is shown beside its wells, `HEPG2-08/1`.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        format!("{}/{}", self.experiment, self.plate)
+    }
+
+    /// A site of it as it is shown to people, `HEPG2-08/1/B02/1`.
+    pub fn site(&self, well: impl fmt::Display, site: impl fmt::Display) -> String {
+        format!("{}/{}/{well}/{site}", self.experiment, self.plate)
+    }
+}
+
 impl fmt::Display for PlateId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&format!("{}/{}", self.experiment, self.plate.folder()))
@@ -211,6 +224,26 @@ pub struct WellId {
     pub well: Well,
 }
 
+impl WellId {
+    /// The well as it is shown to people, `HEPG2-08/1/B02`.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        format!("{}/{}/{}", self.plate.experiment, self.plate.plate, self.well)
+    }
+
+    /// The well that people write as it is shown to them, or by its id: `HEPG2-08/1/B02`, `HEPG2-08_1_B02`.
+    ///
+    /// # Errors
+    /// If it is no well.
+    pub fn as_written(text: &str) -> Result<Self, ParseError> {
+        let Some((plate, well)) = text.rsplit_once('/') else { return text.parse() };
+        let id = plate.parse().ok().zip(well.parse().ok());
+        let (plate, well) =
+            id.ok_or_else(|| ParseError::new("a well such as HEPG2-08/1/B02 or HEPG2-08_1_B02", text))?;
+        Ok(Self { plate, well })
+    }
+}
+
 impl fmt::Display for WellId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let PlateId { experiment, plate } = &self.plate;
@@ -254,6 +287,26 @@ impl SiteId {
     }
 }
 
+impl SiteId {
+    /// The site as it is shown to people, `HEPG2-08/1/B02/1`.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        format!("{}/{}", self.well.shown(), self.site)
+    }
+
+    /// The site that people write as it is shown to them, or by its id: `HEPG2-08/1/B02/1`, `HEPG2-08_1_B02_1`.
+    ///
+    /// # Errors
+    /// If it is no site.
+    pub fn as_written(text: &str) -> Result<Self, ParseError> {
+        let (well, site) = text.rsplit_once(['/', '_']).unwrap_or((text, ""));
+        let id = WellId::as_written(well).ok().zip(super::text::parse_number(site).filter(|site| *site > 0));
+        let (well, site) =
+            id.ok_or_else(|| ParseError::new("a site such as HEPG2-08/1/B02/1 or HEPG2-08_1_B02_1", text))?;
+        Ok(Self { well, site })
+    }
+}
+
 impl fmt::Display for SiteId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}_{}", self.well, self.site)
@@ -289,6 +342,16 @@ mod tests {
     }
 
     #[test]
+    fn a_site_is_shown_in_one_spelling() {
+        let id = SiteId::as_written("HEPG2-08/Plate1/B02/2").unwrap();
+        assert_eq!((id.shown(), id.to_string()), ("HEPG2-08/1/B02/2".to_owned(), "HEPG2-08_1_B02_2".to_owned()));
+        assert_eq!(id.well.plate.site("B02", 2), id.shown());
+        for text in ["", "HEPG2-08/1/B02", "HEPG2-08/1/B02/0", "HEPG2-08/1/B02/x", "HEPG2-08 1 B02 1", "B02_1"] {
+            assert!(SiteId::as_written(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
     fn natural_order_counts_numbers() {
         let mut names = ["sirna_10", "sirna_9", "UNTREATED", "sirna_009", "sirna_1"];
         names.sort_by(|a, b| natural_cmp(a, b));
@@ -303,6 +366,17 @@ mod tests {
             let id = WellId { plate: PlateId { experiment: "HEPG2-08".parse().unwrap(), plate: plate.into() }, well };
             prop_assert_eq!(id.to_string().parse::<WellId>().unwrap(), id.clone());
             prop_assert_eq!(id.plate.to_string().parse::<PlateId>().unwrap(), id.plate);
+        }
+
+        #[test]
+        fn a_site_is_read_as_it_is_shown_and_by_its_id(
+            plate in "[1-9][0-9]{0,3}|[A-Z]{2}[0-9_]{1,5}", row in 0u16..26 * 27, column in 1u16..=99, site in 1u16..=99,
+        ) {
+            let id = SiteId::new("HEPG2-08", &plate, &Well::new(row, column).to_string(), site).unwrap();
+            prop_assert_eq!(SiteId::as_written(&id.shown()).unwrap(), id.clone());
+            prop_assert_eq!(SiteId::as_written(&id.to_string()).unwrap(), id.clone());
+            prop_assert_eq!(WellId::as_written(&id.well.shown()).unwrap(), id.well.clone());
+            prop_assert_eq!(WellId::as_written(&id.well.to_string()).unwrap(), id.well);
         }
 
         #[test]

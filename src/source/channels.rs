@@ -1,6 +1,7 @@
 //! What the images of a site are called: channels by the numbers of file names, or as images tell them.
 
 use crate::error::{Error, Result};
+use crate::words::plural;
 
 use super::config::SourceConfig;
 use super::labels::{DataSet, Labels};
@@ -92,7 +93,7 @@ pub(super) fn unusual_channels(
         && n != usual
     {
         let remedy = format!("--channels {usual} finds what is lost");
-        return Some(format!("sites have {n} channels, those of {name} have {usual} ({remedy})"));
+        return Some(format!("sites have {}, those of {name} have {usual} ({remedy})", plural(n as u64, "channel")));
     }
     let last = *numbers.last()?;
     let gap = || format!("channels are {} (--channels {last} finds what is lost)", names.join(", "));

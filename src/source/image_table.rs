@@ -7,6 +7,7 @@ use crate::csv_table::{AnyRow, Header, Rows, header, unfit_header};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::site::{Experiment, Plate, PlateId, Well};
+use crate::words::{agree, count, plural};
 
 use super::labels::{Keys, On};
 use super::listed::ListedImage;
@@ -61,7 +62,7 @@ pub(super) fn scan(root: &Path, table: &Path, on: Option<&On>, experiment: &Expe
         let SiteRow { at, plate, well, site } = row?;
         let line = at.line;
         if let Some(before) = seen.insert((plate.clone(), well, site), line) {
-            let again = format!("{plate}, well {well}, site {site} again, as in line {before}");
+            let again = format!("{} again, as in line {before}", plate.site(well, site));
             return Err(at.malformed("each site once", again));
         }
         if columns.iter().all(|column| rows.cell(column.file).is_empty()) {
@@ -98,12 +99,19 @@ pub(super) fn scan(root: &Path, table: &Path, on: Option<&On>, experiment: &Expe
     }
     let mut unusual: Vec<String> = rows.unusual().into_iter().collect();
     if folders.n_by_name > 0 {
-        let n = folders.n_by_name;
-        unusual.push(format!("{n} images lie in other folders than {place} names: they are known by their own names"));
+        let n = folders.n_by_name as u64;
+        unusual.push(format!(
+            "{} in other folders than {place} names: known by {}",
+            agree(n, "1 image lies", &format!("{} images lie", count(n))),
+            agree(n, "its own name", "their own names")
+        ));
     }
     let unnamed = folders.beside(&images);
     if let Some(first) = unnamed.first() {
-        unusual.push(format!("{} images beside those that {place} names, such as {first}", unnamed.len()));
+        unusual.push(format!(
+            "{} beside those that {place} names, such as {first}",
+            plural(unnamed.len() as u64, "image")
+        ));
     }
     Ok(TableScan { images, channels, scan, unusual })
 }

@@ -217,7 +217,7 @@ pub(super) fn place(mut images: Vec<ListedImage>, plane: Plane, channels: Channe
             None => drop(of_site.insert(number(&channel), path)),
             Some(first) => {
                 let of_channel = if channel.is_empty() { String::new() } else { format!(", channel {channel}") };
-                let expected = format!("one image of {plate}, well {well}, site {site}{of_channel}: {first}");
+                let expected = format!("one image of {}{of_channel}: {first}", plate.site(well, site));
                 unplaced.push(Unplaced { found: format!("{path:?}"), path, plate: Some(plate), expected });
             }
         }
@@ -281,7 +281,7 @@ mod tests {
             let placed = place(paths.map(|path| image(path, "1", [None; 2])).to_vec(), Plane::default()).unwrap();
             assert_eq!(placed.unplaced.len(), 1);
             let Unplaced { path, expected, .. } = &placed.unplaced[0];
-            assert_eq!((path.as_str(), expected.as_str()), ("b", "one image of e/P1, well B02, site 1, channel 1: a"));
+            assert_eq!((path.as_str(), expected.as_str()), ("b", "one image of e/P1/B02/1, channel 1: a"));
         }
     }
 

@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::fault::{Fault, FaultKind};
 use crate::files;
 use crate::site::{Dtype, ImageSize, PlateId, WellId};
+use crate::words::{agree, plural};
 
 use super::channels::{ChannelNames, ToldChannels, channel_numbers, told_channels, unusual_channels};
 use super::config::SourceConfig;
@@ -247,7 +248,7 @@ fn parse_wells(text: &str, place: &str) -> Result<BTreeSet<WellId>> {
     let wells = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
     let parse = |(i, line): (usize, &str)| {
         let at = format!("{place}:{}", i + 1);
-        line.parse().map_err(|e: crate::site::ParseError| Error::malformed(at, e.expected, format!("{:?}", e.found)))
+        WellId::as_written(line).map_err(|e| Error::malformed(at, e.expected, format!("{:?}", e.found)))
     };
     wells.map(parse).collect()
 }
@@ -309,7 +310,9 @@ fn find(config: &SourceConfig, layout: Layout) -> Result<Found> {
         listed::place(images, config.plane, Channels::Found(of_images))?;
     if n_of_other_planes > 0 {
         let plane = config.plane;
-        unusual.push(format!("{n_of_other_planes} images of other planes than --plane {plane} are left out"));
+        let (n, are) = (n_of_other_planes as u64, agree(n_of_other_planes as u64, "is", "are"));
+        let (images, planes) = (plural(n, "image"), agree(n, "another plane", "other planes"));
+        unusual.push(format!("{images} of {planes} than --plane {plane} {are} left out"));
     }
     scan.unplaced.extend(unplaced);
     scan.unplaced.sort_unstable();

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::files;
 use crate::store::format::manifest::Entry;
 use crate::store::read::proof::{self, Damage};
 
@@ -39,4 +40,10 @@ fn check_file(root: &Path, entry: &Entry, depth: Depth, count: &(dyn Fn(u64) + S
         Damage::Unreadable(error) if error.is_data_fault() => Finding::of_error(Kind::Altered, path, &error),
         Damage::Unreadable(error) => Finding::of_error(Kind::Unreadable, path, &error),
     })
+}
+
+/// The bytes that comparing a file with its entry reads: none where it is not there, or of another size.
+pub(super) fn size(root: &Path, entry: &Entry) -> u64 {
+    let found = files::look_at(&root.join(&entry.path)).ok().flatten().map_or(0, |found| found.len());
+    if entry.size.is_none_or(|expected| expected == found) { found } else { 0 }
 }

@@ -16,6 +16,7 @@ use crate::store::format::checksum::crc32c;
 use crate::store::format::names::{PIXELS, REJECTED, SITES, SOURCES, ZARR_JSON, is_named_by};
 use crate::store::format::rows::{Rejected, SiteRow};
 use crate::store::read::listing::{read_list, read_rows};
+use crate::words::plural;
 
 use super::report::{Finding, Kind, told_in_full};
 
@@ -131,7 +132,7 @@ fn new_images(source: &Source, plan: &PlatePlan, rows: &[SiteRow], rejected: &[R
     let known: HashSet<(Well, Option<u16>)> = packed.chain(rejected.iter().map(|row| (row.well, row.site))).collect();
     let is_new = |well: Well, site: Option<u16>| !known.contains(&(well, site)) && !known.contains(&(well, None));
     let extra = |path: &str, well: Well, site: u16| {
-        Finding::new(Kind::Extra, path, format!("not named before: well {well}, site {site} of {}", plan.id))
+        Finding::new(Kind::Extra, path, format!("not named before: site {}", plan.id.site(well, site)))
     };
     let mut found = Vec::new();
     for site in plan.sites.iter().filter(|site| is_new(site.well, Some(site.site))) {
@@ -144,7 +145,7 @@ fn new_images(source: &Source, plan: &PlatePlan, rows: &[SiteRow], rejected: &[R
         if let (Some(well), Some(site)) = (fault.well, fault.site)
             && is_new(well, Some(site))
         {
-            found.push(extra(&format!("{}/{well}_s{site}", plan.id), well, site));
+            found.push(extra(&plan.id.site(well, site), well, site));
         }
     }
     found
@@ -174,7 +175,11 @@ fn other_images(source: &Source, plan: &PlatePlan, rows: Vec<SiteRow>, only_deco
     let changed: Vec<(String, SiteRow)> = looked_at.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
     let Some((found, first)) = changed.first() else { return Ok(None) };
     let n = changed.len();
-    let detail = format!("images of the pixels that were packed of {n} sites, found for {}: {found}", first.id);
+    let detail = format!(
+        "images of the pixels that were packed of {}, found for {}: {found}",
+        plural(n as u64, "site"),
+        first.id.shown()
+    );
     Ok(Some(finding(&plan.id, &detail, changed.into_iter().map(|(_, row)| row).collect())))
 }
 

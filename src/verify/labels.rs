@@ -10,6 +10,7 @@ use crate::source::{SourceConfig, read_labels};
 use crate::store::format::names::SITES;
 use crate::store::format::rows::SiteRow;
 use crate::store::read::listing::read_rows;
+use crate::words::plural;
 
 use super::report::{Finding, Kind, told_in_full};
 
@@ -76,5 +77,5 @@ fn show(label: &Label) -> String {
 }
 
 fn count(n: usize) -> String {
-    if n == 1 { "1 well".to_owned() } else { format!("{n} wells") }
+    plural(n as u64, "well")
 }

@@ -13,8 +13,8 @@ use crate::store::read_spec;
 
 use super::consistency::contradictions;
 use super::expected::{IsWhole, add_names, read_lists};
-use super::files::check_files;
-use super::report::{Depth, Finding, Kind, Report};
+use super::files::{check_files, size};
+use super::report::{Depth, Finding, Kind, Progress, Report};
 use super::rows::{find_spec, plate_rows};
 use super::trace::{trace, trace_whole_plates};
 
@@ -29,11 +29,11 @@ pub struct StoreConfig {
     pub manifest: Option<PathBuf>,
 }
 
-/// Verifies a store. `progress` counts bytes.
+/// Verifies a store.
 ///
 /// # Errors
 /// If the folder cannot be listed, or `--manifest` is not a list. What is wrong with the store is in the report.
-pub fn verify_store(config: &StoreConfig, progress: &(dyn Fn(u64) + Sync)) -> Result<Report> {
+pub fn verify_store(config: &StoreConfig, progress: &(dyn Fn(Progress) + Sync)) -> Result<Report> {
     let start = Instant::now();
     let root = config.root.as_path();
     let all = files::all_files(root)?;
@@ -42,13 +42,20 @@ pub fn verify_store(config: &StoreConfig, progress: &(dyn Fn(u64) + Sync)) -> Re
     let read = AtomicU64::new(0);
     let count = |n: u64| {
         read.fetch_add(n, Ordering::Relaxed);
-        progress(n);
+        progress(Progress::Read(n));
     };
 
     let (mut expected, is_whole) = read_lists(root, config.manifest.as_deref(), findings)?;
     if is_whole == IsWhole::No {
         let rows = plate_rows(root, &[]);
         add_names(&mut expected, root, &rows, find_spec(root, &rows, &[]).as_ref(), findings)?;
+    }
+    if config.depth > Depth::Quick {
+        let is_read_twice = |path: &str| config.depth == Depth::Deep && path.contains("/c/");
+        let entries = expected.sums.values();
+        progress(Progress::Planned(
+            entries.map(|entry| size(root, entry) << u8::from(is_read_twice(&entry.path))).sum(),
+        ));
     }
     let checked = check_files(root, expected.sums.values(), config.depth, &count);
     findings.extend(checked);

@@ -21,10 +21,10 @@ use crate::store::format::rows::Rejected;
 use crate::store::is_store;
 use crate::store::read::listing::{listed_plates, read_list, read_rows};
 
-use super::files::check_files;
+use super::files::{check_files, size};
 use super::images::{Found, changed_images};
 use super::labels::changed_labels;
-use super::report::{Depth, Finding, Kind, Report, describe};
+use super::report::{Depth, Finding, Kind, Progress, Report, describe};
 
 /// What a raw tree holds, and what is wrong with it.
 #[derive(Debug, Clone)]
@@ -180,7 +180,7 @@ fn complete(
 ///
 /// # Errors
 /// If the list is not one, or the tree cannot be listed.
-pub fn compare_tree(source: &SourceConfig, against: &Path, progress: &(dyn Fn(u64) + Sync)) -> Result<Report> {
+pub fn compare_tree(source: &SourceConfig, against: &Path, progress: &(dyn Fn(Progress) + Sync)) -> Result<Report> {
     let start = Instant::now();
     let root = source.root.as_path();
     let of_store = is_store(against)?;
@@ -216,8 +216,9 @@ pub fn compare_tree(source: &SourceConfig, against: &Path, progress: &(dyn Fn(u6
     let read = AtomicU64::new(0);
     let count = |n| {
         read.fetch_add(n, Ordering::Relaxed);
-        progress(n);
+        progress(Progress::Read(n));
     };
+    progress(Progress::Planned(expected.iter().map(|entry| size(root, entry)).sum()));
     report.findings.extend(check_files(root, expected.iter(), Depth::Full, &count));
     drop(expected);
     if let Some(plates) = plates {

@@ -2,12 +2,14 @@
 #![allow(dead_code, unreachable_pub, unused_imports, reason = "each test file uses its own part")]
 
 mod json_page;
+mod short_help;
 mod strace;
 mod tree;
 
 use std::process::Command;
 
 pub use json_page::JsonPage;
+pub use short_help::check_help;
 pub use strace::strace;
 pub use tree::*;
 

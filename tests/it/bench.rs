@@ -64,7 +64,7 @@ fn a_damaged_site_ends_it_with_its_name() {
     let out = bench(&fixture, &[]);
     let error = String::from_utf8(out.stderr).unwrap();
     assert_eq!(out.status.code(), Some(1), "{error}");
-    assert!(error.contains("site HEPG2-01_2_B02_1") && error.contains("expected crc32c"), "{error}");
+    assert!(error.contains("site HEPG2-01/2/B02/1") && error.contains("expected crc32c"), "{error}");
 }
 
 #[test]

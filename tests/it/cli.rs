@@ -57,7 +57,7 @@ fn a_damaged_store_is_told_and_listed_for_rsync() {
         &[
             "altered",
             shard,
-            "site RPE-02 1 B02 1",
+            "site RPE-02/1/B02/1",
             "missing",
             "classes.csv",
             "extra",
@@ -73,7 +73,7 @@ fn a_damaged_store_is_told_and_listed_for_rsync() {
     check(&run("verify", &[&store, "--quick"]), 1, &["classes.csv"]);
     fs::remove_file(fixture.store().join("SHA256SUMS")).unwrap();
     let unfinished = run("verify", &[&store, "--deep"]);
-    check(&unfinished, 1, &["SHA256SUMS", "site RPE-02 1 B02 1", "result     not finished: run pack again"]);
+    check(&unfinished, 1, &["SHA256SUMS", "site RPE-02/1/B02/1", "result     not finished: run pack again"]);
     assert!(!stdout(&unfinished).contains("to send again"), "an unfinished store is packed, not sent");
     check(&run("stats", &["--shards", &store]), 1, &["expected a finished store"]);
 }

@@ -57,7 +57,7 @@ fn check(fixture: &Fixture, name: &str, text: &str, expected: (DataSet, [u64; 4]
     assert_eq!(verify_tree(&config.source, None, nothing, nothing).unwrap().faults, []);
     let store = verify_store(&StoreConfig { root: fixture.store(), depth: Depth::Deep, manifest: None }, &|_| {});
     assert_eq!(store.unwrap().findings, []);
-    assert_eq!(compare_tree(&config.source, &fixture.store(), nothing).unwrap().findings, []);
+    assert_eq!(compare_tree(&config.source, &fixture.store(), &|_| {}).unwrap().findings, []);
     assert_eq!(fixture.pack().plates_packed, 0);
     let store = Store::open(&fixture.store()).unwrap();
     let names: Vec<&str> = store.classes().rows().iter().map(|row| row.sirna.as_str()).collect();
@@ -100,14 +100,13 @@ fn rxrx2_is_packed_and_verified() {
     let csv = fixture.image("rxrx2-metadata.csv");
     let text = fs::read_to_string(&csv).unwrap();
     fs::write(&csv, text.replace("TNF", "IFNG")).unwrap();
-    let nothing: &(dyn Fn(u64) + Sync) = &|_| {};
     let source = fixture.config().source;
-    let found = compare_tree(&source, &fixture.store(), nothing).unwrap().findings;
+    let found = compare_tree(&source, &fixture.store(), &|_| {}).unwrap().findings;
     assert_eq!(found.len(), 2, "{found:?}");
     fs::write(&csv, text).unwrap();
     let mut other = source;
     other.labels.negative_controls = vec!["IL-10".parse().unwrap()];
-    let found = compare_tree(&other, &fixture.store(), nothing).unwrap().findings;
+    let found = compare_tree(&other, &fixture.store(), &|_| {}).unwrap().findings;
     assert!(found.len() == 2 && found[0].detail.contains("negative_control"), "{found:?}");
 }
 

@@ -82,7 +82,7 @@ fn a_damaged_site_is_named_and_the_others_of_its_batch_are_whole() {
             assert_eq!(faults.len(), 1, "{faults:?}");
             let place = fixture.store().join(shard).display().to_string();
             assert!(faults[0].1.starts_with(&format!("{place}: ")), "{faults:?}");
-            assert!(faults[0].1.contains("site HEPG2-01_2_B02_1: expected"), "{faults:?}");
+            assert!(faults[0].1.contains("site HEPG2-01/2/B02/1: expected"), "{faults:?}");
         }
     }
 }
@@ -137,7 +137,7 @@ fn a_lost_shard_is_an_error() {
     fs::remove_file(fixture.store().join("pixels.zarr/HEPG2-01/Plate1/c/0/0/0/0")).unwrap();
     let reader = open(&fixture.store(), Io::Mmap, Verify::First);
     let error = reader.read(0, &mut vec![0; reader.site_bytes()]).unwrap_err();
-    assert!(error.is_data_fault() && error.to_string().contains("site HEPG2-01_1_B02_1"), "{error}");
+    assert!(error.is_data_fault() && error.to_string().contains("site HEPG2-01/1/B02/1"), "{error}");
     // A pipe in its place would keep whoever opens it waiting.
     let pipe = fixture.store().join("pixels.zarr/HEPG2-01/Plate1/c/0/0/0/0");
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());

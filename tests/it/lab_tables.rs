@@ -90,7 +90,7 @@ fn wells_without_a_row_and_rows_without_images_are_faults_or_counted() {
     let (_dir, mut config) = with_labels(FLAT, &PAIR, csv, None);
     let found: Vec<String> = plan(&config).unwrap().1.iter().map(ToString::to_string).collect();
     let expected = [
-        "experiment/BR1/A02_s1: no-row: expected a row in the CSVs, found none",
+        "experiment/BR1/A02/1: no-row: expected a row in the CSVs, found none",
         "experiment/BR1/B07: no-images: expected images, found none",
         "experiment/BR2/A01: no-images: expected images, found none",
     ];

@@ -45,7 +45,7 @@ fn arguments_go_to_the_program_and_its_exit_code_comes_back() {
     // Not one of them is taken for its own.
     check(&run(&["verify", "--", "--help"]), 2, &["--help: expected a folder"]);
     check(&run(&["pack", "--version"]), 0, &["pack 0."]);
-    check(&run(&["verify", "--help"]), 0, &["Usage: verify"]);
+    check(&run(&["verify", "--help"]), 0, &["Usage: cellshard verify"]);
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn a_link_from_elsewhere_finds_the_programs() {
     }
     // As a shell finds it.
     let output = Command::new("cellshard").arg("help").arg("stats").env("PATH", folder.path()).output().unwrap();
-    check(&output, 0, &["Usage: stats"]);
+    check(&output, 0, &["Usage: cellshard stats"]);
 }
 
 #[test]

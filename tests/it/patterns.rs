@@ -55,7 +55,7 @@ pub(crate) fn packed(config: &PackConfig) -> Store {
     assert_eq!(verify_tree(&config.source, None, nothing, nothing).unwrap().faults, []);
     let store = StoreConfig { root: config.dst.clone(), depth: Depth::Deep, manifest: None };
     assert_eq!(verify_store(&store, &|_| {}).unwrap().findings, []);
-    assert_eq!(compare_tree(&config.source, &config.dst, nothing).unwrap().findings, []);
+    assert_eq!(compare_tree(&config.source, &config.dst, &|_| {}).unwrap().findings, []);
     Store::open_proven(&config.dst).unwrap()
 }
 
@@ -247,7 +247,7 @@ fn a_lost_channel_a_lost_site_and_a_damaged_image_are_named() {
     let mut config = config(&dir, "{plate}/{well}_s{site}_w{channel}.png");
     let found: Vec<String> = pack(&config, &|_| {}).unwrap().faults.iter().map(ToString::to_string).collect();
     assert_eq!(found.len(), 3, "{found:?}");
-    assert!(found.iter().any(|fault| fault.starts_with("experiment/P/A02_s2: missing-site")), "{found:?}");
+    assert!(found.iter().any(|fault| fault.starts_with("experiment/P/A02/2: missing-site")), "{found:?}");
     assert!(found.iter().any(|fault| fault.ends_with("expected 2 channels, found no w2")), "{found:?}");
     assert!(found.iter().any(|fault| fault.starts_with("P/B01_s1_w1.png: wrong-crc")), "{found:?}");
     config.on_error = OnError::Skip;
@@ -289,7 +289,7 @@ fn a_dry_run_shows_the_first_site_as_it_is_understood() {
     assert!(output.status.success(), "{}", stderr(&output));
     for line in [
         "source     pattern layout without labels, 2 x 4 x 5 pixels of 16 bits a site, 0 classes",
-        "first site batch-1, plate P1, well A01, site 2: no label",
+        "first site batch-1/P1/A01/2: no label",
         "           Actin  P1/A01_s2_Actin.png",
         "           DAPI   P1/A01_s2_DAPI.png",
     ] {

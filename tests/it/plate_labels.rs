@@ -88,7 +88,7 @@ fn what_on_does_not_name_is_not_dropped() {
     let (_dir, config) = labelled(&["a/BR1/A01"], csv, Some("plate,well"));
     let error = pack(&config, &|_| {}).unwrap_err().to_string();
     let says =
-        "an image of a site that tables name, or a row of a site that there is, found none (a/BR1/A01_s7: no-images";
+        "an image of a site that tables name, or a row of a site that there is, found none (a/BR1/A01/7: no-images";
     assert!(error.contains(says), "{error}");
     let (_dir, config) = labelled(&["a/BR1/A01"], csv, Some("plate,well,site="));
     assert_eq!(labels(&packed(&config)), ["a/BR1/A01_1 x"]);

@@ -281,7 +281,7 @@ fn refuses_what_it_cannot_make_and_a_folder_in_use() {
         assert!(stderr.contains(expected), "{flags:?}: {stderr}");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "{flags:?} left something behind");
     };
-    check(&[], "expected a folder that is new or empty, found mine.txt");
+    check(&[], "expected a folder that is new or empty, or one that simulate was interrupted in, found mine.txt");
     check(&["--channels", "7"], "--channels: expected 1 to 6, found 7");
     check(&["--wells", "309"], "--wells: expected 1 to 308, found 309");
     check(&["--size", "8"], "--size: expected 16 to 4096, found 8");

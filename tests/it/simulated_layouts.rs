@@ -44,7 +44,7 @@ fn made(layout: Layout, flags: &[&str]) -> (TempDir, String) {
 /// Runs the command that `simulate` printed, as whoever reads it would, and proves the store.
 fn packed(dir: &TempDir, printed: &str) -> Store {
     let command = printed.lines().last().unwrap();
-    assert!(command.starts_with("cellshard pack --src data --dst data-store"), "{printed}");
+    assert!(command.starts_with("cellshard pack data data-store"), "{printed}");
     let programs = Path::new(env!("CARGO_BIN_EXE_cellshard")).parent().unwrap();
     let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
     let output = Command::new("sh").args(["-c", command]).current_dir(dir.path()).env("PATH", path).output().unwrap();
@@ -117,7 +117,7 @@ fn a_folder_with_a_space_and_a_plate_without_controls_are_packed_as_printed_too(
     let config = Config { n_wells: 1, n_sites: 1, size: 16, layout: Layout::Phenix, ..Config::default() };
     let report = simulate(&config, &dir.path().join("my 'data'"), &|_| ()).unwrap();
     let quoted = dir.path().join(r"my '\''data'\''").display().to_string();
-    assert!(report.pack.contains(&format!("--src '{quoted}' --dst '{quoted}-store'")), "{}", report.pack);
+    assert!(report.pack.contains(&format!("pack '{quoted}' '{quoted}-store'")), "{}", report.pack);
     assert!(report.pack.ends_with("--label-column treatment --negative-control DMSO"), "{}", report.pack);
     let programs = Path::new(env!("CARGO_BIN_EXE_cellshard")).parent().unwrap();
     let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());

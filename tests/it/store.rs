@@ -162,5 +162,5 @@ fn sites_are_found_whatever_their_order_and_one_that_is_there_twice_is_named() {
     let again = rows.lines().next().unwrap().replace("Plate1,0,", "Plate1,12,");
     fs::write(&path, format!("{header}\n{turned}{again}\n")).unwrap();
     let error = Store::open(&fixture.store()).unwrap_err().to_string();
-    assert!(error.ends_with("metadata.csv:50: expected each site once, found HEPG2-01_1_B02_1 again"), "{error}");
+    assert!(error.ends_with("metadata.csv:50: expected each site once, found HEPG2-01/1/B02/1 again"), "{error}");
 }

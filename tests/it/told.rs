@@ -45,7 +45,7 @@ fn a_table_that_was_mended_is_packed_anew_and_verify_tells_it_from_the_old_one()
                 (finding.kind, finding.path.as_str(), finding.sites.len()),
                 (Kind::Contradiction, "experiment/P", 2)
             );
-            let says = "expected images of the pixels that were packed of 2 sites, found for experiment/P/A01_1: x/";
+            let says = "expected images of the pixels that were packed of 2 sites, found for experiment/P/A01/1: x/";
             assert!(finding.detail.starts_with(says), "{}", finding.detail);
             assert_eq!(pack(&config, &|_| {}).unwrap().sites_packed, 2, "{mended}");
             let found: Vec<Vec<u16>> = levels(&packed(&config)).0.into_iter().map(|(_, levels)| levels).collect();
@@ -62,9 +62,9 @@ fn a_row_that_is_gone_and_one_that_is_new_are_told_by_verify() {
         .unwrap();
     let found: Vec<String> =
         compared(&config).findings.iter().map(|found| format!("{} {}", found.path, found.detail)).collect();
-    let new = "not named before: well B07, site 1 of experiment/P";
+    let new = "not named before: site experiment/P/B07/1";
     let gone =
-        "experiment/P expected images of the pixels that were packed of 1 sites, found for experiment/P/A02_1: none";
+        "experiment/P expected images of the pixels that were packed of 1 site, found for experiment/P/A02/1: none";
     assert_eq!(found, [gone.to_owned(), format!("x/3.png {new}"), format!("x/4.png {new}")]);
     // A plate that the table has no more.
     fs::write(dir.path().join("table.csv"), TABLE.replace("P,", "Q,")).unwrap();
@@ -346,8 +346,8 @@ fn what_other_planes_have_and_the_chosen_one_lacks_is_a_fault() {
     config.source.plane = "z=1".parse().unwrap();
     let found: Vec<String> = plan(&config).unwrap().1.iter().map(ToString::to_string).collect();
     let expected = [
-        "experiment/P/A02_s1: missing-channel: expected 2 channels, found no w1, w2",
-        "experiment/P/A03_s1: missing-channel: expected 2 channels, found no w2",
+        "experiment/P/A02/1: missing-channel: expected 2 channels, found no w1, w2",
+        "experiment/P/A03/1: missing-channel: expected 2 channels, found no w2",
     ];
     assert_eq!(found, expected);
     assert!(!pack(&config, &|_| {}).unwrap().finished);
@@ -362,7 +362,7 @@ fn what_other_planes_have_and_the_chosen_one_lacks_is_a_fault() {
     let mut config = crate::patterns::config(&dir, "{plate}/{well}_z{z}_w{channel}.png");
     config.source.plane = "z=1".parse().unwrap();
     let found: Vec<String> = plan(&config).unwrap().1.iter().map(ToString::to_string).collect();
-    assert_eq!(found, ["experiment/P/A01_s1: missing-channel: expected 2 channels, found no w2"]);
+    assert_eq!(found, ["experiment/P/A01/1: missing-channel: expected 2 channels, found no w2"]);
     // One channel as a stack, another as a single plane: both are asked for.
     let dir = tree(&["P/ZStep_1/P_A01_w1.TIF", "P/ZStep_2/P_A01_w1.TIF", "P/P_A01_w2.TIF"]);
     let mut config = crate::patterns::config(&dir, "metaxpress");

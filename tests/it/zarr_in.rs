@@ -162,7 +162,7 @@ fn pixels_are_those_of_the_array_and_the_store_is_proven_by_its_files() {
         assert_eq!(verify_tree(&config.source, None, nothing, nothing).unwrap().faults, []);
         let store = StoreConfig { root: config.dst.clone(), depth: Depth::Deep, manifest: None };
         assert_eq!(verify_store(&store, &|_| {}).unwrap().findings, []);
-        assert_eq!(compare_tree(&config.source, &config.dst, nothing).unwrap().findings, []);
+        assert_eq!(compare_tree(&config.source, &config.dst, &|_| {}).unwrap().findings, []);
         let sources = fs::read_to_string(config.dst.join("plates/experiment/P1/sources.sha256")).unwrap();
         let named: BTreeSet<&str> = sources.lines().filter_map(|line| Some(line.split_once("  ")?.1)).collect();
         let all: BTreeSet<String> = cellshard::files::all_files(&fixture.array()).unwrap().files.into_iter().collect();

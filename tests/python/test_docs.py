@@ -25,7 +25,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 BIN = Path(os.environ["CELLSHARD_BIN"]).absolute()
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-PROGRAMS = "cellshard|simulate|pack|verify|stats|train|predict|bench"
+PROGRAMS = "cellshard|simulate|pack|verify|stats|inspect|train|predict|bench"
 LONGEST_README_LINES = 150
 
 ZARR = "needs plates of Zarr; test_zarr_in.py packs such"
@@ -38,13 +38,13 @@ NOT_RUN = {
     "python -c 'import torchvision, safetensors.torch": "torch takes 5 GB; test_torch.py has this line",
     'safetensors.torch.save_file(torchvision.models.resnet50(weights="DEFAULT").state_dict(), '
     '"resnet50.safetensors")\'': "the rest of it",
-    "pack --src Week_7.zarr --dst shards --experiment HUVEC-1 --labels plate_map.csv --label-column compound": ZARR,
-    "pack --src Week_7.zarr --dst shards --plane z=3,t=0 --level 1": ZARR,
-    "pack --src zarrs --layout rxrx1-zarr --metadata metadata.csv --dst shards": ZARR,
-    "pack --src images.zarr --table sites.csv --channel-names DNA,Actin --dst shards": ZARR,
+    "pack Week_7.zarr shards --experiment HUVEC-1 --labels plate_map.csv --label-column compound": ZARR,
+    "pack Week_7.zarr shards --plane z=3,t=0 --level 1": ZARR,
+    "pack zarrs shards --layout rxrx1-zarr --labels metadata.csv": ZARR,
+    "pack images.zarr shards --table sites.csv --channel-names DNA,Actin": ZARR,
     "python tools/unpack_rxrx3_core.py rxrx3-core RxRx3-core/*.parquet": CORE,
     "cp metadata_rxrx3_core.csv rxrx3-core/": CORE,
-    "pack --src rxrx3-core --dst shards": CORE,
+    "pack rxrx3-core shards": CORE,
 }
 
 # What a program gets here where the page does not say it, by the first words after `cellshard`.

@@ -66,17 +66,26 @@ impl Predictions {
     }
 }
 
-/// Predicts; `progress` is called with the number of sites that were done.
+/// What is going on, for a progress bar.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// So many times a network is to look at a site.
+    Planned(u64),
+    /// So many more are done.
+    Sites(u64),
+}
+
+/// Predicts.
 ///
 /// # Errors
 /// If store or runs cannot be used together, nothing would come of it, data is damaged, memory runs out, or a GPU is
 /// asked for that is not there.
-pub fn predict(config: &PredictConfig, progress: &dyn Fn(u64)) -> Result<Predictions> {
+pub fn predict(config: &PredictConfig, progress: &dyn Fn(Progress)) -> Result<Predictions> {
     caught("predicting", || checked(config, progress))
 }
 
 /// Checks all that can be refused, and then predicts.
-fn checked(config: &PredictConfig, progress: &dyn Fn(u64)) -> Result<Predictions> {
+fn checked(config: &PredictConfig, progress: &dyn Fn(Progress)) -> Result<Predictions> {
     if ![1, 2, 4, 8].contains(&config.n_symmetries) {
         return Err(Error::refused("--tta", "1, 2, 4 or 8, the groups of symmetries", config.n_symmetries));
     }
@@ -130,6 +139,7 @@ fn checked(config: &PredictConfig, progress: &dyn Fn(u64)) -> Result<Predictions
         embeddings: None,
     };
     let mut ring = Ring::new(all.batch_shape(config.batch), device)?;
+    progress(Progress::Planned(members.iter().map(|member| member.sites.len() as u64).sum()));
     for (member, (network, pipeline, precision)) in members.iter().zip(&networks) {
         device::set_up(device, *precision)?;
         let precision = if device == Device::Cpu { Precision::F32 } else { *precision };
@@ -138,7 +148,7 @@ fn checked(config: &PredictConfig, progress: &dyn Fn(u64)) -> Result<Predictions
         let mut predictions =
             PredictionStream::new(classifier, all.start(member.sites.clone().into_iter(), &mut ring)?);
         while let Some(prediction) = predictions.next_prediction()? {
-            progress(prediction.sites.len() as u64);
+            progress(Progress::Sites(prediction.sites.len() as u64));
             sums.add(prediction);
         }
     }

@@ -1,35 +1,32 @@
 //! `bench`: where the time of reading goes, measured part by part in one run.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Command, CommandFactory, Parser};
 
 use crate::bench::{Bench, BenchConfig, machine};
 use crate::cli::report::bench::{BenchReport, announce};
-use crate::cli::{self, Exit, IoFlag};
+use crate::cli::{self, At, Exit, IoFlag, Shards};
 
-/// Measure where the time of reading goes, from the disk to a batch in memory: disk, page cache, checksums, decoding,
-/// and the feed; train --bench goes on to the device
+/// Measure where the time of reading goes, from the disk to a batch in memory
 ///
-/// The rates are raw pixels in 10^6 bytes a second, whatever the codec. The store's files are read, and once dropped
+/// Disk, page cache, checksums, decoding, and the feed; train --bench goes on to the device. The rates are raw pixels in 10^6 bytes a second, whatever the codec. The store's files are read, and once dropped
 /// from the page cache; nothing is written.
 #[derive(Parser)]
-#[command(name = "bench", version, after_help = cli::EXIT_CODES)]
+#[command(name = "bench", version)]
 struct Flags {
-    /// The store
-    #[arg(long, value_name = "DIR")]
-    shards: PathBuf,
+    #[command(flatten)]
+    store: At<Shards>,
     /// Sites in a batch
     #[arg(long, value_name = "COUNT", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
     batch: u32,
     /// Threads that read and decode [default: one a core]
     #[arg(long, value_name = "COUNT")]
     threads: Option<usize>,
-    /// How the feed reads shards
-    #[arg(long, value_name = "HOW", default_value = "mmap")]
+    /// How shards are read: mmap or pread
+    #[arg(long, value_name = "HOW", default_value = "mmap", hide_possible_values = true)]
     io: IoFlag,
-    /// Seconds that each part is measured in each round
+    /// Seconds a part is measured in a round
     #[arg(long, value_name = "SECONDS", default_value_t = 1.0, value_parser = cli::positive_seconds)]
     seconds: f64,
     /// Rounds; a figure is the median of them
@@ -43,7 +40,7 @@ struct Flags {
 /// Its flags.
 #[must_use]
 pub fn command() -> Command {
-    Flags::command()
+    cli::framed(Flags::command())
 }
 
 /// Runs it.
@@ -53,9 +50,10 @@ pub fn main() -> ExitCode {
 }
 
 fn body() -> anyhow::Result<Exit> {
-    let flags: Flags = cli::parse()?;
+    let flags: Flags = cli::parse(&command())?;
+    cli::when_interrupted("nothing was changed; run it again");
     let config = BenchConfig {
-        shards: flags.shards,
+        shards: flags.store.path().to_owned(),
         n_threads: cli::threads(flags.threads)?,
         batch: flags.batch as usize,
         io: flags.io.into(),

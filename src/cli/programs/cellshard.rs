@@ -7,15 +7,15 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-use crate::cli::{self, Exit};
+use crate::cli::{self, Exit, pages};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::suggest::unknown;
 
 /// Every program and what it does, in the order of use.
 const PROGRAMS: [(&str, &str); 8] = [
-    ("simulate", "Make a realistic RxRx1-like tree with known biology and batch effects"),
-    ("pack", "Turn a tree of PNGs, or a store of another codec, into checksummed tensor shards"),
+    ("simulate", "Make realistic plates, in any layout, whose truth is known"),
+    ("pack", "Turn a tree of images into a store of checksummed tensor shards"),
     ("verify", "Prove what of a store or of a raw tree is whole"),
     ("stats", "Show the grey levels of each plate, population and channel"),
     ("inspect", "Look at a store: what it holds, its sites, its plates"),
@@ -31,6 +31,10 @@ pub fn main() -> ExitCode {
 }
 
 fn body() -> anyhow::Result<Exit> {
+    if let Some(pages) = pages::asked() {
+        pages::write(&pages, [])?;
+        return Ok(Exit::Success);
+    }
     let folder = folder()?;
     let mut args = std::env::args_os().skip(1);
     let first = args.next().unwrap_or_else(|| "help".into());
@@ -57,7 +61,7 @@ fn folder() -> Result<PathBuf> {
 /// Shows the programs that are there.
 fn list(folder: &Path) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
-    writeln!(out, "Pack microscopy plates into checksummed tensor shards, prove them whole, and train on them\n")?;
+    writeln!(out, "{}\n", pages::ABOUT)?;
     writeln!(out, "Usage: cellshard PROGRAM [ARGS]...\n       cellshard help PROGRAM\n\nPrograms:")?;
     for (name, what) in PROGRAMS {
         if files::is_file(&folder.join(name))? {
@@ -83,7 +87,8 @@ fn replace_by(folder: &Path, name: &OsStr, args: impl IntoIterator<Item = OsStri
         return Error::refused(format!("cellshard {known_name}"), "a working folder", "that it was deleted");
     }
     let path = folder.join(known_name);
-    let error = Command::new(&path).args(args).exec();
+    // It calls itself as it was called, in its usage and where it says what to run.
+    let error = Command::new(&path).arg0(format!("cellshard {known_name}")).args(args).exec();
     if error.kind() == io::ErrorKind::NotFound {
         return Error::refused(format!("cellshard {known_name}"), format!("the program {}", path.display()), "none");
     }

@@ -1,4 +1,4 @@
-//! `inspect`: what a store holds, as a summary, pictures, plate maps and a page.
+//! `inspect`: what a store holds, as a summary, pictures, plate maps and a page; and runs side by side.
 
 use std::io::{IsTerminal, Write, stdout};
 use std::path::{Path, PathBuf};
@@ -7,15 +7,14 @@ use std::process::ExitCode;
 use clap::{ArgGroup, Command, CommandFactory, Parser, ValueEnum};
 
 use crate::cli::report::inspect as report;
-use crate::cli::{self, Exit, Progress};
+use crate::cli::{self, Exit, MaybeAt, Progress, Shards};
 use crate::error::{Error, Result};
 use crate::feed::{Io, Reader, Verify};
 use crate::files::{self, WholeFile};
 use crate::inspect::drawing::picture::Picture;
 use crate::inspect::drawing::render::Window;
-use crate::inspect::plate_map::maps_picture;
-use crate::inspect::plate_map::maps_text;
-use crate::inspect::plate_map::{MapBy, Maps, Value};
+use crate::inspect::plate_map::{MapBy, Maps, Value, maps_picture, maps_text};
+use crate::inspect::run_page::{read_runs, runs_page};
 use crate::inspect::schemes::SCHEMES;
 use crate::inspect::sheet::{Replicates, bands, sheet};
 use crate::inspect::site_picture::{Contrast, site_picture, windows};
@@ -27,72 +26,100 @@ use crate::stats::Grouping;
 use crate::store::Store;
 use crate::training::recipe::Normalize;
 
-/// Look at a store: what it holds, its sites as pictures, its plates as maps, all of it as a page
+/// Look at a store or at runs: a summary, pictures, maps, a page
+///
+/// Without a flag it says what a store holds. With one it draws a site, the replicates of a treatment, or plates; or it
+/// writes all of it as a page that a browser opens and that needs nothing from elsewhere.
 #[derive(Parser)]
-#[command(name = "inspect", version, after_help = cli::EXIT_CODES, group = ArgGroup::new("what"))]
+#[command(name = "inspect", version, group = ArgGroup::new("what"))]
 struct Args {
-    /// The store
-    store: PathBuf,
-    /// What the lines of the summary are
-    #[arg(long, default_value = "cell-type", conflicts_with = "what")]
+    #[command(flatten)]
+    store: MaybeAt<Shards>,
+    /// Lines of the summary: cell-type (default), experiment or plate
+    #[arg(
+        long,
+        value_name = "WHAT",
+        default_value = "cell-type",
+        hide_possible_values = true,
+        hide_default_value = true,
+        conflicts_with = "what"
+    )]
     by: By,
-    /// Draw a site, such as HEPG2-08/1/B02/1: its channels side by side and in their colours
-    #[arg(long, value_name = "SITE", group = "what", requires = "out")]
-    site: Option<SitePlace>,
-    /// Draw all replicates of a treatment, by its name in metadata.csv, before and after each normalisation
+    /// Draw a site, such as HEPG2-08/1/B02/1
+    ///
+    /// Its channels side by side, each with the grey levels that are black and white, and all of them in their colours
+    #[arg(long, value_name = "SITE", group = "what", requires = "out", value_parser = SiteId::as_written)]
+    site: Option<SiteId>,
+    /// Draw all replicates of a treatment
+    ///
+    /// By its name in metadata.csv, as they are and after each normalisation: what batches change
     #[arg(long, value_name = "TREATMENT", group = "what", requires = "out")]
     sheet: Option<String>,
-    /// Draw maps of these plates side by side, such as HEPG2-08/1,HEPG2-08/2; in the terminal, or by --out as a picture
+    /// Show plates as maps, such as HEPG2-08/1,HEPG2-08/2
+    ///
+    /// Side by side, in the terminal, or with --out as a picture
     #[arg(long, value_name = "PLATES", group = "what", value_delimiter = ',')]
     plate: Vec<PlateId>,
-    /// Write a page of all of it into this folder: counts, plate maps, what batches change, sites that are odd
-    #[arg(long, value_name = "DIR", group = "what")]
+    /// Compare runs: what came of them, what differs in their recipes
+    ///
+    /// Run folders of train; with --html as a page with their curves, and with STORE with pictures of what is confused
+    #[arg(long, value_name = "RUNS", num_args = 1.., value_delimiter = ',', conflicts_with_all = ["site", "sheet", "plate", "by"])]
+    runs: Vec<PathBuf>,
+    /// Write a page of all of it into this folder
+    ///
+    /// Of a store counts, plate maps, what batches change, sites that stand out and replicates; index.html is all of it
+    #[arg(long, value_name = "DIR", help_heading = "Output", conflicts_with_all = ["site", "sheet", "plate", "by"])]
     html: Option<PathBuf>,
-    /// With --html: read the tables alone, and no site: no focus, no saturation, no pictures
-    #[arg(long, requires = "html")]
-    quick: bool,
     /// Write the picture here, as PNG
-    #[arg(long, value_name = "FILE", requires = "what")]
+    #[arg(long, value_name = "FILE", requires = "what", help_heading = "Output", conflicts_with = "html")]
     out: Option<PathBuf>,
-    /// What a plate map is coloured by; focus, saturated and damage read every site of the plate
-    #[arg(long, value_name = "WHAT", default_value = "population", requires = "plate")]
-    colour: MapFlag,
-    /// The channel of a plate map, by number or name
-    #[arg(long, value_name = "CHANNEL", default_value = "1", requires = "plate")]
-    channel: String,
-    /// Which grey levels of a site are black and white: percentiles (0.5 and 99.7 of each channel), controls (the same of
-    /// the controls of its plate), or two levels, such as 0-255
-    #[arg(long, value_name = "CONTRAST", default_value = "percentiles", requires = "site", value_parser = contrast)]
-    contrast: Contrast,
-    /// Normalisations of a sheet [default: all that the store's controls allow]
-    #[arg(long, value_name = "NAMES", requires = "sheet", value_delimiter = ',', value_parser = scheme)]
-    normalize: Vec<Normalize>,
-    /// Pixels that a tile is wide at most [default: 512 of a site, 144 of a sheet]
-    #[arg(long, value_name = "PIXELS", requires = "out", value_parser = clap::value_parser!(u32).range(32..=4096))]
-    tile: Option<u32>,
-    /// Threads [default: one a core]
-    #[arg(long)]
-    threads: Option<usize>,
     /// Print the summary as JSON
-    #[arg(long, conflicts_with = "what")]
+    #[arg(long, conflicts_with_all = ["what", "runs", "html"], help_heading = "Output")]
     json: bool,
-}
-
-/// A site as people write it.
-#[derive(Debug, Clone)]
-struct SitePlace(SiteId);
-
-impl std::str::FromStr for SitePlace {
-    type Err = ParseError;
-
-    fn from_str(text: &str) -> Result<Self, ParseError> {
-        let expected = "a site such as HEPG2-08/1/B02/1";
-        let fail = || ParseError { expected, found: text.to_owned() };
-        let parts: Vec<&str> = text.split('/').collect();
-        let [experiment, plate, well, site] = parts[..] else { return Err(fail()) };
-        let site = site.parse().map_err(|_| fail())?;
-        Ok(Self(SiteId::new(experiment, plate, well, site)?))
-    }
+    /// With --plate: population (default), treatment, control, mean, ...
+    ///
+    /// What a well's colour is. Focus, saturated and damage read every site of the plates
+    #[arg(
+        long,
+        value_name = "WHAT",
+        default_value = "population",
+        requires = "plate",
+        hide_default_value = true,
+        help_heading = "Looks",
+        hide_short_help = true
+    )]
+    colour: MapFlag,
+    /// With --plate: the channel, by number or name
+    #[arg(
+        long,
+        value_name = "CHANNEL",
+        default_value = "1",
+        requires = "plate",
+        help_heading = "Looks",
+        hide_short_help = true
+    )]
+    channel: String,
+    /// With --site: percentiles, controls, or two levels as in 0-255
+    ///
+    /// Which grey levels are black and white: those at the percentiles 0.5 and 99.7 of each channel, the same of the
+    /// controls of its plate, or the same two for every channel
+    #[arg(long, value_name = "CONTRAST", default_value = "percentiles", requires = "site", value_parser = contrast,
+        help_heading = "Looks", hide_short_help = true)]
+    contrast: Contrast,
+    /// With --sheet: the normalisations that are shown [default: all that the store's controls allow]
+    #[arg(long, value_name = "NAMES", requires = "sheet", value_delimiter = ',', value_parser = scheme,
+        help_heading = "Looks", hide_short_help = true)]
+    normalize: Vec<Normalize>,
+    /// Pixels that a tile is wide at most, 32 to 4096 [default: 512 of a site, 144 of a sheet]
+    #[arg(long, value_name = "PIXELS", requires = "out", value_parser = clap::value_parser!(u32).range(32..=4096),
+        help_heading = "Looks", hide_short_help = true)]
+    tile: Option<u32>,
+    /// With --html: read the tables alone, and no site: no focus, no saturation, no pictures
+    #[arg(long, requires = "html", conflicts_with = "runs", hide_short_help = true)]
+    quick: bool,
+    /// Threads [default: one a core]
+    #[arg(long, value_name = "COUNT", hide_short_help = true)]
+    threads: Option<usize>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -100,6 +127,17 @@ enum By {
     CellType,
     Experiment,
     Plate,
+}
+
+impl By {
+    /// The grouping, and what its table is headed by.
+    fn grouping(self) -> (Grouping, &'static str) {
+        match self {
+            Self::CellType => (Grouping::CellType, "cell type"),
+            Self::Experiment => (Grouping::Experiment, "experiment"),
+            Self::Plate => (Grouping::Plate, "plate"),
+        }
+    }
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -141,8 +179,8 @@ impl From<MapFlag> for MapBy {
 }
 
 fn contrast(text: &str) -> Result<Contrast, ParseError> {
-    let fail =
-        || ParseError { expected: "percentiles, controls, or two grey levels as in 0-255", found: text.to_owned() };
+    let expected = "percentiles, controls, or two grey levels as in 0-255";
+    let fail = || ParseError { expected, found: text.to_owned() };
     match text {
         "percentiles" => Ok(Contrast::Percentiles),
         "controls" => Ok(Contrast::Controls),
@@ -164,7 +202,7 @@ fn scheme(text: &str) -> Result<Normalize, String> {
 /// Its flags.
 #[must_use]
 pub fn command() -> Command {
-    Args::command()
+    cli::framed(Args::command()).mut_arg("STORE", |argument| argument.required_unless_present_any(["runs", "shards"]))
 }
 
 /// Runs it.
@@ -174,133 +212,145 @@ pub fn main() -> ExitCode {
 }
 
 fn body() -> anyhow::Result<Exit> {
-    let args: Args = cli::parse()?;
+    let args: Args = cli::parse(&command())?;
     cli::limit_threads(args.threads)?;
-    if let Some(SitePlace(id)) = &args.site {
-        let store = Store::open(&args.store)?;
-        let index = store
-            .index_of(id)
-            .ok_or_else(|| Error::NoSuchSite { path: args.store.clone(), site: crate::inspect::places::place(id) })?;
-        return save(&args, |args| draw_site(args, store, index));
+    cli::when_interrupted("nothing was changed; run it again");
+    if !args.runs.is_empty() {
+        return runs(&args);
     }
-    if let Some(treatment) = &args.sheet {
-        let store = Store::open(&args.store)?;
-        let replicates = Replicates::find(&store, treatment)?;
-        return save(&args, |args| {
-            let schemes = if args.normalize.is_empty() { SCHEMES.to_vec() } else { args.normalize.clone() };
-            let reader = Reader::new(store, Io::Pread, Verify::First);
-            let bands = bands(&reader, &replicates, &schemes, args.tile.unwrap_or(144))?;
-            sheet(reader.store(), &replicates, &bands)
-        });
+    let root = args.store.path().unwrap_or(Path::new("."));
+    if let Some(folder) = &args.html {
+        return page(&args, root, folder);
+    }
+    if let Some(path) = &args.out {
+        // Tried before the work, not after it.
+        return save(path, &|| draw(&args, root));
     }
     if !args.plate.is_empty() {
-        return plates(&args);
+        let maps = maps(&args, root)?;
+        let colours = stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty());
+        let text = maps_text(&maps, report::width(), colours);
+        cli::show(stdout().write_all(text.as_bytes()).map_err(Into::into))?;
+        return Ok(if maps.has_damage() { Exit::Faults } else { Exit::Success });
     }
-    if let Some(folder) = &args.html {
-        return page(&args, folder);
-    }
-    let by = match args.by {
-        By::CellType => Grouping::CellType,
-        By::Experiment => Grouping::Experiment,
-        By::Plate => Grouping::Plate,
-    };
-    let summary = Summary::of(&args.store, by)?;
+    let (grouping, heading) = args.by.grouping();
+    let summary = Summary::of(root, grouping)?;
     if args.json {
         cli::show(cli::report::print_json("inspect", &summary))?;
     } else {
-        cli::show(report::summary(
-            &summary,
-            &args.store,
-            args.by.to_possible_value().map_or("", |by| match by.get_name() {
-                "cell-type" => "cell type",
-                "experiment" => "experiment",
-                _ => "plate",
-            }),
-        ))?;
+        cli::show(report::summary(&summary, root, heading))?;
     }
     Ok(if summary.finished { Exit::Success } else { Exit::Faults })
 }
 
+fn reader(store: Store) -> Reader {
+    Reader::new(store, Io::Pread, Verify::First)
+}
+
+/// What is drawn, and whether it shows damage.
+fn draw(args: &Args, root: &Path) -> Result<(Picture, Exit)> {
+    if !args.plate.is_empty() {
+        let maps = maps(args, root)?;
+        let exit = if maps.has_damage() { Exit::Faults } else { Exit::Success };
+        return Ok((maps_picture(&maps)?, exit));
+    }
+    let store = Store::open(root)?;
+    let picture = if let Some(id) = &args.site {
+        let none = || Error::NoSuchSite { path: root.to_owned(), site: id.shown() };
+        let index = store.index_of(id).ok_or_else(none)?;
+        let mut pixels = memory::zeroed(store.spec().site_bytes(), "a site")?;
+        let reader = reader(store);
+        reader.read(index, &mut pixels)?;
+        let (store, site) = (reader.store(), &reader.store().sites()[index]);
+        let windows = windows(store, site, &pixels, args.contrast)?;
+        site_picture(store, site, &pixels, &windows, args.tile.unwrap_or(512))?
+    } else {
+        let replicates = Replicates::find(&store, args.sheet.as_deref().unwrap_or_default())?;
+        let schemes = if args.normalize.is_empty() { &SCHEMES[..] } else { &args.normalize };
+        let reader = reader(store);
+        let bands = bands(&reader, &replicates, schemes, args.tile.unwrap_or(144))?;
+        sheet(reader.store(), &replicates, &bands)?
+    };
+    Ok((picture, Exit::Success))
+}
+
 /// Draws, and writes the picture whole or not at all.
-fn save(args: &Args, draw: impl FnOnce(&Args) -> Result<Picture>) -> anyhow::Result<Exit> {
-    let path = args.out.as_deref().unwrap_or(Path::new("picture.png"));
-    // Tried before the work, not after it.
+fn save(path: &Path, draw: &dyn Fn() -> Result<(Picture, Exit)>) -> anyhow::Result<Exit> {
     let file = WholeFile::create(path)?;
-    let picture = draw(args)?;
+    let (picture, exit) = draw()?;
     file.finish_with(&picture.png()?)?;
     let written = format!("written    {} ({} x {} pixels)", path.display(), picture.width(), picture.height());
-    cli::show(writeln!(stdout(), "{written}").map_err(Into::into))?;
-    Ok(Exit::Success)
+    cli::show(writeln!(cli::screen(), "{written}").map_err(Into::into))?;
+    Ok(exit)
 }
 
-fn draw_site(args: &Args, store: Store, index: usize) -> Result<Picture> {
-    let mut pixels = memory::zeroed(store.spec().site_bytes(), "a site")?;
-    let reader = Reader::new(store, Io::Pread, Verify::First);
-    reader.read(index, &mut pixels)?;
-    let (store, site) = (reader.store(), &reader.store().sites()[index]);
-    let windows = windows(store, site, &pixels, args.contrast)?;
-    site_picture(store, site, &pixels, &windows, args.tile.unwrap_or(512))
-}
-
-fn plates(args: &Args) -> anyhow::Result<Exit> {
-    let store = Store::open(&args.store)?;
+fn maps(args: &Args, root: &Path) -> Result<Maps> {
+    let store = Store::open(root)?;
     let channel = channel(&store, &args.channel)?;
-    let reader = Reader::new(store, Io::Pread, Verify::First);
-    let file = args.out.as_deref().map(WholeFile::create).transpose()?;
-    let bar = Progress::new("inspect", "sites");
+    let reader = reader(store);
     let by = args.colour.into();
-    if matches!(by, MapBy::Damage | MapBy::Channel(Value::Focus | Value::Saturated)) {
-        let n = args.plate.iter().filter_map(|plate| reader.store().plates().get(plate)).sum::<usize>();
-        bar.set_total(n as u64);
-    }
-    let maps = Maps::of(&reader, &args.plate, by, channel, &|n| bar.add(n))?;
-    drop(bar);
-    match file {
-        Some(file) => {
-            let picture = maps_picture(&maps)?;
-            let path = file.path().display().to_string();
-            file.finish_with(&picture.png()?)?;
-            let written = format!("written    {path} ({} x {} pixels)", picture.width(), picture.height());
-            cli::show(writeln!(stdout(), "{written}").map_err(Into::into))?;
+    let bar = matches!(by, MapBy::Damage | MapBy::Channel(Value::Focus | Value::Saturated)).then(|| {
+        let bar = Progress::new("inspect", "sites");
+        bar.set_total(args.plate.iter().filter_map(|plate| reader.store().plates().get(plate)).sum::<usize>() as u64);
+        bar
+    });
+    Maps::of(&reader, &args.plate, by, channel, &|n| {
+        if let Some(bar) = &bar {
+            bar.add(n);
         }
-        None => {
-            let colours = stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty());
-            let text = maps_text(&maps, report::width(), colours);
-            cli::show(stdout().write_all(text.as_bytes()).map_err(Into::into))?;
-        }
-    }
-    Ok(if by == MapBy::Damage && maps.has_damage() { Exit::Faults } else { Exit::Success })
+    })
 }
 
 /// Writes the page of a store, whole or not at all.
-fn page(args: &Args, folder: &Path) -> anyhow::Result<Exit> {
-    let summary = Summary::of(&args.store, Grouping::CellType)?;
-    let reader = Reader::new(Store::open(&args.store)?, Io::Pread, Verify::First);
-    files::create_dirs(folder)?;
-    let path = folder.join("index.html");
-    let file = WholeFile::create(&path)?;
+fn page(args: &Args, root: &Path, folder: &Path) -> anyhow::Result<Exit> {
+    let summary = Summary::of(root, Grouping::CellType)?;
+    let reader = reader(Store::open(root)?);
+    let file = new_page(folder)?;
     let bar = Progress::new("inspect", "sites");
     let gathered = gather(&reader, !args.quick, &|progress| match progress {
         store_page::Progress::Planned(n) => bar.set_total(n),
         store_page::Progress::Sites(n) => bar.add(n),
     })?;
-    let page = store_page(&reader, &summary, &gathered, &title(&args.store)?)?;
+    let page = store_page(&reader, &summary, &gathered, &title(root)?)?;
     drop(bar);
-    file.finish_with(page.html.as_bytes())?;
-    let size = cli::bytes(page.html.len() as u64);
-    let mut out = stdout();
-    cli::show(writeln!(out, "written    {} ({size})", path.display()).map_err(Into::into))?;
+    finish_page(file, &page.html)?;
     let is_whole = summary.finished && page.n_damaged == 0;
     if !is_whole {
         let found = cli::plural(page.n_damaged as u64, "site");
-        cli::show(writeln!(out, "damage     {found} cannot be read; cellshard verify tells all").map_err(Into::into))?;
+        let text = format!("damage     {found} that cannot be read; cellshard verify tells all");
+        cli::show(writeln!(cli::screen(), "{text}").map_err(Into::into))?;
     }
     Ok(if is_whole { Exit::Success } else { Exit::Faults })
 }
 
-/// The name of a store's folder.
-fn title(store: &Path) -> Result<String> {
-    let real = files::resolve(store)?.unwrap_or_else(|| store.to_owned());
+/// Compares runs, as a table or as a page.
+fn runs(args: &Args) -> anyhow::Result<Exit> {
+    let runs = read_runs(&args.runs)?;
+    let Some(folder) = &args.html else {
+        cli::show(report::runs(&runs))?;
+        return Ok(Exit::Success);
+    };
+    let reader = args.store.path().map(Store::open).transpose()?.map(reader);
+    let file = new_page(folder)?;
+    let title = if let [root] = &args.runs[..] { title(root)? } else { cli::plural(args.runs.len() as u64, "run") };
+    finish_page(file, &runs_page(&runs, reader.as_ref(), &title)?)?;
+    Ok(Exit::Success)
+}
+
+fn new_page(folder: &Path) -> Result<WholeFile> {
+    files::create_dirs(folder)?;
+    WholeFile::create(&folder.join("index.html"))
+}
+
+fn finish_page(file: WholeFile, html: &str) -> anyhow::Result<()> {
+    let written = format!("written    {} ({})", file.path().display(), cli::bytes(html.len() as u64));
+    file.finish_with(html.as_bytes())?;
+    cli::show(writeln!(cli::screen(), "{written}").map_err(Into::into))
+}
+
+/// The name of a folder.
+fn title(folder: &Path) -> Result<String> {
+    let real = files::resolve(folder)?.unwrap_or_else(|| folder.to_owned());
     Ok(real.file_name().map_or_else(|| "store".into(), |name| name.to_string_lossy()).into_owned())
 }
 

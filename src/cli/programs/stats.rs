@@ -1,39 +1,43 @@
 //! `stats`: plate statistics of a store, from the counts that `pack` gathered; reads no pixel.
 
 use std::io::{BufWriter, Write, stdout};
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Command, CommandFactory, Parser, ValueEnum};
 
 use crate::cli::report::statistics;
-use crate::cli::{self, Exit};
+use crate::cli::{self, At, Exit, Shards};
 use crate::plate_statistics::summarise_store;
 use crate::stats::{Grouping, PopulationGroup, Summary};
 use crate::store::Store;
 
-/// Show mean, standard deviation, median, MAD and percentiles of grey levels for each plate (or experiment,
-/// cell type, store), population and channel.
+/// Show the grey levels of each plate, population and channel
+///
+/// Mean, standard deviation, median, MAD, percentiles and the dark and saturated share, exactly, for each plate (or
+/// experiment, cell type, store).
 #[derive(Parser)]
-#[command(name = "stats", version, after_help = cli::EXIT_CODES)]
+#[command(name = "stats", version)]
 struct Args {
-    /// The store
-    #[arg(long)]
-    shards: PathBuf,
+    #[command(flatten)]
+    store: At<Shards>,
+    /// plate (default), experiment, cell-type or store
+    ///
     /// What is taken together
-    #[arg(long, default_value = "plate")]
+    #[arg(long, value_name = "WHAT", default_value = "plate", hide_possible_values = true, hide_default_value = true)]
     by: By,
-    /// Which wells [default: controls in the table, every population in --csv and --json]
-    #[arg(long, value_delimiter = ',')]
+    /// negative, positive, controls, treatment or all
+    ///
+    /// Which wells, one or several with commas [default: controls in the table, every population in --csv and --json]
+    #[arg(long, value_name = "WELLS", value_delimiter = ',', hide_possible_values = true)]
     population: Vec<Wells>,
     /// Write CSV to stdout
-    #[arg(long, group = "output")]
+    #[arg(long, group = "output", help_heading = "Output")]
     csv: bool,
     /// Write JSON to stdout
-    #[arg(long, group = "output")]
+    #[arg(long, group = "output", help_heading = "Output")]
     json: bool,
-    /// Write one line a site and channel to stdout, in the columns of Kaggle's pixel statistics
-    #[arg(long, group = "output", conflicts_with_all = ["by", "population"])]
+    /// Write Kaggle's pixel statistics: a row a site and channel
+    #[arg(long, group = "output", help_heading = "Output", conflicts_with_all = ["by", "population"])]
     pixel_stats: bool,
 }
 
@@ -57,7 +61,7 @@ enum Wells {
 /// Its flags.
 #[must_use]
 pub fn command() -> Command {
-    Args::command()
+    cli::framed(Args::command())
 }
 
 /// Runs it.
@@ -67,9 +71,10 @@ pub fn main() -> ExitCode {
 }
 
 fn body() -> anyhow::Result<Exit> {
-    let args: Args = cli::parse()?;
+    let args: Args = cli::parse(&command())?;
     cli::limit_threads(None)?;
-    let store = Store::open(&args.shards)?;
+    cli::when_interrupted("nothing was changed; run it again");
+    let store = Store::open(args.store.path())?;
     let mut out = BufWriter::new(stdout().lock());
     if args.pixel_stats {
         statistics::pixel_stats(&mut out, &store)?;

@@ -5,51 +5,61 @@ use std::process::ExitCode;
 
 use clap::{Command, CommandFactory, Parser};
 
+use crate::cli::numbers::BYTES;
 use crate::cli::{self, Exit, Progress, SourceArgs, report};
 use crate::error::{Error, Result};
 use crate::files::{self, WholeFile};
 use crate::store::format::manifest;
 use crate::verify::{self, Depth, Kind, StoreConfig};
 
-/// Prove what of a store or of a raw tree of PNGs is whole: what is missing, extra, cut short or altered, down to the
-/// site
+/// Prove what of a store or of a raw tree of images is whole, down to the site
+///
+/// What is missing, extra, cut short or altered is named, with the sites that cannot be read because of it.
 #[derive(Parser)]
-#[command(name = "verify", version, after_help = cli::EXIT_CODES)]
+#[command(name = "verify", version)]
 struct Args {
     /// A store, or a raw tree
+    #[arg(value_name = "STORE|TREE")]
     path: PathBuf,
     /// Store: compare only names and sizes
     #[arg(long, conflicts_with = "deep")]
     quick: bool,
-    /// Store: also decode every site and compare it with its own checksum
+    /// Store: also decode and compare every site
     #[arg(long)]
     deep: bool,
     /// Store: a SHA256SUMS kept elsewhere, for a store that arrived half
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", hide_short_help = true)]
     manifest: Option<PathBuf>,
-    /// Write the files to send again, one a line, as rsync --files-from reads them
-    #[arg(long, value_name = "FILE")]
+    /// List what to send again, for rsync --files-from
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
     damaged_list: Option<PathBuf>,
-    /// Raw tree: write the SHA-256 of every file, for --against after an upload
-    #[arg(long, value_name = "FILE", conflicts_with = "against")]
+    /// Tree: write a list of every file's SHA-256
+    ///
+    /// For --against after an upload
+    #[arg(long, value_name = "FILE", conflicts_with = "against", help_heading = "Output")]
     write: Option<PathBuf>,
-    /// Raw tree: compare with a list that --write made, or with the sources of a store
+    /// Tree: compare with that list, or with a store
+    ///
+    /// With a list that --write made, or with the sources of a store
     #[arg(long, value_name = "FILE|STORE")]
     against: Option<PathBuf>,
     /// Threads [default: one a core]
-    #[arg(long)]
+    #[arg(long, value_name = "COUNT", hide_short_help = true)]
     threads: Option<usize>,
     /// Report as JSON on stdout
-    #[arg(long)]
+    #[arg(long, help_heading = "Output")]
     json: bool,
-    #[command(flatten, next_help_heading = "Raw tree")]
+    #[command(flatten, next_help_heading = "Source (a raw tree)")]
     source: SourceArgs,
 }
 
 /// Its flags.
 #[must_use]
 pub fn command() -> Command {
-    Args::command()
+    // They are of little use here, and the short help is one screen.
+    let rare = ["metadata", "label_column", "negative_control", "experiments"];
+    let command = cli::framed(Args::command());
+    rare.into_iter().fold(command, |command, id| command.mut_arg(id, |flag| flag.hide_short_help(true)))
 }
 
 /// Runs it.
@@ -59,15 +69,21 @@ pub fn main() -> ExitCode {
 }
 
 fn body() -> anyhow::Result<Exit> {
-    let args: Args = cli::parse()?;
+    let args: Args = cli::parse(&command())?;
     cli::limit_threads(args.threads)?;
     if !files::is_dir(&args.path)? {
         return Err(Error::refused(args.path.display(), "a folder", "none").into());
     }
     let is_store = args.manifest.is_some() || verify::is_store(&args.path)?;
     check_flags(&args, is_store)?;
+    cli::when_interrupted("nothing was changed and nothing was proven; run it again");
     let damaged_list = args.damaged_list.as_deref().map(WholeFile::create).transpose()?;
-    let bar = Progress::new("verify", "bytes");
+    let bar = Progress::new("verify", BYTES);
+    bar.doing("looking for files");
+    let progress = |progress| match progress {
+        verify::Progress::Planned(n) => bar.set_total(n),
+        verify::Progress::Read(n) => bar.add(n),
+    };
     let mut found = if is_store {
         let depth = if args.deep {
             Depth::Deep
@@ -77,9 +93,9 @@ fn body() -> anyhow::Result<Exit> {
             Depth::Full
         };
         let config = StoreConfig { root: args.path.clone(), depth, manifest: args.manifest.clone() };
-        verify::verify_store(&config, &|n| bar.add(n))?
+        verify::verify_store(&config, &progress)?
     } else if let Some(against) = &args.against {
-        verify::compare_tree(&args.source.config(&args.path), against, &|n| bar.add(n))?
+        verify::compare_tree(&args.source.config(&args.path), against, &progress)?
     } else {
         drop(bar);
         return verify_tree(&args);
@@ -122,6 +138,7 @@ fn verify_tree(args: &Args) -> anyhow::Result<Exit> {
     let list = args.write.as_deref();
     let file = list.map(WholeFile::create).transpose()?;
     let bar = Progress::new("verify", "sites");
+    bar.doing("looking for images");
     let temporary = file.as_ref().and_then(WholeFile::temporary);
     let except: Option<Vec<&Path>> = list.map(|list| temporary.into_iter().chain([list]).collect());
     let found = verify::verify_tree(&config, except.as_deref(), &|n| bar.set_total(n), &|n| bar.add(n))?;

@@ -5,9 +5,12 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use crate::bench::{Bench, Checked, Figure, Part};
-use crate::cli::table::{Align, Table, bytes, count};
+use crate::cli::numbers::{bytes, rate};
+use crate::cli::screen::screen;
+use crate::cli::table::{Align, Table};
 use crate::feed::Io;
 use crate::store::Codec;
+use crate::words::{count, plural};
 
 use super::json::print_json;
 
@@ -126,11 +129,11 @@ impl BenchReport {
         if as_json {
             return print_json(if self.device.is_some() { "train" } else { "bench" }, self);
         }
-        Ok(self.print(&mut io::stdout().lock(), bench.store().spec().codec)?)
+        Ok(self.print(&mut screen(), bench.store().spec().codec)?)
     }
 
     fn print(&self, out: &mut impl Write, codec: Codec) -> io::Result<()> {
-        writeln!(out, "store      {}: {} sites, {}", self.store, count(self.sites as u64), self.codec)?;
+        writeln!(out, "store      {}: {}, {}", self.store, plural(self.sites as u64, "site"), self.codec)?;
         writeln!(out, "machine    {}; {} threads, batches of {}", self.machine, self.threads, self.batch)?;
         if self.sample < self.sites && !self.feed.is_empty() {
             writeln!(out, "in memory  {} of the sites, as many as fit well", count(self.sample as u64))?;
@@ -181,9 +184,11 @@ pub fn announce(part: Part) {
 fn feed_only(feed: f64, disk: Option<f64>) -> String {
     match disk {
         Some(disk) if disk < feed => format!(
-            "the disk, where a store is larger than memory ({disk:.0} sites/s); else what takes more than {feed:.0} sites/s"
+            "the disk, where a store is larger than memory ({}); else what takes more than {}",
+            rate(disk, "sites"),
+            rate(feed, "sites")
         ),
-        _ => format!("nothing before the device, unless it takes more than {feed:.0} sites/s"),
+        _ => format!("nothing before the device, unless it takes more than {}", rate(feed, "sites")),
     }
 }
 
@@ -199,13 +204,16 @@ fn bottleneck(device: &DeviceReport, feed: Option<f64>, disk: Option<f64>, copie
     };
     let (least, name) = if feed <= copies { (feed, "the feed") } else { (copies, "copying to the device") };
     if least < ceiling {
-        return format!("{name}: {least:.0} sites/s, where the device would take {ceiling:.0}");
+        return format!("{name}: {}, where the device would take {ceiling:.0}", rate(least, "sites"));
     }
     match disk.filter(|&disk| disk < ceiling) {
-        Some(disk) => format!("the disk, unless the store is in memory: {disk:.0} sites/s of {ceiling:.0}"),
+        Some(disk) => format!("the disk, unless the store is in memory: {} of {ceiling:.0}", rate(disk, "sites")),
         None if device.name.starts_with("cpu") => "the processor: reading and computing share its cores".to_owned(),
         None => {
-            format!("between the parts: each alone gives more than the run's {:.0} sites/s", device.real_sites_per_s)
+            format!(
+                "between the parts: each alone gives more than the run's {}",
+                rate(device.real_sites_per_s, "sites")
+            )
         }
     }
 }

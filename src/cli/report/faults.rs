@@ -7,11 +7,11 @@ use std::io::{self, Write};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::cli::table::{count, plural};
 use crate::csv_table::to_csv;
 use crate::error::shown;
 use crate::fault::{Fault, FaultKind};
 use crate::site::{PlateId, Well};
+use crate::words::{agree, count, plural};
 
 use super::json::{MOST_LISTED, listed};
 
@@ -24,7 +24,9 @@ pub(super) fn write_notes(out: &mut impl Write, other_files: &[String], unusual:
         let first =
             other_files.iter().take(EXAMPLES).map(|name| shown(name).to_string()).collect::<Vec<_>>().join(", ");
         let more = if other_files.len() > EXAMPLES { ", ..." } else { "" };
-        writeln!(out, "ignored    {} that are no images of this layout: {first}{more}", files(other_files.len()))?;
+        let n = other_files.len();
+        let are = agree(n as u64, "is no image", "are no images");
+        writeln!(out, "ignored    {} that {are} of this layout: {first}{more}", files(n))?;
     }
     for note in unusual.iter().take(EXAMPLES) {
         writeln!(out, "warning    {}", shown(note))?;

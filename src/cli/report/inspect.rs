@@ -1,16 +1,17 @@
 //! What `inspect` says of a store.
 
-use std::io::{Write, stdout};
+use std::io::Write;
 use std::path::Path;
 
-use crate::cli::{Align, Table, bytes, count, plural};
+use crate::cli::{Align, Table, bytes, count, plural, screen};
 use crate::error::{shown, shown_path};
+use crate::inspect::run_page::{Run, runs_text};
 use crate::inspect::summary::{Counts, Summary, WellsAndSites};
 
-/// Characters of a line: of the terminal, or 80.
+/// Characters of a line of a map: of the terminal, or 80.
 #[must_use]
 pub fn width() -> usize {
-    std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()).unwrap_or(80)
+    crate::cli::screen::width().unwrap_or(80)
 }
 
 /// Prints a summary whose lines are `by`.
@@ -18,7 +19,7 @@ pub fn width() -> usize {
 /// # Errors
 /// If stdout is closed.
 pub fn summary(found: &Summary, root: &Path, by: &str) -> anyhow::Result<()> {
-    let mut out = stdout().lock();
+    let mut out = screen();
     let [height, width] = found.size;
     let state = match (found.finished, found.n_missing) {
         (true, _) => "finished".to_owned(),
@@ -42,7 +43,8 @@ pub fn summary(found: &Summary, root: &Path, by: &str) -> anyhow::Result<()> {
         ("negative", Align::Right),
         ("positive", Align::Right),
         ("treatments", Align::Right),
-    ]);
+    ])
+    .without(&["experiments", "plates", "positive", "negative"], "--json");
     let cells = |name: &str, counts: &Counts| {
         let Counts { experiments, plates, wells, sites, negative_controls, positive_controls, treatments } = *counts;
         let counts = [experiments, plates, wells, sites, negative_controls, positive_controls, treatments];
@@ -76,6 +78,28 @@ pub fn summary(found: &Summary, root: &Path, by: &str) -> anyhow::Result<()> {
     if !found.finished {
         let root = shown_path(root);
         writeln!(out, "next       cellshard verify {root} tells all; pack, run again, finishes what was begun")?;
+    }
+    Ok(())
+}
+
+/// Prints runs side by side: what came of each, and what differs in their recipes.
+///
+/// # Errors
+/// If stdout is closed.
+pub fn runs(runs: &[Run]) -> anyhow::Result<()> {
+    let mut out = screen();
+    let (rows, differing) = runs_text(runs);
+    let head = ["run", "epochs", "least loss", "epoch", "right %", "epoch", "top 5 %", "chance %"];
+    let column = |(i, name): (usize, &'static str)| (name, if i == 0 { Align::Left } else { Align::Right });
+    let mut table =
+        Table::new(head.into_iter().enumerate().map(column)).without(&["chance %", "top 5 %"], "--html DIR");
+    rows.into_iter().for_each(|row| table.row(row));
+    write!(out, "{table}")?;
+    if runs.len() > 1 && !differing.is_empty() {
+        let names = std::iter::once("recipe".to_owned()).chain(runs.iter().map(|run| run.name.clone()));
+        let mut table = Table::new(names.map(|name| (name, Align::Left)));
+        differing.into_iter().for_each(|row| table.row(row));
+        write!(out, "\n{table}")?;
     }
     Ok(())
 }

@@ -4,10 +4,10 @@ use std::io::{self, Write};
 
 use serde_json::{Map, Value, json};
 
-use crate::cli::table::plural;
 use crate::error::shown;
 use crate::site::Population;
 use crate::source::labels::{ControlSummary, DataSet, LabelsSummary};
+use crate::words::plural;
 
 /// Prints it: which data set, columns and controls, and how many wells of each kind.
 pub(super) fn write_labels(out: &mut impl Write, labels: &LabelsSummary) -> io::Result<()> {

@@ -5,14 +5,17 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::cli::table::{bytes, count, plural};
+use crate::cli::numbers::{bytes, rate};
+use crate::cli::screen::screen;
 use crate::error::{shown, shown_path};
 use crate::fault::Fault;
 use crate::pack::{ChannelFile, FirstSite, Held, HeldPlate, OTHER_IMAGES, PackReport, Plan};
+use crate::site::SiteId;
 use crate::source::Absent;
 use crate::store::format::names::REJECTED;
 use crate::store::read::listing::{self, LeftOut};
 use crate::store::read_spec;
+use crate::words::{agree, count, plural};
 
 use super::faults::{faults_json, layout, texts_json, write_faults_summary, write_notes};
 use super::json::{listed, print_json};
@@ -37,7 +40,7 @@ pub fn plan(plan: &Plan, faults: &[Fault], prune: bool, as_json: bool) -> anyhow
         });
         return print_json("pack", &report);
     }
-    let mut out = io::stdout().lock();
+    let mut out = screen();
     write_plan(&mut out, plan)?;
     if let Some(labels) = &plan.labels {
         write_labels(&mut out, labels)?;
@@ -77,7 +80,7 @@ fn held_json(held: &[HeldPlate]) -> Value {
 fn write_held(out: &mut impl Write, held: &[HeldPlate], what: &str, why: &str, stay: bool) -> io::Result<()> {
     for (n, HeldPlate { plate, what: of, sites, reason, can_be_pruned }) in held.iter().enumerate() {
         let what = if n == 0 { what } else { "" };
-        let first = sites.iter().take(EXAMPLES).map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let first = sites.iter().take(EXAMPLES).map(SiteId::shown).collect::<Vec<_>>().join(", ");
         let more = if sites.len() > EXAMPLES { ", ..." } else { "" };
         let of_what = match of {
             Held::Sites if *reason == OTHER_IMAGES => {
@@ -104,7 +107,7 @@ fn write_held(out: &mut impl Write, held: &[HeldPlate], what: &str, why: &str, s
         let n_sites = plural(sites.len() as u64, "site");
         let remedy = match (stay, can_be_pruned) {
             (false, _) => "",
-            (true, true) => ": --prune removes them",
+            (true, true) => agree(sites.len() as u64, ": --prune removes it", ": --prune removes them"),
             (true, false) => ": send the damaged images again (--prune removes only what is gone)",
         };
         writeln!(out, "{what:10} {plate}: {why} {of_what}{n_sites} ({reason}): {first}{more}{remedy}")?;
@@ -118,7 +121,7 @@ fn write_first_site(out: &mut impl Write, site: &FirstSite) -> io::Result<()> {
     let label = [dataset.as_str(), well_type.name(), sirna].map(|text| shown(text).to_string()).into_iter();
     let label: Vec<_> = label.filter(|text| !text.is_empty() && text != "unknown").collect();
     let label = if label.is_empty() { "no label".to_owned() } else { label.join(", ") };
-    writeln!(out, "first site {experiment}, plate {plate}, well {well}, site {site}: {label}")?;
+    writeln!(out, "first site {experiment}/{plate}/{well}/{site}: {label}")?;
     let width = channels.iter().map(|channel| channel.name.len()).max().unwrap_or(0);
     for ChannelFile { name, file } in channels {
         writeln!(out, "           {name:width$}  {}", shown(file))?;
@@ -136,8 +139,9 @@ fn write_plan(out: &mut impl Write, plan: &Plan) -> io::Result<()> {
     let bits = if plan.dtype == "uint8" { "" } else { " of 16 bits" };
     writeln!(out, "source     {source}, {} x {height} x {width} pixels{bits} a site, {classes}", plan.channels)?;
     let done = if plan.plates_done > 0 { format!(", {} done before", plan.plates_done) } else { String::new() };
-    writeln!(out, "plates     {}{done}", plan.plates)?;
+    writeln!(out, "plates     {}{done}", count(plan.plates as u64))?;
     if let Some(Absent { plates, wells, sites }) = plan.absent {
+        let [have, plates_have] = [wells, plates].map(|n| agree(n, "has", "have"));
         let [wells, plates] = [plural(wells, "well"), plural(plates, "plate")];
         let of_wells = if sites > 0 {
             format!(", and {} of wells that have others", plural(sites, "site"))
@@ -146,7 +150,7 @@ fn write_plan(out: &mut impl Write, plan: &Plan) -> io::Result<()> {
         };
         writeln!(
             out,
-            "beside     {wells} that the CSVs name have no image{of_wells}; {plates} have none at all (--present)"
+            "beside     {wells} that the CSVs name {have} no image{of_wells}; {plates} {plates_have} none at all (--present)"
         )?;
     }
     write_notes(out, &plan.other_files, &plan.unusual)
@@ -191,20 +195,20 @@ pub fn pack(report: &PackReport, dst: &Path, as_json: bool) -> anyhow::Result<()
             }),
         );
     }
-    let mut out = io::stdout().lock();
+    let mut out = screen();
     write_plan(&mut out, &report.plan)?;
     let raw = report.sites_packed * report.plan.site_bytes;
     if report.sites_packed > 0 {
-        let rate = report.sites_packed as f64 / report.seconds;
         writeln!(
             out,
-            "packed     {}, {}: {} of pixels in {} ({:.0} %), {:.1} s, {rate:.0} sites/s",
+            "packed     {}, {}: {} of pixels in {} ({:.0} %), {:.1} s, {}",
             plural(report.plates_packed as u64, "plate"),
             plural(report.sites_packed, "site"),
             bytes(raw),
             bytes(report.stored_bytes),
             100.0 * report.stored_bytes as f64 / raw as f64,
             report.seconds,
+            rate(report.sites_packed as f64 / report.seconds, "sites"),
         )?;
     } else if report.plan.plates_to_pack == 0 {
         writeln!(out, "packed     nothing: all is done and unchanged ({:.2} s)", report.seconds)?;

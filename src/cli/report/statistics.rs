@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::cli::table::{Align, Table, count};
+use crate::cli::screen::{lines, width};
+use crate::cli::table::{Align, Table};
 use crate::csv_table::{Figure, to_csv, to_lines};
 use crate::site::{Experiment, Plate, PlateId, Well, WellId};
 use crate::stats::{ChannelSummary, PERCENTILES, Summary};
@@ -14,8 +15,15 @@ use crate::store::format::names::PIXEL_STATS;
 use crate::store::format::rows::PixelStats;
 use crate::store::format::spec::Channel;
 use crate::store::read::listing::read_rows;
+use crate::words::count;
 
 use super::json::print_json;
+
+/// Columns that a narrow terminal has no room for, the first to go first.
+const LEAST: [&str; 8] = ["std/image", "p1", "MAD", "p99", "sites", "zero %", "saturated %", "median"];
+
+/// How long a line of notes is where there is no terminal.
+const NOTES: usize = 120;
 
 /// Writes a table for people, and what its columns mean.
 ///
@@ -27,11 +35,11 @@ pub fn table(out: &mut impl Write, summaries: &[Summary], channels: &[Channel]) 
     let mut columns = text.to_vec();
     columns.push(("channel", Align::Left));
     columns.extend(numbers.map(|name| (name, Align::Right)));
-    let mut table = Table::new(columns);
+    let mut table = Table::new(columns).without(&LEAST, "--csv, --json");
     let mut n_without_mad = 0;
     for Summary { group, population, n_sites, channels: figures } in summaries {
         for (figures, channel) in figures.iter().zip(channels) {
-            n_without_mad += usize::from(figures.mad == 0.0);
+            n_without_mad += u64::from(figures.mad == 0.0);
             let cells = [group.clone(), population.name().into(), channel_label(figures.channel, &channel.name)];
             let [p1, .., p99] = figures.percentiles;
             let two = [figures.mean, figures.std_pixels, figures.std_mean_over_images].map(|x| format!("{x:.2}"));
@@ -41,14 +49,19 @@ pub fn table(out: &mut impl Write, summaries: &[Summary], channels: &[Channel]) 
         }
     }
     write!(out, "{table}")?;
-    writeln!(out, "\nGrey levels. std: of all pixels, ddof 0. std/image: mean over images of each image's own std.")?;
-    writeln!(out, "MAD: median absolute deviation from the median, unscaled. More figures: --csv, --json.")?;
+    let mut notes =
+        "Grey levels. std: of all pixels, ddof 0. std/image: mean over images of each image's own std. MAD: median \
+                     absolute deviation from the median, unscaled. More figures: --csv, --json."
+            .to_owned();
     if n_without_mad > 0 {
-        writeln!(
-            out,
-            "MAD is 0 in {n_without_mad} of these lines: more than half of the pixels share one level. \
-             Do not divide by it."
-        )?;
+        let n = count(n_without_mad);
+        notes += &format!(
+            " MAD is 0 in {n} of these lines: more than half of the pixels share one level. Do not divide by it."
+        );
+    }
+    writeln!(out)?;
+    for line in lines(&notes, width().unwrap_or(NOTES), "") {
+        writeln!(out, "{line}")?;
     }
     Ok(())
 }

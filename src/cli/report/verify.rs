@@ -5,11 +5,13 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::cli::table::{bytes, count, plural};
+use crate::cli::numbers::{BYTES, bytes, rate};
+use crate::cli::screen::screen;
 use crate::error::{shown, shown_path};
 use crate::store::format::names::REJECTED;
 use crate::store::read::listing::LeftOut;
 use crate::verify::{Compared, Finding, Kind, Report, TreeReport};
+use crate::words::{count, plural};
 
 use super::faults::{faults_json, files, layout, texts_json, write_faults_summary, write_notes};
 use super::json::{MOST_LISTED, listed, print_json};
@@ -44,7 +46,7 @@ pub fn verify(path: &Path, report: &Report, is_store: bool, as_json: bool) -> an
             }),
         );
     }
-    let mut out = io::stdout().lock();
+    let mut out = screen();
     let what = if is_store { "store" } else { "tree" };
     let path = shown_path(path);
     let sites = if is_store { format!(", {}", plural(report.sites, "site")) } else { String::new() };
@@ -52,8 +54,8 @@ pub fn verify(path: &Path, report: &Report, is_store: bool, as_json: bool) -> an
     if report.present_only {
         writeln!(out, "part       holds what was present of its source when it was packed (pack --present)")?;
     }
-    let rate = bytes((report.bytes as f64 / report.seconds.max(1e-3)) as u64);
-    writeln!(out, "read       {} in {:.2} s ({rate}/s)", bytes(report.bytes), report.seconds)?;
+    let rate = rate(report.bytes as f64 / report.seconds.max(1e-3), BYTES);
+    writeln!(out, "read       {} in {:.2} s ({rate})", bytes(report.bytes), report.seconds)?;
     for kind in Kind::ALL {
         let of_kind: Vec<&Finding> = report.findings.iter().filter(|finding| finding.kind == kind).collect();
         if of_kind.is_empty() {
@@ -63,11 +65,10 @@ pub fn verify(path: &Path, report: &Report, is_store: bool, as_json: bool) -> an
         for finding in of_kind.iter().take(FINDINGS) {
             writeln!(out, "           {}: {}", shown(&finding.path), shown(&finding.detail))?;
             for site in finding.sites.iter().take(SITES) {
-                let (well, plate) = (site.well.well, &site.well.plate);
-                writeln!(out, "             site {} {} {well} {}", plate.experiment, plate.plate, site.site)?;
+                writeln!(out, "             site {}", site.shown())?;
             }
             if finding.sites.len() > SITES {
-                writeln!(out, "             and {} more sites", count((finding.sites.len() - SITES) as u64))?;
+                writeln!(out, "             and {}", plural((finding.sites.len() - SITES) as u64, "more site"))?;
             }
         }
         if of_kind.len() > FINDINGS {
@@ -180,7 +181,7 @@ pub fn tree(path: &Path, report: &TreeReport, list: Option<&Path>, as_json: bool
             }),
         );
     }
-    let mut out = io::stdout().lock();
+    let mut out = screen();
     let [height, width] = report.size;
     let (plates, sites) = (plural(report.plates, "plate"), plural(report.sites, "site"));
     let path = shown_path(path);

@@ -10,12 +10,15 @@ use crate::error::{Error, Result};
 pub(crate) enum Part {
     /// Of a store.
     Store,
+    /// Of runs.
+    Runs,
 }
 
 impl Part {
     fn script(self) -> &'static str {
         match self {
             Self::Store => include_str!("assets/store.js"),
+            Self::Runs => include_str!("assets/runs.js"),
         }
     }
 }

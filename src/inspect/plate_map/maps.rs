@@ -138,8 +138,8 @@ impl Maps {
         let store = reader.store();
         for plate in plates {
             if !store.plates().contains_key(plate) {
-                let known: Vec<String> = store.plates().keys().map(crate::inspect::places::plate_place).collect();
-                let found = crate::inspect::places::plate_place(plate);
+                let known: Vec<String> = store.plates().keys().map(PlateId::shown).collect();
+                let found = plate.shown();
                 return Err(crate::suggest::unknown(
                     "--plate",
                     "a plate of this store",

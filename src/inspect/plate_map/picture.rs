@@ -3,7 +3,6 @@
 use crate::error::{Error, Result};
 use crate::inspect::drawing::palette::{GREY, INK, NOTHING, PAPER, ink_on, of_value};
 use crate::inspect::drawing::picture::{Anchor, Picture, Rgb, shortened, text_width};
-use crate::inspect::places::plate_place;
 use crate::site::Well;
 
 use super::maps::{Category, Cell, Key, Maps, PlateMap};
@@ -52,7 +51,7 @@ pub fn maps_picture(maps: &Maps) -> Result<Picture> {
 
 fn draw_plate(picture: &mut Picture, (x, y): (u32, u32), plate: &PlateMap, key: &Key, cell: u32, label: u32) {
     let (rows, columns) = (plate.shape.rows, plate.shape.columns);
-    picture.text(x + label, y + NAME / 2, 14, INK, Anchor::Left, &plate_place(&plate.plate));
+    picture.text(x + label, y + NAME / 2, 14, INK, Anchor::Left, &plate.plate.shown());
     let (left, top) = (x + label, y + NAME + HEADER);
     for column in 1..=columns {
         if cell > 20 || column % 4 == 0 || column == 1 {

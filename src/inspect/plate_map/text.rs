@@ -4,7 +4,6 @@ use std::fmt::Write;
 
 use crate::inspect::drawing::palette::ink_on;
 use crate::inspect::drawing::picture::Rgb;
-use crate::inspect::places::plate_place;
 use crate::site::Well;
 
 use super::maps::{Category, Cell, Key, Maps, PlateMap};
@@ -27,7 +26,7 @@ pub fn maps_text(maps: &Maps, width: usize, colours: bool) -> String {
         }
     };
     for plate in &maps.plates {
-        let _ = writeln!(text, "\n{}", plate_place(&plate.plate));
+        let _ = writeln!(text, "\n{}", plate.plate.shown());
         write_plate(&mut text, plate, &maps.key, cell, width, colours);
     }
     text.push('\n');

@@ -78,10 +78,8 @@ mod tests {
     fn pairs_are_told_once_from_the_most_confused() {
         let answers = [(1, 2), (1, 2), (1, 1), (2, 1), (2, 2), (3, 1), (4, 4), (5, 6), (5, 6)];
         let found = confused(&answers.map(|(class, taken_for)| row(class, taken_for)), 9);
-        let pairs: Vec<[u64; 5]> = found
-            .iter()
-            .map(|pair| [pair.class.into(), pair.taken_for.into(), pair.n, pair.of, pair.back])
-            .collect();
+        let pairs: Vec<[u64; 5]> =
+            found.iter().map(|pair| [pair.class.into(), pair.taken_for.into(), pair.n, pair.of, pair.back]).collect();
         assert_eq!(pairs, [[1, 2, 2, 3, 1], [5, 6, 2, 2, 0], [3, 1, 1, 1, 0]]);
         assert_eq!(confused(&[row(1, 1)], 9), []);
         assert_eq!(confused(&answers.map(|(class, taken_for)| row(class, taken_for)), 1).len(), 1);

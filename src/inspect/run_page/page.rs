@@ -104,7 +104,7 @@ fn run_of_page(run: &Run, store: Option<&Reader>) -> Result<RunOfPage> {
         losses: run.losses.clone(),
         split: run.split.clone(),
         recipe: run.recipe.clone(),
-        command: environment.command_line.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" "),
+        command: quoted(&environment.command_line),
         device: environment.gpu.unwrap_or(environment.device),
         confused: pairs(run, store)?,
         n_answers: run.answers.len(),
@@ -112,15 +112,18 @@ fn run_of_page(run: &Run, store: Option<&Reader>) -> Result<RunOfPage> {
     })
 }
 
-/// A word of a command as a shell takes it; the program by its name alone.
-fn quoted(word: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_=./,:+%@".contains(c);
-    if !word.is_empty() && word.chars().all(is_plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
+/// A command for a shell, the program by its name alone.
+fn quoted(command: &[String]) -> String {
+    let program = command.first().map(|program| program.rsplit('/').next().unwrap_or_default());
+    let words = program.into_iter().chain(command.iter().skip(1).map(String::as_str));
+    shlex::try_join(words).unwrap_or_default()
 }
 
 fn pairs(run: &Run, store: Option<&Reader>) -> Result<Vec<Pair>> {
     let names: BTreeMap<u32, &str> = run.info.classes.iter().map(|class| (class.class, class.sirna.as_str())).collect();
-    let name = |class: u32| names.get(&class).filter(|name| !name.is_empty()).map_or(class.to_string(), |name| (*name).to_owned());
+    let name = |class: u32| {
+        names.get(&class).filter(|name| !name.is_empty()).map_or(class.to_string(), |name| (*name).to_owned())
+    };
     let mut pairs = Vec::new();
     for pair in confused(&run.answers, MOST_CONFUSED) {
         let taken = |row: &&crate::training::run::AnswerRow| {
@@ -130,7 +133,7 @@ fn pairs(run: &Run, store: Option<&Reader>) -> Result<Vec<Pair>> {
         let other = run.answers.iter().find(|row| row.class == pair.taken_for).map(|row| &row.well_id);
         let (mut wells, mut images) = (Vec::new(), Vec::new());
         for well in [one, other].into_iter().flatten() {
-            wells.push(crate::inspect::places::well_place(well));
+            wells.push(well.shown());
             images.extend(store.map(|reader| thumbnail(reader, well)).transpose()?.flatten());
         }
         pairs.push(Pair {
@@ -149,9 +152,7 @@ fn pairs(run: &Run, store: Option<&Reader>) -> Result<Vec<Pair>> {
 /// The first site of a well in its colours; `None` where it cannot be had.
 fn thumbnail(reader: &Reader, well: &WellId) -> Result<Option<String>> {
     let (store, spec) = (reader.store(), reader.store().spec());
-    let Some(site) = (1..=16).find_map(|site| {
-        store.index_of(&crate::site::SiteId { well: well.clone(), site })
-    }) else {
+    let Some(site) = (1..=16).find_map(|site| store.index_of(&crate::site::SiteId { well: well.clone(), site })) else {
         return Ok(None);
     };
     let mut pixels = memory::zeroed(spec.site_bytes(), "a site")?;

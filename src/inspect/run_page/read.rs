@@ -101,7 +101,8 @@ pub fn read_runs(roots: &[PathBuf]) -> Result<Vec<Run>> {
     let mut runs = Vec::new();
     for root in roots {
         let folder = RunFolder::open(root)?;
-        let name = files::resolve(root)?.as_deref().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
+        let name =
+            files::resolve(root)?.as_deref().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
         let name = name.unwrap_or_else(|| root.display().to_string());
         let first = read_run(&folder, &name)?;
         let mut cell_types: Vec<String> = first.info.cell_types.values().cloned().collect();

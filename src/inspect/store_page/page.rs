@@ -10,7 +10,6 @@ use crate::feed::Reader;
 use crate::inspect::drawing::render::{Window, colours, composite};
 use crate::inspect::page::packed::{bytes, jpeg_url};
 use crate::inspect::page::{Part, document};
-use crate::inspect::places::{place, plate_place};
 use crate::inspect::schemes::{about, experiments};
 use crate::inspect::sheet::{Replicates, bands};
 use crate::inspect::site_picture::{about as about_site, histograms};
@@ -131,7 +130,7 @@ pub fn store_page(reader: &Reader, summary: &Summary, gathered: &Gathered, title
     };
     let hex = |[r, g, b]: [u8; 3]| format!("#{r:02x}{g:02x}{b:02x}");
     let damaged = gathered.damaged.iter();
-    let damaged = damaged.map(|(site, why)| Damaged { site: place(&store.sites()[*site].id), why: why.clone() });
+    let damaged = damaged.map(|(site, why)| Damaged { site: store.sites()[*site].id.shown(), why: why.clone() });
     let page = Page {
         summary,
         experiments: experiments(store)
@@ -203,7 +202,7 @@ fn far(reader: &Reader, gathered: &Gathered) -> Result<(Vec<Far>, usize)> {
             Some(thumbnail(reader, far.site, FAR_TILE)?)
         };
         let FarSite { what, channel, value, median, distance, .. } = far;
-        Ok(Far { site: place(&row.id), about: about_site(row), what, channel, value, median, distance, image })
+        Ok(Far { site: row.id.shown(), about: about_site(row), what, channel, value, median, distance, image })
     };
     let shown: Result<Vec<Far>> = all.into_par_iter().map(with_picture).collect();
     Ok((shown?, n_far))
@@ -232,10 +231,7 @@ fn sheets(reader: &Reader) -> Result<Vec<Sheet>> {
         let mut replicates = Replicates::find(store, &treatment)?;
         replicates.one_an_experiment(store);
         let Ok(bands) = bands(reader, &replicates, &SHEET_SCHEMES, SHEET_TILE) else { continue };
-        let tiles = replicates.sites.iter().map(|&site| {
-            let id = &store.sites()[site].id.well;
-            format!("{}/{}", plate_place(&id.plate), id.well)
-        });
+        let tiles = replicates.sites.iter().map(|&site| store.sites()[site].id.well.shown());
         let mut all = Vec::new();
         for band in &bands {
             let images: Result<Vec<String>> =

@@ -133,7 +133,7 @@ impl Origin {
                 return Err(wrong(format!("row {i} of {id}"), found));
             }
             if sites.last().is_some_and(|last| (last.well, last.number) >= (well, site)) {
-                return Err(wrong("sites in the order of the plate, each once".to_owned(), row.id.to_string()));
+                return Err(wrong("sites in the order of the plate, each once".to_owned(), row.id.shown()));
             }
             if let Some(class) = row.label.class.filter(|&class| !self.classes.contains(class)) {
                 return Err(wrong(format!("a class of {CLASSES}"), class.to_string()));
@@ -181,7 +181,7 @@ impl Plate {
             site: Some(number),
             kind: FaultKind::DamagedSite,
             file: shard_path(&self.id, shard),
-            detail: format!("site {well}_s{number}: {detail}"),
+            detail: format!("site {}: {detail}", self.id.site(well, number)),
         }
     }
 

@@ -28,16 +28,16 @@ pub(crate) fn write(config: &Config, dst: &Path, wells: &[LabelledWell]) -> Resu
         let dir = dst.join(folder(config.layout, &plate[0].id.plate, plate[0].dataset));
         match config.layout {
             Layout::Phenix | Layout::Table => {
-                files::write(&dir.join("Index.idx.xml"), phenix_index(config, plate).as_bytes())?;
+                files::write_renamed(&dir.join("Index.idx.xml"), phenix_index(config, plate).as_bytes())?;
             }
             Layout::Cv8000 => {
-                files::write(&dir.join("MeasurementData.mlf"), measurement_data(config, plate).as_bytes())?;
+                files::write_renamed(&dir.join("MeasurementData.mlf"), measurement_data(config, plate).as_bytes())?;
                 let level = |level| vec![level; usize::from(config.size).pow(2)];
                 let dark = encode::tiff(&level(100.0), config.size, config.bits, &dir)?;
-                files::write(&dir.join("DC_sCMOS #1_CAM1.tif"), &dark)?;
+                files::write_renamed(&dir.join("DC_sCMOS #1_CAM1.tif"), &dark)?;
                 let flat = encode::tiff(&level(200.0), config.size, config.bits, &dir)?;
                 for channel in 1..=config.n_channels {
-                    files::write(&dir.join(format!("SC_BP445-45_40x_M10_CH{channel:02}.tif")), &flat)?;
+                    files::write_renamed(&dir.join(format!("SC_BP445-45_40x_M10_CH{channel:02}.tif")), &flat)?;
                 }
             }
             _ => {}

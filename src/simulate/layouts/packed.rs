@@ -29,7 +29,7 @@ fn pack_arguments(config: &Config, dst: &Path) -> Vec<String> {
         None => "store".to_owned(),
     });
     let path = |path: &Path| path.display().to_string();
-    let mut arguments = vec!["--src".to_owned(), path(dst), "--dst".to_owned(), path(&store)];
+    let mut arguments = vec![path(dst), path(&store)];
     let mut add = |words: &[&str]| arguments.extend(words.iter().map(|&word| word.to_owned()));
     let layout = config.layout;
     if layout == Layout::Table {

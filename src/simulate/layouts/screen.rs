@@ -49,7 +49,7 @@ pub(super) fn write_labels(dst: &Path, wells: &[LabelledWell], name: impl Fn(&La
         control: control(well).to_owned(),
     };
     let rows: Vec<WellRow> = wells.iter().map(row).collect();
-    files::write(&dst.join(LABELS), to_csv(&rows).as_bytes())
+    files::write_renamed(&dst.join(LABELS), to_csv(&rows).as_bytes())
 }
 
 /// Writes `load_data.csv`: a pair of columns a channel, with the path of the machine that is said to have made it.
@@ -79,5 +79,5 @@ pub(super) fn write_load_data(
             text += &format!("{plate},{},{site},{},{}\n", well.id.well, name(well), control(well));
         }
     }
-    files::write(&dst.join(LOAD_DATA), text.as_bytes())
+    files::write_renamed(&dst.join(LOAD_DATA), text.as_bytes())
 }

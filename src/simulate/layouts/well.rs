@@ -28,5 +28,5 @@ pub(crate) struct LabelledWell {
 /// # Errors
 /// If it cannot be written.
 pub(super) fn csv<'r, R: Serialize + Deserialize<'r>>(dst: &Path, file: &str, rows: &[R]) -> Result<()> {
-    files::write(&dst.join(file), to_csv(rows).as_bytes())
+    files::write_renamed(&dst.join(file), to_csv(rows).as_bytes())
 }

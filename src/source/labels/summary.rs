@@ -1,6 +1,7 @@
 //! What was understood of a table, to be told to whoever gave it.
 
 use crate::site::Population;
+use crate::words::count;
 
 use super::data_set::DataSet;
 
@@ -51,7 +52,7 @@ impl LabelsSummary {
             0 => None,
             _ if hides_labels => None,
             1 => Some(format!("1 well of {file} has no label in {columns}: it is not trained on")),
-            n => Some(format!("{n} wells of {file} have no label in {columns}: none of them is trained on")),
+            n => Some(format!("{} wells of {file} have no label in {columns}: none of them is trained on", count(n))),
         }
     }
 }

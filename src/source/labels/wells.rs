@@ -208,7 +208,7 @@ impl Labels {
                     (Some(sites), Some(site)) => {
                         if !sites.insert(*site) {
                             let expected = "each site once (--on plate,well,site= says that no column tells the site)";
-                            return Err(at.malformed(expected, format!("{well}_{site} again")));
+                            return Err(at.malformed(expected, format!("{}/{site} again", well.shown())));
                         }
                         if *known != label {
                             return Err(contradiction(known, ""));

@@ -123,7 +123,7 @@ pub(crate) fn scan(config: &SourceConfig, version: Version) -> Result<ZarrScan> 
         };
         let key = (field.well, site);
         if let Some(first) = files.arrays.get(&key) {
-            let expected = format!("one image of {id}, well {}, site {site}: {}", field.well, first.dir);
+            let expected = format!("one image of {}: {}", id.site(field.well, site), first.dir);
             scan.unplaced.push(unplaced(&path, &expected, &path));
             continue;
         }

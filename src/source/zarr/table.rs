@@ -57,7 +57,7 @@ pub(super) fn scan(config: &SourceConfig, table: &Path, version: Version) -> Res
         }
         let of_plate = scan.plates.entry(plate.clone()).or_default();
         if of_plate.arrays.insert((well, site), of_row(place_in_array)).is_some() {
-            let again = format!("{plate}, well {well}, site {site} again");
+            let again = format!("{} again", plate.site(well, site));
             return Err(at.malformed("each site once", again));
         }
         of_plate.sites.insert((well, site), u64::MAX >> (64 - n_channels));

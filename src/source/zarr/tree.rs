@@ -78,7 +78,7 @@ pub(super) fn scan(root: &Path) -> Result<ZarrScan> {
             return Err(Error::malformed(root.display(), format!("one folder for plate {plate}"), both));
         }
         if let Some(first) = of_plate.arrays.get(&(well, number)) {
-            let expected = format!("one array of {plate}, well {well}, site {number}: {}", first.dir);
+            let expected = format!("one array of {}: {}", plate.site(well, number), first.dir);
             let (path, found) = (site.dir.to_string(), format!("{:?}", site.dir));
             scan.unplaced.push(Unplaced { path, plate: Some(plate), expected, found });
             continue;

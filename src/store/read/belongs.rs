@@ -47,7 +47,7 @@ fn check_rows(plate: &PlateId, rows: &[SiteRow], classes: &Classes) -> Result<()
             Err(Error::malformed(format!("{}:{}", listing_file(plate, SITES), i + 2), expected, found))
         };
         if row.id.well.plate != *plate {
-            return fail(format!("a site of {plate}"), row.id.to_string());
+            return fail(format!("a site of {plate}"), row.id.shown());
         }
         if row.row as usize != i {
             return fail(format!("row {i} of its plate"), row.row.to_string());

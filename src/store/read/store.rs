@@ -181,7 +181,7 @@ impl Store {
         let index = id.ok().and_then(|id| self.index_of(&id));
         let row = index.map(|i| &self.sites[i]).ok_or_else(|| Error::NoSuchSite {
             path: self.root.clone(),
-            site: format!("{experiment} {plate} {well} {site}"),
+            site: format!("{experiment}/{plate}/{well}/{site}"),
         })?;
         let per_shard = self.spec.sites_per_shard as usize;
         let shard = self.shard(&row.id.well.plate, row.row as usize / per_shard)?;
@@ -189,7 +189,7 @@ impl Store {
         shard.read(row.row as usize % per_shard, &mut Decoder::default(), &mut Vec::new(), &mut pixels)?;
         let found = crc32c(&pixels);
         if found != row.crc32c {
-            let place = format!("{}: site {}", shard.path.display(), row.id);
+            let place = format!("{}: site {}", shard.path.display(), row.id.shown());
             return Err(Error::malformed(place, format!("crc32c {:08x}", row.crc32c), format!("{found:08x}")));
         }
         Ok(pixels)
@@ -230,7 +230,7 @@ fn order_by_id(sites: &[SiteRow], metadata: &Path) -> Result<Option<Vec<u32>>> {
         None => Ok(Some(order)),
         Some(again) => {
             let place = format!("{}:{}", metadata.display(), again + 2);
-            Err(Error::malformed(place, "each site once", format!("{} again", id(again))))
+            Err(Error::malformed(place, "each site once", format!("{} again", id(again).shown())))
         }
     }
 }

@@ -58,7 +58,7 @@ impl ClassMap {
         for row in rows.filter(|row| !row.label.population.is_control()) {
             if row.label.class.and_then(|class| self.output(class)).is_none_or(|output| output >= self.n_treatments) {
                 let found = row.label.class.map_or("none".to_owned(), |class| class.to_string());
-                return Err(Error::malformed(format!("site {}", row.id), "the class of a treatment", found));
+                return Err(Error::malformed(format!("site {}", row.id.shown()), "the class of a treatment", found));
             }
         }
         Ok(())

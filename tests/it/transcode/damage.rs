@@ -61,8 +61,8 @@ const OF_SHARD: [&str; 5] = ["B04_s2", "C03_s1", "C03_s2", "C07_s1", "C07_s2"];
 #[test]
 fn a_flipped_bit_is_traced_to_its_site() {
     let site = |says| [(FaultKind::DamagedSite, Some("B04_s2"), says)];
-    check_damage(Codec::Zstd(3), SHARD, flip(9), &site("site B04_s2: expected chunk crc32c "));
-    check_damage(Codec::Raw, SHARD, flip(9), &site("site B04_s2: expected crc32c "));
+    check_damage(Codec::Zstd(3), SHARD, flip(9), &site("site RPE-02/1/B04/2: expected chunk crc32c "));
+    check_damage(Codec::Raw, SHARD, flip(9), &site("site RPE-02/1/B04/2: expected crc32c "));
     let two = |path: &Path| {
         flip(9)(path);
         flip(2 * 4096 + 5)(path);

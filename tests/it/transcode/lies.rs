@@ -60,11 +60,15 @@ fn a_listing_that_lies_under_good_checksums_is_refused() {
         manifest::format(&kept)
     };
     let lies: [(&str, Edit<'_>, &str); 10] = [
-        ("sites.csv", &other_crc, "damaged-site: site B02_s1: expected crc32c 00c0ffee, found "),
+        ("sites.csv", &other_crc, "damaged-site: site RPE-02/1/B02/1: expected crc32c 00c0ffee, found "),
         ("sites.csv", &replace("Plate1,1,", "Plate1,2,"), "expected row 1 of RPE-02/Plate1, found row 2"),
         ("sites.csv", &drop_line(3), "expected row 2 of RPE-02/Plate1, found row 3"),
         ("sites.csv", &replace(",1138,RPE", ",4711,RPE"), "expected a class of classes.csv, found 4711"),
-        ("sites.csv", &drop_line(12), "c/2/0/0/0: damaged-site: site AA02_s1: expected 1 chunks, found a chunk 1"),
+        (
+            "sites.csv",
+            &drop_line(12),
+            "c/2/0/0/0: damaged-site: site RPE-02/1/AA02/1: expected 1 chunks, found a chunk 1",
+        ),
         ("sites.csv", &replace("negative_control", "positive_control"), "histogram.csv: negative_control, channel 1"),
         ("histogram.csv", &drop_line(1), "expected "),
         ("pixel_stats.csv", &drop_line(1), "expected one row a site and channel, in order, found others"),

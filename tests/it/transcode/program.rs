@@ -86,7 +86,7 @@ fn the_program_reports_as_it_does_of_pngs() {
         1,
         &[
             "damaged-site: 1 site on 1 plate",
-            &format!("{SHARD}: damaged-site: site B04_s2: expected chunk crc32c "),
+            &format!("{SHARD}: damaged-site: site RPE-02/1/B04/2: expected chunk crc32c "),
             "damaged-listing: 1 file on 1 plate",
             "plates/HEPG2-01/Plate2/sites.csv: damaged-listing: expected the file that the list names, found none",
             "damaged is not finished: 2 plates left out",

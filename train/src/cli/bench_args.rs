@@ -16,19 +16,19 @@ const COPIES: u64 = 50;
 #[derive(Debug, Args)]
 pub(super) struct BenchArgs {
     /// With --bench: only training steps (copies to the device, steps on a resident batch, the real run)
-    #[arg(long, requires = "bench")]
+    #[arg(long, requires = "bench", hide_short_help = true)]
     steps_only: bool,
     /// With --bench: steps that are timed in each round
-    #[arg(long, value_name = "COUNT", default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "COUNT", default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..), hide_short_help = true)]
     steps: u64,
     /// With --bench: steps before them that are not
-    #[arg(long, value_name = "COUNT", default_value_t = 10)]
+    #[arg(long, value_name = "COUNT", default_value_t = 10, hide_short_help = true)]
     warmup: u64,
     /// With --bench: seconds that each part of reading is measured in each round
-    #[arg(long, value_name = "SECONDS", default_value_t = 1.0, value_parser = positive_seconds)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 1.0, value_parser = positive_seconds, hide_short_help = true)]
     seconds: f64,
     /// With --bench: rounds; a figure is the median of them
-    #[arg(long, value_name = "COUNT", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    #[arg(long, value_name = "COUNT", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100), hide_short_help = true)]
     rounds: u32,
 }
 

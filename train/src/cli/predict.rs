@@ -9,9 +9,9 @@ use clap::{Command, CommandFactory, Parser, ValueEnum};
 use crate::device::DeviceChoice;
 use crate::libtorch::hide_what_is_caught;
 use crate::models::export::{MatrixFile, index_path};
-use crate::predict::{PredictConfig, Wells, predict};
+use crate::predict::{self, PredictConfig, Wells, predict};
 use cellshard::classes::Classes;
-use cellshard::cli::{self, Exit, Progress};
+use cellshard::cli::{self, At, Exit, Progress, Shards};
 use cellshard::error::Error;
 use cellshard::files::{self, WholeFile};
 use cellshard::training::evaluate::submission::{Dialect, Spelling, WellTable, to_csv};
@@ -19,61 +19,76 @@ use cellshard::training::run::{BEST_ACCURACY, BEST_LOSS, INFO, LAST, RunFolder};
 
 use super::predictions;
 
-/// Predict the class of every well of a store: mean probability over sites, symmetries and runs
+/// Predict the class of every well of a store by trained runs
 ///
-/// A run of two steps answers for each cell type with the network that was trained for it.
+/// By the mean probability over sites, symmetries and runs. A run of two steps answers for each cell type with the network that was trained for it.
 #[derive(Parser)]
-#[command(name = "predict", version, after_help = cli::EXIT_CODES)]
+#[command(name = "predict", version)]
 struct Flags {
-    /// The store
-    #[arg(long, value_name = "DIR")]
-    shards: PathBuf,
-    /// A run folder of `train`; several are averaged, for each well those that were not trained on it
+    #[command(flatten)]
+    store: At<Shards>,
+    /// A run folder of `train`, or several
+    ///
+    /// They are averaged, for each well those that were not trained on it
     #[arg(long, value_name = "DIR", required = true, num_args = 1.., value_delimiter = ',')]
     run: Vec<PathBuf>,
     /// Which of a run's networks
-    #[arg(long, value_name = "WHICH", default_value = "best-accuracy")]
+    #[arg(long, value_name = "WHICH", default_value = "best-accuracy", hide_short_help = true)]
     checkpoint: Checkpoint,
-    /// Which wells: test (the dataset's), validation (of all runs), all that are no controls
-    #[arg(long, value_name = "WHICH", default_value = "test", conflicts_with = "like")]
+    /// Which wells: test, validation, all
+    ///
+    /// Test as the dataset has it, those that validated in all runs, or all that are no controls
+    #[arg(long, value_name = "WHICH", default_value = "test", conflicts_with = "like", hide_possible_values = true)]
     wells: WellsFlag,
-    /// Predict the wells of this CSV (`id_code,sirna`), in its order, and write classes as it does
+    /// Predict the wells of this CSV instead
+    ///
+    /// Its columns are `id_code,sirna`; predictions are in its order, and classes are written as it does
     #[arg(long, value_name = "FILE")]
     like: Option<PathBuf>,
-    /// Average over symmetries of the square: 1 none, 2 a flip, 4 flips, 8 flips and transposition
-    #[arg(long, value_name = "COUNT", default_value = "1", value_parser = ["1", "2", "4", "8"])]
+    /// Average over symmetries: 1, 2, 4 or 8
+    ///
+    /// Of the square: 1 none, 2 a flip, 4 flips, 8 flips and transposition
+    #[arg(long, value_name = "COUNT", default_value = "1", value_parser = ["1", "2", "4", "8"], hide_possible_values = true)]
     tta: String,
     /// Of two steps, answer by the network of the first, of all cell types
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     first_step: bool,
     /// Write `id_code,sirna` here
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
     out: Option<PathBuf>,
-    /// Write probabilities, [wells, classes] float32, as .npy or .safetensors; FILE.csv names the rows, and says what each
-    /// well is to the networks: unseen, validation or train
-    #[arg(long, value_name = "FILE")]
+    /// Write probabilities, .npy or .safetensors
+    ///
+    /// [wells, classes] float32; FILE.csv names the rows, and says what each well is to the networks: unseen, validation or
+    /// train
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
     probabilities: Option<PathBuf>,
-    /// Write embeddings, [wells, features] float32 of one network, as .npy or .safetensors; FILE.csv is as beside
-    /// probabilities
-    #[arg(long, value_name = "FILE")]
+    /// Write embeddings, .npy or .safetensors
+    ///
+    /// [wells, features] float32 of one network; FILE.csv is as beside probabilities
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
     embeddings: Option<PathBuf>,
     /// A classes.csv of what numbers in --like and --truth stand for; not needed where the source numbered its siRNAs
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", hide_short_help = true)]
     classes: Option<PathBuf>,
-    /// Compare with the classes of this CSV (`id_code,sirna`) [default: with those that the store knows]
+    /// Compare with the classes of this CSV
+    ///
+    /// Its columns are `id_code,sirna` [default: with those that the store knows]
     #[arg(long, value_name = "FILE")]
     truth: Option<PathBuf>,
     /// Sites in a batch
-    #[arg(long, value_name = "COUNT", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "COUNT", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..),
+        hide_short_help = true)]
     batch: u16,
-    /// What to compute on: auto (the first GPU, else the CPU), cpu, cuda:N
+    /// What to compute on: auto, cpu, cuda:N
+    ///
+    /// auto is the first GPU, else the CPU
     #[arg(long, value_name = "DEVICE", default_value_t)]
     device: DeviceChoice,
     /// Threads that read and decode shards [default: one a core]
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", hide_short_help = true)]
     threads: Option<usize>,
     /// Report as JSON
-    #[arg(long)]
+    #[arg(long, help_heading = "Output")]
     json: bool,
 }
 
@@ -94,14 +109,14 @@ enum WellsFlag {
 /// Its flags.
 #[must_use]
 pub fn command() -> Command {
-    Flags::command()
+    cli::framed(Flags::command())
 }
 
 /// Runs it.
 #[must_use]
 pub fn main() -> ExitCode {
     hide_what_is_caught();
-    cli::run("predict", || body(&cli::parse()?))
+    cli::run("predict", || body(&cli::parse(&command())?))
 }
 
 /// Makes sure that no file is to be written over another one, over what is read, or into a run or a store.
@@ -124,7 +139,7 @@ fn check_outputs(flags: &Flags) -> anyhow::Result<()> {
     for (flag, path) in [("--like", &flags.like), ("--truth", &flags.truth), ("--classes", &flags.classes)] {
         taken.extend(path.as_deref().map(place).transpose()?.map(|path| (flag.to_owned(), path)));
     }
-    let mut folders = vec![(format!("--shards {}", flags.shards.display()), place(&flags.shards)?)];
+    let mut folders = vec![(format!("--shards {}", flags.store.path().display()), place(flags.store.path())?)];
     for root in &flags.run {
         folders.push((format!("--run {}", root.display()), place(root)?));
         let run = RunFolder::open(root)?;
@@ -155,6 +170,7 @@ fn check_outputs(flags: &Flags) -> anyhow::Result<()> {
 
 fn body(flags: &Flags) -> anyhow::Result<Exit> {
     check_outputs(flags)?;
+    cli::when_interrupted("nothing was written; run it again");
     let run = RunFolder::open(&flags.run[0])?;
     let classes = run.info()?.classes(&run.file(INFO).display().to_string())?;
     // Files are read, and outputs tried, before the long work starts.
@@ -189,10 +205,14 @@ fn body(flags: &Flags) -> anyhow::Result<Exit> {
         batch: usize::from(flags.batch),
         device: flags.device,
         n_threads: cli::threads(flags.threads)?,
-        ..PredictConfig::new(&flags.shards, &flags.run[0])
+        ..PredictConfig::new(flags.store.path(), &flags.run[0])
     };
     let progress = Progress::new("predict", "sites");
-    let found = predict(&config, &|n| progress.add(n))?;
+    progress.doing("loading networks");
+    let found = predict(&config, &|done| match done {
+        predict::Progress::Planned(n) => progress.set_total(n),
+        predict::Progress::Sites(n) => progress.add(n),
+    })?;
     drop(progress);
     if let Some(file) = out {
         let rows: Vec<_> = found.wells.iter().cloned().zip((0..found.wells.len()).map(|i| found.best(i))).collect();

@@ -1,13 +1,13 @@
 //! What `predict` reports: how many wells, where they were written, and how many are right where that is known.
 
 use std::collections::BTreeMap;
-use std::io::{Write, stdout};
+use std::io::Write;
 use std::path::PathBuf;
 
 use serde::Serialize;
 
 use crate::predict::Predictions;
-use cellshard::cli::{Align, Table, count, plural, report};
+use cellshard::cli::{Align, Table, count, plural, report, screen};
 use cellshard::error::shown;
 use cellshard::training::data::Part;
 
@@ -62,10 +62,10 @@ pub(super) fn print(found: &Predictions, written: &[Option<&PathBuf>], json: boo
     if json {
         return report::print_json("predict", &report);
     }
-    let mut out = stdout().lock();
+    let mut out = screen();
     writeln!(out, "device     {}", report.device)?;
     let (wells, sites) = (plural(report.wells as u64, "well"), plural(report.sites as u64, "site"));
-    writeln!(out, "predicted  {wells} by {sites}, {} classes", count(report.classes as u64))?;
+    writeln!(out, "predicted  {wells} by {sites}, {}", plural(report.classes as u64, "class"))?;
     for path in &report.written {
         writeln!(out, "written    {}", path.display())?;
     }

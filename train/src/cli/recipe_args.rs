@@ -4,6 +4,9 @@ use clap::{Arg, ArgMatches, Command};
 
 use cellshard::training::recipe::{KEYS, Recipe};
 
+/// Those that the short help shows.
+const SHOWN: [&str; 3] = ["epochs", "batch", "lr"];
+
 /// Adds a flag for every key of a recipe.
 #[must_use]
 pub(super) fn add(command: Command) -> Command {
@@ -14,6 +17,7 @@ pub(super) fn add(command: Command) -> Command {
             None => key.help.to_owned(),
         };
         let flag = Arg::new(key.name).long(key.name).value_name(key.value).help(help).help_heading(key.group);
+        let flag = flag.hide_short_help(!SHOWN.contains(&key.name));
         // `--flip` alone says what `--flip true` does.
         if key.value == "true|false" { flag.num_args(0..=1).default_missing_value("true") } else { flag }
     }))

@@ -15,66 +15,77 @@ use crate::engine::stop::Stop;
 use crate::libtorch::hide_what_is_caught;
 use crate::plan::{Resume, TrainConfig};
 use crate::train::train;
-use cellshard::cli::{self, Exit, IoFlag, VerifyFlag};
+use cellshard::cli::{self, At, Exit, IoFlag, Shards, VerifyFlag, pages};
 use cellshard::training::recipe::{KEYS, Recipe};
 
 use super::bench_args::BenchArgs;
 use super::train_screen::TrainScreen;
-use super::{dry_run, durations, recipe_args};
+use super::{dry_run, durations, predict, recipe_args};
 
 /// Train a network on a store by a recipe; stops in time and goes on where it was
 #[derive(Parser)]
-#[command(name = "train", version, after_help = cli::EXIT_CODES_OF_TRAIN)]
+#[command(name = "train", version)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 struct Flags {
-    /// The store
-    #[arg(long, value_name = "DIR")]
-    shards: PathBuf,
-    /// A recipe that ships with the program (base-cnn, resnet50, two-step, demo) or a TOML file
+    #[command(flatten)]
+    store: At<Shards>,
+    /// A recipe, or a TOML file
+    ///
+    /// A recipe that ships with the program, by its name (base-cnn, resnet50, two-step, demo), or one of your own
     #[arg(long, value_name = "NAME|FILE", default_value = "resnet50")]
     recipe: String,
-    /// The run folder; must be new or empty, but with --resume [default: the first free runs/RECIPE-N]
+    /// The run folder [default: runs/RECIPE-N]
+    ///
+    /// Without it, the first of these names that is free; one that is given must be new or empty, but with --resume
     #[arg(long, value_name = "DIR")]
     run: Option<PathBuf>,
-    /// Go on with the run in --run, by the recipe and the split that it keeps; --epochs (of two steps, --second-epochs)
-    /// has it train for more epochs, or fewer, from here on. With auto it begins where there is no run yet, by the recipe
-    /// that is given, which must be that of a run that is there: so a job can be started again and again
+    /// Go on with the run in --run; with auto, or begin it
+    ///
+    /// By the recipe and the split that it keeps; --epochs (of two steps, --second-epochs) has it train for more epochs, or
+    /// fewer, from here on. With auto it begins where there is no run yet, by the recipe that is given, which must be that of
+    /// a run that is there: so a job can be started again and again
     #[arg(long, requires = "run", num_args = 0..=1, value_name = "auto", default_missing_value = "", value_parser = behind_resume)]
     resume: Option<BehindResume>,
-    /// What to compute on: auto (the first GPU, else the CPU), cpu, cuda:N
+    /// What computes: auto, cpu, cuda:N
+    ///
+    /// auto is the first GPU, else the CPU
     #[arg(long, value_name = "DEVICE", default_value_t)]
     device: DeviceChoice,
-    /// Stop after this time, such as 8h45m, or as Slurm writes it (08:45:00; 30 is 30 minutes): finish the step, save,
-    /// exit 75
+    /// Stop after this time, such as 8h45m, and save
+    ///
+    /// Or as Slurm writes it (08:45:00; 30 is 30 minutes). The step is finished, the exit code is 75
     #[arg(long, value_name = "DURATION", value_parser = durations::parse)]
     time_limit: Option<Duration>,
     /// Stop after so many optimiser steps of this process: save, exit 75
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", hide_short_help = true)]
     max_steps: Option<u64>,
     /// How often to save where to go on within an epoch, beside its end
-    #[arg(long, value_name = "DURATION", value_parser = durations::parse, default_value = "10m")]
+    #[arg(long, value_name = "DURATION", value_parser = durations::parse, default_value = "10m", hide_short_help = true)]
     checkpoint_every: Duration,
     /// Threads that read and decode shards [default: one a core]
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", hide_short_help = true)]
     threads: Option<usize>,
     /// How shards are read; pread also where a file could shrink while it is mapped
-    #[arg(long, value_name = "HOW", default_value = "mmap")]
+    #[arg(long, value_name = "HOW", default_value = "mmap", hide_short_help = true)]
     io: IoFlag,
     /// When a site's checksum is verified
-    #[arg(long, value_name = "WHEN", default_value = "first")]
+    #[arg(long, value_name = "WHEN", default_value = "first", hide_short_help = true)]
     verify: VerifyFlag,
     /// Leave damaged sites out and count them, instead of ending the run
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     skip_damaged: bool,
     /// Report as JSON
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     json: bool,
-    /// Train nothing: measure where time goes from the disk to the step, in raw pixels a second, and what holds the
-    /// rest up; no run folder is made
+    /// Train nothing: measure where the time would go
+    ///
+    /// From the disk to the step, in raw pixels a second, and what holds the rest up; no run folder is made
     #[arg(long, conflicts_with_all = ["run", "resume", "time_limit", "max_steps", "checkpoint_every", "skip_damaged"])]
     bench: bool,
-    /// Train and write nothing: print the recipe, the split and the steps, and by some steps on the device and the data
-    /// how long all of it will take
+    /// Train nothing: tell the split, the steps and the time
+    ///
+    /// The recipe and the split as they are resolved, the steps, and by some steps on the device and the data how long all of
+    /// it will take; nothing is written
     #[arg(long, conflicts_with_all = ["bench", "max_steps"])]
     dry_run: bool,
     #[command(flatten, next_help_heading = "Bench")]
@@ -99,7 +110,7 @@ fn behind_resume(text: &str) -> Result<BehindResume, String> {
 /// Its flags, and those of a recipe's keys.
 #[must_use]
 pub fn command() -> Command {
-    recipe_args::add(Flags::command())
+    cli::framed_with(recipe_args::add(Flags::command()), cli::EXIT_CODES_OF_TRAIN)
 }
 
 /// Runs it.
@@ -111,8 +122,11 @@ pub fn main() -> ExitCode {
 
 fn body() -> anyhow::Result<Exit> {
     let started = Instant::now();
-    let matches = command().try_get_matches()?;
-    cli::check_paths(&matches)?;
+    if let Some(folder) = pages::asked() {
+        pages::write(&folder, [command(), predict::command()])?;
+        return Ok(Exit::Success);
+    }
+    let matches = cli::matches(&command())?;
     let flags = Flags::from_arg_matches(&matches)?;
     let changes = recipe_args::given(&matches);
     let (name, recipe) = Recipe::named(&flags.recipe)?;
@@ -154,7 +168,7 @@ fn body() -> anyhow::Result<Exit> {
         epochs,
         second_epochs,
         command_line: std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect(),
-        ..TrainConfig::new(&flags.shards, &name, recipe)
+        ..TrainConfig::new(flags.store.path(), &name, recipe)
     };
     if flags.bench {
         return flags.bench_args.run(&config, flags.json);

@@ -87,7 +87,7 @@ impl<'a, 'r> PredictionStream<'a, 'r> {
         let probabilities = rows(&back[0])?;
         if let Some(i) = probabilities.iter().position(|row| row.iter().any(|p| !p.is_finite())) {
             let row = &self.batches.sites().reader.store().sites()[sites[i]];
-            return Err(Error::refused(format!("site {}", row.id), "finite probabilities", "NaN"));
+            return Err(Error::refused(format!("site {}", row.id.shown()), "finite probabilities", "NaN"));
         }
         let embeddings = back.get(2).map(rows).transpose()?;
         Ok(BatchPrediction { probabilities, losses: numbers(&back[1])?, embeddings, sites })

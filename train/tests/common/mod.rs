@@ -3,6 +3,8 @@
 
 #[path = "../../../tests/common/json_page.rs"]
 mod json_page;
+#[path = "../../../tests/common/short_help.rs"]
+mod short_help;
 #[path = "../../../tests/common/tree.rs"]
 mod tree;
 
@@ -11,6 +13,7 @@ use std::process::Command;
 use cellshard::simulate::{CellType, Config};
 
 pub use json_page::JsonPage;
+pub use short_help::check_help;
 pub use tree::*;
 
 /// Runs one of the programs.

@@ -9,6 +9,7 @@ mod bench;
 mod device;
 mod ensembles;
 mod family;
+mod flags;
 mod learning;
 mod pipeline;
 mod predict;

@@ -158,3 +158,13 @@ fn help_is_one_text_without_a_space_before_it() {
         );
     }
 }
+
+#[test]
+fn names_of_others_are_no_keys_and_lead_to_one() {
+    let keys: Vec<&str> = KEYS.iter().map(|key| key.name).chain(["threads"]).collect();
+    for (other, own) in crate::suggest::ALIASES {
+        assert!(!keys.contains(&other) && keys.contains(&own), "{other} = {own}");
+    }
+    let error = Recipe::parse("learning_rate = 1e-3", "r.toml").unwrap_err().to_string();
+    assert_eq!(error, "r.toml: learning_rate: expected a key of a recipe (nearest: lr), found \"learning_rate\"");
+}
