@@ -31,12 +31,12 @@ for name in simulate pack verify stats bench train predict; do
 done
 if [ -n "$(command -v man)" ]; then
     for page in "$place"/share/man/man1/*.1; do
-        warnings=$(LC_ALL=C.UTF-8 man --warnings --local-file "$page" 2>&1 > /dev/null)
+        warnings=$(cd / && LC_ALL=C.UTF-8 man --warnings --local-file "$page" 2>&1 > /dev/null)
         [ -z "$warnings" ] || fail "man of $page: $warnings"
     done
 fi
 # What bash offers after some words.
-offered=$(bash -c 'source "$0"; COMP_WORDS=(cellshard train --warmup-e); COMP_CWORD=2; COMPREPLY=()
+offered=$(cd / && bash -c 'source "$0"; COMP_WORDS=(cellshard train --warmup-e); COMP_CWORD=2; COMPREPLY=()
     _cellshard cellshard --warmup-e train; echo "${COMPREPLY[*]}"
     COMP_WORDS=(cellshard pre); COMP_CWORD=1; COMPREPLY=(); _cellshard cellshard pre cellshard; echo "${COMPREPLY[*]}"' \
     "$place/share/bash-completion/completions/cellshard")
