@@ -73,7 +73,8 @@ fn conclusion(found: &DryRun) -> String {
     if left.is_empty() {
         return "in all     nothing is left to train".to_owned();
     }
-    let need = format!("in all     {} need {} at most", left.join(", "), words(found.seconds));
+    let verb = if left[..] == ["1 epoch"] { "needs" } else { "need" };
+    let need = format!("in all     {} {verb} {} at most", left.join(", "), words(found.seconds));
     match found.limit_seconds {
         None => need,
         Some(limit) if limit >= found.seconds => format!("{need}, the limit is {}", words(limit)),
