@@ -20,9 +20,10 @@ use crate::plan::{Plan, StagePlan, TrainConfig};
 use cellshard::error::{Error, Result};
 use cellshard::feed::Reader;
 use cellshard::files;
+use cellshard::inspect::run_page::{read_runs, runs_page};
 use cellshard::store::format::checksum::Sha;
 use cellshard::training::run::{
-    BEST_ACCURACY, Environment, Observer, Progress, RunFolder, RunInfo, RunLog, SUMMARY, Told,
+    BEST_ACCURACY, Environment, Observer, Progress, REPORT, RunFolder, RunInfo, RunLog, SUMMARY, Told,
 };
 
 /// How a run ended.
@@ -176,6 +177,7 @@ impl Run<'_> {
         }
         if report.stopped.is_none() {
             conclude(log, &report)?;
+            self.write_report(folder, log)?;
         }
         report.first_step_seconds = stats.first_step.map(|took| took.as_secs_f64());
         report.gpu_memory = device::memory(device);
@@ -185,6 +187,20 @@ impl Run<'_> {
         }
         report.seconds = self.started.elapsed().as_secs_f64();
         Ok(report)
+    }
+
+    /// Writes the page of the run. It is made of what the run folder has, so that what keeps it from being written loses
+    /// nothing, and is a warning.
+    fn write_report(&self, folder: &RunFolder, log: &mut RunLog) -> Result<()> {
+        let write = || {
+            let runs = read_runs(&[folder.root().to_owned()])?;
+            let reader = Reader::new(self.plan.store.clone(), self.config.io, self.config.verify);
+            folder.write(REPORT, runs_page(&runs, Some(&reader), &runs[0].name)?.as_bytes())
+        };
+        match write() {
+            Ok(()) => log.line(&format!("report     {}", folder.file(REPORT).display())),
+            Err(error) => log.line(&format!("warning    {REPORT}: {error}")),
+        }
     }
 
     fn announce(&self, log: &mut RunLog, folder: &RunFolder, on: &Environment) -> Result<()> {
@@ -266,6 +282,7 @@ impl Run<'_> {
             progress.told = Some(Told { epochs: *epochs, after: progress.epoch });
             log.line(&format!("epochs     {what}{epochs} instead of {before}, by a schedule of as many"))?;
             files::remove_file(&folder.file(SUMMARY))?;
+            files::remove_file(&root.file(REPORT))?;
             checkpoint::save(&folder, &network, &optimizer, &progress)?;
         }
         let recipe = &progress.recipe(recipe);

@@ -332,7 +332,8 @@ fn runs(args: &Args) -> anyhow::Result<Exit> {
     };
     let reader = args.store.path().map(Store::open).transpose()?.map(reader);
     let file = new_page(folder)?;
-    let title = if let [root] = &args.runs[..] { title(root)? } else { cli::plural(args.runs.len() as u64, "run") };
+    let names: Vec<String> = args.runs.iter().map(|root| title(root)).collect::<Result<_>>()?;
+    let title = names.join(", ");
     finish_page(file, &runs_page(&runs, reader.as_ref(), &title)?)?;
     Ok(Exit::Success)
 }

@@ -9,6 +9,7 @@
 //!     best-loss.csv   best-accuracy.csv           what those say of each well that validates
 //!     resume.safetensors                          what `--resume` needs beside: optimiser, progress
 //!     summary.json                                written last: training is over
+//!     report.html                                 a page of it, made of the rest
 //!     HUVEC/ ...                                  two steps: a run folder of its own for each cell type
 //! ```
 
@@ -36,6 +37,8 @@ pub const INFO: &str = "run.json";
 pub const LOG: &str = "train.log";
 /// What came of it; there only when training is over.
 pub const SUMMARY: &str = "summary.json";
+/// A page of all of it, written when training is over.
+pub const REPORT: &str = "report.html";
 /// The network after the last epoch.
 pub const LAST: &str = "last.safetensors";
 /// The network after the epoch of least validation loss.
@@ -108,7 +111,7 @@ impl RunFolder {
     /// Whether a cell type may have a run folder within one: its name is none of what a run has beside.
     #[must_use]
     pub fn can_be_folder(cell_type: &str) -> bool {
-        let is_of_run = |extension: &str| ["toml", "csv", "json", "log", "safetensors"].contains(&extension);
+        let is_of_run = |extension: &str| ["toml", "csv", "json", "log", "safetensors", "html"].contains(&extension);
         let extension = Path::new(cell_type).extension().and_then(|extension| extension.to_str());
         !extension.is_some_and(is_of_run) && !cell_type.starts_with("events.out")
     }

@@ -12,7 +12,7 @@ mod tensorboard;
 mod watch;
 
 pub use answers_csv::AnswerRow;
-pub use folder::{BEST_ACCURACY, BEST_LOSS, INFO, LAST, LOG, RECIPE, RESUME, RunFolder, SEAL, SPLIT, SUMMARY};
+pub use folder::{BEST_ACCURACY, BEST_LOSS, INFO, LAST, LOG, RECIPE, REPORT, RESUME, RunFolder, SEAL, SPLIT, SUMMARY};
 pub use info::{Environment, RunClass, RunInfo, StartsFrom};
 pub use log::{Observer, RunLog};
 pub use progress::{Progress, Told};

@@ -165,8 +165,7 @@ function lines(options, series) {
 }
 
 // Horizontal bars: [name, value, colour, tip].
-function bars(rows, { text = count, width = 640 } = {}) {
-  const most = Math.max(...rows.map(([, value]) => value), 1);
+function bars(rows, { text = count, width = 640, most = Math.max(...rows.map(([, value]) => value)) } = {}) {
   const left = 16 + 6.6 * Math.min(26, Math.max(...rows.map(([name]) => name.length)));
   const room = width - left - 70;
   const chart = draw("svg", { viewBox: `0 0 ${width} ${rows.length * 24 + 4}`, role: "img" });
@@ -174,9 +173,9 @@ function bars(rows, { text = count, width = 640 } = {}) {
     const y = i * 24 + 4;
     chart.append(
       draw("text", { class: "name", x: left - 8, y: y + 14, "text-anchor": "end" }, name),
-      draw("rect", { x: left, y, width: (value / most) * room, height: 18, rx: 2, fill: colour ?? "var(--accent)",
+      draw("rect", { x: left, y, width: (value / (most || 1)) * room, height: 18, rx: 2, fill: colour ?? "var(--accent)",
         "data-tip": about ?? `${name}: ${text(value)}` }),
-      draw("text", { x: left + (value / most) * room + 6, y: y + 14 }, text(value)));
+      draw("text", { x: left + (value / (most || 1)) * room + 6, y: y + 14 }, text(value)));
   });
   return chart;
 }

@@ -9,9 +9,9 @@ const hours = (seconds) => (seconds >= 3600 ? `${(seconds / 3600).toFixed(1)} h`
 
 // What came of them.
 {
-  start(data.title, [el("p", { class: "soft" }, runs.length === 1
-    ? `${runs[0].model}, ${plural(runs[0].classes, "class")}, ${runs[0].finished ? "finished" : "not finished"}`
-    : `${plural(runs.length, "run")}; a second step stands below the first, by its cell type`)]);
+  const second = runs.some((run) => run.name.includes("/")) ? "; second steps stand below the first, by their cell types" : "";
+  start(data.title, [el("p", { class: "soft" },
+    `${runs[0].model}, ${plural(runs[0].classes, "class")}, ${runs.every((run) => run.finished) ? "finished" : "not finished"}${second}`)]);
   const row = (run) => {
     const { best_loss: loss, best_accuracy: accuracy } = run;
     const seconds = run.epochs.reduce((sum, epoch) => sum + (epoch.figures.seconds ?? 0), 0);
@@ -44,7 +44,7 @@ function curves(title, of, options) {
       const [x, y] = [made.atX(point[0]), made.atY(point[1])];
       const about = `${run.name}: ${shape === "loss" ? "least loss" : "most wells right"}, epoch ${best.epoch}`;
       made.chart.append(shape === "loss"
-        ? draw("path", { d: `M${x} ${y - 6}L${x + 6} ${y + 5}L${x - 6} ${y + 5}Z`, fill: colourOf(r), stroke: "var(--paper)", "data-tip": about, "data-mark": "loss" })
+        ? draw("path", { d: `M${x} ${y - 7}L${x + 6} ${y - 17}L${x - 6} ${y - 17}Z`, fill: colourOf(r), stroke: "var(--paper)", "data-tip": about, "data-mark": "loss" })
         : draw("rect", { x: x - 5, y: y - 5, width: 10, height: 10, fill: colourOf(r), stroke: "var(--paper)", "data-tip": about, "data-mark": "accuracy" }));
     }
   }
@@ -62,7 +62,7 @@ function curves(title, of, options) {
   const rate = curves("Learning rate", of([["lr", "rate"]]), { xLabel: "epoch", xText: whole, zero: true });
   const steps = curves("Loss of each step", (run) => [{ name: "training", points: run.losses }], { xLabel: "step" });
   const legend = el("div", { class: "legend" }, runs.map((run, r) => swatch(colourOf(r), run.name)),
-    el("span", {}, "– – training (and sites)"), el("span", {}, "— validation"), el("span", {}, "▲ least loss"), el("span", {}, "■ most wells right"));
+    el("span", {}, "– – training (and sites)"), el("span", {}, "— validation"), el("span", {}, "▼ least loss"), el("span", {}, "■ most wells right"));
   section("curves", "Curves", legend, el("div", { class: "two" }, [loss, accuracy, steps, rate]));
 }
 
@@ -71,17 +71,19 @@ function curves(title, of, options) {
   const kinds = ["cell-type", "experiment", "plate"].filter((kind) => runs.some((run) => run.groups.some((group) => group.kind === kind)));
   const parts = el("div", { class: "two" });
   const show = (kind) => {
-    const names = [...new Set(runs.flatMap((run) => run.groups.filter((group) => group.kind === kind).map((group) => group.group)))];
+    const known = runs.flatMap((run) => run.groups.filter((group) => group.kind === kind));
+    const names = [...new Set(known.map((group) => group.group))];
+    const most = Math.max(...known.map((group) => group.accuracy));
     parts.replaceChildren(...names.map((name) => {
       const rows = runs.flatMap((run, r) => run.groups.filter((group) => group.kind === kind && group.group === name)
         .map((group) => [run.name, group.accuracy, colourOf(r), `${run.name}: ${percent(group.accuracy)} of ${plural(group.wells, "well")}, top 5 ${percent(group.top5)}`]));
-      return el("div", {}, el("h3", {}, name), bars(rows, { text: (share) => percent(share) }));
+      return el("div", {}, el("h3", {}, name), bars(rows, { text: (share) => percent(share), most }));
     }));
   };
   const kind = choice("by", kinds.map((name) => [name, name.replace("-", " ")]), show, "group-kind");
   if (kinds.length) {
     section("groups", "Accuracy by group",
-      el("p", { class: "soft" }, "Wells right at the epoch with most of them. Each bar is scaled to the best of its group."),
+      el("p", { class: "soft" }, "Wells right at the epoch with most of them."),
       el("div", { class: "controls" }, kind.label), parts);
     show(kinds[0]);
   }
