@@ -1,11 +1,12 @@
 //! What `train` shows: the lines of its log, and where it stands: on a terminal below them, drawn again and again, and
 //! elsewhere as a line a minute.
 
-use std::io::{IsTerminal, Write, stderr, stdout};
+use std::io::{IsTerminal, Write, stderr};
 use std::time::{Duration, Instant};
 
 use console::Term;
 
+use cellshard::cli::screen;
 use cellshard::training::evaluate::metrics::EpochMetrics;
 use cellshard::training::run::{Observer, Standing};
 
@@ -45,7 +46,7 @@ impl Observer for TrainScreen {
             live.clear();
         }
         // A reader that went away (`| head`) is no reason to end training; the log has every line.
-        let _ = if self.stdout_is_for_json { writeln!(stderr(), "{text}") } else { writeln!(stdout(), "{text}") };
+        let _ = if self.stdout_is_for_json { writeln!(stderr(), "{text}") } else { writeln!(screen(), "{text}") };
         if let Some(live) = &mut self.live {
             live.draw();
         }
