@@ -34,7 +34,7 @@ NOT_RUN = {
     "make demo": "builds everything, and is run by whoever builds",
     "make test": "runs this test",
     "make install PREFIX=$HOME/.local": "builds, and writes outside of the test's folder",
-    "rsync --files-from=again.txt here:shards/ upload/": "needs another host",
+    "rsync -a --ignore-times --files-from=again.txt here:shards/ upload/": "needs another host",
     "python -c 'import torchvision, safetensors.torch": "torch takes 5 GB; test_torch.py has this line",
     'safetensors.torch.save_file(torchvision.models.resnet50(weights="DEFAULT").state_dict(), '
     '"resnet50.safetensors")\'': "the rest of it",
