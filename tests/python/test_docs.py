@@ -8,7 +8,7 @@ Each page is one run of bash in a folder of its own, with the programs first on 
 - A block ```python is run by this Python, by itself. A block ```rust must be a doc test of the library.
 - <!-- run: COMMAND --> is a command that no reader sees, to prepare what the page needs.
 - <!-- save: FILE --> before a block makes that file of its content.
-- A block ```sh is not run. Each line of one stands in NOT_RUN below, with the reason.
+- A block ```sh is not run, but bash must be able to read it. Each line of one stands in NOT_RUN below, with the reason.
 
 Training and measuring are cut down to SMALL where the page does not say otherwise: this test is of the pages, not of
 what is learned or measured."""
@@ -30,11 +30,26 @@ LONGEST_README_LINES = 150
 
 ZARR = "needs plates of Zarr; test_zarr_in.py packs such"
 CORE = "needs RxRx3-core; test_data_sets.py unpacks a part made up"
+HOST = "needs another host; the page does the same with cp"
+BUCKET = "needs object storage; the page does the same with cp"
+SLURM = "needs Slurm; test_slurm.py runs the scripts"
 NOT_RUN = {
     "make demo": "builds everything, and is run by whoever builds",
     "make test": "runs this test",
     "make install PREFIX=$HOME/.local": "builds, and writes outside of the test's folder",
-    "rsync --files-from=again.txt here:shards/ upload/": "needs another host",
+    "rsync -a --ignore-times --files-from=again.txt here:shards/ upload/": "needs another host; the page packs again",
+    "rsync -a --partial shards data/sample_submission.csv box:": HOST,
+    "rsync -a --ignore-times --files-from=again.txt here:shards/ shards/": HOST,
+    "ssh box tail -f runs/mine/train.log": HOST,
+    "ssh -L 6006:localhost:6006 box tensorboard --logdir runs": HOST,
+    "aws s3 sync shards s3://bucket/shards": BUCKET,
+    "aws s3 sync s3://bucket/shards shards": BUCKET,
+    "rclone copy shards remote:bucket/shards": BUCKET,
+    "rclone copy remote:bucket/shards shards": BUCKET,
+    "rclone copy --ignore-times --files-from=again.txt remote:bucket/shards shards": BUCKET,
+    'while read -r file; do aws s3 cp "s3://bucket/shards/$file" "shards/$file"; done < again.txt': BUCKET,
+    "sbatch docs/slurm/train.sbatch shards runs/mine --recipe two-step": SLURM,
+    'cellshard pack shards "$TMPDIR/local" --codec raw': "the page does the same with a folder of its own",
     "python -c 'import torchvision, safetensors.torch": "torch takes 5 GB; test_torch.py has this line",
     'safetensors.torch.save_file(torchvision.models.resnet50(weights="DEFAULT").state_dict(), '
     '"resnet50.safetensors")\'': "the rest of it",
@@ -164,6 +179,7 @@ def test_every_block_is_run_or_listed_with_the_reason_why_not(page):
         if kind == "sh":
             commands = [line.split("  #")[0].strip() for line in body.splitlines()]
             assert [command for command in commands if command not in NOT_RUN] == []
+            subprocess.run(["bash", "-n", "-c", body], check=True)
         elif kind not in ("console", "python"):
             # Output, data and Rust: no command is hidden in them.
             is_command = re.compile(rf"^(\$ .*|({PROGRAMS}) --?\w.*)$")

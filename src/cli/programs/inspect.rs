@@ -231,7 +231,7 @@ fn body() -> anyhow::Result<Exit> {
         let colours = stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty());
         let text = maps_text(&maps, report::width(), colours);
         cli::show(stdout().write_all(text.as_bytes()).map_err(Into::into))?;
-        return Ok(if maps.has_damage() { Exit::Faults } else { Exit::Success });
+        return Ok(exit_of(&args, &maps));
     }
     let (grouping, heading) = args.by.grouping();
     let summary = Summary::of(root, grouping)?;
@@ -251,8 +251,7 @@ fn reader(store: Store) -> Reader {
 fn draw(args: &Args, root: &Path) -> Result<(Picture, Exit)> {
     if !args.plate.is_empty() {
         let maps = maps(args, root)?;
-        let exit = if maps.has_damage() { Exit::Faults } else { Exit::Success };
-        return Ok((maps_picture(&maps)?, exit));
+        return Ok((maps_picture(&maps)?, exit_of(args, &maps)));
     }
     let store = Store::open(root)?;
     let picture = if let Some(id) = &args.site {
@@ -299,6 +298,11 @@ fn maps(args: &Args, root: &Path) -> Result<Maps> {
             bar.add(n);
         }
     })
+}
+
+/// Only maps of damage tell of faults.
+fn exit_of(args: &Args, maps: &Maps) -> Exit {
+    if matches!(args.colour, MapFlag::Damage) && maps.has_damage() { Exit::Faults } else { Exit::Success }
 }
 
 /// Writes the page of a store, whole or not at all.
