@@ -93,12 +93,16 @@ pub fn runs(runs: &[Run]) -> anyhow::Result<()> {
     let column = |(i, name): (usize, &'static str)| (name, if i == 0 { Align::Left } else { Align::Right });
     let mut table =
         Table::new(head.into_iter().enumerate().map(column)).without(&["chance %", "top 5 %"], "--html DIR");
-    rows.into_iter().for_each(|row| table.row(row));
+    for row in rows {
+        table.row(row);
+    }
     write!(out, "{table}")?;
     if runs.len() > 1 && !differing.is_empty() {
         let names = std::iter::once("recipe".to_owned()).chain(runs.iter().map(|run| run.name.clone()));
         let mut table = Table::new(names.map(|name| (name, Align::Left)));
-        differing.into_iter().for_each(|row| table.row(row));
+        for row in differing {
+            table.row(row);
+        }
         write!(out, "\n{table}")?;
     }
     Ok(())

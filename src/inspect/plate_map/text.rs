@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::inspect::drawing::palette::ink_on;
+use crate::inspect::drawing::palette::{ink_on, of_value};
 use crate::inspect::drawing::picture::Rgb;
 use crate::site::Well;
 
@@ -45,8 +45,10 @@ fn write_plate(text: &mut String, plate: &PlateMap, key: &Key, cell: usize, widt
     let fit = usize::from(plate.shape.columns).div_ceil(n_blocks);
     for block in 0..n_blocks {
         let columns = (block * fit + 1)..=((block + 1) * fit).min(usize::from(plate.shape.columns));
-        let header: String = columns.clone().map(|column| format!("{column:>step$}")).collect();
-        let _ = writeln!(text, "   {header}");
+        // Two digits leave no room between columns that are two wide: every second one is named.
+        let named = |column: usize| if step > 2 || column % 2 == 1 { column.to_string() } else { String::new() };
+        let header: String = columns.clone().map(|column| format!("{:>step$}", named(column))).collect();
+        let _ = writeln!(text, "   {}", header.trim_end());
         for row in 0..plate.shape.rows {
             let name = Well::new(row, 1).to_string();
             let _ = write!(text, "{:>3}", name.trim_end_matches("01"));
@@ -55,7 +57,7 @@ fn write_plate(text: &mut String, plate: &PlateMap, key: &Key, cell: usize, widt
                 let found = plate.cells.get(&Well::new(row, column as u16));
                 let (colour, mark) = found.map_or((None, " ".to_owned()), |found| {
                     let (colour, mark) = shown(found, key);
-                    (Some(colour), shade(found, key).map_or(mark, str::to_owned))
+                    (Some(colour), shade(found, key, colours).map_or(mark, str::to_owned))
                 });
                 let mark = if found.is_some() && mark.is_empty() { "·".to_owned() } else { mark };
                 line += &" ".repeat(step.saturating_sub(cell.max(mark.chars().count())));
@@ -70,8 +72,8 @@ fn write_plate(text: &mut String, plate: &PlateMap, key: &Key, cell: usize, widt
     }
 }
 
-/// The shade of a value that is no number of a class.
-fn shade(cell: &Cell, key: &Key) -> Option<&'static str> {
+/// The shade of a value that is no number of a class; where colours tell it, only what they do not.
+fn shade(cell: &Cell, key: &Key, colours: bool) -> Option<&'static str> {
     match (cell, key) {
         (&Cell::Value(value), &Key::Values { low, high, are_classes: false }) => {
             if value.is_nan() {
@@ -79,6 +81,9 @@ fn shade(cell: &Cell, key: &Key) -> Option<&'static str> {
             }
             if value > high || value < low {
                 return Some(if value > high { "++" } else { "--" });
+            }
+            if colours {
+                return Some("  ");
             }
             let share = if high > low { (value - low) / (high - low) } else { 0.5 };
             Some(SHADES[((share * SHADES.len() as f64) as usize).min(SHADES.len() - 1)])
@@ -93,34 +98,39 @@ fn write_key(text: &mut String, key: &Key, width: usize, colours: bool) {
             let step = (high - low) / SHADES.len() as f64;
             let of = |(i, mark): (usize, &&str)| {
                 let middle = (i as f64 + 0.5) / SHADES.len() as f64;
-                let mark = if colours {
-                    painted(mark, crate::inspect::drawing::palette::of_value(middle))
-                } else {
-                    (*mark).to_owned()
-                };
+                let mark = if colours { painted("  ", of_value(middle)) } else { (*mark).to_owned() };
                 format!("{mark} from {}", number(low + i as f64 * step))
             };
-            let all: Vec<String> = SHADES.iter().enumerate().map(of).collect();
-            let _ = writeln!(text, "{}  ++ above {}, -- below {}", all.join("  "), number(high), number(low));
+            let beyond = [format!("++ above {}", number(high)), format!("-- below {}", number(low))];
+            write_items(text, SHADES.iter().enumerate().map(of).chain(beyond), width);
         }
         &Key::Values { low, high, .. } => {
             let _ = writeln!(text, "numbers of classes, from {low:.0} to {high:.0}; · has none");
         }
         Key::Categories(categories) => {
-            let mut line = String::new();
-            for Category { name, colour, mark } in categories {
+            let of = |Category { name, colour, mark }: &Category| {
                 let mark = if mark.is_empty() { "·" } else { mark };
-                let of = format!("{mark} {name}");
-                if !line.is_empty() && shown_width(&line) + of.chars().count() + 2 > width {
-                    let _ = writeln!(text, "{}", line.trim_end());
-                    line.clear();
-                }
-                let painted = if colours { format!("{} {name}", painted(mark, *colour)) } else { of };
-                line += &format!("{painted}  ");
-            }
-            let _ = writeln!(text, "{}", line.trim_end());
+                if colours { format!("{} {name}", painted(mark, *colour)) } else { format!("{mark} {name}") }
+            };
+            write_items(text, categories.iter().map(of), width);
         }
     }
+}
+
+/// Writes what a key has, as much in a line as there is room for.
+fn write_items(text: &mut String, items: impl Iterator<Item = String>, width: usize) {
+    let mut line = String::new();
+    for item in items {
+        if !line.is_empty() && shown_width(&line) + 2 + shown_width(&item) > width {
+            let _ = writeln!(text, "{line}");
+            line.clear();
+        }
+        if !line.is_empty() {
+            line += "  ";
+        }
+        line += &item;
+    }
+    let _ = writeln!(text, "{line}");
 }
 
 fn painted(text: &str, on: Rgb) -> String {
@@ -168,7 +178,7 @@ mod tests {
         let cells = [("A01", Cell::Value(0.0)), ("A02", Cell::Value(10.0)), ("B03", Cell::Value(f64::NAN))];
         let values = Key::Values { low: 0.0, high: 10.0, are_classes: false };
         let text = maps_text(&maps(SMALL, &cells, values), 80, false);
-        assert!(text.contains("\n    1 2 3\n  A··██\n  B    ?\n"), "{text}");
+        assert!(text.contains("\n    1   3\n  A··██\n  B    ?\n"), "{text}");
         assert!(text.contains("·· from 0  ░░ from 2.00") && text.ends_with("++ above 10.00, -- below 0\n"), "{text}");
         let classes = Key::Values { low: 0.0, high: 1138.0, are_classes: true };
         let cells = [("A01", Cell::Value(7.0)), ("P24", Cell::Value(1138.0)), ("B01", Cell::Value(f64::NAN))];
@@ -186,7 +196,7 @@ mod tests {
             let cells = [("A01", Cell::Value(0.5)), ("B02", Cell::Value(1.0))];
             for width in [40, 80, 200] {
                 let text = maps_text(&maps(Shape { rows, columns }, &cells, key.clone()), width, true);
-                let widest = text.lines().take_while(|line| !line.contains("from")).map(shown_width).max();
+                let widest = text.lines().map(shown_width).max();
                 assert!(widest <= Some(width), "{width}: {text}");
             }
         }

@@ -53,7 +53,7 @@ struct RunOfPage {
 #[derive(Serialize)]
 struct Group {
     kind: String,
-    group: String,
+    name: String,
     wells: u64,
     accuracy: f64,
     top5: f64,
@@ -86,7 +86,7 @@ fn run_of_page(run: &Run, store: Option<&Reader>) -> Result<RunOfPage> {
     let of_best = |row: &&GroupRow| best.is_some_and(|best| row.epoch == best.epoch);
     let group = |row: &GroupRow| Group {
         kind: row.kind.clone(),
-        group: row.group.clone(),
+        name: row.group.clone(),
         wells: row.wells,
         accuracy: row.accuracy_well.0,
         top5: row.top5_well.0,

@@ -41,7 +41,8 @@ pub struct Run {
 #[derive(Debug, Clone, Serialize)]
 pub struct Epoch {
     /// From 1; 0 is a second step's network before it is trained.
-    pub epoch: u32,
+    #[serde(rename = "epoch")]
+    pub number: u32,
     /// Optimiser steps so far.
     pub step: u64,
     /// Those that there are, by the names of `metrics.csv`.
@@ -61,7 +62,7 @@ impl Run {
     /// The first epoch with the least of a figure, or with the most of it; `None` where none has it.
     #[must_use]
     pub fn best(&self, figure: &str, least: bool) -> Option<Best> {
-        let known = self.epochs.iter().filter_map(|epoch| Some((epoch.epoch, *epoch.figures.get(figure)?)));
+        let known = self.epochs.iter().filter_map(|epoch| Some((epoch.number, *epoch.figures.get(figure)?)));
         known.filter(|(_, value)| value.is_finite()).fold(None, |best: Option<Best>, (epoch, value)| match best {
             Some(best) if (least && best.value <= value) || (!least && best.value >= value) => Some(best),
             _ => Some(Best { epoch, value }),
@@ -83,7 +84,7 @@ impl Run {
     /// A figure of an epoch.
     #[must_use]
     pub fn figure(&self, epoch: u32, name: &str) -> Option<f64> {
-        self.epochs.iter().find(|known| known.epoch == epoch)?.figures.get(name).copied()
+        self.epochs.iter().find(|known| known.number == epoch)?.figures.get(name).copied()
     }
 
     /// Seconds that its epochs took.
@@ -127,7 +128,7 @@ fn read_run(folder: &RunFolder, name: &str) -> Result<Run> {
     for (well, part) in folder.parts()? {
         *split.entry(part.into()).or_default().entry(well.plate.experiment.to_string()).or_default() += 1;
     }
-    let epoch = |row: &EpochRow| Epoch { epoch: row.epoch, step: row.step, figures: row.figures().collect() };
+    let epoch = |row: &EpochRow| Epoch { number: row.epoch, step: row.step, figures: row.figures().collect() };
     Ok(Run {
         name: name.to_owned(),
         finished: folder.is_finished()?,

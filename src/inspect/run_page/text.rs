@@ -11,7 +11,7 @@ pub fn runs_text(runs: &[Run]) -> (Vec<Vec<String>>, Vec<Vec<String>>) {
         let top5 = accuracy.and_then(|best| run.figure(best.epoch, "val_top5_well"));
         let chance = run.epochs.last().and_then(|epoch| epoch.figures.get("chance").copied());
         let of = |best: Option<super::read::Best>| best.map_or_else(|| "–".to_owned(), |best| best.epoch.to_string());
-        let last = run.epochs.last().map_or(0, |epoch| epoch.epoch);
+        let last = run.epochs.last().map_or(0, |epoch| epoch.number);
         vec![
             run.name.clone(),
             if run.finished { last.to_string() } else { format!("{last}, going on") },

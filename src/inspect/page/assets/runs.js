@@ -72,10 +72,10 @@ function curves(title, of, options) {
   const parts = el("div", { class: "two" });
   const show = (kind) => {
     const known = runs.flatMap((run) => run.groups.filter((group) => group.kind === kind));
-    const names = [...new Set(known.map((group) => group.group))];
+    const names = [...new Set(known.map((group) => group.name))];
     const most = Math.max(...known.map((group) => group.accuracy));
     parts.replaceChildren(...names.map((name) => {
-      const rows = runs.flatMap((run, r) => run.groups.filter((group) => group.kind === kind && group.group === name)
+      const rows = runs.flatMap((run, r) => run.groups.filter((group) => group.kind === kind && group.name === name)
         .map((group) => [run.name, group.accuracy, colourOf(r), `${run.name}: ${percent(group.accuracy)} of ${plural(group.wells, "well")}, top 5 ${percent(group.top5)}`]));
       return el("div", {}, el("h3", {}, name), bars(rows, { text: (share) => percent(share), most }));
     }));

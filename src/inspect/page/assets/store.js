@@ -239,7 +239,8 @@ if (data.wells.treatments.length > 1) {
       const bins = unpackBytes(scheme.bins[e][state.channel]);
       const width = (high - low) / bins.length;
       return { name: experiment.name, colour: colourOfCell(experiment.cell_type), width: 1.2, shown: isShown(e),
-        points: [...bins].map((n, i) => [low + (i + 0.5) * width, (n / 255) * 4 - 4]) };
+        // The ends have all that is beyond them.
+        points: [...bins].map((n, i) => [low + (i + 0.5) * width, (n / 255) * 4 - 4]).slice(1, -1) };
     });
     const made = lines({ x: [low, high], y: [-4, 0], xLabel: `${channels[state.channel]}: ${unit}`,
       yLabel: "pixels, of the fullest bin", yText: (power) => (Number.isInteger(power) ? `${100 * 10 ** power} %`.replace("0.01 %", "0") : "") },
