@@ -13,6 +13,7 @@
 # make learning    what normalisation, two steps and an honest split are worth on simulated plates (half an hour)
 # make bench-pack  packing and verifying beside their limits and a Python packer, in one run
 # make bench-feed  reading beside its limits and other readers, in one run; installs 6 GB of them into .venv-peers/
+# make bench-page  how long the page of a store with all of RxRx1's plates takes, real tables and small images; on /dev/shm
 # make bench-sites what the programs keep in memory of each of a million sites; on /dev/shm
 # make bench-by-hand   what is made by hand beside the crate that would do it: shards beside zarrs, orders beside rand
 # make real          what pack says of a tree of RxRx1 in which nearly all is absent (REAL=DIR)
@@ -35,7 +36,7 @@ TRAINER := train predict
 .PHONY: real demo build man completions pages pages-without-train libtorch install install-without-train uninstall \
 	check-install bundle test test-rust \
 	test-zarrs test-python test-faults test-torch-python check-no-torch lint learning bench-pack bench-feed \
-	bench-by-hand bench-sites compressibility contact-sheet readme-picture clean faults fuzz
+	bench-by-hand bench-page bench-sites compressibility contact-sheet readme-picture clean faults fuzz
 
 # All programs. Without the trainer, which is all that needs libtorch: cargo build --release
 build: libtorch
@@ -178,6 +179,10 @@ bench-feed: .venv-peers/feed
 bench-by-hand:
 	@mkdir -p $(RUNS)
 	cargo bench --quiet --package zarrs-check --bench by_hand -- --json $(CURDIR)/$(RUNS)/by-hand.json
+
+bench-page: build .venv/tests
+	.venv/bin/python benches/inspect_page.py $(BIN) $(REAL) /dev/shm/cellshard-page --json $(RUNS)/inspect-page.json
+	@rm -rf /dev/shm/cellshard-page
 
 bench-sites: build
 	$(PYTHON) benches/many_sites.py $(BIN) /dev/shm/cellshard-many-sites --json $(RUNS)/many-sites.json

@@ -278,3 +278,43 @@ fn what_cannot_be_drawn_is_refused_and_leaves_nothing() {
     let left: Vec<_> = fs::read_dir(fixture.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left.len(), 2, "{left:?}");
 }
+
+/// A run folder of version 0.1.0, and one that was stopped.
+fn old_run(name: &str) -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name).display().to_string()
+}
+
+#[test]
+fn runs_stand_side_by_side_with_their_best_epochs() {
+    let (over, stopped) = (old_run("run-0.1.0"), old_run("run-0.1.0-stopped"));
+    let out = tool("inspect").args(["--runs", &over, &stopped]).output().unwrap();
+    let text = stdout(&out);
+    assert!(out.status.success(), "{}", stderr(&out));
+    let metrics = fs::read_to_string(Path::new(&over).join("metrics.csv")).unwrap();
+    let head: Vec<&str> = metrics.lines().next().unwrap().split(',').collect();
+    let at = |name: &str| head.iter().position(|column| *column == name).unwrap();
+    let rows: Vec<Vec<&str>> = metrics.lines().skip(1).map(|line| line.split(',').collect()).collect();
+    let value = |row: &Vec<&str>, name: &str| row[at(name)].parse::<f64>().unwrap_or(f64::NAN);
+    let best = |name: &str, sign: f64| {
+        rows.iter().min_by(|a, b| (sign * value(a, name)).total_cmp(&(sign * value(b, name)))).unwrap()
+    };
+    let (loss, accuracy) = (best("val_loss", 1.0), best("val_accuracy_well", -1.0));
+    let line: Vec<&str> =
+        text.lines().find(|line| line.starts_with("run-0.1.0 ")).unwrap().split_whitespace().collect();
+    assert_eq!(line[2], format!("{:.3}", value(loss, "val_loss")), "{text}");
+    assert_eq!((line[3], line[5]), (loss[0], accuracy[0]), "{text}");
+    assert_eq!(line[4], format!("{:.1}", 100.0 * value(accuracy, "val_accuracy_well")), "{text}");
+    assert!(text.contains("going on"), "{text}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let page = folder.path().join("page");
+    let flags = ["--runs", &over, &stopped, "--html", page.to_str().unwrap()];
+    assert!(tool("inspect").args(flags).output().unwrap().status.success());
+    let data = page_data(&page);
+    assert_eq!(data["runs"][0]["best_loss"]["epoch"], loss[0].parse::<u64>().unwrap());
+    assert_eq!((&data["runs"][0]["finished"], &data["runs"][1]["finished"]), (&true.into(), &false.into()));
+
+    let none = tool("inspect").args(["--runs", folder.path().to_str().unwrap()]).output().unwrap();
+    assert_eq!(none.status.code(), Some(2));
+    assert!(stderr(&none).contains("a run folder"), "{}", stderr(&none));
+}
