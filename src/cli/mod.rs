@@ -3,6 +3,7 @@
 mod command;
 mod exit;
 mod interrupt;
+mod looks;
 mod numbers;
 pub mod pages;
 pub mod programs;

@@ -1,5 +1,6 @@
 //! All replicates of one treatment, as they are and after each normalisation: the picture that shows what batches change.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use rayon::prelude::*;
@@ -10,7 +11,7 @@ use crate::inspect::drawing::palette::{GREY, INK, PAPER};
 use crate::inspect::drawing::picture::{Anchor, Picture, shortened};
 use crate::inspect::drawing::render::{WHITE_PERCENTILE, Window, composite};
 use crate::memory;
-use crate::site::Experiment;
+use crate::site::{Experiment, natural_cmp};
 use crate::stats::Histogram;
 use crate::store::Store;
 use crate::suggest;
@@ -20,7 +21,7 @@ use crate::training::recipe::Normalize;
 use super::schemes::{SchemeFigures, about};
 use super::site_picture::{self, histograms};
 
-/// Wells of a treatment that are shown at most; of one that has more, such as a control, the first of each experiment.
+/// Wells of a treatment that are shown at most.
 pub const MOST_REPLICATES: usize = 96;
 /// The percentile of normalised levels that is black: a tenth of a site is background nearly always.
 const SHEET_BLACK_PERCENTILE: f64 = 10.0;
@@ -55,7 +56,7 @@ impl Replicates {
             (0..sites.len()).filter(|&i| *sites[i].label.sirna == *treatment && is_first(i)).collect();
         if all.is_empty() || treatment.is_empty() {
             let mut names: Vec<&str> = sites.iter().map(|site| &*site.label.sirna).filter(|n| !n.is_empty()).collect();
-            names.sort_unstable();
+            names.sort_by(|a, b| natural_cmp(a, b));
             names.dedup();
             if names.is_empty() {
                 return Err(Error::refused("--sheet", "a store with labels", "none"));
@@ -64,16 +65,29 @@ impl Replicates {
         }
         let n_wells = all.len();
         let mut found = Self { treatment: site_picture::about(&sites[all[0]]), sites: all, n_wells };
-        if n_wells > MOST_REPLICATES {
-            found.one_an_experiment(store);
-        }
+        found.spread(store, MOST_REPLICATES);
         Ok(found)
     }
 
-    /// Keeps the first of each experiment.
-    pub fn one_an_experiment(&mut self, store: &Store) {
-        self.sites.dedup_by_key(|i| &store.sites()[*i].id.well.plate.experiment);
-        self.sites.truncate(MOST_REPLICATES);
+    /// Keeps at most so many, of as many experiments and plates as there are: the first of each experiment, then of each
+    /// plate, then the second of each plate, and so on.
+    pub fn spread(&mut self, store: &Store, most: usize) {
+        if self.sites.len() <= most {
+            return;
+        }
+        let plate = |i: usize| &store.sites()[i].id.well.plate;
+        let (mut of_plate, mut seen) = (BTreeMap::new(), BTreeSet::new());
+        let turn = |&i: &usize| {
+            let n: &mut usize = of_plate.entry(plate(i)).or_default();
+            *n += 1;
+            if seen.insert(&plate(i).experiment) { 0 } else { *n }
+        };
+        let turns: Vec<usize> = self.sites.iter().map(turn).collect();
+        let mut chosen: Vec<(usize, usize)> = turns.into_iter().zip(self.sites.iter().copied()).collect();
+        chosen.sort_unstable();
+        chosen.truncate(most);
+        self.sites = chosen.into_iter().map(|(_, site)| site).collect();
+        self.sites.sort_unstable();
     }
 
     /// What the sheet says above all: which treatment, and how many of its wells.
@@ -83,7 +97,10 @@ impl Replicates {
         if n == self.n_wells {
             format!("{}: {n} replicates", self.treatment)
         } else {
-            format!("{}: the first of each experiment, {n} of {} replicates", self.treatment, self.n_wells)
+            format!(
+                "{}: {n} of {} replicates, of as many experiments and plates as there are",
+                self.treatment, self.n_wells
+            )
         }
     }
 

@@ -122,9 +122,7 @@ impl PlateId {
         self.experiment.share(names);
         self.plate.share(names);
     }
-}
 
-impl PlateId {
     /// The plate as it is shown beside its wells, `HEPG2-08/1`.
     #[must_use]
     pub fn shown(&self) -> String {
@@ -285,9 +283,7 @@ impl SiteId {
         let well = WellId { plate, well: well.parse()? };
         Ok(Self { well, site })
     }
-}
 
-impl SiteId {
     /// The site as it is shown to people, `HEPG2-08/1/B02/1`.
     #[must_use]
     pub fn shown(&self) -> String {

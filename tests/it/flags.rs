@@ -16,6 +16,7 @@ fn every_short_help_is_one_screen_and_every_long_one_has_it_all() {
     check_help(&tool("verify"), &["Arguments", "Options", "Output", "Source (a raw tree)", "Labels"]);
     check_help(&tool("stats"), &["Arguments", "Options", "Output"]);
     check_help(&tool("bench"), &["Arguments", "Options"]);
+    check_help(&tool("inspect"), &["Arguments", "Options", "Output", "Looks"]);
     let all = stdout(&run("cellshard", &["-h"]));
     assert!(all.lines().count() <= 24 && all.lines().all(|line| line.chars().count() <= 80), "{all}");
 }
@@ -54,6 +55,9 @@ fn the_main_thing_is_an_argument_or_a_flag_and_not_both() {
         refused(name, &[&store, "--shards", &store], &["'<STORE>' cannot be used with '--shards <STORE>'"]);
     }
     refused("verify", &[], &["<STORE|TREE>"]);
+    refused("inspect", &[], &["<STORE> (or --shards <STORE>)"]);
+    refused("inspect", &[&store, "--shards", &store], &["'[STORE]' cannot be used with '--shards <STORE>'"]);
+    assert_eq!(succeeds("inspect", &[&store]), succeeds("inspect", &["--shards", &store]));
     assert!(!other.exists());
 }
 

@@ -304,7 +304,7 @@ fn runs_stand_side_by_side_with_their_best_epochs() {
     assert_eq!(line[2], format!("{:.3}", value(loss, "val_loss")), "{text}");
     assert_eq!((line[3], line[5]), (loss[0], accuracy[0]), "{text}");
     assert_eq!(line[4], format!("{:.1}", 100.0 * value(accuracy, "val_accuracy_well")), "{text}");
-    assert!(text.contains("going on"), "{text}");
+    assert!(text.contains("1, not finished"), "{text}");
 
     let folder = tempfile::tempdir().unwrap();
     let page = folder.path().join("page");

@@ -88,7 +88,7 @@ fn the_programs_that_are_there_are_listed() {
     }
     let all = listed(Path::new(tool("cellshard").get_program()), &[]);
     // The trainer's lie there, too, where they have been built.
-    assert_eq!(all[..5], ["simulate", "pack", "verify", "stats", "bench"]);
+    assert_eq!(all[..6], ["simulate", "pack", "verify", "stats", "inspect", "bench"]);
     check(&run(&["--version"]), 0, &[concat!("cellshard ", env!("CARGO_PKG_VERSION"), "\n")]);
 }
 
@@ -107,7 +107,11 @@ fn a_program_that_is_not_there_is_said_to_be_missing() {
 fn an_unknown_name_is_refused_with_the_nearest() {
     check(&run(&["pakc", "--src", "x"]), 2, &["error: cellshard: expected a program (nearest: pack), found \"pakc\""]);
     check(&run(&["help", "state"]), 2, &["(nearest: stats)"]);
-    check(&run(&["--json"]), 2, &["expected a program (simulate, pack, verify, stats, bench, train, predict)"]);
+    check(
+        &run(&["--json"]),
+        2,
+        &["expected a program (simulate, pack, verify, stats, inspect, bench, train, predict)"],
+    );
     // Only a bare name is one.
     check(&run(&["../release/pack", "--version"]), 2, &["expected a program"]);
     check(&run(&[""]), 2, &["expected a program"]);

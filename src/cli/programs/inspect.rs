@@ -4,26 +4,27 @@ use std::io::{IsTerminal, Write, stdout};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{ArgGroup, Command, CommandFactory, Parser, ValueEnum};
+use clap::{ArgGroup, Command, CommandFactory, Parser};
 
+use crate::cli::looks::{By, MapFlag, contrast, scheme};
 use crate::cli::report::inspect as report;
 use crate::cli::{self, Exit, MaybeAt, Progress, Shards};
 use crate::error::{Error, Result};
 use crate::feed::{Io, Reader, Verify};
 use crate::files::{self, WholeFile};
 use crate::inspect::drawing::picture::Picture;
-use crate::inspect::drawing::render::Window;
 use crate::inspect::plate_map::{MapBy, Maps, Value, maps_picture, maps_text};
-use crate::inspect::run_page::{read_runs, runs_page};
+use crate::inspect::run_page::{experiments_of, read_runs, runs_page};
 use crate::inspect::schemes::SCHEMES;
 use crate::inspect::sheet::{Replicates, bands, sheet};
 use crate::inspect::site_picture::{Contrast, site_picture, windows};
 use crate::inspect::store_page::{self, gather, store_page};
 use crate::inspect::summary::Summary;
 use crate::memory;
-use crate::site::{ParseError, PlateId, SiteId};
+use crate::site::{PlateId, SiteId};
 use crate::stats::Grouping;
 use crate::store::Store;
+use crate::store::format::names::PIXELS;
 use crate::training::recipe::Normalize;
 
 /// Look at a store or at runs: a summary, pictures, maps, a page
@@ -122,83 +123,6 @@ struct Args {
     threads: Option<usize>,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum By {
-    CellType,
-    Experiment,
-    Plate,
-}
-
-impl By {
-    /// The grouping, and what its table is headed by.
-    fn grouping(self) -> (Grouping, &'static str) {
-        match self {
-            Self::CellType => (Grouping::CellType, "cell type"),
-            Self::Experiment => (Grouping::Experiment, "experiment"),
-            Self::Plate => (Grouping::Plate, "plate"),
-        }
-    }
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum MapFlag {
-    /// Controls and treatments
-    Population,
-    /// The number of each well's class
-    Treatment,
-    /// Which positive control
-    Control,
-    /// Mean grey level of a channel
-    Mean,
-    /// Standard deviation of a channel
-    Std,
-    /// Median grey level of a channel
-    Median,
-    /// How sharp a channel is: Laplacian over spread
-    Focus,
-    /// Share of saturated pixels of a channel
-    Saturated,
-    /// What was left out, and what cannot be read
-    Damage,
-}
-
-impl From<MapFlag> for MapBy {
-    fn from(flag: MapFlag) -> Self {
-        match flag {
-            MapFlag::Population => Self::Population,
-            MapFlag::Treatment => Self::Treatment,
-            MapFlag::Control => Self::Control,
-            MapFlag::Mean => Self::Channel(Value::Mean),
-            MapFlag::Std => Self::Channel(Value::Std),
-            MapFlag::Median => Self::Channel(Value::Median),
-            MapFlag::Focus => Self::Channel(Value::Focus),
-            MapFlag::Saturated => Self::Channel(Value::Saturated),
-            MapFlag::Damage => Self::Damage,
-        }
-    }
-}
-
-fn contrast(text: &str) -> Result<Contrast, ParseError> {
-    let expected = "percentiles, controls, or two grey levels as in 0-255";
-    let fail = || ParseError { expected, found: text.to_owned() };
-    match text {
-        "percentiles" => Ok(Contrast::Percentiles),
-        "controls" => Ok(Contrast::Controls),
-        _ => {
-            let (black, white) = text.split_once('-').ok_or_else(fail)?;
-            let [black, white] = [black, white].map(|level| level.parse::<u16>().map_err(|_| fail()));
-            let window = Window { black: black?.into(), white: white?.into() };
-            if window.black < window.white { Ok(Contrast::Fixed(window)) } else { Err(fail()) }
-        }
-    }
-}
-
-fn scheme(text: &str) -> Result<Normalize, String> {
-    let name = |scheme: &Normalize| -> &'static str { scheme.into() };
-    let known = SCHEMES.iter().find(|scheme| name(scheme) == text);
-    known.copied().ok_or_else(|| format!("expected one of {}", SCHEMES.iter().map(name).collect::<Vec<_>>().join(", ")))
-}
-
 /// Its flags.
 #[must_use]
 pub fn command() -> Command {
@@ -234,6 +158,10 @@ fn body() -> anyhow::Result<Exit> {
         return Ok(exit_of(&args, &maps));
     }
     let (grouping, heading) = args.by.grouping();
+    if !files::is_dir(&root.join(PIXELS))? {
+        let expected = format!("a store (a folder with {PIXELS})");
+        return Err(Error::refused(root.display(), expected, "none").into());
+    }
     let summary = Summary::of(root, grouping)?;
     if args.json {
         cli::show(cli::report::print_json("inspect", &summary))?;
@@ -275,6 +203,10 @@ fn draw(args: &Args, root: &Path) -> Result<(Picture, Exit)> {
 
 /// Draws, and writes the picture whole or not at all.
 fn save(path: &Path, draw: &dyn Fn() -> Result<(Picture, Exit)>) -> anyhow::Result<Exit> {
+    if path.extension().is_none_or(|extension| extension != "png") {
+        return Err(Error::refused("--out", "a file whose name ends in .png", path.display()).into());
+    }
+    outside_of_stores(path)?;
     let file = WholeFile::create(path)?;
     let (picture, exit) = draw()?;
     file.finish_with(&picture.png()?)?;
@@ -305,6 +237,19 @@ fn exit_of(args: &Args, maps: &Maps) -> Exit {
     if matches!(args.colour, MapFlag::Damage) && maps.has_damage() { Exit::Faults } else { Exit::Success }
 }
 
+/// Refuses a place in a store: what is not its own is damage to `verify`, and what is would be lost.
+fn outside_of_stores(path: &Path) -> Result<()> {
+    let path = files::follow_links(path)?;
+    let real = path.ancestors().find_map(|above| files::resolve(above).transpose()).transpose()?;
+    let here = files::resolve(Path::new("."))?;
+    for folder in real.or(here).iter().flat_map(|real| real.ancestors()) {
+        if files::is_dir(&folder.join(PIXELS))? {
+            return Err(Error::refused(path.display(), "a place outside of a store", folder.display()));
+        }
+    }
+    Ok(())
+}
+
 /// Writes the page of a store, whole or not at all.
 fn page(args: &Args, root: &Path, folder: &Path) -> anyhow::Result<Exit> {
     let summary = Summary::of(root, Grouping::CellType)?;
@@ -320,8 +265,12 @@ fn page(args: &Args, root: &Path, folder: &Path) -> anyhow::Result<Exit> {
     finish_page(file, &page.html)?;
     let is_whole = summary.finished && page.n_damaged == 0;
     if !is_whole {
-        let found = cli::plural(page.n_damaged as u64, "site");
-        let text = format!("damage     {found} that cannot be read; cellshard verify tells all");
+        let [sites, files] =
+            [(page.n_damaged, "site"), (summary.n_missing, "file")].map(|(n, noun)| cli::plural(n as u64, noun));
+        let text = match (page.n_damaged, summary.n_missing) {
+            (0, _) => format!("damage     {files} missing or damaged; cellshard verify tells all"),
+            _ => format!("damage     {sites} that cannot be read; cellshard verify tells all"),
+        };
         cli::show(writeln!(cli::screen(), "{text}").map_err(Into::into))?;
     }
     Ok(if is_whole { Exit::Success } else { Exit::Faults })
@@ -331,10 +280,20 @@ fn page(args: &Args, root: &Path, folder: &Path) -> anyhow::Result<Exit> {
 fn runs(args: &Args) -> anyhow::Result<Exit> {
     let runs = read_runs(&args.runs)?;
     let Some(folder) = &args.html else {
+        if let Some(store) = args.store.path() {
+            let expected = "--html DIR, for the pictures of a page, where a store is given with --runs";
+            return Err(Error::refused(store.display(), expected, "none").into());
+        }
         cli::show(report::runs(&runs))?;
         return Ok(Exit::Success);
     };
     let reader = args.store.path().map(Store::open).transpose()?.map(reader);
+    if let Some(reader) = &reader
+        && experiments_of(&runs, reader.store()).is_empty()
+    {
+        let expected = "the store that the runs learned from, or one with an experiment of it as it was";
+        return Err(Error::refused(reader.store().root().display(), expected, "another").into());
+    }
     let file = new_page(folder)?;
     let names: Vec<String> = args.runs.iter().map(|root| title(root)).collect::<Result<_>>()?;
     let title = names.join(", ");
@@ -343,6 +302,7 @@ fn runs(args: &Args) -> anyhow::Result<Exit> {
 }
 
 fn new_page(folder: &Path) -> Result<WholeFile> {
+    outside_of_stores(folder)?;
     files::create_dirs(folder)?;
     WholeFile::create(&folder.join("index.html"))
 }

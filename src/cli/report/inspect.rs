@@ -82,13 +82,20 @@ pub fn summary(found: &Summary, root: &Path, by: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Runs that have a column each in the table of what differs.
+const MOST_COLUMNS: usize = 4;
+
 /// Prints runs side by side: what came of each, and what differs in their recipes.
 ///
 /// # Errors
 /// If stdout is closed.
 pub fn runs(runs: &[Run]) -> anyhow::Result<()> {
     let mut out = screen();
-    let (rows, differing) = runs_text(runs);
+    let (mut rows, mut differing) = runs_text(runs);
+    for cell in rows.iter_mut().chain(&mut differing).flatten() {
+        let text = shown(cell).to_string();
+        *cell = text;
+    }
     let head = ["run", "epochs", "least loss", "epoch", "right %", "epoch", "top 5 %", "chance %"];
     let column = |(i, name): (usize, &'static str)| (name, if i == 0 { Align::Left } else { Align::Right });
     let mut table =
@@ -98,7 +105,17 @@ pub fn runs(runs: &[Run]) -> anyhow::Result<()> {
     }
     write!(out, "{table}")?;
     if runs.len() > 1 && !differing.is_empty() {
-        let names = std::iter::once("recipe".to_owned()).chain(runs.iter().map(|run| run.name.clone()));
+        let names = std::iter::once("recipe".to_owned()).chain(runs.iter().map(|run| shown(&run.name).to_string()));
+        if runs.len() > MOST_COLUMNS {
+            // A line a key, which breaks where the terminal ends.
+            writeln!(out)?;
+            let names: Vec<String> = names.skip(1).collect();
+            for row in differing {
+                let of = row[1..].iter().zip(&names).map(|(value, name)| format!("{name} {value}"));
+                writeln!(out, "{:10} {}", row[0], of.collect::<Vec<_>>().join(", "))?;
+            }
+            return Ok(());
+        }
         let mut table = Table::new(names.map(|name| (name, Align::Left)));
         for row in differing {
             table.row(row);

@@ -32,6 +32,12 @@ pub fn of_value(share: f64) -> Rgb {
     VIRIDIS.eval_continuous(share.clamp(0.0, 1.0)).as_array()
 }
 
+/// The colour of the place `i` in a list of any length: neighbours are far apart, by the golden ratio.
+#[must_use]
+pub fn of_place(i: usize) -> Rgb {
+    of_value((i as f64 * 0.618_033_988_749_895).fract())
+}
+
 /// The colour of letters on a colour.
 #[must_use]
 pub fn ink_on(colour: Rgb) -> Rgb {

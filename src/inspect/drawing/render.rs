@@ -43,13 +43,16 @@ impl Window {
     }
 }
 
-/// The colour that each channel is shown in: the store's, or a usual one.
+/// The colour that each channel is shown in: the store's, or a usual one. One alone is shown in greys.
 #[must_use]
 pub fn colours(spec: &StoreSpec) -> Vec<Rgb> {
     let parsed = |hex: &String| {
         let bits = u32::from_str_radix(hex, 16).ok()?;
         Some([(bits >> 16) as u8, (bits >> 8) as u8, bits as u8])
     };
+    if spec.channels.len() == 1 {
+        return vec![[255; 3]];
+    }
     let told = spec.channels.iter().map(|channel| channel.colour.as_ref().and_then(parsed));
     told.zip(USUAL.iter().cycle()).map(|(colour, usual)| colour.unwrap_or(*usual)).collect()
 }

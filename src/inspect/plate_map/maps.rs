@@ -78,8 +78,6 @@ pub enum Cell {
 pub struct PlateMap {
     /// The plate.
     pub plate: PlateId,
-    /// Rows and columns that it has.
-    pub shape: Shape,
     /// Its wells.
     pub cells: BTreeMap<Well, Cell>,
 }
@@ -117,6 +115,8 @@ pub enum Key {
 pub struct Maps {
     /// What is shown.
     pub title: String,
+    /// Rows and columns that each has.
+    pub shape: Shape,
     /// The plates.
     pub plates: Vec<PlateMap>,
     /// What colours stand for.
@@ -165,8 +165,8 @@ impl Maps {
             }
         };
         let all = plates.iter().zip(cells);
-        let plates = all.map(|(plate, cells)| PlateMap { plate: plate.clone(), shape: Shape::of(cells.keys()), cells });
-        Ok(Self { title, plates: plates.collect(), key })
+        let plates = all.map(|(plate, cells)| PlateMap { plate: plate.clone(), cells });
+        Ok(Self { title, shape: Shape::of_store(store)?, plates: plates.collect(), key })
     }
 }
 
@@ -193,7 +193,8 @@ fn populations(of_plates: &[Vec<(usize, &SiteRow)>]) -> (String, Key, Cells) {
     let known: Vec<Population> = known.into_iter().collect();
     let category = |&population: &Population| {
         let (colour, letter) = palette::of_population(population);
-        let mark = if population.is_control() { letter.to_string() } else { String::new() };
+        // Treatments are most wells, and are known by having none.
+        let mark = if population == Population::Treatment { String::new() } else { letter.to_string() };
         Category { name: population.name().replace('_', " "), colour, mark }
     };
     let key = Key::Categories(known.iter().map(category).collect());
@@ -221,8 +222,7 @@ fn controls(of_plates: &[Vec<(usize, &SiteRow)>]) -> (String, Key, Cells) {
         .enumerate()
         .map(|(i, (_, name))| Category {
             name: (*name).to_owned(),
-            // Neighbours in the list are far apart in colour.
-            colour: palette::of_value(((i * 7) % n.max(1)) as f64 / (n.max(2) - 1) as f64),
+            colour: palette::of_place(i),
             mark: (i + 1).to_string(),
         })
         .collect();

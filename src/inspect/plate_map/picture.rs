@@ -1,11 +1,12 @@
 //! Plate maps as a picture: plates side by side, with one key for all.
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::inspect::drawing::palette::{GREY, INK, NOTHING, PAPER, ink_on, of_value};
 use crate::inspect::drawing::picture::{Anchor, Picture, Rgb, shortened, text_width};
 use crate::site::Well;
 
 use super::maps::{Category, Cell, Key, Maps, PlateMap};
+use super::shape::Shape;
 
 const MARGIN: u32 = 14;
 const TITLE: u32 = 36;
@@ -21,10 +22,9 @@ const MOST_IN_A_ROW: usize = 4;
 /// Draws them.
 ///
 /// # Errors
-/// If there is no plate, or it would be too large a picture.
+/// If it would be too large a picture.
 pub fn maps_picture(maps: &Maps) -> Result<Picture> {
-    let shapes = maps.plates.iter().map(|plate| plate.shape);
-    let most = shapes.max().ok_or_else(|| Error::refused("--plate", "a plate", "none"))?;
+    let most = maps.shape;
     let cell = match (most.columns, maps.plates.len()) {
         (..=12, _) => 44,
         (..=24, 1) => 32,
@@ -33,7 +33,7 @@ pub fn maps_picture(maps: &Maps) -> Result<Picture> {
     };
     let label = 26;
     let (width, height) = (label + u32::from(most.columns) * cell, NAME + HEADER + u32::from(most.rows) * cell);
-    let n = maps.plates.len();
+    let n = maps.plates.len().max(1);
     let columns = n.min(if n == MOST_IN_A_ROW && most.columns > 12 { 2 } else { MOST_IN_A_ROW }) as u32;
     let rows = (n as u32).div_ceil(columns);
     let all_width = (columns * (width + GAP) - GAP).max(420);
@@ -43,15 +43,23 @@ pub fn maps_picture(maps: &Maps) -> Result<Picture> {
     picture.text(MARGIN, TITLE / 2, 17, INK, Anchor::Left, &shortened(17, &maps.title, all_width));
     for (i, plate) in (0..).zip(&maps.plates) {
         let (x, y) = (MARGIN + i % columns * (width + GAP), TITLE + i / columns * (height + GAP));
-        draw_plate(&mut picture, (x, y), plate, &maps.key, cell, label);
+        draw_plate(&mut picture, (x, y), (plate, most), &maps.key, cell, label);
     }
     draw_key(&mut picture, (MARGIN, TITLE + maps_height + GAP), &maps.key, &key);
     Ok(picture)
 }
 
-fn draw_plate(picture: &mut Picture, (x, y): (u32, u32), plate: &PlateMap, key: &Key, cell: u32, label: u32) {
-    let (rows, columns) = (plate.shape.rows, plate.shape.columns);
-    picture.text(x + label, y + NAME / 2, 14, INK, Anchor::Left, &plate.plate.shown());
+fn draw_plate(
+    picture: &mut Picture,
+    (x, y): (u32, u32),
+    (plate, shape): (&PlateMap, Shape),
+    key: &Key,
+    cell: u32,
+    label: u32,
+) {
+    let Shape { rows, columns } = shape;
+    let name = shortened(14, &plate.plate.shown(), u32::from(columns) * cell);
+    picture.text(x + label, y + NAME / 2, 14, INK, Anchor::Left, &name);
     let (left, top) = (x + label, y + NAME + HEADER);
     for column in 1..=columns {
         if cell > 20 || column % 4 == 0 || column == 1 {
@@ -72,7 +80,7 @@ fn draw_plate(picture: &mut Picture, (x, y): (u32, u32), plate: &PlateMap, key: 
             };
             let (colour, mark) = shown(found, key);
             picture.fill(x, y, cell - 1, cell - 1, colour);
-            let size = if mark.len() > 3 { cell * 3 / 8 } else { cell * 7 / 16 };
+            let size = if mark.len() > 3 { cell * 3 / 8 } else { (cell * 7 / 16).max(10) };
             if size >= 9 && text_width(size, &mark) < cell {
                 picture.text(x + cell / 2, y + cell / 2, size, ink_on(colour), Anchor::Centre, &mark);
             }

@@ -1,6 +1,9 @@
 //! How large a plate is.
 
+use crate::error::Result;
 use crate::site::Well;
+use crate::store::Store;
+use crate::store::read::listing::rejected;
 
 /// Rows and columns of a plate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,6 +35,16 @@ impl Shape {
         });
         let fits = |usual: &&Self| usual.rows >= needed.rows && usual.columns >= needed.columns;
         Self::USUAL.iter().find(fits).copied().unwrap_or(needed)
+    }
+
+    /// That of all plates of a store: of their wells, those that were left out when they were packed among them.
+    ///
+    /// # Errors
+    /// If the list of what was left out cannot be read.
+    pub fn of_store(store: &Store) -> Result<Self> {
+        let left_out = rejected(store.root())?;
+        let wells = store.sites().iter().map(|site| &site.id.well.well);
+        Ok(Self::of(wells.chain(left_out.iter().map(|row| &row.well))))
     }
 }
 

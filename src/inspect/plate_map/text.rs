@@ -8,6 +8,7 @@ use crate::site::Well;
 
 use super::maps::{Category, Cell, Key, Maps, PlateMap};
 use super::picture::{number, shown};
+use super::shape::Shape;
 
 /// Shades of values, from the lowest.
 const SHADES: [&str; 5] = ["··", "░░", "▒▒", "▓▓", "██"];
@@ -27,29 +28,36 @@ pub fn maps_text(maps: &Maps, width: usize, colours: bool) -> String {
     };
     for plate in &maps.plates {
         let _ = writeln!(text, "\n{}", plate.plate.shown());
-        write_plate(&mut text, plate, &maps.key, cell, width, colours);
+        write_plate(&mut text, (plate, maps.shape), &maps.key, cell, width, colours);
     }
     text.push('\n');
     write_key(&mut text, &maps.key, width, colours);
     text
 }
 
-fn write_plate(text: &mut String, plate: &PlateMap, key: &Key, cell: usize, width: usize, colours: bool) {
+fn write_plate(
+    text: &mut String,
+    (plate, shape): (&PlateMap, Shape),
+    key: &Key,
+    cell: usize,
+    width: usize,
+    colours: bool,
+) {
     // Values are drawn without a gap, as an image is.
     let gap = usize::from(!matches!(key, Key::Values { are_classes: false, .. }));
     // The number of a column has two digits.
     let step = (cell + gap).max(3 - usize::from(gap == 0));
-    let fit = ((width.saturating_sub(4)) / step).clamp(1, usize::from(plate.shape.columns));
+    let fit = ((width.saturating_sub(4)) / step).clamp(1, usize::from(shape.columns));
     // Blocks of one width, rather than one that is nearly empty.
-    let n_blocks = usize::from(plate.shape.columns).div_ceil(fit);
-    let fit = usize::from(plate.shape.columns).div_ceil(n_blocks);
+    let n_blocks = usize::from(shape.columns).div_ceil(fit);
+    let fit = usize::from(shape.columns).div_ceil(n_blocks);
     for block in 0..n_blocks {
-        let columns = (block * fit + 1)..=((block + 1) * fit).min(usize::from(plate.shape.columns));
+        let columns = (block * fit + 1)..=((block + 1) * fit).min(usize::from(shape.columns));
         // Two digits leave no room between columns that are two wide: every second one is named.
         let named = |column: usize| if step > 2 || column % 2 == 1 { column.to_string() } else { String::new() };
         let header: String = columns.clone().map(|column| format!("{:>step$}", named(column))).collect();
         let _ = writeln!(text, "   {}", header.trim_end());
-        for row in 0..plate.shape.rows {
+        for row in 0..shape.rows {
             let name = Well::new(row, 1).to_string();
             let _ = write!(text, "{:>3}", name.trim_end_matches("01"));
             let mut line = String::new();
@@ -151,13 +159,12 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::inspect::plate_map::Shape;
 
     fn maps(shape: Shape, cells: &[(&str, Cell)], key: Key) -> Maps {
         let cells: BTreeMap<Well, Cell> =
             cells.iter().map(|(well, cell)| (well.parse().unwrap(), cell.clone())).collect();
-        let plate = PlateMap { plate: "A-1/1".parse().unwrap(), shape, cells };
-        Maps { title: "title".to_owned(), plates: vec![plate], key }
+        let plate = PlateMap { plate: "A-1/1".parse().unwrap(), cells };
+        Maps { title: "title".to_owned(), shape, plates: vec![plate], key }
     }
 
     const SMALL: Shape = Shape { rows: 2, columns: 3 };
@@ -179,7 +186,7 @@ mod tests {
         let values = Key::Values { low: 0.0, high: 10.0, are_classes: false };
         let text = maps_text(&maps(SMALL, &cells, values), 80, false);
         assert!(text.contains("\n    1   3\n  A··██\n  B    ?\n"), "{text}");
-        assert!(text.contains("·· from 0  ░░ from 2.00") && text.ends_with("++ above 10.00, -- below 0\n"), "{text}");
+        assert!(text.contains("·· from 0  ░░ from 2.00") && text.ends_with("++ above 10.00  -- below 0\n"), "{text}");
         let classes = Key::Values { low: 0.0, high: 1138.0, are_classes: true };
         let cells = [("A01", Cell::Value(7.0)), ("P24", Cell::Value(1138.0)), ("B01", Cell::Value(f64::NAN))];
         let text = maps_text(&maps(LARGE, &cells, classes), 80, false);

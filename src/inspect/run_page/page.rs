@@ -1,6 +1,6 @@
 //! The page of one run or of several.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -12,6 +12,8 @@ use crate::inspect::page::{Part, document};
 use crate::inspect::site_picture::histograms;
 use crate::memory;
 use crate::site::WellId;
+use crate::store::Store;
+use crate::training::data::experiments_sha256;
 use crate::training::run::metrics_csv::GroupRow;
 
 use super::confused::confused;
@@ -33,6 +35,7 @@ struct Page {
 struct RunOfPage {
     name: String,
     finished: bool,
+    diverged: Option<u32>,
     model: String,
     classes: usize,
     epochs: Vec<Epoch>,
@@ -68,20 +71,35 @@ struct Pair {
     back: u64,
     /// A well of the one that was taken for the other, and one of the other.
     wells: Vec<String>,
-    images: Vec<String>,
+    images: Vec<Option<String>>,
 }
 
 /// Makes the page of some runs. With the store that they learned from, it has pictures of what is confused; sites that the
-/// store lacks, or that cannot be read, have none.
+/// store lacks, that cannot be read, or that are of an experiment with other pixels or labels have none.
 ///
 /// # Errors
 /// If there is no memory for it.
 pub fn runs_page(runs: &[Run], store: Option<&Reader>, title: &str) -> Result<String> {
+    let known = store.map(|reader| experiments_of(runs, reader.store()));
+    let store = store.zip(known.as_ref());
     let runs = runs.iter().map(|run| run_of_page(run, store)).collect::<Result<_>>()?;
     document(title, Part::Runs, &Page { runs })
 }
 
-fn run_of_page(run: &Run, store: Option<&Reader>) -> Result<RunOfPage> {
+/// A store, and what its experiments are known by.
+type Known<'a> = Option<(&'a Reader, &'a BTreeMap<String, String>)>;
+
+/// What the store has of the experiments that runs learned from, as they were: none where it is another store.
+#[must_use]
+pub fn experiments_of(runs: &[Run], store: &Store) -> BTreeMap<String, String> {
+    let learned = || runs.iter().flat_map(|run| &run.info.experiments);
+    let wanted: BTreeSet<&str> = learned().map(|(name, _)| name.as_str()).collect();
+    let mut found = experiments_sha256(store, &wanted);
+    found.retain(|name, sha256| learned().any(|known| known == (&*name, &*sha256)));
+    found
+}
+
+fn run_of_page(run: &Run, store: Known<'_>) -> Result<RunOfPage> {
     let best = run.best_accuracy();
     let of_best = |row: &&GroupRow| best.is_some_and(|best| row.epoch == best.epoch);
     let group = |row: &GroupRow| Group {
@@ -95,6 +113,7 @@ fn run_of_page(run: &Run, store: Option<&Reader>) -> Result<RunOfPage> {
     Ok(RunOfPage {
         name: run.name.clone(),
         finished: run.finished,
+        diverged: run.diverged(),
         model: run.info.model.name().to_owned(),
         classes: run.info.n_treatments,
         epochs: run.epochs.clone(),
@@ -119,7 +138,7 @@ fn quoted(command: &[String]) -> String {
     shlex::try_join(words).unwrap_or_default()
 }
 
-fn pairs(run: &Run, store: Option<&Reader>) -> Result<Vec<Pair>> {
+fn pairs(run: &Run, store: Known<'_>) -> Result<Vec<Pair>> {
     let names: BTreeMap<u32, &str> = run.info.classes.iter().map(|class| (class.class, class.sirna.as_str())).collect();
     let name = |class: u32| {
         names.get(&class).filter(|name| !name.is_empty()).map_or(class.to_string(), |name| (*name).to_owned())
@@ -134,7 +153,12 @@ fn pairs(run: &Run, store: Option<&Reader>) -> Result<Vec<Pair>> {
         let (mut wells, mut images) = (Vec::new(), Vec::new());
         for well in [one, other].into_iter().flatten() {
             wells.push(well.shown());
-            images.extend(store.map(|reader| thumbnail(reader, well)).transpose()?.flatten());
+            // An experiment of the same name with other pixels or labels is another one.
+            let experiment = well.plate.experiment.as_str();
+            let of_run =
+                |known: &BTreeMap<String, String>| known.get(experiment) == run.info.experiments.get(experiment);
+            let image = store.filter(|(_, known)| of_run(known)).map(|(reader, _)| thumbnail(reader, well));
+            images.push(image.transpose()?.flatten());
         }
         pairs.push(Pair {
             treatment: name(pair.class),
@@ -152,7 +176,7 @@ fn pairs(run: &Run, store: Option<&Reader>) -> Result<Vec<Pair>> {
 /// The first site of a well in its colours; `None` where it cannot be had.
 fn thumbnail(reader: &Reader, well: &WellId) -> Result<Option<String>> {
     let (store, spec) = (reader.store(), reader.store().spec());
-    let Some(site) = (1..=16).find_map(|site| store.index_of(&crate::site::SiteId { well: well.clone(), site })) else {
+    let Some(site) = store.sites().iter().position(|site| site.id.well == *well) else {
         return Ok(None);
     };
     let mut pixels = memory::zeroed(spec.site_bytes(), "a site")?;

@@ -69,6 +69,15 @@ impl Run {
         })
     }
 
+    /// The first epoch with a loss that is not finite.
+    #[must_use]
+    pub fn diverged(&self) -> Option<u32> {
+        let is_lost = |epoch: &&Epoch| {
+            ["train_loss", "val_loss"].iter().any(|name| epoch.figures.get(name).is_some_and(|loss| !loss.is_finite()))
+        };
+        self.epochs.iter().find(is_lost).map(|epoch| epoch.number)
+    }
+
     /// The epoch of least validation loss.
     #[must_use]
     pub fn best_loss(&self) -> Option<Best> {
@@ -99,11 +108,13 @@ impl Run {
 /// # Errors
 /// If one is no run folder, or cannot be read.
 pub fn read_runs(roots: &[PathBuf]) -> Result<Vec<Run>> {
-    let mut runs = Vec::new();
+    let mut runs: Vec<Run> = Vec::new();
     for root in roots {
         let folder = RunFolder::open(root)?;
         let name =
             files::resolve(root)?.as_deref().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
+        // Two folders of one name are told apart by where they are.
+        let name = name.filter(|name| runs.iter().all(|run| run.name != *name));
         let name = name.unwrap_or_else(|| root.display().to_string());
         let first = read_run(&folder, &name)?;
         let mut cell_types: Vec<String> = first.info.cell_types.values().cloned().collect();

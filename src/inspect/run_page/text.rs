@@ -14,8 +14,12 @@ pub fn runs_text(runs: &[Run]) -> (Vec<Vec<String>>, Vec<Vec<String>>) {
         let last = run.epochs.last().map_or(0, |epoch| epoch.number);
         vec![
             run.name.clone(),
-            if run.finished { last.to_string() } else { format!("{last}, going on") },
-            loss.map_or_else(|| "–".to_owned(), |best| format!("{:.3}", best.value)),
+            if run.finished { last.to_string() } else { format!("{last}, not finished") },
+            match (loss, run.diverged()) {
+                (_, Some(epoch)) => format!("NaN in epoch {epoch}"),
+                (Some(best), None) => format!("{:.3}", best.value),
+                (None, None) => "–".to_owned(),
+            },
             of(loss),
             percent(accuracy.map(|best| best.value)),
             of(accuracy),

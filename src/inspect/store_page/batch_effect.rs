@@ -86,6 +86,7 @@ struct Spread {
     sum: f64,
     squares: f64,
     between: f64,
+    n_experiments: u32,
     n_of_experiment: f64,
     sum_of_experiment: f64,
 }
@@ -102,12 +103,16 @@ impl Spread {
     fn end_experiment(&mut self) {
         if self.n_of_experiment > 0.0 {
             self.between += self.sum_of_experiment * self.sum_of_experiment / self.n_of_experiment;
+            self.n_experiments += 1;
         }
         (self.n_of_experiment, self.sum_of_experiment) = (0.0, 0.0);
     }
 
-    /// The share of the variance that lies between experiments (eta squared); NaN where nothing differs.
+    /// The share of the variance that lies between experiments (eta squared); NaN where nothing differs, and of one.
     fn share(&self) -> f64 {
+        if self.n_experiments < 2 {
+            return f64::NAN;
+        }
         let middle = self.sum * self.sum / self.n;
         let all = self.squares - middle;
         // Rounding leaves something where all are equal.

@@ -80,7 +80,7 @@ fn middle(values: &[f64]) -> Option<(f64, f64)> {
     }
     let median = |values: &mut Vec<f64>| {
         values.sort_by(f64::total_cmp);
-        values[values.len() / 2]
+        f64::midpoint(values[(values.len() - 1) / 2], values[values.len() / 2])
     };
     let middle = median(&mut known);
     for value in &mut known {

@@ -28,6 +28,8 @@ pub enum Progress {
 pub struct Gathered {
     /// Mean grey level of each channel of each site, `[site][channel]`, in the order of the store.
     pub(super) means: Vec<Vec<f64>>,
+    /// The same of the median.
+    pub(super) medians: Vec<Vec<f64>>,
     /// The same of the standard deviation.
     pub(super) stds: Vec<Vec<f64>>,
     /// What was measured of each site's channels; empty of one that cannot be read. `None` where only tables were wanted.
@@ -59,7 +61,8 @@ pub fn gather(reader: &Reader, pixels: bool, progress: &(dyn Fn(Progress) + Sync
     let global = channel_stats::global(&all, false);
     let raw: Vec<Range> = all.histograms.iter().map(Range::of_levels).collect();
     let mut effect = BatchEffect::new(&raw, n_channels);
-    let (mut means, mut stds, mut measured, mut damaged) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut means, mut medians, mut stds) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut measured, mut damaged) = (Vec::new(), Vec::new());
     let mut first = 0;
     for experiment in experiments(store) {
         let plates = counts(store, &experiment)?;
@@ -68,13 +71,14 @@ pub fn gather(reader: &Reader, pixels: bool, progress: &(dyn Fn(Progress) + Sync
         for (p, (plate, counted)) in plates.iter().enumerate() {
             let of_plate: Vec<Option<&[_]>> =
                 of_schemes.iter().map(|all| all.as_ref().map(|all| all[p].as_slice())).collect();
-            let (plate_means, plate_stds) = site_figures(reader, plate)?;
+            let [plate_means, plate_medians, plate_stds] = site_figures(reader, plate)?;
             let mut together = PopulationStatistics::default();
             PopulationGroup::All.members().iter().for_each(|&member| together.merge(counted.population(member)));
             effect.add_plate(&of_plate, &together.histograms, &plate_means);
             let sites = first..first + plate_means.len();
             first = sites.end;
             means.extend(plate_means);
+            medians.extend(plate_medians);
             stds.extend(plate_stds);
             if !pixels {
                 continue;
@@ -100,7 +104,7 @@ pub fn gather(reader: &Reader, pixels: bool, progress: &(dyn Fn(Progress) + Sync
         }
     }
     effect.finish();
-    Ok(Gathered { means, stds, measured: pixels.then_some(measured), damaged, effect })
+    Ok(Gathered { means, medians, stds, measured: pixels.then_some(measured), damaged, effect })
 }
 
 /// The counts of all plates together.
@@ -116,14 +120,14 @@ fn all_levels(reader: &Reader) -> Result<PopulationStatistics> {
 
 type OfSites = Vec<Vec<f64>>;
 
-/// Means and standard deviations of a plate's sites, `[site][channel]`.
-fn site_figures(reader: &Reader, plate: &PlateId) -> Result<(OfSites, OfSites)> {
+/// Means, medians and standard deviations of a plate's sites, `[site][channel]`.
+fn site_figures(reader: &Reader, plate: &PlateId) -> Result<[OfSites; 3]> {
     let n_channels = reader.store().spec().channels.len();
     let rows = read_pixel_stats(reader.store().root(), plate, n_channels)?;
     let of = |value: fn(&crate::store::format::rows::PixelStats) -> f64| {
         rows.chunks(n_channels).map(|site| site.iter().map(|(_, row)| value(row)).collect()).collect()
     };
-    Ok((of(|row| row.mean), of(|row| row.std)))
+    Ok([of(|row| row.mean), of(|row| row.median), of(|row| row.std)])
 }
 
 fn one_site(reader: &Reader, site: usize) -> Result<Site> {

@@ -32,6 +32,8 @@ const MOST_ALIKE: usize = 2;
 const FAR_TILE: u32 = 160;
 /// The same of a replicate.
 const SHEET_TILE: u32 = 96;
+/// Replicates that are shown.
+const MOST_REPLICATES: usize = 51;
 /// What replicates are shown under.
 const SHEET_SCHEMES: [Normalize; 3] = [Normalize::None, Normalize::PlateControls, Normalize::Site];
 /// How well pictures are kept, of 100.
@@ -121,13 +123,10 @@ struct SheetBand {
 /// If a picture's site cannot be read, or there is no memory for it.
 pub fn store_page(reader: &Reader, summary: &Summary, gathered: &Gathered, title: &str) -> Result<StorePage> {
     let store = reader.store();
-    let (plates, wells) = wells(store, gathered);
+    let (plates, wells) = wells(store, gathered)?;
     let (layouts, n_unknown_layouts) = equal_layouts(store);
     let (far, n_far) = far(reader, gathered)?;
-    let sheets = match gathered.measured {
-        Some(_) if gathered.damaged.is_empty() => sheets(reader)?,
-        _ => Vec::new(),
-    };
+    let sheets = if gathered.measured.is_some() { sheets(reader, &gathered.damaged)? } else { Vec::new() };
     let hex = |[r, g, b]: [u8; 3]| format!("#{r:02x}{g:02x}{b:02x}");
     let damaged = gathered.damaged.iter();
     let damaged = damaged.map(|(site, why)| Damaged { site: store.sites()[*site].id.shown(), why: why.clone() });
@@ -218,7 +217,7 @@ fn thumbnail(reader: &Reader, site: usize, tile: u32) -> Result<String> {
 }
 
 /// Replicates of a negative control, a positive control and two treatments, of those that are in most experiments.
-fn sheets(reader: &Reader) -> Result<Vec<Sheet>> {
+fn sheets(reader: &Reader, damaged: &[(usize, String)]) -> Result<Vec<Sheet>> {
     let store = reader.store();
     let mut chosen = Vec::new();
     for (population, n) in
@@ -229,7 +228,11 @@ fn sheets(reader: &Reader) -> Result<Vec<Sheet>> {
     let mut sheets = Vec::new();
     for treatment in chosen {
         let mut replicates = Replicates::find(store, &treatment)?;
-        replicates.one_an_experiment(store);
+        replicates.sites.retain(|site| !damaged.iter().any(|(damaged, _)| damaged == site));
+        replicates.spread(store, MOST_REPLICATES);
+        if replicates.sites.is_empty() {
+            continue;
+        }
         let Ok(bands) = bands(reader, &replicates, &SHEET_SCHEMES, SHEET_TILE) else { continue };
         let tiles = replicates.sites.iter().map(|&site| store.sites()[site].id.well.shown());
         let mut all = Vec::new();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::error::Result;
 use crate::inspect::page::packed::Scaled;
 use crate::inspect::page::packed::{bytes, scaled, words};
 use crate::inspect::plate_map::Shape;
@@ -58,7 +59,7 @@ pub(super) struct Plate {
 }
 
 /// Gathers the columns.
-pub(super) fn wells(store: &Store, gathered: &Gathered) -> (Vec<Plate>, Wells) {
+pub(super) fn wells(store: &Store, gathered: &Gathered) -> Result<(Vec<Plate>, Wells)> {
     let sites = store.sites();
     let starts: Vec<usize> = (0..sites.len()).filter(|&i| i == 0 || sites[i].id.well != sites[i - 1].id.well).collect();
     let ends = starts.iter().skip(1).copied().chain([sites.len()]);
@@ -84,6 +85,7 @@ pub(super) fn wells(store: &Store, gathered: &Gathered) -> (Vec<Plate>, Wells) {
     };
     let mut values = vec![
         Values { name: "mean", about: "mean grey level", channels: means(&|site, c| gathered.means[site][c]) },
+        Values { name: "median", about: "median grey level", channels: means(&|site, c| gathered.medians[site][c]) },
         Values {
             name: "std",
             about: "standard deviation of grey levels",
@@ -113,11 +115,12 @@ pub(super) fn wells(store: &Store, gathered: &Gathered) -> (Vec<Plate>, Wells) {
         classes: std::iter::once(None).chain(classes).collect(),
         values,
     };
-    (plates(store, &starts), wells)
+    Ok((plates(store, &starts)?, wells))
 }
 
-fn plates(store: &Store, starts: &[usize]) -> Vec<Plate> {
+fn plates(store: &Store, starts: &[usize]) -> Result<Vec<Plate>> {
     let sites = store.sites();
+    let shape = Shape::of_store(store)?;
     let mut plates: Vec<Plate> = Vec::new();
     let mut experiment = 0;
     let mut last = None;
@@ -127,8 +130,6 @@ fn plates(store: &Store, starts: &[usize]) -> Vec<Plate> {
             experiment += 1;
         }
         last = Some(&plate.experiment);
-        let wells: Vec<Well> = of_plate.iter().map(|&i| sites[i].id.well.well).collect();
-        let shape = Shape::of(&wells);
         let mut datasets: Vec<&str> = of_plate.iter().map(|&i| &*sites[i].label.dataset).collect();
         datasets.sort_unstable();
         datasets.dedup();
@@ -138,11 +139,11 @@ fn plates(store: &Store, starts: &[usize]) -> Vec<Plate> {
             rows: shape.rows,
             columns: shape.columns,
             first: plates.last().map_or(0, |plate| plate.first + plate.wells),
-            wells: wells.len(),
+            wells: of_plate.len(),
             dataset: datasets.join(", "),
         });
     }
-    plates
+    Ok(plates)
 }
 
 /// Groups of plates, by their places, whose wells were given the same, without those that are alone in that; and how many

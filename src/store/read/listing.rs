@@ -62,16 +62,24 @@ pub struct LeftOut {
     pub wells: u64,
 }
 
+/// Reads the rows of a store's `rejected.csv`, which is there only where something was left out.
+///
+/// # Errors
+/// If it cannot be read or is not well formed.
+pub fn rejected(store: &Path) -> Result<Vec<Rejected>> {
+    let path = store.join(REJECTED);
+    if !files::exists(&path)? {
+        return Ok(Vec::new());
+    }
+    from_csv(&files::read_text(&path)?, &path.display().to_string())
+}
+
 /// Reads what a store left out from its `rejected.csv`, which is there only where something was.
 ///
 /// # Errors
 /// If it cannot be read or is not well formed.
 pub fn left_out(store: &Path) -> Result<LeftOut> {
-    let path = store.join(REJECTED);
-    if !files::exists(&path)? {
-        return Ok(LeftOut::default());
-    }
-    let rows = from_csv::<Rejected>(&files::read_text(&path)?, &path.display().to_string())?;
+    let rows = rejected(store)?;
     let wells = rows.iter().filter(|row| row.site.is_none()).count() as u64;
     Ok(LeftOut { sites: rows.len() as u64 - wells, wells })
 }

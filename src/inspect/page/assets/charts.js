@@ -18,6 +18,7 @@ const draw = (name, attributes, ...children) =>
 
 // Numbers.
 const count = (n) => Math.round(n).toLocaleString("en-US");
+const agree = (n, one, several) => (n === 1 ? one : several);
 const plural = (n, noun) => `${count(n)} ${noun}${n === 1 ? "" : noun.endsWith("s") ? "es" : "s"}`;
 const percent = (share, digits = 1) => `${(100 * share).toFixed(digits)} %`;
 function number(value) {
@@ -52,9 +53,9 @@ function viridis(share) {
   return `rgb(${mixed.join(",")})`;
 }
 const OKABE_ITO = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8c8c8c", "#b8a800"];
-const DASHES = [undefined, "6 3", "2 3", "8 3 2 3"];
-const colourOf = (i) => OKABE_ITO[i % OKABE_ITO.length];
-const dashOf = (i) => DASHES[Math.floor(i / OKABE_ITO.length) % DASHES.length];
+// Beyond these, hues far apart by the golden angle.
+const colourOf = (i) => OKABE_ITO[i] ?? `hsl(${Math.round(i * 137.5) % 360} 65% ${i % 2 ? 38 : 58}%)`;
+const placeOf = (i) => viridis((i * 0.618033988749895) % 1);
 const swatch = (colour, text) => el("span", {}, el("i", { class: "swatch", style: `background:${colour}` }), text);
 function ramp(low, high) {
   const stops = VIRIDIS.map((_, i) => viridis(i / (VIRIDIS.length - 1))).join(",");
@@ -107,8 +108,9 @@ function choice(label, options, change, id) {
   return { select, label: el("label", {}, label, select) };
 }
 function table(head, rows, attributes) {
-  const isText = (i) => (head[i].startsWith("<") ? "text" : undefined);
-  const name = (text) => text.replace(/^</, "");
+  // Columns of texts are marked by a character that no name has.
+  const isText = (i) => (head[i].startsWith("\u0001") ? "text" : undefined);
+  const name = (text) => text.replace(/^\u0001/, "");
   return el("div", { class: "scroll" }, el("table", attributes,
     el("thead", {}, el("tr", {}, head.map((text, i) => el("th", { class: isText(i) }, name(text))))),
     el("tbody", {}, rows.map(({ cells, ...rest }) => el("tr", rest, cells.map((cell, i) =>
@@ -120,9 +122,9 @@ function steps(low, high, most = 5) {
   const rough = (high - low || 1) / most;
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((n) => n * power).find((n) => n >= rough);
-  const all = [];
-  for (let at = Math.ceil(low / step - 1e-9) * step; at <= high + step * 1e-6; at += step) all.push(at);
-  return all;
+  const first = Math.ceil(low / step - 1e-9);
+  const n = Math.max(Math.floor(high / step + 1e-6) - first + 1, 0);
+  return Array.from({ length: n }, (_, i) => Number(((first + i) * step).toPrecision(12)));
 }
 const short = (value) => (Math.abs(value) < 1e-12 ? "0" : String(Number(value.toPrecision(4))));
 
@@ -152,8 +154,11 @@ function frame({ width = 640, height = 300, x, y, xLabel, yLabel, yText = short,
 function lines(options, series) {
   const made = frame(options);
   for (const { colour, dash, points, name, tip: text, width = 1.8 } of series) {
-    const known = points.filter(([, value]) => value !== null && Number.isFinite(value));
-    const path = known.map(([px, py], i) => `${i ? "L" : "M"}${made.atX(px).toFixed(1)} ${made.atY(py).toFixed(1)}`);
+    const isKnown = ([, value]) => value !== null && Number.isFinite(value);
+    const known = points.filter(isKnown);
+    // What is not known leaves a gap.
+    const path = points.map((point, i) => (isKnown(point)
+      ? `${i && isKnown(points[i - 1]) ? "L" : "M"}${made.atX(point[0]).toFixed(1)} ${made.atY(point[1]).toFixed(1)}` : ""));
     made.chart.append(draw("path", { d: path.join(""), fill: "none", stroke: colour, "stroke-width": width,
       "stroke-dasharray": dash, "stroke-linejoin": "round", "data-tip": text ?? name, "data-series": name }));
     if (known.length === 1) {
@@ -168,11 +173,12 @@ function lines(options, series) {
 function bars(rows, { text = count, width = 640, most = Math.max(...rows.map(([, value]) => value)) } = {}) {
   const left = 16 + 6.6 * Math.min(26, Math.max(...rows.map(([name]) => name.length)));
   const room = width - left - 70;
-  const chart = draw("svg", { viewBox: `0 0 ${width} ${rows.length * 24 + 4}`, role: "img" });
+  const chart = draw("svg", { viewBox: `0 0 ${width} ${rows.length * 24 + 4}`, role: "img", style: `max-width:${width * 1.2}px` });
+  const fitting = (name) => (name.length > 26 ? `${name.slice(0, 12)}…${name.slice(-13)}` : name);
   rows.forEach(([name, value, colour, about], i) => {
     const y = i * 24 + 4;
     chart.append(
-      draw("text", { class: "name", x: left - 8, y: y + 14, "text-anchor": "end" }, name),
+      draw("text", { class: "name", x: left - 8, y: y + 14, "text-anchor": "end", "data-tip": name }, fitting(name)),
       draw("rect", { x: left, y, width: (value / (most || 1)) * room, height: 18, rx: 2, fill: colour ?? "var(--accent)",
         "data-tip": about ?? `${name}: ${text(value)}` }),
       draw("text", { x: left + (value / (most || 1)) * room + 6, y: y + 14 }, text(value)));

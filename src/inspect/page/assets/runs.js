@@ -16,12 +16,12 @@ const hours = (seconds) => (seconds >= 3600 ? `${(seconds / 3600).toFixed(1)} h`
     const { best_loss: loss, best_accuracy: accuracy } = run;
     const seconds = run.epochs.reduce((sum, epoch) => sum + (epoch.figures.seconds ?? 0), 0);
     const share = (value) => (value === undefined ? "–" : percent(value));
-    return { cells: [run.name, run.model, `${last(run.epochs)?.epoch ?? 0}${run.finished ? "" : ", going on"}`,
-      loss ? `${number(loss.value)} (${loss.epoch})` : "–", accuracy ? `${percent(accuracy.value)} (${accuracy.epoch})` : "–",
+    return { cells: [run.name, run.model, `${last(run.epochs)?.epoch ?? 0}${run.finished ? "" : ", not finished"}`,
+      run.diverged ? el("span", { class: "bad" }, `NaN in epoch ${run.diverged}`) : loss ? `${number(loss.value)} (${loss.epoch})` : "–", accuracy ? `${percent(accuracy.value)} (${accuracy.epoch})` : "–",
       share(figure(run, accuracy, "val_top5_well")), share(last(run.epochs)?.figures.chance), hours(seconds)] };
   };
   section("results", "What came of it",
-    table(["run", "<network", "epochs", "least loss (epoch)", "wells right (epoch)", "top 5", "chance", "time"], runs.map(row), { id: "results-table" }),
+    table(["run", "\u0001network", "epochs", "least loss (epoch)", "wells right (epoch)", "top 5", "chance", "time"], runs.map(row), { id: "results-table" }),
     el("p", { class: "soft" }, "Of the wells that validate. Both best epochs choose a network; they are seldom the same."));
 }
 
@@ -40,7 +40,7 @@ function curves(title, of, options) {
   for (const { run, r, points, name } of all) {
     for (const [best, shape] of options.marks?.(run, name) ?? []) {
       const point = points.find(([x]) => x === best?.epoch);
-      if (!point) continue;
+      if (!point || !Number.isFinite(point[1])) continue;
       const [x, y] = [made.atX(point[0]), made.atY(point[1])];
       const about = `${run.name}: ${shape === "loss" ? "least loss" : "most wells right"}, epoch ${best.epoch}`;
       made.chart.append(shape === "loss"
@@ -51,7 +51,7 @@ function curves(title, of, options) {
   return el("div", {}, el("h3", {}, title), made.chart);
 }
 {
-  const of = (names) => (run) => names.map(([key, name], i) => ({ name, dash: i < names.length - 1 ? "4 4" : undefined,
+  const of = (names) => (run) => names.map(([key, name], i) => ({ name, dash: i === names.length - 1 ? undefined : name === "sites" ? "1 3" : "6 4",
     points: run.epochs.map((epoch) => [epoch.epoch, epoch.figures[key] ?? NaN]) }));
   const whole = (value) => (Number.isInteger(value) ? String(value) : "");
   const marks = (run, name) => (name === "training" ? [] : [[run.best_loss, "loss"], [run.best_accuracy, "accuracy"]]);
@@ -62,7 +62,7 @@ function curves(title, of, options) {
   const rate = curves("Learning rate", of([["lr", "rate"]]), { xLabel: "epoch", xText: whole, zero: true });
   const steps = curves("Loss of each step", (run) => [{ name: "training", points: run.losses }], { xLabel: "step" });
   const legend = el("div", { class: "legend" }, runs.map((run, r) => swatch(colourOf(r), run.name)),
-    el("span", {}, "– – training (and sites)"), el("span", {}, "— validation"), el("span", {}, "▼ least loss"), el("span", {}, "■ most wells right"));
+    el("span", {}, "– – training"), el("span", {}, "··· sites"), el("span", {}, "— validation"), el("span", {}, "▼ least loss"), el("span", {}, "■ most wells right"));
   section("curves", "Curves", legend, el("div", { class: "two" }, [loss, accuracy, steps, rate]));
 }
 
@@ -94,7 +94,7 @@ if (runs.some((run) => run.confused.length)) {
   const of = (run) => el("div", {}, el("h3", {}, run.name),
     el("p", { class: "soft" }, `${count(run.n_right)} of ${plural(run.n_answers, "well")} are right.`),
     el("div", { class: "far" }, run.confused.map((pair) => el("figure", {},
-      el("div", { class: "tiles" }, pair.images.map((src, i) => el("img", { src, alt: pair.wells[i], "data-tip": pair.wells[i], style: "width:76px" }))),
+      el("div", { class: "tiles" }, pair.images.map((src, i) => (src ? el("img", { src, alt: pair.wells[i], "data-tip": pair.wells[i], style: "width:76px" }) : null))),
       el("figcaption", {}, el("b", {}, pair.treatment), " taken for ", el("b", {}, pair.taken_for), el("br"),
         `${pair.n} of ${plural(pair.of, "well")}${pair.back ? `, and back ${pair.back}` : ""}`)))));
   section("confused", "Most confused treatments",
@@ -110,7 +110,7 @@ if (runs.some((run) => run.confused.length)) {
     return { "data-differs": differs ? "true" : "false",
       cells: [key, ...values.map((value) => el("td", { class: differs ? "text different" : "text" }, value || "–"))] };
   });
-  const made = table(["key", ...runs.map((run) => `<${run.name}`)], rows, { id: "recipes-table" });
+  const made = table(["key", ...runs.map((run) => `\u0001${run.name}`)], rows, { id: "recipes-table" });
   const only = el("input", { type: "checkbox", id: "only-different", onchange: () => {
     for (const tr of made.querySelectorAll("tbody tr")) tr.hidden = only.checked && tr.dataset.differs === "false";
   } });
@@ -123,7 +123,7 @@ if (runs.some((run) => run.confused.length)) {
     const names = Object.keys(experiments);
     return { cells: [run.name, part, count(Object.values(experiments).reduce((sum, n) => sum + n, 0)), names.join(", ")] };
   });
-  section("split", "Split", table(["run", "<part", "wells", "<experiments"], runs.flatMap(split), {}));
+  section("split", "Split", table(["run", "\u0001part", "wells", "\u0001experiments"], runs.flatMap(split), {}));
   section("command", "Command", runs.map((run) => el("p", {}, el("code", {}, run.command || "not known"), el("span", { class: "soft" }, ` on ${run.device || "an unknown device"}`))));
 }
 finish();

@@ -10,7 +10,7 @@ const wells = {
 };
 const values = data.wells.values.map(({ name, about, channels: of }) => ({ name, about, channels: of.map(unpackScaled) }));
 const POPULATIONS = [["negative control", "#0072b2", "n"], ["positive control", "#e69f00", "p"],
-  ["treatment", "#aab4bd", ""], ["no label", "#d8dcdf", ""]];
+  ["treatment", "#aab4bd", ""], ["no label", "#d8dcdf", "?"]];
 const cellTypes = [...new Set(experiments.map((experiment) => experiment.cell_type))];
 const colourOfCell = (cellType) => colourOf(cellTypes.indexOf(cellType));
 const platesOf = experiments.map((_, e) => plates.filter((plate) => plate.experiment === e));
@@ -28,8 +28,9 @@ const range = (n) => Array.from({ length: n }, (_, i) => i);
     `${plural(channels.length, "channel")} of ${summary.size.join(" x ")} pixels, ${summary.dtype}, `
     + `${bytesText(summary.bytes)} as ${summary.codec}, `, state)]);
   const card = (value, text) => el("div", { class: "card" }, el("b", {}, value), el("span", {}, text));
-  const cards = [[count(total.experiments), "experiments"], [count(total.plates), "plates"], [count(total.wells), "wells"],
-    [count(total.sites), "sites"], [count(summary.classes), "classes"],
+  const counted = (n, noun) => [count(n), plural(n, noun).replace(/^[\d,]+ /, "")];
+  const cards = [counted(total.experiments, "experiment"), counted(total.plates, "plate"), counted(total.wells, "well"),
+    counted(total.sites, "site"), counted(summary.classes, "class"),
     [percent(summary.bytes / Math.max(summary.raw_bytes, 1), 0), `of ${bytesText(summary.raw_bytes)} raw`],
     [count(summary.rejected.sites + summary.rejected.wells), "left out when packed"]];
   const split = Object.entries(summary.datasets).map(([name, n]) => `${name}: ${plural(n.wells, "well")}`).join(", ");
@@ -63,7 +64,7 @@ const range = (n) => Array.from({ length: n }, (_, i) => i);
     return { "data-text": `${experiment.name} ${experiment.cell_type} ${datasets}`.toLowerCase(),
       cells: [open, experiment.cell_type, datasets, count(platesOf[e].length), count(nWells), count(nSites), ...n.map(count)] };
   };
-  const made = table(["experiment", "<cell type", "<dataset", "plates", "wells", "sites", "negative", "positive", "treatments", "no label"],
+  const made = table(["experiment", "\u0001cell type", "\u0001dataset", "plates", "wells", "sites", "negative", "positive", "treatments", "no label"],
     experiments.map(row), { id: "experiments-table" });
   const shown = el("span", { class: "soft", id: "shown" }, `${experiments.length} of ${experiments.length}`);
   const filter = el("input", { id: "filter", type: "search", placeholder: "HUVEC, test, ...", oninput: () => {
@@ -143,7 +144,7 @@ function showPlates() {
     const known = [...new Set(wells.population)].sort();
     key.replaceChildren(...known.map((p) => swatch(POPULATIONS[p][1], `${POPULATIONS[p][2]} ${POPULATIONS[p][0]}`.trim())));
   } else if (kind === "control") {
-    const colour = (i) => viridis(((i * 7) % controlNames.length) / Math.max(controlNames.length - 1, 1));
+    const colour = placeOf;
     colourOfWell = (w) => {
       const i = wells.population[w] === 1 ? controlNames.indexOf(wells.treatment[w]) : -1;
       return i < 0 ? ["#d8dcdf", "", about(w)] : [colour(i), String(i + 1), about(w)];
@@ -206,7 +207,7 @@ if (data.wells.treatments.length > 1) {
     for (const [name, all] of places) {
       const [w] = all;
       map.append(draw("rect", { x: 24 + (wells.column[w] - 1) * 20 + 0.5, y: 34 + wells.row[w] * 20 + 0.5, width: 18.5, height: 18.5, rx: 2,
-        fill: viridis(all.length / most), "data-tip": `${name}: ${plural(all.length, "well")} of ${of.length}` }));
+        fill: viridis(most > 1 ? (all.length - 1) / (most - 1) : 1), "data-tip": `${name}: ${plural(all.length, "well")} of ${of.length}` }));
     }
     words.textContent = `${plural(of.length, "well")} at ${plural(places.size, "position")}; at one position at most ${most}.`;
     picture.replaceChildren(map, el("div", { class: "legend" }, ramp("1 well", String(most))));
@@ -283,9 +284,9 @@ if (data.wells.treatments.length > 1) {
 // Plates with equal layouts.
 section("layouts", "Equal layouts",
   el("p", { class: "soft" }, "Plates with the same treatments at the same wells: what a network learns of the place, it can use on both."
-    + (data.n_unknown_layouts ? ` ${plural(data.n_unknown_layouts, "plate")} of which not all is known are left out.` : "")),
+    + (data.n_unknown_layouts ? ` ${plural(data.n_unknown_layouts, "plate")} of which not all is known ${agree(data.n_unknown_layouts, "is", "are")} left out.` : "")),
   data.layouts.length
-    ? table(["plates", "<which"], data.layouts.map((group) => ({
+    ? table(["plates", "\u0001which"], data.layouts.map((group) => ({
       cells: [count(group.length), group.map((p) => plateName(plates[p])).join(", ")] })), {})
     : el("p", {}, data.n_unknown_layouts < plates.length ? "No two plates are alike." : "Nothing is known of what wells were given."));
 
@@ -301,8 +302,8 @@ section("layouts", "Equal layouts",
     (kind) => { for (const figure of cards.children) figure.hidden = kind !== "" && figure.dataset.kind !== kind; }, "far-kind");
   section("far", "Sites that stand out",
     data.damaged.length ? el("div", {}, el("p", { class: "bad" }, `${plural(data.damaged.length, "site")} cannot be read:`),
-      table(["site", "<why"], data.damaged.slice(0, 1000).map(({ site, why }) => ({ cells: [site, why] })), {})) : null,
-    el("p", { class: "soft" }, (data.n_far ? `${plural(data.n_far, "site")} lie 6 robust standard deviations or more from the median of their plate`
+      table(["site", "\u0001why"], data.damaged.slice(0, 1000).map(({ site, why }) => ({ cells: [site, why] })), {})) : null,
+    el("p", { class: "soft" }, (data.n_far ? `${plural(data.n_far, "site")} ${agree(data.n_far, "lies", "lie")} 6 robust standard deviations or more from the median of their plate`
       + (data.n_far > data.far.length ? `; the furthest are shown, at most two of a plate and a kind.` : ".") : "No site lies 6 robust standard deviations from the median of its plate.")
       + (data.pixels ? "" : " Focus and saturation were not measured (--quick).")),
     data.far.length ? el("div", { class: "controls" }, kinds.label) : null, cards);
