@@ -4,7 +4,7 @@
 use crate::error::Error;
 
 /// What others call things, and what they are called here.
-pub(crate) const ALIASES: [(&str, &str); 44] = [
+pub(crate) const ALIASES: [(&str, &str); 50] = [
     ("learning-rate", "lr"),
     ("base-lr", "lr"),
     ("batch-size", "batch"),
@@ -49,6 +49,12 @@ pub(crate) const ALIASES: [(&str, &str); 44] = [
     ("num-workers", "threads"),
     ("workers", "threads"),
     ("jobs", "threads"),
+    ("gpu", "device"),
+    ("cuda", "device"),
+    ("output-dir", "run"),
+    ("out-dir", "run"),
+    ("outdir", "run"),
+    ("log-dir", "run"),
 ];
 
 /// An error for a name that is not among those that are known, with the nearest of them.
@@ -61,7 +67,7 @@ pub(crate) fn unknown<'a>(what: &str, expected: &str, found: &str, known: impl I
     Error::refused(what, expected, format!("{found:?}"))
 }
 
-/// The name among those that are known that is meant by another. A name that differs in most of its letters is not.
+/// The name among those that are known that is meant by another. A name that differs in more than a third of its letters is not.
 pub(crate) fn nearest<'a>(found: &str, known: &[&'a str]) -> Option<&'a str> {
     let plain = |name: &str| name.replace('_', "-").to_lowercase();
     let found = plain(found);
@@ -70,7 +76,7 @@ pub(crate) fn nearest<'a>(found: &str, known: &[&'a str]) -> Option<&'a str> {
         return Some(name);
     }
     let near = known.iter().map(|name| (strsim::damerau_levenshtein(&found, &plain(name)), *name)).min();
-    near.filter(|(distance, _)| *distance <= found.chars().count().max(3) / 2).map(|(_, name)| name)
+    near.filter(|(distance, _)| *distance <= found.chars().count().max(3) / 3).map(|(_, name)| name)
 }
 
 #[cfg(test)]

@@ -14,17 +14,19 @@ use super::report::print_error;
 /// What each exit code means, below the `--help` of every program but `train`.
 pub const EXIT_CODES: &str = "\
 Exit codes:
-  0  done, and what was looked at is whole
-  1  the data has faults: they are reported, and what is whole is kept
-  2  could not run: a flag, a folder, a disk, a device";
+    0  done, and what was looked at is whole
+    1  the data has faults: they are reported, and what is whole is kept
+    2  could not run: a flag, a folder, a disk, a device
+  130  ended by Ctrl-C (by SIGTERM: 143)";
 
 /// The same below that of `train`.
 pub const EXIT_CODES_OF_TRAIN: &str = "\
 Exit codes:
-   0  done, and what was looked at is whole
-   1  the data has faults: they are reported, and what is whole is kept
-   2  could not run: a flag, a folder, a disk, a device
-  75  stopped in time, and saved where it goes on: run again with --resume --run DIR";
+    0  done, and what was looked at is whole
+    1  the data has faults: they are reported, and what is whole is kept
+    2  could not run: a flag, a folder, a disk, a device
+   75  stopped in time, and saved where it goes on: run again with --resume --run DIR
+  130  ended by a second Ctrl-C (SIGTERM: 143)";
 
 /// How a program ends when nothing kept it from running.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

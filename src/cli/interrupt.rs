@@ -2,9 +2,10 @@
 //! signal, so that a shell sees 130 or 143 and ends its own loop. `train` saves first, and has its own answer.
 
 use std::io::{Write, stderr};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use indicatif::ProgressBar;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -27,13 +28,8 @@ pub fn when_interrupted(kept: impl Into<String>) {
     let kept = kept.into();
     let wait = move || {
         let Ok(mut signals) = Signals::new([SIGINT, SIGTERM]) else { return };
-        // A second one does not wait for a terminal that takes no line.
-        let answered = Arc::new(AtomicBool::new(false));
-        for signal in [SIGINT, SIGTERM] {
-            let _ = signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, answered.clone());
-            let _ = signal_hook::flag::register(signal, answered.clone());
-        }
         if let Some(signal) = signals.forever().next() {
+            ends_by_the_next();
             files::remove_unfinished();
             if let Some(bar) = SHOWN.lock().unwrap_or_else(PoisonError::into_inner).take() {
                 bar.finish_and_clear();
@@ -43,6 +39,38 @@ pub fn when_interrupted(kept: impl Into<String>) {
         }
     };
     let _ = thread::Builder::new().name("signals".to_owned()).spawn(wait);
+}
+
+/// How long after a signal the next one counts as another: some send it to a process and to its group at once.
+const ANOTHER: Duration = Duration::from_secs(1);
+
+/// Has the next signal end this process at once, where the answer to the first is waiting for something.
+fn ends_by_the_next() {
+    let wait = || {
+        thread::sleep(ANOTHER);
+        let armed = Arc::new(AtomicBool::new(true));
+        for signal in [SIGINT, SIGTERM] {
+            let _ = signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, armed.clone());
+        }
+    };
+    let _ = thread::Builder::new().name("signals".to_owned()).spawn(wait);
+}
+
+/// A flag that the first SIGINT or SIGTERM sets, for what saves before it ends; another one ends the process at once.
+///
+/// # Errors
+/// If signals cannot be waited for.
+pub fn stop_when_asked() -> anyhow::Result<Arc<AtomicBool>> {
+    let asked = Arc::new(AtomicBool::new(false));
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    let set = asked.clone();
+    thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        if signals.forever().next().is_some() {
+            set.store(true, Ordering::Relaxed);
+            ends_by_the_next();
+        }
+    })?;
+    Ok(asked)
 }
 
 /// Ends this process by a signal. The first process of a container cannot, and exits as a shell would tell it.
@@ -64,6 +92,10 @@ pub fn command_line() -> String {
     shown(&format!("{program} {}", quoted(arguments.iter().map(String::as_str)))).to_string()
 }
 
-fn quoted<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
+/// Words as a shell takes them.
+///
+/// # Panics
+/// If one has a NUL, which no argument of a process has.
+pub fn quoted<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
     shlex::try_join(words).expect("an argument of a process has no NUL")
 }

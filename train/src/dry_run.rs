@@ -137,10 +137,17 @@ fn measured(checked: &Checked<'_>, config: &TrainConfig, started: Instant, measu
         })
         .collect();
     let limit = config.stop.deadline.map(|deadline| deadline.saturating_duration_since(started));
+    let mut recipe: BTreeMap<&'static str, String> =
+        KEYS.iter().filter_map(|key| Some((key.name, plan.recipe.value(key.name)?))).collect();
+    for (key, told) in [("epochs", config.epochs), ("second-epochs", config.second_epochs)] {
+        if let Some(told) = told {
+            recipe.insert(key, told.to_string());
+        }
+    }
     Ok(DryRun {
         run: config.run.clone(),
         goes_on: begun.is_some(),
-        recipe: KEYS.iter().filter_map(|key| Some((key.name, plan.recipe.value(key.name)?))).collect(),
+        recipe,
         device: environment.device.clone(),
         gpu: environment.gpu.clone(),
         libtorch: environment.libtorch.clone(),

@@ -17,6 +17,7 @@ use crate::engine::watch::ProcessStats;
 use crate::libtorch::caught;
 use crate::models::{Network, weights};
 use crate::plan::{Plan, StagePlan, TrainConfig};
+use cellshard::cli::{plural, quoted};
 use cellshard::error::{Error, Result};
 use cellshard::feed::Reader;
 use cellshard::files;
@@ -106,10 +107,10 @@ fn conclude(log: &mut RunLog, report: &TrainReport) -> Result<()> {
             let percent = |share: f64| format!("{:.1} %", 100.0 * share);
             format!("best epoch {}: wells {} (chance {})", best.epoch, percent(best.accuracy), percent(*chance))
         });
-        log.line(&format!("finished{what} after {epochs} epochs, {best}"))?;
+        log.line(&format!("finished{what} after {}, {best}", plural(u64::from(*epochs), "epoch")))?;
     }
     if report.n_skipped > 0 {
-        log.line(&format!("left out   {} readings of damaged sites", report.n_skipped))?;
+        log.line(&format!("left out   {} of damaged sites", plural(report.n_skipped, "reading")))?;
     }
     Ok(())
 }
@@ -169,7 +170,10 @@ impl Run<'_> {
             stats.over = stats.over + work.all(summary.epochs);
             stats.all = stats.all.without(work.epoch.times(u64::from(stage.epochs.saturating_sub(summary.epochs))));
             if let Some(reason) = end {
-                log.line(&format!("stopped: {reason}; --resume --run {} goes on", folder.root().display()))?;
+                let store = self.plan.store.root().to_string_lossy();
+                let run = folder.root().to_string_lossy();
+                let command = quoted(["cellshard", "train", &store, "--run", &run, "--resume"]);
+                log.line(&format!("stopped: {reason}; {command} goes on"))?;
                 report.stopped = Some(reason);
                 break;
             }

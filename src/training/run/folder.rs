@@ -20,7 +20,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
-use crate::files;
+use crate::files::{self, Links};
 use crate::site::ImageSize;
 use crate::training::data::{Split, WellParts};
 use crate::training::recipe::Recipe;
@@ -247,7 +247,8 @@ impl RunFolder {
             .map_err(|e| Error::malformed(path.display(), "what train wrote", e))
     }
 
-    /// Opens the log to append to, and keeps other processes from training here as long as it is open.
+    /// Opens the log to append to, and keeps other processes from training here as long as it is open. What one that was
+    /// killed left half written is removed.
     ///
     /// # Errors
     /// If another process trains here, or it cannot be opened.
@@ -259,7 +260,17 @@ impl RunFolder {
                 Err(Error::refused(self.root.display(), "no other process that trains here", "one"))
             }
             // A file system without locks: then one process at a time is the user's part.
-            Err(TryLockError::Error(_)) | Ok(()) => Ok(log),
+            Err(TryLockError::Error(_)) => Ok(log),
+            Ok(()) => {
+                // Its own, and those of second steps.
+                for found in files::walk(&self.root, 1..=2, Links::Keep) {
+                    let found = found?;
+                    if found.name().is_some_and(files::is_temporary) {
+                        files::remove_file(&found.path)?;
+                    }
+                }
+                Ok(log)
+            }
         }
     }
 }

@@ -171,6 +171,8 @@ pub struct Standing<'a> {
     pub pace: Pace,
     /// The epoch's training so far, as far as the device has told.
     pub sums: Sums,
+    /// The highest accuracy per well of the network so far, and its epoch.
+    pub best: Option<(f64, u32)>,
     /// When it saves where it goes on, as far as that is known.
     pub saves_in: Option<Duration>,
     /// When it is told to stop, if it is.
@@ -254,6 +256,7 @@ pub(crate) mod tests {
             left_now: Work { trained: 50, judged: 0 },
             pace,
             sums: Sums { loss: 25.0, correct: 5.0, sites: 10, seconds: 0.0, waited: 0.0 },
+            best: None,
             saves_in: Some(seconds(30)),
             stops_in: None,
             gpu_memory: None,

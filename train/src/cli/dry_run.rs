@@ -1,12 +1,12 @@
 //! `train --dry-run`: what is printed of a run before it runs.
 
-use std::io::{Write, stderr, stdout};
+use std::io::{Write, stderr};
 use std::time::Duration;
 
 use crate::dry_run::{DryRun, NetworkRow, dry_run};
 use crate::plan::TrainConfig;
 use cellshard::cli::report::print_json;
-use cellshard::cli::{Align, Exit, Table, count, show};
+use cellshard::cli::{Align, Exit, Table, count, plural, screen, show};
 use cellshard::error::shown;
 use cellshard::training::recipe::KEYS;
 use cellshard::training::run::in_words;
@@ -24,7 +24,7 @@ pub(super) fn run(config: &TrainConfig, as_json: bool) -> anyhow::Result<Exit> {
 }
 
 fn print(found: &DryRun) -> anyhow::Result<()> {
-    let mut out = stdout().lock();
+    let mut out = screen();
     let values = KEYS.iter().filter_map(|key| Some((key.name, found.recipe.get(key.name)?)));
     for (i, (key, value)) in values.enumerate() {
         writeln!(out, "{:<9}  {key} = {value}", if i == 0 { "recipe" } else { "" })?;
@@ -58,7 +58,8 @@ fn print(found: &DryRun) -> anyhow::Result<()> {
     let waiting = 100.0 * training.waited_s / training.seconds.max(1e-9);
     let rate = format!("{:.0} sites/s in training, {waiting:.0} % waiting for data", training.sites_per_s);
     let judging = found.validation.as_ref().map(|judged| format!("; {:.0} sites/s in validation", judged.sites_per_s));
-    writeln!(out, "measured   {rate}{} ({} steps)", judging.unwrap_or_default(), training.steps)?;
+    let steps = plural(training.steps, "step");
+    writeln!(out, "measured   {rate} ({steps}){}", judging.unwrap_or_default())?;
     Ok(writeln!(out, "{}", conclusion(found))?)
 }
 

@@ -23,7 +23,7 @@ use super::predictions;
 ///
 /// By the mean probability over sites, symmetries and runs. A run of two steps answers for each cell type with the network that was trained for it.
 #[derive(Parser)]
-#[command(name = "predict", version)]
+#[command(name = "predict", version, override_usage = "predict [OPTIONS] <STORE> --run <DIR>...")]
 struct Flags {
     #[command(flatten)]
     store: At<Shards>,

@@ -151,6 +151,7 @@ impl<'a> Watched<'a, '_> {
             left_now: Work::default(),
             pace: self.stats.pace,
             sums: progress.sums.clone(),
+            best: progress.early.best_accuracy.map(|best| (best.accuracy, best.epoch)),
             saves_in: None,
             stops_in: self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())),
             gpu_memory: self.stats.gpu_memory,

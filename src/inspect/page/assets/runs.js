@@ -124,6 +124,6 @@ if (runs.some((run) => run.confused.length)) {
     return { cells: [run.name, part, count(Object.values(experiments).reduce((sum, n) => sum + n, 0)), names.join(", ")] };
   });
   section("split", "Split", table(["run", "\u0001part", "wells", "\u0001experiments"], runs.flatMap(split), {}));
-  section("command", "Command", runs.map((run) => el("p", {}, el("code", {}, run.command || "not known"), el("span", { class: "soft" }, ` on ${run.device || "an unknown device"}`))));
+  section("command", "How it was begun", runs.map((run) => el("p", {}, el("code", {}, run.command || "not known"), el("span", { class: "soft" }, ` on ${run.device || "an unknown device"}`))));
 }
 finish();

@@ -108,7 +108,9 @@ impl View {
         let accuracy = (sites > 0).then(|| at.sums.correct / sites as f64);
         rows.extend(self.loss.draw(width).map(|drawn| row("loss", drawn, at.loss(), |loss| format!("{loss:.3}"))));
         rows.extend(self.accuracy.draw(width).map(|drawn| row("accuracy", drawn, accuracy, percent)));
-        if let (Some([(last, _), (best, epoch)]), Some((curve, ..))) = (self.validated, self.wells.draw(width)) {
+        if let (Some([(last, _), seen]), Some((curve, ..))) = (self.validated, self.wells.draw(width)) {
+            // That of epochs before this process among them.
+            let (best, epoch) = at.best.filter(|best| best.0 > seen.0).unwrap_or(seen);
             let [last, best, chance] = [last, best, self.chance].map(percent);
             let short = format!("{last}, best {best}");
             let texts = [format!("{short} in epoch {epoch}, chance {chance}"), short, last];
@@ -215,6 +217,7 @@ mod tests {
             left_now: Work { trained: 30_000, judged: 0 },
             pace,
             sums: Sums { loss, correct: at as f64, sites: 10 * at, seconds: 0.0, waited: 0.0 },
+            best: None,
             saves_in: Some(seconds(420)),
             stops_in: Some(seconds(10_920)),
             gpu_memory: Some(31_200_000_000),
