@@ -17,7 +17,7 @@ Exit codes:
     0  done, and what was looked at is whole
     1  the data has faults: they are reported, and what is whole is kept
     2  could not run: a flag, a folder, a disk, a device
-  130  ended by Ctrl-C (by SIGTERM: 143)";
+  130  ended by Ctrl-C, of train by a second one (by SIGTERM: 143)";
 
 /// The same below that of `train`.
 pub const EXIT_CODES_OF_TRAIN: &str = "\
@@ -26,7 +26,7 @@ Exit codes:
     1  the data has faults: they are reported, and what is whole is kept
     2  could not run: a flag, a folder, a disk, a device
    75  stopped in time, and saved where it goes on: run again with --resume --run DIR
-  130  ended by a second Ctrl-C (SIGTERM: 143)";
+  130  ended by Ctrl-C, of train by a second one (by SIGTERM: 143)";
 
 /// How a program ends when nothing kept it from running.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 //! signal, so that a shell sees 130 or 143 and ends its own loop. `train` saves first, and has its own answer.
 
 use std::io::{Write, stderr};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -54,23 +54,6 @@ fn ends_by_the_next() {
         }
     };
     let _ = thread::Builder::new().name("signals".to_owned()).spawn(wait);
-}
-
-/// A flag that the first SIGINT or SIGTERM sets, for what saves before it ends; another one ends the process at once.
-///
-/// # Errors
-/// If signals cannot be waited for.
-pub fn stop_when_asked() -> anyhow::Result<Arc<AtomicBool>> {
-    let asked = Arc::new(AtomicBool::new(false));
-    let mut signals = Signals::new([SIGINT, SIGTERM])?;
-    let set = asked.clone();
-    thread::Builder::new().name("signals".to_owned()).spawn(move || {
-        if signals.forever().next().is_some() {
-            set.store(true, Ordering::Relaxed);
-            ends_by_the_next();
-        }
-    })?;
-    Ok(asked)
 }
 
 /// Ends this process by a signal. The first process of a container cannot, and exits as a shell would tell it.

@@ -263,9 +263,9 @@ fn a_shard_that_cannot_be_written_ends_the_run_at_any_number_of_threads() {
 
 #[test]
 fn every_help_says_what_the_exit_codes_mean() {
-    for program in ["cellshard", "simulate", "pack", "verify", "stats", "bench"] {
+    for program in ["cellshard", "simulate", "pack", "verify", "stats", "inspect", "bench"] {
         let output = run(program, &["--help"]);
-        check(&output, 0, &["Exit codes:\n  0  done", "\n  1  the data has faults", "\n  2  could not run"]);
+        check(&output, 0, &["Exit codes:\n    0  done", "\n    1  the data has faults", "\n    2  could not run"]);
         let page = include_str!("../../docs/reliability.md");
         for line in stdout(&output).split("Exit codes:\n").nth(1).unwrap().lines() {
             let (code, meaning) = line.trim().split_once("  ").unwrap();

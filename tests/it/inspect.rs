@@ -1,10 +1,11 @@
 //! The program `inspect`: what it says of a store, what it draws, and what it refuses.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::process::Output;
 
+use cellshard::inspect::sheet::Replicates;
 use cellshard::store::Store;
 use serde_json::Value;
 
@@ -274,6 +275,23 @@ fn what_cannot_be_drawn_is_refused_and_leaves_nothing() {
         assert_eq!(out.status.code(), Some(code), "{flags:?} {}", stderr(&out));
         assert!(stderr(&out).contains(word), "{flags:?} {}", stderr(&out));
     }
+    // In a store a page would be damage, and a picture could take the place of a table.
+    let store = fixture.store();
+    let (table, page) = (store.join("metadata.png"), store.join("plates/look"));
+    for (flags, word) in [
+        (["--plate", "RPE-02/1", "--out", table.to_str().unwrap()], "a place outside of a store"),
+        (["--quick", "--html", page.to_str().unwrap(), "--threads=1"], "a place outside of a store"),
+        (["--plate", "RPE-02/1", "--out", "map.jpg"], ".png"),
+    ] {
+        let out = inspect(&store, &flags);
+        assert_eq!(out.status.code(), Some(2), "{flags:?} {}", stderr(&out));
+        assert!(stderr(&out).contains(word), "{flags:?} {}", stderr(&out));
+    }
+    assert!(!table.exists() && !page.exists());
+    assert!(tool("verify").arg(&store).output().unwrap().status.success());
+    let runs = ["--runs", &old_run("run-0.1.0"), "--html", png];
+    let out = inspect(&store, &runs);
+    assert!(out.status.code() == Some(2) && stderr(&out).contains("the store that the runs learned from"));
     assert!(!Path::new(png).exists());
     let left: Vec<_> = fs::read_dir(fixture.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left.len(), 2, "{left:?}");
@@ -317,4 +335,25 @@ fn runs_stand_side_by_side_with_their_best_epochs() {
     let none = tool("inspect").args(["--runs", folder.path().to_str().unwrap()]).output().unwrap();
     assert_eq!(none.status.code(), Some(2));
     assert!(stderr(&none).contains("a run folder"), "{}", stderr(&none));
+}
+
+#[test]
+fn replicates_beyond_what_a_sheet_holds_are_spread_over_all_plates() {
+    let names: Vec<String> = (0..9).map(|row| format!("{}08", char::from(b'B' + row))).collect();
+    let wells: Vec<&'static str> = names.into_iter().map(|name| &*name.leak()).chain(["B02"]).collect();
+    // A control beside them, as every tree has.
+    let experiments = vec![("HEPG2-01", "train"), ("RPE-02", "train")];
+    let spec = TreeSpec { experiments, wells, plates: 6, sites: 1, ..small() };
+    let fixture = packed(spec);
+    let store = Store::open(&fixture.store()).unwrap();
+    let name = "9".to_owned();
+    let mut all = Replicates::find(&store, &name).unwrap();
+    assert_eq!((all.n_wells, all.sites.len()), (108, 96));
+    all.spread(&store, 14);
+    let plates: BTreeSet<_> = all.sites.iter().map(|&i| &store.sites()[i].id.well.plate).collect();
+    assert_eq!((plates.len(), all.sites.len()), (12, 14), "each plate, and two of them twice");
+    assert!(all.sites.is_sorted());
+    all.spread(&store, 2);
+    let experiments: BTreeSet<_> = all.sites.iter().map(|&i| &store.sites()[i].id.well.plate.experiment).collect();
+    assert_eq!(experiments.len(), 2);
 }

@@ -36,7 +36,9 @@ use crate::training::recipe::Normalize;
 struct Args {
     #[command(flatten)]
     store: MaybeAt<Shards>,
-    /// Lines of the summary: cell-type (default), experiment or plate
+    /// Lines: cell-type (default), experiment or plate
+    ///
+    /// What the lines of the summary are
     #[arg(
         long,
         value_name = "WHAT",

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use clap::parser::ValueSource;
 use clap::{Command, CommandFactory, FromArgMatches, Parser};
+use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::device::DeviceChoice;
 use crate::engine::stop::Stop;
@@ -38,7 +39,7 @@ struct Flags {
     /// Without it, the first of these names that is free; one that is given must be new or empty, but with --resume
     #[arg(long, value_name = "DIR")]
     run: Option<PathBuf>,
-    /// Go on with the run in --run; with auto, or begin it
+    /// Go on with the run; with auto, or begin it
     ///
     /// By the recipe and the split that it keeps; --epochs (of two steps, --second-epochs) has it train for more epochs, or
     /// fewer, from here on. With auto it begins where there is no run yet, by the recipe that is given, which must be that of
@@ -81,7 +82,7 @@ struct Flags {
     /// From the disk to the step, in raw pixels a second, and what holds the rest up; no run folder is made
     #[arg(long, conflicts_with_all = ["run", "resume", "time_limit", "max_steps", "checkpoint_every", "skip_damaged"])]
     bench: bool,
-    /// Train nothing: tell the split, the steps and the time
+    /// Train nothing: tell the split and the time
     ///
     /// The recipe and the split as they are resolved, the steps, and by some steps on the device and the data how long all of
     /// it will take; nothing is written
@@ -160,7 +161,7 @@ fn body() -> anyhow::Result<Exit> {
         skip_damaged: flags.skip_damaged,
         checkpoint_every: flags.checkpoint_every,
         stop: Stop {
-            asked: if flags.bench || flags.dry_run { told_at_once() } else { cli::stop_when_asked()? },
+            asked: if flags.bench || flags.dry_run { told_at_once() } else { stop_on_signals()? },
             deadline: flags.time_limit.and_then(|limit| started.checked_add(limit)),
             after_steps: flags.max_steps,
         },
@@ -188,4 +189,15 @@ fn body() -> anyhow::Result<Exit> {
 fn told_at_once() -> Arc<AtomicBool> {
     cli::when_interrupted("nothing was written; run it again");
     Arc::default()
+}
+
+/// The first SIGINT or SIGTERM asks training to stop; the second ends the process at once. Without a thread, which would
+/// take of the memory that training needs.
+fn stop_on_signals() -> anyhow::Result<Arc<AtomicBool>> {
+    let asked = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, asked.clone())?;
+        signal_hook::flag::register(signal, asked.clone())?;
+    }
+    Ok(asked)
 }

@@ -95,7 +95,7 @@ fn damage_ends_or_thins_the_batch_that_it_is_in_and_no_other() {
     let first = batches.next_batch().unwrap().unwrap();
     check(&fixture, &store, &first);
     let error = batches.next_batch().err().unwrap();
-    assert!(error.is_data_fault() && error.to_string().contains(&store.sites()[8].id.to_string()), "{error}");
+    assert!(error.is_data_fault() && error.to_string().contains(&store.sites()[8].id.shown()), "{error}");
     assert!(batches.next_batch().unwrap().is_none(), "nothing comes after an error");
     drop(batches);
 

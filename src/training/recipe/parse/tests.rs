@@ -161,7 +161,7 @@ fn help_is_one_text_without_a_space_before_it() {
 
 #[test]
 fn names_of_others_are_no_keys_and_lead_to_one() {
-    let keys: Vec<&str> = KEYS.iter().map(|key| key.name).chain(["threads"]).collect();
+    let keys: Vec<&str> = KEYS.iter().map(|key| key.name).chain(["threads", "device", "run"]).collect();
     for (other, own) in crate::suggest::ALIASES {
         assert!(!keys.contains(&other) && keys.contains(&own), "{other} = {own}");
     }

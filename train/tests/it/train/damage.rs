@@ -25,7 +25,7 @@ fn damage_planted_after_verify_stops_training_and_names_the_site() {
     // Row 8 of the array is the first site of its second shard.
     let store = Store::open(&copy).unwrap();
     let site = store.sites().iter().find(|site| site.id.well.plate.experiment.as_str() == "HUVEC-01" && site.row == 8);
-    let site = site.unwrap().id.to_string();
+    let site = site.unwrap().id.shown();
     let mut byte = [0];
     file.read_exact_at(&mut byte, 100).unwrap();
     file.write_all_at(&[byte[0] ^ 1], 100).unwrap();

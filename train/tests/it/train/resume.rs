@@ -184,7 +184,7 @@ fn the_program_prints_what_the_page_of_json_says_and_its_help_which_exit_codes_t
     let output = tool("train").args(["--shards", "no/such", "--json"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     JsonPage::of(&["an error"]).check(&stdout(&output));
-    for (program, n_codes) in [("train", 4), ("predict", 3)] {
+    for (program, n_codes) in [("train", 5), ("predict", 4)] {
         let help = stdout(&tool(program).arg("--help").output().unwrap());
         let codes = help.split("Exit codes:\n").nth(1).unwrap_or_default();
         assert_eq!(codes.lines().count(), n_codes, "{program}: {help}");
