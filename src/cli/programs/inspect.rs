@@ -63,7 +63,7 @@ struct Args {
     /// Side by side, in the terminal, or with --out as a picture
     #[arg(long, value_name = "PLATES", group = "what", value_delimiter = ',')]
     plate: Vec<PlateId>,
-    /// Compare runs: what came of them, what differs in their recipes
+    /// Compare runs: what came of them, what differs
     ///
     /// Run folders of train; with --html as a page with their curves, and with STORE with pictures of what is confused
     #[arg(long, value_name = "RUNS", num_args = 1.., value_delimiter = ',', conflicts_with_all = ["site", "sheet", "plate", "by"])]
