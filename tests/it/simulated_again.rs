@@ -45,7 +45,7 @@ fn check(layout: &str) {
     let (whole, killed) = (folder.path().join("whole/tree"), folder.path().join("killed/tree"));
     assert!(simulate(&whole, layout).output().unwrap().status.success());
     let expected = contents(&whole);
-    let mut before = BTreeMap::new();
+    let mut before: BTreeMap<String, u64> = BTreeMap::new();
     let mut n_killed = 0;
     for lines in [1, 1, 2, 3] {
         n_killed += usize::from(kill_after(simulate(&killed, layout), lines));
