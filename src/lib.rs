@@ -18,6 +18,7 @@ pub mod memory;
 pub mod pack;
 pub mod plate_proof;
 pub mod plate_statistics;
+pub mod progress;
 pub mod simulate;
 pub mod site;
 pub mod source;

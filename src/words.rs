@@ -31,6 +31,13 @@ pub fn agree<'a>(n: u64, one: &'a str, several: &'a str) -> &'a str {
     if n == 1 { one } else { several }
 }
 
+/// Words as a shell takes them; nothing where one has a NUL, which no argument of a process has.
+#[cfg(feature = "inspect")]
+#[must_use]
+pub fn quoted<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
+    shlex::try_join(words).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -13,6 +13,7 @@ use signal_hook::iterator::Signals;
 
 use crate::error::shown;
 use crate::files;
+use crate::words::quoted;
 
 /// The bar that is on the screen.
 static SHOWN: Mutex<Option<ProgressBar>> = Mutex::new(None);
@@ -73,12 +74,4 @@ pub fn command_line() -> String {
     // `cellshard pack`, as `cellshard` names what it runs, is two words.
     let program = if program.starts_with("cellshard ") { program } else { quoted([program.as_str()]) };
     shown(&format!("{program} {}", quoted(arguments.iter().map(String::as_str)))).to_string()
-}
-
-/// Words as a shell takes them.
-///
-/// # Panics
-/// If one has a NUL, which no argument of a process has.
-pub fn quoted<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
-    shlex::try_join(words).expect("an argument of a process has no NUL")
 }

@@ -17,7 +17,7 @@ mod table;
 pub use crate::words::{agree, count, plural};
 pub use command::{At, MaybeAt, Place, Shards, framed, framed_with, matches, parse};
 pub use exit::{EXIT_CODES, EXIT_CODES_OF_TRAIN, Exit, run, show};
-pub use interrupt::{command_line, quoted, when_interrupted};
+pub use interrupt::{command_line, when_interrupted};
 pub use numbers::{bytes, rate};
 pub use progress::Progress;
 pub use reading::{IoFlag, VerifyFlag};

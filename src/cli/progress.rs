@@ -64,6 +64,14 @@ impl Progress {
         self.bar.set_style(style(self.unit));
     }
 
+    /// Shows what it is told.
+    pub fn see(&self, progress: crate::progress::Progress) {
+        match progress {
+            crate::progress::Progress::Planned(n) => self.set_total(n),
+            crate::progress::Progress::Done(n) => self.add(n),
+        }
+    }
+
     /// Counts `n` more as done.
     pub fn add(&self, n: u64) {
         self.bar.inc(n);

@@ -5,12 +5,12 @@ use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::{Error, Result};
-use crate::files;
 use crate::site::{PlateId, SiteId};
 use crate::store::format::checksum::crc32c;
 use crate::store::read::copy::copy_summed;
 use crate::store::read::decode::Decoder;
 use crate::store::{Codec, MappedShard, Shard, Store, shard_path};
+use crate::{files, memory};
 
 use super::shards::Shards;
 
@@ -159,6 +159,33 @@ impl Reader {
             verified.store(true, Ordering::Relaxed);
         }
         Ok(())
+    }
+
+    /// The pixels of the site at `index` of [`Store::sites`], `[C, H, W]`, in memory of their own.
+    ///
+    /// # Errors
+    /// As [`Reader::read`]; or if there is no memory for it.
+    ///
+    /// # Panics
+    /// If there is no such site.
+    pub fn site(&self, index: usize) -> Result<Vec<u8>> {
+        let mut pixels = memory::zeroed(self.site_bytes(), "a site")?;
+        self.read(index, &mut pixels).map(|()| pixels)
+    }
+
+    /// The same, or why it cannot be read where that is the fault of the data or of the disk: of many sites the others
+    /// can be.
+    ///
+    /// # Errors
+    /// If it is neither's, such as a lack of memory.
+    ///
+    /// # Panics
+    /// If there is no such site.
+    pub fn site_or_damage(&self, index: usize) -> Result<Result<Vec<u8>>> {
+        match self.site(index) {
+            Err(error) if !error.is_data_fault() && !matches!(error, Error::Io { .. }) => Err(error),
+            read => Ok(read),
+        }
     }
 
     /// Has the system begin to read the site at `index`, unless it is in memory; waits for nothing. What is wrong with

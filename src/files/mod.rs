@@ -27,7 +27,9 @@ pub use read::{
     read_if_there, read_text,
 };
 pub use walk::{Found, FoundKind, Links, is_empty_dir, list, walk, walk_into};
-pub use whole::{WholeFile, follow_links, is_temporary, remove_unfinished, write_renamed, write_whole};
+pub use whole::{
+    WholeFile, follow_links, is_temporary, remove_temporary, remove_unfinished, write_renamed, write_whole,
+};
 pub use write::{
     append, create_dir, create_dirs, create_new, exchange, not_local, open_for_lock, remove_dir, remove_dir_all,
     remove_file, rename, set_modified, sync_dir, sync_up_to, write, write_synced,

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File, Metadata, Permissions};
 use std::io::{self, BufWriter, ErrorKind, Seek, Write};
+use std::ops::RangeInclusive;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -16,7 +17,8 @@ use tempfile::NamedTempFile;
 use crate::error::{Error, Result};
 
 use super::look::{look_at, resolve};
-use super::write::{check_local, folder, sync_dir};
+use super::walk::{Links, walk};
+use super::write::{check_local, folder, remove_file, sync_dir};
 
 /// Links that are followed one after the other, as many as the system follows.
 const MOST_LINKS: usize = 40;
@@ -29,6 +31,21 @@ const TEMPORARY: (&str, usize) = (".tmp", 6);
 pub fn is_temporary(name: &str) -> bool {
     let (prefix, n) = TEMPORARY;
     name.strip_prefix(prefix).is_some_and(|rest| rest.len() == n && rest.bytes().all(|c| c.is_ascii_alphanumeric()))
+}
+
+/// Removes what processes that were killed left under way in a folder, as deep as asked for. Nobody else may be at work
+/// there.
+///
+/// # Errors
+/// If something cannot be looked at or removed.
+pub fn remove_temporary(root: &Path, depth: RangeInclusive<usize>) -> Result<()> {
+    for found in walk(root, depth, Links::Keep) {
+        let found = found?;
+        if found.name().is_some_and(is_temporary) {
+            remove_file(&found.path)?;
+        }
+    }
+    Ok(())
 }
 
 /// A file under way. Dropped before it is complete, it leaves nothing.

@@ -56,18 +56,16 @@ pub fn experiments(store: &Store) -> Vec<Experiment> {
     all
 }
 
-/// Centre and spread of each channel over all wells of a store, for [`Normalize::Global`].
+/// The counts of all plates of a store together.
 ///
 /// # Errors
 /// If a listing cannot be read or contradicts itself.
-pub fn global(store: &Store) -> Result<Vec<ChannelStats>> {
+pub fn all_levels(store: &Store) -> Result<PopulationStatistics> {
     let mut all = PopulationStatistics::default();
     for experiment in experiments(store) {
-        for (_, plate) in counts(store, &experiment)? {
-            PopulationGroup::All.members().iter().for_each(|&population| all.merge(plate.population(population)));
-        }
+        all.merge(&PopulationGroup::All.of(counts(store, &experiment)?.iter().map(|(_, plate)| plate)));
     }
-    Ok(channel_stats::global(&all, false))
+    Ok(all)
 }
 
 /// Centre and spread of each channel, `[plate][channel]`, of the plates of one experiment in their order, in grey levels;
@@ -88,15 +86,6 @@ pub fn figures(
     channel_stats::per_plate(&pairs, scheme, false, global, store.spec()).ok()
 }
 
-/// What one site's channels are normalised by: its plate's figures, or under [`Normalize::Site`] its own.
-#[must_use]
-pub fn of_site(scheme: Normalize, plate: &[ChannelStats], site: &[Histogram]) -> Vec<ChannelStats> {
-    match scheme {
-        Normalize::Site => site.iter().map(ChannelStats::of_image).collect(),
-        _ => plate.to_vec(),
-    }
-}
-
 /// Of each plate of an experiment, of each channel.
 type OfPlates = Vec<Vec<ChannelStats>>;
 
@@ -113,7 +102,11 @@ impl SchemeFigures {
     /// # Errors
     /// If a listing cannot be read or contradicts itself, or no scheme is left.
     pub fn read(store: &Store, experiments: &[Experiment], wanted: &[Normalize]) -> Result<Self> {
-        let global = if wanted.contains(&Normalize::Global) { global(store)? } else { Vec::new() };
+        let global = if wanted.contains(&Normalize::Global) {
+            channel_stats::global(&all_levels(store)?, false)
+        } else {
+            Vec::new()
+        };
         let mut all: Vec<(Vec<PlateId>, Vec<Option<OfPlates>>)> = Vec::new();
         for experiment in experiments {
             let plates = counts(store, experiment)?;
@@ -141,12 +134,16 @@ impl SchemeFigures {
         &self.schemes
     }
 
-    /// What a site of a plate is normalised by under the scheme at `index` of [`SchemeFigures::schemes`].
+    /// What a site of a plate is normalised by under the scheme at `index` of [`SchemeFigures::schemes`]: its plate's
+    /// figures, or under [`Normalize::Site`] its own.
     ///
     /// # Panics
     /// If the plate is none of those asked for.
     #[must_use]
     pub fn of_site(&self, index: usize, plate: &PlateId, site: &[Histogram]) -> Vec<ChannelStats> {
-        of_site(self.schemes[index], &self.of_plates[plate][index], site)
+        match self.schemes[index] {
+            Normalize::Site => site.iter().map(ChannelStats::of_image).collect(),
+            _ => self.of_plates[plate][index].clone(),
+        }
     }
 }

@@ -10,7 +10,6 @@ use crate::feed::Reader;
 use crate::inspect::drawing::palette::{GREY, INK, PAPER};
 use crate::inspect::drawing::picture::{Anchor, Picture, shortened};
 use crate::inspect::drawing::render::{WHITE_PERCENTILE, Window, composite};
-use crate::memory;
 use crate::site::{Experiment, natural_cmp};
 use crate::stats::Histogram;
 use crate::store::Store;
@@ -129,12 +128,8 @@ pub struct Band {
 pub fn bands(reader: &Reader, replicates: &Replicates, schemes: &[Normalize], tile: u32) -> Result<Vec<Band>> {
     let (store, spec) = (reader.store(), reader.store().spec());
     let figures = SchemeFigures::read(store, &replicates.experiments(store), schemes)?;
-    let read = |site: usize| {
-        let mut pixels = memory::zeroed(spec.site_bytes(), "a site")?;
-        reader.read(site, &mut pixels).map(|()| pixels)
-    };
     // Read twice rather than held: a hundred sites may be gigabytes.
-    let counted = replicates.sites.par_iter().map(|&site| Ok(histograms(store, &read(site)?)));
+    let counted = replicates.sites.par_iter().map(|&site| Ok(histograms(store, &reader.site(site)?)));
     let counted: Vec<Vec<Histogram>> = counted.collect::<Result<_>>()?;
     let n_schemes = figures.schemes().len();
     let of_sites = |scheme: usize| -> Vec<Vec<ChannelStats>> {
@@ -144,7 +139,7 @@ pub fn bands(reader: &Reader, replicates: &Replicates, schemes: &[Normalize], ti
     let of_schemes: Vec<Vec<Vec<ChannelStats>>> = (0..n_schemes).map(of_sites).collect();
     let ends: Vec<Vec<Range<f64>>> = of_schemes.iter().map(|of_sites| shown_range(&counted, of_sites)).collect();
     let draw = |(at, &site): (usize, &usize)| {
-        let pixels = read(site)?;
+        let pixels = reader.site(site)?;
         let of_scheme = |scheme: usize| {
             let windows: Vec<Window> = of_schemes[scheme][at]
                 .iter()

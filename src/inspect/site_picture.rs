@@ -6,7 +6,7 @@ use crate::inspect::drawing::picture::{Anchor, Picture, shortened, text_width};
 use crate::inspect::drawing::render::{Window, composite, grey};
 use crate::plate_statistics;
 use crate::site::Population;
-use crate::stats::{Histogram, PopulationGroup, PopulationStatistics};
+use crate::stats::{Histogram, PopulationGroup};
 use crate::store::Store;
 use crate::store::format::rows::SiteRow;
 
@@ -54,10 +54,7 @@ pub fn windows(store: &Store, site: &SiteRow, pixels: &[u8], contrast: Contrast)
         Contrast::Controls => {
             let plate = &site.id.well.plate;
             let counts = plate_statistics::read(store.root(), plate, store.spec())?;
-            let mut controls = PopulationStatistics::default();
-            for &population in PopulationGroup::Controls.members() {
-                controls.merge(counts.population(population));
-            }
+            let controls = PopulationGroup::Controls.of([&counts]);
             if controls.n_sites == 0 {
                 let expected = format!("control wells on {plate} (or --contrast percentiles)");
                 return Err(crate::Error::refused("--contrast controls", expected, "none"));
@@ -72,10 +69,8 @@ pub fn windows(store: &Store, site: &SiteRow, pixels: &[u8], contrast: Contrast)
 pub fn about(site: &SiteRow) -> String {
     let label = &site.label;
     let what = match label.population {
-        Population::NegativeControl => "negative control",
-        Population::PositiveControl => "positive control",
-        Population::Treatment => "treatment",
-        Population::Unknown => "no label",
+        Population::Unknown => "no label".to_owned(),
+        known => known.name().replace('_', " "),
     };
     let given = if label.sirna.is_empty() { String::new() } else { format!(" {}", &*label.sirna) };
     format!("{what}{given}")

@@ -12,9 +12,9 @@ use crate::site::{PlateId, Population, WellId};
 use crate::stats::Grouping;
 use crate::store::format::names::{CLASSES, PIXELS, SITES, STATISTICS, ZARR_JSON};
 use crate::store::format::rows::SiteRow;
-use crate::store::format::spec::{Channel, StoreSpec};
+use crate::store::format::spec::Channel;
 use crate::store::read::listing::{LeftOut, each_site, listed_plates, read_rows};
-use crate::store::{SHA256SUMS, read_spec};
+use crate::store::{SHA256SUMS, check_is_there, read_spec};
 use crate::verify::{self, Depth, StoreConfig};
 
 /// What a store holds.
@@ -107,6 +107,7 @@ impl Summary {
     /// # Errors
     /// If there is none, or its tables cannot be read.
     pub fn of(root: &Path, by: Grouping) -> Result<Self> {
+        check_is_there(root)?;
         let spec = read_spec(root)?;
         let config = StoreConfig { root: root.to_owned(), depth: Depth::Quick, manifest: None };
         let found = verify::verify_store(&config, &|_| {})?;
@@ -131,17 +132,36 @@ impl Summary {
             0
         };
         let (bytes, lists_bytes) = bytes(root)?;
+        let total = counter.seen.counts();
         Ok(Self {
             finished,
             n_missing: damaged.len(),
             missing: damaged.into_iter().take(MOST_NAMED).collect(),
+            format: spec.format.number(),
+            size: [spec.size.height, spec.size.width],
+            dtype: spec.dtype.name(),
+            codec: spec.codec.to_string(),
+            sites_per_shard: spec.sites_per_shard,
             bytes,
             lists_bytes,
+            raw_bytes: total.sites * spec.site_bytes() as u64,
             classes,
+            present_only: spec.present_only,
+            channels: spec.channels,
             rejected: found.left_out,
-            ..counter.finish(&spec)
+            total,
+            groups: groups(counter.groups),
+            populations: counter.populations,
+            datasets: counter.datasets,
         })
     }
+}
+
+/// In the order of the store, in which HUVEC-2 comes before HUVEC-10.
+fn groups(groups: BTreeMap<String, (Seen, usize)>) -> Vec<Group> {
+    let mut groups: Vec<(String, (Seen, usize))> = groups.into_iter().collect();
+    groups.sort_by_key(|(_, (_, at))| *at);
+    groups.into_iter().map(|(group, (seen, _))| Group { group, counts: seen.counts() }).collect()
 }
 
 /// Bytes of a store's shards, and of all of its other files.
@@ -224,34 +244,6 @@ impl Counter {
         for counted in [self.populations.entry(site.label.population.name()).or_default(), of_dataset] {
             counted.wells += u64::from(is_new_well);
             counted.sites += 1;
-        }
-    }
-
-    fn finish(self, spec: &StoreSpec) -> Summary {
-        let mut groups: Vec<(String, (Seen, usize))> = self.groups.into_iter().collect();
-        // In the order of the store, in which HUVEC-2 comes before HUVEC-10.
-        groups.sort_by_key(|(_, (_, at))| *at);
-        let groups = groups.into_iter().map(|(group, (seen, _))| Group { group, counts: seen.counts() });
-        Summary {
-            finished: false,
-            missing: Vec::new(),
-            n_missing: 0,
-            format: spec.format.number(),
-            channels: spec.channels.clone(),
-            size: [spec.size.height, spec.size.width],
-            dtype: spec.dtype.name(),
-            codec: spec.codec.to_string(),
-            sites_per_shard: spec.sites_per_shard,
-            bytes: 0,
-            lists_bytes: 0,
-            raw_bytes: self.seen.counts.sites * spec.site_bytes() as u64,
-            classes: 0,
-            present_only: spec.present_only,
-            rejected: LeftOut::default(),
-            total: self.seen.counts(),
-            groups: groups.collect(),
-            populations: self.populations,
-            datasets: self.datasets,
         }
     }
 }

@@ -107,15 +107,6 @@ impl PackConfig {
     }
 }
 
-/// What is going on, for a progress bar.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Progress {
-    /// So many sites are to be packed.
-    Planned(u64),
-    /// So many more are done.
-    Sites(u64),
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -19,7 +19,8 @@ use crate::error::Result;
 use crate::fault::Fault;
 use crate::store::is_store;
 
-pub use config::{OnError, PackConfig, Partition, Progress};
+pub use crate::progress::Progress;
+pub use config::{OnError, PackConfig, Partition};
 pub use report::{ChannelFile, FirstSite, Held, HeldPlate, OTHER_IMAGES, PackReport, Plan};
 
 /// Looks at source and destination and says what a run would do, with the faults that names (and the listings of a

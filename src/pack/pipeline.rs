@@ -15,6 +15,7 @@ use crate::error::Result;
 use crate::fault::Fault;
 use crate::memory;
 use crate::plate_statistics::pixel_stats;
+use crate::progress::Progress;
 use crate::source::{Image, PlatePlan, SitePlan, Source};
 use crate::stats::SiteStatistics;
 use crate::store::format::checksum::crc32c;
@@ -22,7 +23,7 @@ use crate::store::format::manifest::Entry;
 use crate::store::write::encode::Encoder;
 use crate::store::{ShardWriter, StoreSpec, StoreWriter};
 
-use super::config::{PackConfig, Progress};
+use super::config::PackConfig;
 use super::plate::{GoodSite, PlateOutcome, PlateWork, ShardYield};
 use super::report::Packed;
 use super::resume::Todo;
@@ -214,7 +215,7 @@ impl Shared<'_> {
                 encoder.encode(&mut pixels, &mut chunk)?;
                 good = Some((site, statistics, chunk));
             }
-            (self.progress)(Progress::Sites(1));
+            (self.progress)(Progress::Done(1));
             if dones[lane].send(Done { position, job, site, sources, faults, good }).is_err() {
                 return Ok(());
             }

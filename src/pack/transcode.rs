@@ -14,6 +14,7 @@ use rayon::prelude::*;
 use crate::error::{Error, Result, unless_damaged};
 use crate::fault::Fault;
 use crate::files;
+use crate::progress::Progress;
 use crate::site::{ImageSize, PlateId};
 use crate::source::Plane;
 use crate::store::format::manifest::Entry;
@@ -25,7 +26,7 @@ use crate::store::write::held::{Lost, lost_by};
 use crate::store::{Codec, StoreSpec, StoreWriter, check_destination, in_its_format, shard_path};
 
 use super::cell_types::Changing;
-use super::config::{OnError, PackConfig, Progress};
+use super::config::{OnError, PackConfig};
 use super::place::{check_counts, check_free_space, resolve};
 use super::report::{HeldPlate, PackReport, Plan};
 use super::thread_group::in_pool;

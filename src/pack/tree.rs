@@ -9,6 +9,7 @@ use rayon::prelude::*;
 use crate::error::{Error, Result};
 use crate::fault::Fault;
 use crate::files;
+use crate::progress::Progress;
 use crate::site::{ImageSize, PlateId};
 use crate::source::{PlatePlan, Source, SourceConfig};
 use crate::store::format::names::METADATA;
@@ -18,7 +19,7 @@ use crate::store::{
 };
 
 use super::cell_types::{self, Changing};
-use super::config::{OnError, PackConfig, Progress};
+use super::config::{OnError, PackConfig};
 use super::place::{check_counts, check_free_space, resolve};
 use super::report::{FirstSite, HeldPlate, PackReport, Plan};
 use super::thread_group::in_pool;

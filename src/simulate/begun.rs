@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
-use crate::files::{self, Links};
+use crate::files::{self, Found};
 use crate::words::agree;
 
 use super::config::Config;
@@ -29,24 +29,17 @@ impl Begun {
         let settings = settings(config);
         if files::is_file(&file)? {
             check(dst, &files::read_text(&file)?, &settings)?;
-            for found in files::walk(dst, 1..=usize::MAX, Links::Keep) {
-                let found = found?;
-                if found.name().is_some_and(files::is_temporary) {
-                    files::remove_file(&found.path)?;
-                }
-            }
+            files::remove_temporary(dst, 1..=usize::MAX)?;
             return Ok(Self { file });
         }
-        for found in files::list(dst)? {
-            // A process that was killed before it had begun.
-            if found.name().is_some_and(files::is_temporary) {
-                files::remove_file(&found.path)?;
-                continue;
-            }
+        let is_other = |found: &&Found| !found.name().is_some_and(files::is_temporary);
+        if let Some(found) = files::list(dst)?.iter().find(is_other) {
             let expected = "a folder that is new or empty, or one that simulate was interrupted in";
             let found = found.path.file_name().unwrap_or_default().display().to_string();
             return Err(Error::refused(dst.display(), expected, found));
         }
+        // Of a process that was killed before it had begun.
+        files::remove_temporary(dst, 1..=1)?;
         let lines = settings.iter().map(|(flag, value)| format!("{flag} {value}\n"));
         files::write_whole(&file, lines.collect::<String>().as_bytes())?;
         Ok(Self { file })

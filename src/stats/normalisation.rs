@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::site::{Dtype, PlateId, Population};
 
 use super::histogram::Histogram;
-use super::moments::PlateStatistics;
+use super::moments::{PlateStatistics, PopulationStatistics};
 
 /// What is taken together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +66,16 @@ impl PopulationGroup {
             Self::Treatment => "treatment",
             Self::All => "all",
         }
+    }
+
+    /// The counts of its populations on all of these plates together.
+    #[must_use]
+    pub fn of<'a>(self, plates: impl IntoIterator<Item = &'a PlateStatistics>) -> PopulationStatistics {
+        let mut sum = PopulationStatistics::default();
+        for plate in plates {
+            self.members().iter().for_each(|&population| sum.merge(plate.population(population)));
+        }
+        sum
     }
 
     /// The populations that belong to it.
@@ -202,10 +212,7 @@ impl Summariser {
     fn close(&mut self) {
         for (group, Gathered { statistics, spreads }) in std::mem::take(&mut self.open) {
             for population in PopulationGroup::ALL {
-                let mut together = super::moments::PopulationStatistics::default();
-                for &member in population.members() {
-                    together.merge(statistics.population(member));
-                }
+                let together = population.of([&statistics]);
                 if together.n_sites == 0 {
                     continue;
                 }

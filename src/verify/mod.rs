@@ -15,6 +15,6 @@ mod trace;
 mod tree;
 
 pub use crate::store::is_store;
-pub use report::{Compared, Depth, Finding, Kind, Progress, Report};
+pub use report::{Compared, Depth, Finding, Kind, Report};
 pub use store::{StoreConfig, verify_store};
 pub use tree::{TreeReport, compare_tree, verify_tree};

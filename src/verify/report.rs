@@ -62,15 +62,6 @@ impl Kind {
     }
 }
 
-/// What is going on, for a progress bar.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Progress {
-    /// About so many bytes are to be read.
-    Planned(u64),
-    /// So many more were.
-    Read(u64),
-}
-
 /// What was compared and is not the same, whole, where a text shows it shortened.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Compared {

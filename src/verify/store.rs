@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use crate::error::Result;
 use crate::files;
+use crate::progress::Progress;
 use crate::store::format::names::{PIXELS, REJECTED, SHA256SUMS, ZARR_JSON};
 use crate::store::read::listing::left_out;
 use crate::store::read_spec;
@@ -14,7 +15,7 @@ use crate::store::read_spec;
 use super::consistency::contradictions;
 use super::expected::{IsWhole, add_names, read_lists};
 use super::files::{check_files, size};
-use super::report::{Depth, Finding, Kind, Progress, Report};
+use super::report::{Depth, Finding, Kind, Report};
 use super::rows::{find_spec, plate_rows};
 use super::trace::{trace, trace_whole_plates};
 
@@ -42,7 +43,7 @@ pub fn verify_store(config: &StoreConfig, progress: &(dyn Fn(Progress) + Sync)) 
     let read = AtomicU64::new(0);
     let count = |n: u64| {
         read.fetch_add(n, Ordering::Relaxed);
-        progress(Progress::Read(n));
+        progress(Progress::Done(n));
     };
 
     let (mut expected, is_whole) = read_lists(root, config.manifest.as_deref(), findings)?;

@@ -12,6 +12,7 @@ use rayon::prelude::*;
 use crate::error::{Error, Result};
 use crate::fault::{Fault, FaultKind};
 use crate::files::{self, AnyFile};
+use crate::progress::Progress;
 use crate::site::PlateId;
 use crate::source::{PlatePlan, SitePlan, Source, SourceConfig};
 use crate::store::format::checksum::Sha;
@@ -24,7 +25,7 @@ use crate::store::read::listing::{listed_plates, read_list, read_rows};
 use super::files::{check_files, size};
 use super::images::{Found, changed_images};
 use super::labels::changed_labels;
-use super::report::{Depth, Finding, Kind, Progress, Report, describe};
+use super::report::{Depth, Finding, Kind, Report, describe};
 
 /// What a raw tree holds, and what is wrong with it.
 #[derive(Debug, Clone)]
@@ -216,7 +217,7 @@ pub fn compare_tree(source: &SourceConfig, against: &Path, progress: &(dyn Fn(Pr
     let read = AtomicU64::new(0);
     let count = |n| {
         read.fetch_add(n, Ordering::Relaxed);
-        progress(Progress::Read(n));
+        progress(Progress::Done(n));
     };
     progress(Progress::Planned(expected.iter().map(|entry| size(root, entry)).sum()));
     report.findings.extend(check_files(root, expected.iter(), Depth::Full, &count));

@@ -15,6 +15,7 @@ use cellshard::training::early_stopping::EarlyStopping;
 use cellshard::training::recipe::{Recipe, Schedule};
 use cellshard::training::run::{INFO, RESUME, RunFolder, RunInfo, SUMMARY};
 use cellshard::training::schedule::leaves_warm_up;
+use cellshard::words::agree;
 
 /// What came of one network.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -100,8 +101,7 @@ impl Begun {
         let expected = format!("{}, by which the run was begun{more_epochs}", text(kept));
         let others = match others.len() - 1 {
             0 => String::new(),
-            1 => ", and 1 other key that is not the run's".to_owned(),
-            n => format!(", and {n} other keys that are not the run's"),
+            n => format!(", and {n} other {} not the run's", agree(n as u64, "key that is", "keys that are")),
         };
         let place = format!("--resume auto --run {}: {key}", self.folder.root().display());
         Err(Error::refused(place, expected, format!("{}{others}", text(found))))

@@ -17,6 +17,7 @@ use crate::libtorch::caught;
 use cellshard::classes::Classes;
 use cellshard::error::{Error, Result};
 use cellshard::feed::{Reader, Verify};
+use cellshard::progress::Progress;
 use cellshard::site::WellId;
 use cellshard::store::Store;
 use cellshard::training::data::Part;
@@ -64,15 +65,6 @@ impl Predictions {
     pub fn ranked(&self, row: usize) -> Vec<u32> {
         ranked(&self.probabilities[row], &self.classes, self.n_treatments)
     }
-}
-
-/// What is going on, for a progress bar.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Progress {
-    /// So many times a network is to look at a site.
-    Planned(u64),
-    /// So many more are done.
-    Sites(u64),
 }
 
 /// Predicts.
@@ -148,7 +140,7 @@ fn checked(config: &PredictConfig, progress: &dyn Fn(Progress)) -> Result<Predic
         let mut predictions =
             PredictionStream::new(classifier, all.start(member.sites.clone().into_iter(), &mut ring)?);
         while let Some(prediction) = predictions.next_prediction()? {
-            progress(Progress::Sites(prediction.sites.len() as u64));
+            progress(Progress::Done(prediction.sites.len() as u64));
             sums.add(prediction);
         }
     }

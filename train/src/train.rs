@@ -17,15 +17,15 @@ use crate::engine::watch::ProcessStats;
 use crate::libtorch::caught;
 use crate::models::{Network, weights};
 use crate::plan::{Plan, StagePlan, TrainConfig};
-use cellshard::cli::{plural, quoted};
 use cellshard::error::{Error, Result};
 use cellshard::feed::Reader;
 use cellshard::files;
-use cellshard::inspect::run_page::{read_runs, runs_page};
+use cellshard::inspect::run_page::{experiments_of, read_runs, runs_page};
 use cellshard::store::format::checksum::Sha;
 use cellshard::training::run::{
     BEST_ACCURACY, Environment, Observer, Progress, REPORT, RunFolder, RunInfo, RunLog, SUMMARY, Told,
 };
+use cellshard::words::{plural, quoted};
 
 /// How a run ended.
 #[derive(Debug, Clone, Serialize)]
@@ -181,7 +181,7 @@ impl Run<'_> {
         }
         if report.stopped.is_none() {
             conclude(log, &report)?;
-            self.write_report(folder, log)?;
+            self.write_report(folder, &sites.reader, log)?;
         }
         report.first_step_seconds = stats.first_step.map(|took| took.as_secs_f64());
         report.gpu_memory = device::memory(device);
@@ -195,11 +195,11 @@ impl Run<'_> {
 
     /// Writes the page of the run. It is made of what the run folder has, so that what keeps it from being written loses
     /// nothing, and is a warning.
-    fn write_report(&self, folder: &RunFolder, log: &mut RunLog) -> Result<()> {
+    fn write_report(&self, folder: &RunFolder, reader: &Reader, log: &mut RunLog) -> Result<()> {
         let write = || {
             let runs = read_runs(&[folder.root().to_owned()])?;
-            let reader = Reader::new(self.plan.store.clone(), self.config.io, self.config.verify);
-            folder.write(REPORT, runs_page(&runs, Some(&reader), &runs[0].name)?.as_bytes())
+            let known = experiments_of(&runs, self.plan.store);
+            folder.write(REPORT, runs_page(&runs, Some((reader, &known)), &runs[0].name)?.as_bytes())
         };
         match write() {
             Ok(()) => log.line(&format!("report     {}", folder.file(REPORT).display())),

@@ -18,9 +18,8 @@ use crate::inspect::run_page::{experiments_of, read_runs, runs_page};
 use crate::inspect::schemes::SCHEMES;
 use crate::inspect::sheet::{Replicates, bands, sheet};
 use crate::inspect::site_picture::{Contrast, site_picture, windows};
-use crate::inspect::store_page::{self, gather, store_page};
+use crate::inspect::store_page::{gather, store_page};
 use crate::inspect::summary::Summary;
-use crate::memory;
 use crate::site::{PlateId, SiteId};
 use crate::stats::Grouping;
 use crate::store::Store;
@@ -157,13 +156,9 @@ fn body() -> anyhow::Result<Exit> {
         let colours = stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty());
         let text = maps_text(&maps, report::width(), colours);
         cli::show(stdout().write_all(text.as_bytes()).map_err(Into::into))?;
-        return Ok(exit_of(&args, &maps));
+        return Ok(exit_of(&maps));
     }
     let (grouping, heading) = args.by.grouping();
-    if !files::is_dir(&root.join(PIXELS))? {
-        let expected = format!("a store (a folder with {PIXELS})");
-        return Err(Error::refused(root.display(), expected, "none").into());
-    }
     let summary = Summary::of(root, grouping)?;
     if args.json {
         cli::show(cli::report::print_json("inspect", &summary))?;
@@ -181,15 +176,14 @@ fn reader(store: Store) -> Reader {
 fn draw(args: &Args, root: &Path) -> Result<(Picture, Exit)> {
     if !args.plate.is_empty() {
         let maps = maps(args, root)?;
-        return Ok((maps_picture(&maps)?, exit_of(args, &maps)));
+        return Ok((maps_picture(&maps)?, exit_of(&maps)));
     }
     let store = Store::open(root)?;
     let picture = if let Some(id) = &args.site {
         let none = || Error::NoSuchSite { path: root.to_owned(), site: id.shown() };
         let index = store.index_of(id).ok_or_else(none)?;
-        let mut pixels = memory::zeroed(store.spec().site_bytes(), "a site")?;
         let reader = reader(store);
-        reader.read(index, &mut pixels)?;
+        let pixels = reader.site(index)?;
         let (store, site) = (reader.store(), &reader.store().sites()[index]);
         let windows = windows(store, site, &pixels, args.contrast)?;
         site_picture(store, site, &pixels, &windows, args.tile.unwrap_or(512))?
@@ -234,9 +228,8 @@ fn maps(args: &Args, root: &Path) -> Result<Maps> {
     })
 }
 
-/// Only maps of damage tell of faults.
-fn exit_of(args: &Args, maps: &Maps) -> Exit {
-    if matches!(args.colour, MapFlag::Damage) && maps.has_damage() { Exit::Faults } else { Exit::Success }
+fn exit_of(maps: &Maps) -> Exit {
+    if maps.has_damage { Exit::Faults } else { Exit::Success }
 }
 
 /// Refuses a place in a store: what is not its own is damage to `verify`, and what is would be lost.
@@ -258,10 +251,7 @@ fn page(args: &Args, root: &Path, folder: &Path) -> anyhow::Result<Exit> {
     let reader = reader(Store::open(root)?);
     let file = new_page(folder)?;
     let bar = Progress::new("inspect", "sites");
-    let gathered = gather(&reader, !args.quick, &|progress| match progress {
-        store_page::Progress::Planned(n) => bar.set_total(n),
-        store_page::Progress::Sites(n) => bar.add(n),
-    })?;
+    let gathered = gather(&reader, !args.quick, &|progress| bar.see(progress))?;
     let page = store_page(&reader, &summary, &gathered, &title(root)?)?;
     drop(bar);
     finish_page(file, &page.html)?;
@@ -290,8 +280,9 @@ fn runs(args: &Args) -> anyhow::Result<Exit> {
         return Ok(Exit::Success);
     };
     let reader = args.store.path().map(Store::open).transpose()?.map(reader);
-    if let Some(reader) = &reader
-        && experiments_of(&runs, reader.store()).is_empty()
+    let known = reader.as_ref().map(|reader| experiments_of(&runs, reader.store()));
+    if let Some((reader, known)) = reader.as_ref().zip(known.as_ref())
+        && known.is_empty()
     {
         let expected = "the store that the runs learned from, or one with an experiment of it as it was";
         return Err(Error::refused(reader.store().root().display(), expected, "another").into());
@@ -299,7 +290,7 @@ fn runs(args: &Args) -> anyhow::Result<Exit> {
     let file = new_page(folder)?;
     let names: Vec<String> = args.runs.iter().map(|root| title(root)).collect::<Result<_>>()?;
     let title = names.join(", ");
-    finish_page(file, &runs_page(&runs, reader.as_ref(), &title)?)?;
+    finish_page(file, &runs_page(&runs, reader.as_ref().zip(known.as_ref()), &title)?)?;
     Ok(Exit::Success)
 }
 

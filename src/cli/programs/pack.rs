@@ -122,10 +122,7 @@ fn body() -> anyhow::Result<Exit> {
         cli::when_interrupted(format!("what is packed is kept; go on with: {again}"));
         let bar = cli::Progress::new("pack", "sites");
         bar.doing(if pack::is_transcoded(&config)? { "looking at both stores" } else { "looking for images" });
-        let packed = pack::pack(&config, &|progress| match progress {
-            pack::Progress::Planned(n) => bar.set_total(n),
-            pack::Progress::Sites(n) => bar.add(n),
-        })?;
+        let packed = pack::pack(&config, &|progress| bar.see(progress))?;
         drop(bar);
         let shown = report::pack(&packed, &config.dst, args.json);
         let is_finished = packed.finished || packed.is_left_to_others;

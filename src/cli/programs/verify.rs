@@ -80,10 +80,7 @@ fn body() -> anyhow::Result<Exit> {
     let damaged_list = args.damaged_list.as_deref().map(WholeFile::create).transpose()?;
     let bar = Progress::new("verify", BYTES);
     bar.doing("looking for files");
-    let progress = |progress| match progress {
-        verify::Progress::Planned(n) => bar.set_total(n),
-        verify::Progress::Read(n) => bar.add(n),
-    };
+    let progress = |progress| bar.see(progress);
     let mut found = if is_store {
         let depth = if args.deep {
             Depth::Deep

@@ -2,5 +2,6 @@
 
 mod document;
 pub(crate) mod packed;
+pub(crate) mod pictures;
 
 pub(crate) use document::{Part, document};

@@ -41,12 +41,6 @@ pub(crate) fn scaled(values: &[f64]) -> Scaled {
     Scaled { low, high, values }
 }
 
-/// A JPEG as a page shows it.
-#[must_use]
-pub(crate) fn jpeg_url(file: &[u8]) -> String {
-    format!("data:image/jpeg;base64,{}", STANDARD.encode(file))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

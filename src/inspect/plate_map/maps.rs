@@ -9,10 +9,9 @@ use crate::feed::Reader;
 use crate::inspect::drawing::palette;
 use crate::inspect::drawing::picture::Rgb;
 use crate::inspect::measure::{Measured, measure};
-use crate::inspect::site_picture::histograms;
-use crate::memory;
 use crate::plate_statistics::read_pixel_stats;
 use crate::site::{PlateId, Population, Well};
+use crate::stats::Histogram;
 use crate::store::Store;
 use crate::store::format::names::REJECTED;
 use crate::store::format::rows::{PixelStats, Rejected, SiteRow};
@@ -121,6 +120,8 @@ pub struct Maps {
     pub plates: Vec<PlateMap>,
     /// What colours stand for.
     pub key: Key,
+    /// Whether a site was found that cannot be read.
+    pub has_damage: bool,
 }
 
 impl Maps {
@@ -153,11 +154,16 @@ impl Maps {
             all.filter(|(_, site)| site.id.well.plate == *plate).collect()
         };
         let of_plates: Vec<Vec<(usize, &SiteRow)>> = plates.iter().map(sites).collect();
+        let mut has_damage = false;
         let (title, key, cells) = match by {
             MapBy::Population => populations(&of_plates),
             MapBy::Treatment => treatments(&of_plates),
             MapBy::Control => controls(&of_plates),
-            MapBy::Damage => damage(reader, plates, &of_plates, progress)?,
+            MapBy::Damage => {
+                let (found, damaged) = damage(reader, plates, &of_plates, progress)?;
+                has_damage = damaged;
+                found
+            }
             MapBy::Channel(value) => {
                 let values = values(reader, plates, &of_plates, value, channel, progress)?;
                 let name = &store.spec().channels[channel].name;
@@ -166,18 +172,7 @@ impl Maps {
         };
         let all = plates.iter().zip(cells);
         let plates = all.map(|(plate, cells)| PlateMap { plate: plate.clone(), cells });
-        Ok(Self { title, shape: Shape::of_store(store)?, plates: plates.collect(), key })
-    }
-}
-
-/// The place of [`MapBy::Damage`] among its categories.
-const DAMAGED: usize = 2;
-
-impl Maps {
-    /// Of maps of damage, whether a site could not be read.
-    #[must_use]
-    pub fn has_damage(&self) -> bool {
-        self.plates.iter().flat_map(|plate| plate.cells.values()).any(|cell| *cell == Cell::Category(DAMAGED))
+        Ok(Self { title, shape: Shape::of_store(store)?, plates: plates.collect(), key, has_damage })
     }
 }
 
@@ -259,8 +254,8 @@ fn values(
     channel: usize,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Cells> {
-    let store = reader.store();
-    let n_channels = store.spec().channels.len();
+    let (store, spec) = (reader.store(), reader.store().spec());
+    let n_channels = spec.channels.len();
     if channel >= n_channels {
         return Err(Error::refused("--channel", format!("1 to {n_channels}"), channel + 1));
     }
@@ -272,9 +267,10 @@ fn values(
         };
         let measured = |of: fn(Measured) -> f64| {
             let one = |&(site, _): &(usize, &SiteRow)| {
-                let found = of(measured_site(reader, site)?[channel]);
+                let pixels = reader.site(site)?;
+                let plane = pixels.chunks_exact(spec.plane_bytes()).nth(channel).expect("a channel of the store");
                 progress(1);
-                Ok(found)
+                Ok(of(measure(plane, spec.size, spec.dtype, &Histogram::of(plane, spec.dtype))))
             };
             sites.par_iter().map(one).collect()
         };
@@ -297,27 +293,15 @@ fn values(
     plates.iter().zip(of_plates).map(of_wells).collect()
 }
 
-/// What is measured of each channel of a site, which is proven when it is read.
-///
-/// # Errors
-/// If the site cannot be read.
-fn measured_site(reader: &Reader, site: usize) -> Result<Vec<Measured>> {
-    let spec = reader.store().spec();
-    let mut pixels = memory::zeroed(spec.site_bytes(), "a site")?;
-    reader.read(site, &mut pixels)?;
-    let counted = histograms(reader.store(), &pixels);
-    let planes = pixels.chunks_exact(spec.plane_bytes()).zip(&counted);
-    Ok(planes.map(|(plane, histogram)| measure(plane, spec.size, spec.dtype, histogram)).collect())
-}
-
 fn damage(
     reader: &Reader,
     plates: &[PlateId],
     of_plates: &[Vec<(usize, &SiteRow)>],
     progress: &(dyn Fn(u64) + Sync),
-) -> Result<(String, Key, Cells)> {
+) -> Result<((String, Key, Cells), bool)> {
     const WHOLE: usize = 0;
     const LEFT_OUT: usize = 1;
+    const DAMAGED: usize = 2;
     let store: &Store = reader.store();
     let category = |name: &str, colour, mark: &str| Category { name: name.to_owned(), colour, mark: mark.to_owned() };
     let key = Key::Categories(vec![
@@ -327,12 +311,7 @@ fn damage(
     ]);
     let of_plate = |(plate, sites): (&PlateId, &Vec<(usize, &SiteRow)>)| {
         let read = |&(site, row): &(usize, &SiteRow)| {
-            let mut pixels = memory::zeroed(store.spec().site_bytes(), "a site")?;
-            let is_whole = match reader.read(site, &mut pixels) {
-                Ok(()) => true,
-                Err(error) if error.is_data_fault() || matches!(error, Error::Io { .. }) => false,
-                Err(error) => return Err(error),
-            };
+            let is_whole = reader.site_or_damage(site)?.is_ok();
             progress(1);
             Ok((row.id.well.well, is_whole))
         };
@@ -347,6 +326,7 @@ fn damage(
         }
         Ok(cells.into_iter().map(|(well, cell)| (well, Cell::Category(cell))).collect())
     };
-    let cells = plates.iter().zip(of_plates).map(of_plate).collect::<Result<_>>()?;
-    Ok(("what is whole".to_owned(), key, cells))
+    let cells: Cells = plates.iter().zip(of_plates).map(of_plate).collect::<Result<_>>()?;
+    let has_damage = cells.iter().flat_map(BTreeMap::values).any(|cell| *cell == Cell::Category(DAMAGED));
+    Ok((("what is whole".to_owned(), key, cells), has_damage))
 }

@@ -164,7 +164,7 @@ mod tests {
         let cells: BTreeMap<Well, Cell> =
             cells.iter().map(|(well, cell)| (well.parse().unwrap(), cell.clone())).collect();
         let plate = PlateMap { plate: "A-1/1".parse().unwrap(), cells };
-        Maps { title: "title".to_owned(), shape, plates: vec![plate], key }
+        Maps { title: "title".to_owned(), shape, plates: vec![plate], key, has_damage: false }
     }
 
     const SMALL: Shape = Shape { rows: 2, columns: 3 };

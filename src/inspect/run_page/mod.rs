@@ -5,6 +5,6 @@ mod page;
 mod read;
 mod text;
 
-pub use page::{experiments_of, runs_page};
+pub use page::{Known, experiments_of, runs_page};
 pub use read::{Best, Run, read_runs};
 pub use text::runs_text;

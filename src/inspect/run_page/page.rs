@@ -6,15 +6,13 @@ use serde::Serialize;
 
 use crate::error::Result;
 use crate::feed::Reader;
-use crate::inspect::drawing::render::{Window, composite};
-use crate::inspect::page::packed::jpeg_url;
+use crate::inspect::page::pictures::thumbnail;
 use crate::inspect::page::{Part, document};
-use crate::inspect::site_picture::histograms;
-use crate::memory;
 use crate::site::WellId;
 use crate::store::Store;
 use crate::training::data::experiments_sha256;
 use crate::training::run::metrics_csv::GroupRow;
+use crate::words::quoted;
 
 use super::confused::confused;
 use super::read::{Best, Epoch, Run};
@@ -23,8 +21,6 @@ use super::read::{Best, Epoch, Run};
 const MOST_CONFUSED: usize = 12;
 /// Pixels that a picture of one is wide at most.
 const TILE: u32 = 128;
-/// How well pictures are kept, of 100.
-const JPEG_QUALITY: u8 = 82;
 
 #[derive(Serialize)]
 struct Page {
@@ -74,20 +70,18 @@ struct Pair {
     images: Vec<Option<String>>,
 }
 
+/// A store, and what [`experiments_of`] it has of the runs.
+pub type Known<'a> = Option<(&'a Reader, &'a BTreeMap<String, String>)>;
+
 /// Makes the page of some runs. With the store that they learned from, it has pictures of what is confused; sites that the
 /// store lacks, that cannot be read, or that are of an experiment with other pixels or labels have none.
 ///
 /// # Errors
 /// If there is no memory for it.
-pub fn runs_page(runs: &[Run], store: Option<&Reader>, title: &str) -> Result<String> {
-    let known = store.map(|reader| experiments_of(runs, reader.store()));
-    let store = store.zip(known.as_ref());
+pub fn runs_page(runs: &[Run], store: Known<'_>, title: &str) -> Result<String> {
     let runs = runs.iter().map(|run| run_of_page(run, store)).collect::<Result<_>>()?;
     document(title, Part::Runs, &Page { runs })
 }
-
-/// A store, and what its experiments are known by.
-type Known<'a> = Option<(&'a Reader, &'a BTreeMap<String, String>)>;
 
 /// What the store has of the experiments that runs learned from, as they were: none where it is another store.
 #[must_use]
@@ -123,7 +117,7 @@ fn run_of_page(run: &Run, store: Known<'_>) -> Result<RunOfPage> {
         losses: run.losses.clone(),
         split: run.split.clone(),
         recipe: run.recipe.clone(),
-        command: quoted(&environment.command_line),
+        command: command(&environment.command_line),
         device: environment.gpu.unwrap_or(environment.device),
         confused: pairs(run, store)?,
         n_answers: run.answers.len(),
@@ -132,10 +126,9 @@ fn run_of_page(run: &Run, store: Known<'_>) -> Result<RunOfPage> {
 }
 
 /// A command for a shell, the program by its name alone.
-fn quoted(command: &[String]) -> String {
-    let program = command.first().map(|program| program.rsplit('/').next().unwrap_or_default());
-    let words = program.into_iter().chain(command.iter().skip(1).map(String::as_str));
-    shlex::try_join(words).unwrap_or_default()
+fn command(words: &[String]) -> String {
+    let program = words.first().map(|program| program.rsplit('/').next().unwrap_or_default());
+    quoted(program.into_iter().chain(words.iter().skip(1).map(String::as_str)))
 }
 
 fn pairs(run: &Run, store: Known<'_>) -> Result<Vec<Pair>> {
@@ -157,7 +150,7 @@ fn pairs(run: &Run, store: Known<'_>) -> Result<Vec<Pair>> {
             let experiment = well.plate.experiment.as_str();
             let of_run =
                 |known: &BTreeMap<String, String>| known.get(experiment) == run.info.experiments.get(experiment);
-            let image = store.filter(|(_, known)| of_run(known)).map(|(reader, _)| thumbnail(reader, well));
+            let image = store.filter(|(_, known)| of_run(known)).map(|(reader, _)| picture_of(reader, well));
             images.push(image.transpose()?.flatten());
         }
         pairs.push(Pair {
@@ -174,15 +167,9 @@ fn pairs(run: &Run, store: Known<'_>) -> Result<Vec<Pair>> {
 }
 
 /// The first site of a well in its colours; `None` where it cannot be had.
-fn thumbnail(reader: &Reader, well: &WellId) -> Result<Option<String>> {
-    let (store, spec) = (reader.store(), reader.store().spec());
-    let Some(site) = store.sites().iter().position(|site| site.id.well == *well) else {
-        return Ok(None);
-    };
-    let mut pixels = memory::zeroed(spec.site_bytes(), "a site")?;
-    if reader.read(site, &mut pixels).is_err() {
-        return Ok(None);
-    }
-    let windows: Vec<Window> = histograms(store, &pixels).iter().map(Window::of).collect();
-    Ok(Some(jpeg_url(&composite(&pixels, spec, &windows)?.fitted(TILE)?.jpeg(JPEG_QUALITY)?)))
+fn picture_of(reader: &Reader, well: &WellId) -> Result<Option<String>> {
+    let store = reader.store();
+    let Some(site) = store.sites().iter().position(|site| site.id.well == *well) else { return Ok(None) };
+    let pixels = reader.site_or_damage(site)?.ok();
+    pixels.map(|pixels| thumbnail(store, &pixels, TILE)).transpose()
 }

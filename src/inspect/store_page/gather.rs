@@ -2,27 +2,18 @@
 
 use rayon::prelude::*;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::feed::Reader;
 use crate::inspect::measure::{Measured, measure};
-use crate::inspect::schemes::{SCHEMES, counts, experiments, figures, of_site};
+use crate::inspect::schemes::{SCHEMES, all_levels, counts, experiments, figures};
 use crate::inspect::site_picture::histograms;
-use crate::memory;
 use crate::plate_statistics::read_pixel_stats;
+use crate::progress::Progress;
 use crate::site::PlateId;
-use crate::stats::{Histogram, PopulationGroup, PopulationStatistics};
-use crate::training::data::channel_stats;
-use crate::training::recipe::Normalize;
+use crate::stats::PopulationGroup;
+use crate::training::data::channel_stats::{self, ChannelStats};
 
 use super::batch_effect::{BatchEffect, Bins, Range};
-
-/// What is told while a store is read.
-pub enum Progress {
-    /// How many sites there are to be read.
-    Planned(u64),
-    /// So many more were.
-    Sites(u64),
-}
 
 /// What a store's tables and sites come to.
 pub struct Gathered {
@@ -40,6 +31,13 @@ pub struct Gathered {
     pub(super) effect: BatchEffect,
 }
 
+impl Gathered {
+    /// Whether the pixels of a site were read, and are whole.
+    pub(super) fn was_read(&self, site: usize) -> bool {
+        self.measured.as_ref().is_some_and(|measured| !measured[site].is_empty())
+    }
+}
+
 /// What one site gives.
 enum Site {
     Measured(Vec<Measured>, Vec<Bins>),
@@ -51,13 +49,13 @@ enum Site {
 /// # Errors
 /// If a listing cannot be read or contradicts itself. A site that cannot be read is told in what is gathered.
 pub fn gather(reader: &Reader, pixels: bool, progress: &(dyn Fn(Progress) + Sync)) -> Result<Gathered> {
-    let (store, spec) = (reader.store(), reader.store().spec());
-    let n_channels = spec.channels.len();
+    let store = reader.store();
+    let n_channels = store.spec().channels.len();
     if pixels {
         progress(Progress::Planned(store.sites().len() as u64));
     }
     // Over all of the store first: what is black, what is bright, and what normalises by all wells.
-    let all = all_levels(reader)?;
+    let all = all_levels(store)?;
     let global = channel_stats::global(&all, false);
     let raw: Vec<Range> = all.histograms.iter().map(Range::of_levels).collect();
     let mut effect = BatchEffect::new(&raw, n_channels);
@@ -72,9 +70,8 @@ pub fn gather(reader: &Reader, pixels: bool, progress: &(dyn Fn(Progress) + Sync
             let of_plate: Vec<Option<&[_]>> =
                 of_schemes.iter().map(|all| all.as_ref().map(|all| all[p].as_slice())).collect();
             let [plate_means, plate_medians, plate_stds] = site_figures(reader, plate)?;
-            let mut together = PopulationStatistics::default();
-            PopulationGroup::All.members().iter().for_each(|&member| together.merge(counted.population(member)));
-            effect.add_plate(&of_plate, &together.histograms, &plate_means);
+            let levels = PopulationGroup::All.of([counted]).histograms;
+            effect.add_plate(&of_plate, &levels, &plate_means);
             let sites = first..first + plate_means.len();
             first = sites.end;
             means.extend(plate_means);
@@ -85,7 +82,7 @@ pub fn gather(reader: &Reader, pixels: bool, progress: &(dyn Fn(Progress) + Sync
             }
             let read = |site: usize| {
                 let found = one_site(reader, site);
-                progress(Progress::Sites(1));
+                progress(Progress::Done(1));
                 found.map(|found| (site, found))
             };
             let found: Vec<(usize, Site)> = sites.into_par_iter().map(read).collect::<Result<_>>()?;
@@ -107,17 +104,6 @@ pub fn gather(reader: &Reader, pixels: bool, progress: &(dyn Fn(Progress) + Sync
     Ok(Gathered { means, medians, stds, measured: pixels.then_some(measured), damaged, effect })
 }
 
-/// The counts of all plates together.
-fn all_levels(reader: &Reader) -> Result<PopulationStatistics> {
-    let mut all = PopulationStatistics::default();
-    for experiment in experiments(reader.store()) {
-        for (_, plate) in counts(reader.store(), &experiment)? {
-            PopulationGroup::All.members().iter().for_each(|&member| all.merge(plate.population(member)));
-        }
-    }
-    Ok(all)
-}
-
 type OfSites = Vec<Vec<f64>>;
 
 /// Means, medians and standard deviations of a plate's sites, `[site][channel]`.
@@ -131,22 +117,14 @@ fn site_figures(reader: &Reader, plate: &PlateId) -> Result<[OfSites; 3]> {
 }
 
 fn one_site(reader: &Reader, site: usize) -> Result<Site> {
+    let pixels = match reader.site_or_damage(site)? {
+        Ok(pixels) => pixels,
+        Err(error) => return Ok(Site::Damaged(error.to_string())),
+    };
     let spec = reader.store().spec();
-    let mut pixels = memory::zeroed(spec.site_bytes(), "a site")?;
-    match reader.read(site, &mut pixels) {
-        Ok(()) => {}
-        Err(error) if error.is_data_fault() || matches!(error, Error::Io { .. }) => {
-            return Ok(Site::Damaged(error.to_string()));
-        }
-        Err(error) => return Err(error),
-    }
     let counted = histograms(reader.store(), &pixels);
     let planes = pixels.chunks_exact(spec.plane_bytes()).zip(&counted);
-    let measured = planes.map(|(plane, counts)| measure(plane, spec.size, spec.dtype, counts)).collect();
-    let own = of_site(Normalize::Site, &[], &counted);
-    let bins = counted
-        .iter()
-        .zip(own)
-        .map(|(histogram, figures): (&Histogram, _)| Bins::of(histogram, figures, Range::NORMALISED));
-    Ok(Site::Measured(measured, bins.collect()))
+    let measured = planes.map(|(plane, histogram)| measure(plane, spec.size, spec.dtype, histogram)).collect();
+    let normalised = |histogram| Bins::of(histogram, ChannelStats::of_image(histogram), Range::NORMALISED);
+    Ok(Site::Measured(measured, counted.iter().map(normalised).collect()))
 }

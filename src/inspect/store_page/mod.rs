@@ -6,5 +6,5 @@ mod gather;
 mod page;
 mod wells;
 
-pub use gather::{Gathered, Progress, gather};
+pub use gather::{Gathered, gather};
 pub use page::{StorePage, store_page};

@@ -7,14 +7,14 @@ use serde::Serialize;
 
 use crate::error::Result;
 use crate::feed::Reader;
-use crate::inspect::drawing::render::{Window, colours, composite};
-use crate::inspect::page::packed::{bytes, jpeg_url};
+use crate::inspect::drawing::render::colours;
+use crate::inspect::page::packed::bytes;
+use crate::inspect::page::pictures::{jpeg_url, thumbnail};
 use crate::inspect::page::{Part, document};
 use crate::inspect::schemes::{about, experiments};
 use crate::inspect::sheet::{Replicates, bands};
-use crate::inspect::site_picture::{about as about_site, histograms};
+use crate::inspect::site_picture::about as about_site;
 use crate::inspect::summary::Summary;
-use crate::memory;
 use crate::site::{PlateId, Population};
 use crate::store::Store;
 use crate::training::recipe::Normalize;
@@ -36,8 +36,6 @@ const SHEET_TILE: u32 = 96;
 const MOST_REPLICATES: usize = 51;
 /// What replicates are shown under.
 const SHEET_SCHEMES: [Normalize; 3] = [Normalize::None, Normalize::PlateControls, Normalize::Site];
-/// How well pictures are kept, of 100.
-const JPEG_QUALITY: u8 = 82;
 
 /// The page, and what is wrong with the store that it shows.
 pub struct StorePage {
@@ -126,7 +124,7 @@ pub fn store_page(reader: &Reader, summary: &Summary, gathered: &Gathered, title
     let (plates, wells) = wells(store, gathered)?;
     let (layouts, n_unknown_layouts) = equal_layouts(store);
     let (far, n_far) = far(reader, gathered)?;
-    let sheets = if gathered.measured.is_some() { sheets(reader, &gathered.damaged)? } else { Vec::new() };
+    let sheets = if gathered.measured.is_some() { sheets(reader, gathered)? } else { Vec::new() };
     let hex = |[r, g, b]: [u8; 3]| format!("#{r:02x}{g:02x}{b:02x}");
     let damaged = gathered.damaged.iter();
     let damaged = damaged.map(|(site, why)| Damaged { site: store.sites()[*site].id.shown(), why: why.clone() });
@@ -192,14 +190,10 @@ fn far(reader: &Reader, gathered: &Gathered) -> Result<(Vec<Far>, usize)> {
         *n <= MOST_ALIKE
     });
     all.truncate(MOST_FAR);
-    let is_damaged = |site: usize| gathered.damaged.iter().any(|(damaged, _)| *damaged == site);
     let with_picture = |far: FarSite| {
         let row = &store.sites()[far.site];
-        let image = if gathered.measured.is_none() || is_damaged(far.site) {
-            None
-        } else {
-            Some(thumbnail(reader, far.site, FAR_TILE)?)
-        };
+        let draw = || thumbnail(store, &reader.site(far.site)?, FAR_TILE);
+        let image = gathered.was_read(far.site).then(draw).transpose()?;
         let FarSite { what, channel, value, median, distance, .. } = far;
         Ok(Far { site: row.id.shown(), about: about_site(row), what, channel, value, median, distance, image })
     };
@@ -207,17 +201,8 @@ fn far(reader: &Reader, gathered: &Gathered) -> Result<(Vec<Far>, usize)> {
     Ok((shown?, n_far))
 }
 
-/// A site in its colours, by its own percentiles; one that is dark is shown as dark as it is.
-fn thumbnail(reader: &Reader, site: usize, tile: u32) -> Result<String> {
-    let (store, spec) = (reader.store(), reader.store().spec());
-    let mut pixels = memory::zeroed(spec.site_bytes(), "a site")?;
-    reader.read(site, &mut pixels)?;
-    let windows: Vec<Window> = histograms(store, &pixels).iter().map(Window::of).collect();
-    Ok(jpeg_url(&composite(&pixels, spec, &windows)?.fitted(tile)?.jpeg(JPEG_QUALITY)?))
-}
-
 /// Replicates of a negative control, a positive control and two treatments, of those that are in most experiments.
-fn sheets(reader: &Reader, damaged: &[(usize, String)]) -> Result<Vec<Sheet>> {
+fn sheets(reader: &Reader, gathered: &Gathered) -> Result<Vec<Sheet>> {
     let store = reader.store();
     let mut chosen = Vec::new();
     for (population, n) in
@@ -228,7 +213,7 @@ fn sheets(reader: &Reader, damaged: &[(usize, String)]) -> Result<Vec<Sheet>> {
     let mut sheets = Vec::new();
     for treatment in chosen {
         let mut replicates = Replicates::find(store, &treatment)?;
-        replicates.sites.retain(|site| !damaged.iter().any(|(damaged, _)| damaged == site));
+        replicates.sites.retain(|&site| gathered.was_read(site));
         replicates.spread(store, MOST_REPLICATES);
         if replicates.sites.is_empty() {
             continue;
@@ -237,8 +222,7 @@ fn sheets(reader: &Reader, damaged: &[(usize, String)]) -> Result<Vec<Sheet>> {
         let tiles = replicates.sites.iter().map(|&site| store.sites()[site].id.well.shown());
         let mut all = Vec::new();
         for band in &bands {
-            let images: Result<Vec<String>> =
-                band.tiles.iter().map(|tile| Ok(jpeg_url(&tile.jpeg(JPEG_QUALITY)?))).collect();
+            let images: Result<Vec<String>> = band.tiles.iter().map(jpeg_url).collect();
             all.push(SheetBand { name: band.scheme.into(), about: about(band.scheme), images: images? });
         }
         sheets.push(Sheet { title: replicates.title(), tiles: tiles.collect(), bands: all });

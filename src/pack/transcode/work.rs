@@ -13,10 +13,11 @@ use rustix::io::Errno;
 use crate::error::{Error, Result};
 use crate::fault::Fault;
 use crate::memory;
-use crate::pack::config::{PackConfig, Progress};
+use crate::pack::config::PackConfig;
 use crate::pack::report::{HeldPlate, Packed};
 use crate::pack::thread_group::ThreadGroup;
 use crate::plate_statistics;
+use crate::progress::Progress;
 use crate::store::format::checksum;
 use crate::store::format::listing::ListingFiles;
 use crate::store::format::manifest::Entry;
@@ -208,7 +209,7 @@ impl Shared<'_> {
                     writer.append(&buffers.chunk)?;
                 }
             }
-            (self.progress)(Progress::Sites(1));
+            (self.progress)(Progress::Done(1));
         }
         // A plate once damaged stays so: a shard that lacks a site is never finished.
         to.filter(|_| !plate.is_damaged()).map(|writer| writer.finish(sites.len())).transpose()

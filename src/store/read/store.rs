@@ -44,10 +44,7 @@ impl Store {
     /// # Errors
     /// If it is not finished, not of format 1 or 2, or its metadata contradicts itself.
     pub fn open(root: &Path) -> Result<Self> {
-        if !files::is_dir(&root.join(PIXELS))? {
-            let expected = format!("a store (a folder with {PIXELS})");
-            return Err(Error::refused(root.display(), expected, "none"));
-        }
+        check_is_there(root)?;
         if !files::is_file(&root.join(SHA256SUMS))? {
             return Err(Error::Unfinished { path: root.to_owned() });
         }
@@ -233,6 +230,17 @@ fn order_by_id(sites: &[SiteRow], metadata: &Path) -> Result<Option<Vec<u32>>> {
             Err(Error::malformed(place, "each site once", format!("{} again", id(again).shown())))
         }
     }
+}
+
+/// Refuses a folder that is no store, finished or not.
+///
+/// # Errors
+/// If it is none, or that cannot be told.
+pub fn check_is_there(root: &Path) -> Result<()> {
+    if files::is_dir(&root.join(PIXELS))? {
+        return Ok(());
+    }
+    Err(Error::refused(root.display(), format!("a store (a folder with {PIXELS})"), "none"))
 }
 
 /// Reads the document that says what holds for the whole store.

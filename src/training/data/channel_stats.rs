@@ -82,7 +82,7 @@ pub fn per_plate(
     };
     let mut experiments: BTreeMap<&Experiment, PopulationStatistics> = BTreeMap::new();
     for (plate, statistics) in plates {
-        experiments.entry(&plate.experiment).or_default().merge(&together([*statistics], members));
+        experiments.entry(&plate.experiment).or_default().merge(&members.of([*statistics]));
     }
     let of = |statistics: &PopulationStatistics| -> Vec<ChannelStats> {
         statistics.histograms.iter().map(|histogram| ChannelStats::of(histogram, robust)).collect()
@@ -97,7 +97,7 @@ pub fn per_plate(
             let expected = format!("sites of {} (or --normalize plate, global, site or none)", members.name());
             return Err(Error::refused(format!("--normalize: {}", plate.experiment), expected, "none"));
         }
-        let own = together([statistics], members);
+        let own = members.of([statistics]);
         let found = match scheme {
             Normalize::Site | Normalize::None => vec![ChannelStats::plain(spec.dtype); spec.channels.len()],
             Normalize::Global => global.to_vec(),
@@ -159,17 +159,6 @@ impl Ends {
     }
 }
 
-fn together<'a>(
-    plates: impl IntoIterator<Item = &'a PlateStatistics>,
-    members: PopulationGroup,
-) -> PopulationStatistics {
-    let mut sum = PopulationStatistics::default();
-    for plate in plates {
-        members.members().iter().for_each(|&population| sum.merge(plate.population(population)));
-    }
-    sum
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -196,7 +185,7 @@ mod tests {
     fn compute(plates: &[(&str, &PlateStatistics)], scheme: Normalize, robust: bool) -> Result<Vec<(f64, f64)>> {
         let ids: Vec<PlateId> = plates.iter().map(|(name, _)| name.parse().unwrap()).collect();
         let pairs: Vec<_> = ids.iter().zip(plates.iter().map(|(_, statistics)| *statistics)).collect();
-        let all = together(plates.iter().map(|(_, statistics)| *statistics), PopulationGroup::All);
+        let all = PopulationGroup::All.of(plates.iter().map(|(_, statistics)| *statistics));
         let global = global(&all, robust);
         let found = per_plate(&pairs, scheme, robust, &global, &spec(Dtype::Uint8))?;
         Ok(found.into_iter().map(|channels| (channels[0].centre, channels[0].spread)).collect())

@@ -3,13 +3,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::csv_table::{Figure, from_csv, to_csv};
+use crate::csv_table::{Figure, to_csv};
 use crate::error::Result;
-use crate::files;
 use crate::site::WellId;
 use crate::training::evaluate::metrics::WellAnswer;
 
 use super::folder::RunFolder;
+use super::metrics_csv::read_if_there;
 
 /// What one network says of one well that validates.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -111,11 +111,7 @@ impl RunFolder {
     /// # Errors
     /// If it cannot be read.
     pub fn answers(&self, network: &str) -> Result<Vec<AnswerRow>> {
-        let path = self.file(&Self::answers_of(network));
-        if !files::exists(&path)? {
-            return Ok(Vec::new());
-        }
-        from_csv(&files::read_text(&path)?, &path.display().to_string())
+        read_if_there(&self.file(&Self::answers_of(network)))
     }
 }
 

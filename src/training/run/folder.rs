@@ -20,7 +20,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
-use crate::files::{self, Links};
+use crate::files;
 use crate::site::ImageSize;
 use crate::training::data::{Split, WellParts};
 use crate::training::recipe::Recipe;
@@ -263,12 +263,7 @@ impl RunFolder {
             Err(TryLockError::Error(_)) => Ok(log),
             Ok(()) => {
                 // Its own, and those of second steps.
-                for found in files::walk(&self.root, 1..=2, Links::Keep) {
-                    let found = found?;
-                    if found.name().is_some_and(files::is_temporary) {
-                        files::remove_file(&found.path)?;
-                    }
-                }
+                files::remove_temporary(&self.root, 1..=2)?;
                 Ok(log)
             }
         }

@@ -174,7 +174,8 @@ pub fn read_losses(root: &Path) -> Result<Vec<(u64, f64)>> {
     Ok(rows.into_iter().map(|row| (row.step, row.loss.0)).collect())
 }
 
-fn read_if_there<R: DeserializeOwned>(path: &Path) -> Result<Vec<R>> {
+/// The rows of a table of a run folder; none where it is not there.
+pub(super) fn read_if_there<R: DeserializeOwned>(path: &Path) -> Result<Vec<R>> {
     if files::exists(path)? { from_csv(&files::read_text(path)?, &path.display().to_string()) } else { Ok(Vec::new()) }
 }
 

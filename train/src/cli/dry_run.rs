@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::dry_run::{DryRun, NetworkRow, dry_run};
 use crate::plan::TrainConfig;
 use cellshard::cli::report::print_json;
-use cellshard::cli::{Align, Exit, Table, count, plural, screen, show};
+use cellshard::cli::{Align, Exit, Table, agree, count, plural, screen, show};
 use cellshard::error::shown;
 use cellshard::training::recipe::KEYS;
 use cellshard::training::run::in_words;
@@ -68,7 +68,7 @@ fn conclusion(found: &DryRun) -> String {
     let of = |network: &NetworkRow| {
         let left = network.epochs.saturating_sub(network.epochs_done);
         let name = network.cell_type.as_ref().map(|name| format!(" of {name}")).unwrap_or_default();
-        format!("{left} {}{name}", if left == 1 { "epoch" } else { "epochs" })
+        format!("{left} {}{name}", agree(left.into(), "epoch", "epochs"))
     };
     let left: Vec<String> = found.networks.iter().filter(|network| network.seconds > 0.0).map(of).collect();
     if left.is_empty() {

@@ -9,7 +9,7 @@ use clap::{Command, CommandFactory, Parser, ValueEnum};
 use crate::device::DeviceChoice;
 use crate::libtorch::hide_what_is_caught;
 use crate::models::export::{MatrixFile, index_path};
-use crate::predict::{self, PredictConfig, Wells, predict};
+use crate::predict::{PredictConfig, Wells, predict};
 use cellshard::classes::Classes;
 use cellshard::cli::{self, At, Exit, Progress, Shards};
 use cellshard::error::Error;
@@ -209,10 +209,7 @@ fn body(flags: &Flags) -> anyhow::Result<Exit> {
     };
     let progress = Progress::new("predict", "sites");
     progress.doing("loading networks");
-    let found = predict(&config, &|done| match done {
-        predict::Progress::Planned(n) => progress.set_total(n),
-        predict::Progress::Sites(n) => progress.add(n),
-    })?;
+    let found = predict(&config, &|done| progress.see(done))?;
     drop(progress);
     if let Some(file) = out {
         let rows: Vec<_> = found.wells.iter().cloned().zip((0..found.wells.len()).map(|i| found.best(i))).collect();

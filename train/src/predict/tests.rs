@@ -25,7 +25,7 @@ fn each_run_is_computed_in_its_own_precision() {
         let runs = vec![dir.path().join(first), dir.path().join(second)];
         let config = PredictConfig { runs, device: DeviceChoice::Cpu, batch: 1000, ..config };
         let see = |progress| {
-            if matches!(progress, Progress::Sites(_)) {
+            if matches!(progress, Progress::Done(_)) {
                 seen.borrow_mut().push(allows_tf32());
             }
         };
