@@ -1,6 +1,6 @@
 //! Exit codes: 0 success, 1 the data has faults, 2 could not run, 75 stopped in time (`EX_TEMPFAIL` of sysexits).
 
-use std::io;
+use std::io::{self, Write, stderr};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -44,7 +44,7 @@ pub enum Exit {
 pub fn run(tool: &str, body: impl FnOnce() -> anyhow::Result<Exit>) -> ExitCode {
     if !memory::is_enough_to_begin() {
         // Words that are there: there may be no memory to make any.
-        eprintln!("error: memory: expected 32 MiB to begin with, found less (ulimit -v?)");
+        let _ = writeln!(stderr(), "error: memory: expected 32 MiB to begin with, found less (ulimit -v?)");
         return ExitCode::from(2);
     }
     files::raise_open_files();
@@ -72,7 +72,8 @@ fn tell(tool: &str, error: &anyhow::Error) -> u8 {
         // Line by line, as what was found in a recipe has several; an error of ours has escaped its names already.
         let text = format!("{error:#}");
         let lines: Vec<String> = text.lines().map(|line| shown(line).to_string()).collect();
-        eprintln!("error: {}", lines.join("\n"));
+        // Somebody who no longer looks is told by the exit code.
+        let _ = writeln!(stderr(), "error: {}", lines.join("\n"));
     }
     let code = if error.downcast_ref::<Error>().is_some_and(Error::is_data_fault) { 1 } else { 2 };
     // Asked for by the flag itself, as the flags may be what is wrong.

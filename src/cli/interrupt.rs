@@ -43,7 +43,7 @@ pub fn when_interrupted(kept: impl Into<String>) {
 }
 
 /// How long after a signal the next one counts as another: some send it to a process and to its group at once.
-const ANOTHER: Duration = Duration::from_secs(1);
+pub(super) const ANOTHER: Duration = Duration::from_secs(1);
 
 /// Has the next signal end this process at once, where the answer to the first is waiting for something.
 fn ends_by_the_next() {

@@ -12,6 +12,7 @@ mod reading;
 pub mod report;
 mod screen;
 mod source_args;
+mod stop_request;
 mod table;
 
 pub use crate::words::{agree, count, plural};
@@ -23,6 +24,7 @@ pub use progress::Progress;
 pub use reading::{IoFlag, VerifyFlag};
 pub use screen::{Screen, screen};
 pub use source_args::SourceArgs;
+pub use stop_request::stop_on_signals;
 pub use table::{Align, Table};
 
 /// Files that a thread has open at most, and its share of those that the process has.

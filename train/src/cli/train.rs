@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use clap::parser::ValueSource;
 use clap::{Command, CommandFactory, FromArgMatches, Parser};
-use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::device::DeviceChoice;
 use crate::engine::stop::Stop;
@@ -161,7 +160,7 @@ fn body() -> anyhow::Result<Exit> {
         skip_damaged: flags.skip_damaged,
         checkpoint_every: flags.checkpoint_every,
         stop: Stop {
-            asked: if flags.bench || flags.dry_run { told_at_once() } else { stop_on_signals()? },
+            asked: if flags.bench || flags.dry_run { told_at_once() } else { cli::stop_on_signals()? },
             deadline: flags.time_limit.and_then(|limit| started.checked_add(limit)),
             after_steps: flags.max_steps,
         },
@@ -189,15 +188,4 @@ fn body() -> anyhow::Result<Exit> {
 fn told_at_once() -> Arc<AtomicBool> {
     cli::when_interrupted("nothing was written; run it again");
     Arc::default()
-}
-
-/// The first SIGINT or SIGTERM asks training to stop; the second ends the process at once. Without a thread, which would
-/// take of the memory that training needs.
-fn stop_on_signals() -> anyhow::Result<Arc<AtomicBool>> {
-    let asked = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, asked.clone())?;
-        signal_hook::flag::register(signal, asked.clone())?;
-    }
-    Ok(asked)
 }
