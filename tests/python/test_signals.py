@@ -12,7 +12,7 @@ import pytest
 BIN = Path(os.environ["CELLSHARD_BIN"]).absolute()
 SAVED = 75
 # More epochs than anybody waits for.
-LONG = ["--model", "base-cnn", "--batch", "8", "--epochs", "100000"]
+LONG = ["--model", "base-cnn", "--batch", "8", "--early-stopping", "none", "--epochs", "100000"]
 
 
 @pytest.fixture(scope="module")
@@ -24,10 +24,12 @@ def store(tmp_path_factory):
     return folder / "shards"
 
 
-def train(store, run, *flags, **started):
+def train(store, run, *flags, hangup=signal.SIG_DFL, **pipes):
+    """Begins, with SIGHUP as it is told and not as whoever runs the tests has it."""
     command = [BIN / "train", store, "--run", run, "--device", "cpu", "--threads", "1", *flags]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    return subprocess.Popen(command, start_new_session=True, **pipes, **started)
+    pipes = pipes or {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    told = lambda: signal.signal(signal.SIGHUP, hangup)
+    return subprocess.Popen(command, start_new_session=True, preexec_fn=told, **pipes)
 
 
 def until(line, job):
@@ -71,8 +73,7 @@ def test_a_process_and_its_group_told_at_once_is_one_wish(store, tmp_path):
 def test_a_terminal_that_goes_away_has_it_save(store, tmp_path):
     """Its screen and its log are gone with the terminal; that is no reason to lose the run."""
     ours, its = os.openpty()
-    command = [BIN / "train", store, "--run", tmp_path / "run", "--device", "cpu", "--threads", "1", *LONG]
-    job = subprocess.Popen(command, start_new_session=True, stdin=its, stdout=its, stderr=its)
+    job = train(store, tmp_path / "run", *LONG, stdin=its, stdout=its, stderr=its)
     os.close(its)
     said = b""
     while b"epoch 1" not in said and b"epoch    1" not in said:
@@ -85,7 +86,7 @@ def test_a_terminal_that_goes_away_has_it_save(store, tmp_path):
 
 def test_nohup_has_it_go_on(store, tmp_path):
     few = [*LONG[:-1], "30"]
-    job = train(store, tmp_path / "run", *few, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    job = train(store, tmp_path / "run", *few, hangup=signal.SIG_IGN)
     until("epoch", job)
     job.send_signal(signal.SIGHUP)
     code, said = ended(job)
