@@ -15,7 +15,7 @@ use crate::files;
 
 use super::interrupt::ANOTHER;
 
-/// A flag that the first signal sets. One that comes [`ANOTHER`] later or after that ends the process at once; what comes
+/// A flag that the first signal sets. One that comes a second later or after that ends the process at once; what comes
 /// sooner is the same wish, which some tell a process and its group. There is no thread, which would take of the memory
 /// that training needs. Who had SIGHUP ignored (`nohup`) has it ignored.
 ///
