@@ -1,7 +1,7 @@
 //! `bench`: where the time of reading goes, measured part by part in one run.
 
-use std::process::ExitCode;
+use cellshard::cli::Code;
 
-fn main() -> ExitCode {
+fn main() -> Code {
     cellshard::cli::programs::bench::main()
 }

@@ -1,7 +1,7 @@
 //! `cellshard`: the one name on the PATH, which runs the others.
 
-use std::process::ExitCode;
+use cellshard::cli::Code;
 
-fn main() -> ExitCode {
+fn main() -> Code {
     cellshard::cli::programs::cellshard::main()
 }

@@ -1,7 +1,7 @@
 //! `inspect`: looks at a store.
 
-use std::process::ExitCode;
+use cellshard::cli::Code;
 
-fn main() -> ExitCode {
+fn main() -> Code {
     cellshard::cli::programs::inspect::main()
 }

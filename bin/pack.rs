@@ -1,7 +1,7 @@
 //! `pack`: a tree of PNGs, or a store of another codec, into a store of tensor shards.
 
-use std::process::ExitCode;
+use cellshard::cli::Code;
 
-fn main() -> ExitCode {
+fn main() -> Code {
     cellshard::cli::programs::pack::main()
 }

@@ -1,7 +1,7 @@
 //! `simulate`: makes a tree of RxRx1-like images with known truth.
 
-use std::process::ExitCode;
+use cellshard::cli::Code;
 
-fn main() -> ExitCode {
+fn main() -> Code {
     cellshard::cli::programs::simulate::main()
 }

@@ -1,7 +1,7 @@
 //! `stats`: plate statistics of a store, from the counts that `pack` gathered; reads no pixel.
 
-use std::process::ExitCode;
+use cellshard::cli::Code;
 
-fn main() -> ExitCode {
+fn main() -> Code {
     cellshard::cli::programs::stats::main()
 }

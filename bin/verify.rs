@@ -1,7 +1,7 @@
 //! `verify`: what of a store or of a raw tree is whole, and what to send again.
 
-use std::process::ExitCode;
+use cellshard::cli::Code;
 
-fn main() -> ExitCode {
+fn main() -> Code {
     cellshard::cli::programs::verify::main()
 }

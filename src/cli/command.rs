@@ -132,7 +132,8 @@ pub fn parse<P: FromArgMatches>(command: &Command) -> anyhow::Result<P> {
 /// # Errors
 /// As [`parse`].
 pub fn matches(command: &Command) -> anyhow::Result<ArgMatches> {
-    let matches = command.clone().try_get_matches().map_err(|error| explained(error, command))?;
+    let matches =
+        command.clone().try_get_matches_from(super::arguments()).map_err(|error| explained(error, command))?;
     check_paths(&matches)?;
     Ok(matches)
 }

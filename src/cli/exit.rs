@@ -1,7 +1,7 @@
 //! Exit codes: 0 success, 1 the data has faults, 2 could not run, 75 stopped in time (`EX_TEMPFAIL` of sysexits).
 
 use std::io::{self, Write, stderr};
-use std::process::ExitCode;
+use std::process::{ExitCode, Termination};
 use std::sync::Arc;
 
 use rustix::process::Signal;
@@ -9,6 +9,7 @@ use rustix::process::Signal;
 use crate::error::{Error, shown};
 use crate::{files, memory};
 
+use super::arguments::arguments;
 use super::report::print_error;
 
 /// What each exit code means, below the `--help` of every program but `train`.
@@ -39,25 +40,35 @@ pub enum Exit {
     Stopped,
 }
 
+/// How a program ended: its exit code.
+#[must_use]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Code(pub u8);
+
+impl Termination for Code {
+    fn report(self) -> ExitCode {
+        ExitCode::from(self.0)
+    }
+}
+
 /// Runs a program's body and turns what comes of it into an exit code. An error is printed once, with its causes, to
 /// stderr, and with `--json` as an object to stdout, too. A reader that closed our stdout early (`| head`) is no error.
-pub fn run(tool: &str, body: impl FnOnce() -> anyhow::Result<Exit>) -> ExitCode {
+pub fn run(tool: &str, body: impl FnOnce() -> anyhow::Result<Exit>) -> Code {
     if !memory::is_enough_to_begin() {
         // Words that are there: there may be no memory to make any.
         let _ = writeln!(stderr(), "error: memory: expected 32 MiB to begin with, found less (ulimit -v?)");
-        return ExitCode::from(2);
+        return Code(2);
     }
     files::raise_open_files();
     // A file that grows beyond what the shell allows (`ulimit -f`) is an error of the write, and does not kill.
     let _ = signal_hook::flag::register(Signal::XFSZ.as_raw(), Arc::default());
-    let code = match body() {
+    Code(match body() {
         Ok(Exit::Success) => 0,
         Ok(Exit::Faults) => 1,
         Ok(Exit::Stopped) => 75,
         Err(error) if is_broken_pipe(&error) => 0,
         Err(error) => tell(tool, &error),
-    };
-    ExitCode::from(code)
+    })
 }
 
 /// Tells an error, and which exit code it is.
@@ -77,7 +88,7 @@ fn tell(tool: &str, error: &anyhow::Error) -> u8 {
     }
     let code = if error.downcast_ref::<Error>().is_some_and(Error::is_data_fault) { 1 } else { 2 };
     // Asked for by the flag itself, as the flags may be what is wrong.
-    if std::env::args_os().any(|argument| argument == "--json") {
+    if arguments().any(|argument| argument == "--json") {
         let _ = print_error(tool, error, code);
     }
     code

@@ -68,7 +68,7 @@ fn end_by(signal: i32) {
 /// The command that this process was started by, for a shell.
 #[must_use]
 pub fn command_line() -> String {
-    let mut arguments = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned());
+    let mut arguments = super::arguments().map(|argument| argument.to_string_lossy().into_owned());
     let program = arguments.next().unwrap_or_default();
     let arguments: Vec<String> = arguments.collect();
     // `cellshard pack`, as `cellshard` names what it runs, is two words.

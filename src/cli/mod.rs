@@ -1,5 +1,6 @@
 //! The programs, and what they share: exit codes, progress, tables, what reports look like.
 
+mod arguments;
 mod command;
 mod exit;
 mod interrupt;
@@ -16,8 +17,10 @@ mod stop_request;
 mod table;
 
 pub use crate::words::{agree, count, plural};
+pub use arguments::arguments;
+pub(crate) use arguments::tell_arguments;
 pub use command::{At, MaybeAt, Place, Shards, framed, framed_with, matches, parse};
-pub use exit::{EXIT_CODES, EXIT_CODES_OF_TRAIN, Exit, run, show};
+pub use exit::{Code, EXIT_CODES, EXIT_CODES_OF_TRAIN, Exit, run, show};
 pub use interrupt::{command_line, when_interrupted};
 pub use numbers::{bytes, rate};
 pub use progress::Progress;

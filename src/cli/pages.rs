@@ -23,7 +23,7 @@ pub const ABOUT: &str = "Pack microscopy plates into checksummed shards, prove t
 /// The folder that they are asked for in, where nothing but that is asked for.
 #[must_use]
 pub fn asked() -> Option<PathBuf> {
-    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let arguments: Vec<OsString> = super::arguments().skip(1).collect();
     match &arguments[..] {
         [flag, folder] if flag == ASKS => Some(folder.into()),
         _ => None,

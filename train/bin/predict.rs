@@ -1,7 +1,7 @@
 //! `predict`: classes, probabilities and embeddings of a store's wells by trained runs.
 
-use std::process::ExitCode;
+use cellshard::cli::Code;
 
-fn main() -> ExitCode {
+fn main() -> Code {
     cellshard_train::cli::predict::main()
 }

@@ -1,7 +1,7 @@
 //! `train`: trains a network on a store by a recipe, or measures how fast it would.
 
-use std::process::ExitCode;
+use cellshard::cli::Code;
 
-fn main() -> ExitCode {
+fn main() -> Code {
     cellshard_train::cli::train::main()
 }

@@ -1,12 +1,10 @@
 //! `bench`: where the time of reading goes, measured part by part in one run.
 
-use std::process::ExitCode;
-
 use clap::{Command, CommandFactory, Parser};
 
 use crate::bench::{Bench, BenchConfig, machine};
 use crate::cli::report::bench::{BenchReport, announce};
-use crate::cli::{self, At, Exit, IoFlag, Shards};
+use crate::cli::{self, At, Code, Exit, IoFlag, Shards};
 
 /// Measure where the time of reading goes, from the disk to a batch in memory
 ///
@@ -44,8 +42,7 @@ pub fn command() -> Command {
 }
 
 /// Runs it.
-#[must_use]
-pub fn main() -> ExitCode {
+pub fn main() -> Code {
     cli::run("bench", body)
 }
 

@@ -2,13 +2,12 @@
 
 use std::io::{IsTerminal, Write, stdout};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use clap::{ArgGroup, Command, CommandFactory, Parser};
 
 use crate::cli::looks::{By, MapFlag, contrast, scheme};
 use crate::cli::report::inspect as report;
-use crate::cli::{self, Exit, MaybeAt, Progress, Shards};
+use crate::cli::{self, Code, Exit, MaybeAt, Progress, Shards};
 use crate::error::{Error, Result};
 use crate::feed::{Io, Reader, Verify};
 use crate::files::{self, WholeFile};
@@ -131,8 +130,7 @@ pub fn command() -> Command {
 }
 
 /// Runs it.
-#[must_use]
-pub fn main() -> ExitCode {
+pub fn main() -> Code {
     cli::run("inspect", body)
 }
 

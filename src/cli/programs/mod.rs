@@ -8,3 +8,5 @@ pub mod pack;
 pub mod simulate;
 pub mod stats;
 pub mod verify;
+
+pub use cellshard::run;

@@ -1,11 +1,10 @@
 //! `pack`: a tree of PNGs, or a store of another codec, into a store of tensor shards.
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use clap::{Command, CommandFactory, Parser, ValueEnum};
 
-use crate::cli::{self, At, Exit, Place, SourceArgs, report};
+use crate::cli::{self, At, Code, Exit, Place, SourceArgs, report};
 use crate::fault::Fault;
 use crate::files::WholeFile;
 use crate::pack::{self, OnError, PackConfig, Partition};
@@ -103,8 +102,7 @@ pub fn command() -> Command {
 }
 
 /// Runs it.
-#[must_use]
-pub fn main() -> ExitCode {
+pub fn main() -> Code {
     cli::run("pack", body)
 }
 

@@ -2,12 +2,11 @@
 //! `cellshard::simulate`.
 
 use std::io::{Write, stdout};
-use std::process::ExitCode;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Command, CommandFactory, Parser};
 
-use crate::cli::{self, Align, At, Exit, Place, Progress, Table};
+use crate::cli::{self, Align, At, Code, Exit, Place, Progress, Table};
 use crate::simulate::{Bits, CellType, Config, Layout, Report, simulate};
 
 const TYPES: &str = "HUVEC:4,RPE:2,HEPG2:2,U2OS:2";
@@ -108,8 +107,7 @@ pub fn command() -> Command {
 }
 
 /// Runs it.
-#[must_use]
-pub fn main() -> ExitCode {
+pub fn main() -> Code {
     cli::run("simulate", body)
 }
 

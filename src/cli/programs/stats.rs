@@ -1,12 +1,11 @@
 //! `stats`: plate statistics of a store, from the counts that `pack` gathered; reads no pixel.
 
 use std::io::{BufWriter, Write, stdout};
-use std::process::ExitCode;
 
 use clap::{Command, CommandFactory, Parser, ValueEnum};
 
 use crate::cli::report::statistics;
-use crate::cli::{self, At, Exit, Shards};
+use crate::cli::{self, At, Code, Exit, Shards};
 use crate::plate_statistics::summarise_store;
 use crate::stats::{Grouping, PopulationGroup, Summary};
 use crate::store::Store;
@@ -65,8 +64,7 @@ pub fn command() -> Command {
 }
 
 /// Runs it.
-#[must_use]
-pub fn main() -> ExitCode {
+pub fn main() -> Code {
     cli::run("stats", body)
 }
 

@@ -1,12 +1,11 @@
 //! `verify`: what of a store or of a raw tree is whole, and what to send again.
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use clap::{Command, CommandFactory, Parser};
 
 use crate::cli::numbers::BYTES;
-use crate::cli::{self, Exit, Progress, SourceArgs, report};
+use crate::cli::{self, Code, Exit, Progress, SourceArgs, report};
 use crate::error::{Error, Result};
 use crate::files::{self, WholeFile};
 use crate::store::format::manifest;
@@ -63,8 +62,7 @@ pub fn command() -> Command {
 }
 
 /// Runs it.
-#[must_use]
-pub fn main() -> ExitCode {
+pub fn main() -> Code {
     cli::run("verify", body)
 }
 

@@ -1,7 +1,6 @@
 //! `predict`: classes, probabilities and embeddings of a store's wells by trained runs.
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Command, CommandFactory, Parser, ValueEnum};
@@ -11,7 +10,7 @@ use crate::libtorch::hide_what_is_caught;
 use crate::models::export::{MatrixFile, index_path};
 use crate::predict::{PredictConfig, Wells, predict};
 use cellshard::classes::Classes;
-use cellshard::cli::{self, At, Exit, Progress, Shards};
+use cellshard::cli::{self, At, Code, Exit, Progress, Shards};
 use cellshard::error::Error;
 use cellshard::files::{self, WholeFile};
 use cellshard::training::evaluate::submission::{Dialect, Spelling, WellTable, to_csv};
@@ -113,8 +112,7 @@ pub fn command() -> Command {
 }
 
 /// Runs it.
-#[must_use]
-pub fn main() -> ExitCode {
+pub fn main() -> Code {
     hide_what_is_caught();
     cli::run("predict", || body(&cli::parse(&command())?))
 }

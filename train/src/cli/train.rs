@@ -1,7 +1,6 @@
 //! `train`: trains a network on a store by a recipe, or measures how fast it would.
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
@@ -14,7 +13,7 @@ use crate::engine::stop::Stop;
 use crate::libtorch::hide_what_is_caught;
 use crate::plan::{Resume, TrainConfig};
 use crate::train::train;
-use cellshard::cli::{self, At, Exit, IoFlag, Shards, VerifyFlag, pages};
+use cellshard::cli::{self, At, Code, Exit, IoFlag, Shards, VerifyFlag, pages};
 use cellshard::training::recipe::{KEYS, Recipe};
 
 use super::bench_args::BenchArgs;
@@ -113,8 +112,7 @@ pub fn command() -> Command {
 }
 
 /// Runs it.
-#[must_use]
-pub fn main() -> ExitCode {
+pub fn main() -> Code {
     hide_what_is_caught();
     cli::run("train", body)
 }
@@ -166,7 +164,7 @@ fn body() -> anyhow::Result<Exit> {
         },
         epochs,
         second_epochs,
-        command_line: std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect(),
+        command_line: cli::arguments().map(|argument| argument.to_string_lossy().into_owned()).collect(),
         ..TrainConfig::new(flags.store.path(), &name, recipe)
     };
     if flags.bench {
