@@ -5,11 +5,13 @@ pub mod channel_stats;
 mod class_map;
 mod hold_out;
 mod identity;
+mod plate_table;
 mod sampler;
 mod split;
 mod unseen;
 
 pub use class_map::ClassMap;
 pub use identity::{experiments_sha256, site_keys};
-pub use sampler::EpochSampler;
+pub use plate_table::{PlateTable, trained};
+pub use sampler::{EpochSampler, groups};
 pub use split::{Part, Split, SplitPart, WellParts};

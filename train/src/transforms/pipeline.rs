@@ -7,11 +7,10 @@ use std::collections::BTreeSet;
 use tch::{Device, Kind, Tensor};
 
 use cellshard::error::{Error, Result};
-use cellshard::plate_statistics;
-use cellshard::site::{PlateId, Population};
-use cellshard::stats::{PlateStatistics, PopulationStatistics};
+use cellshard::site::PlateId;
 use cellshard::store::Store;
-use cellshard::training::data::channel_stats::{ChannelStats, Ends, LEAST_SPREAD, MAD_TO_STD, global, per_plate};
+use cellshard::training::data::channel_stats::{ChannelStats, LEAST_SPREAD, MAD_TO_STD};
+use cellshard::training::data::{self, PlateTable};
 use cellshard::training::recipe::{Normalize, Recipe};
 
 use super::ops::{self, Mixed, Sampling};
@@ -66,39 +65,15 @@ impl Pipeline {
     ) -> Result<Self> {
         let n_channels = store.spec().channels.len();
         let store_size = [store.spec().size.height, store.spec().size.width];
-        // All plates of an experiment, so that its figures do not depend on which of them are asked for.
-        let experiments: BTreeSet<_> = plates.iter().map(|plate| &plate.experiment).collect();
         let trained: Vec<ChannelStats> = trained
             .iter()
             .map(|&[centre, spread]| ChannelStats { centre: f64::from(centre), spread: f64::from(spread) })
             .collect();
-        // Plates that are not asked for are never looked up.
-        let mut table = vec![0.0_f32; store.plates().len() * n_channels];
-        table.resize(2 * table.len(), 1.0);
-        let half = table.len() / 2;
-        let numbered: Vec<(usize, &PlateId)> = store.plates().keys().enumerate().collect();
-        let mut levels = Ends::new(store.spec());
-        // An experiment at a time, as the counts of a plate of 16 bits may take 12 MB.
-        for of_experiment in numbered.chunk_by(|a, b| a.1.experiment == b.1.experiment) {
-            if !experiments.contains(&of_experiment[0].1.experiment) {
-                continue;
-            }
-            let read = |&(_, plate): &(usize, &PlateId)| plate_statistics::read(store.root(), plate, store.spec());
-            let statistics: Vec<PlateStatistics> = of_experiment.iter().map(read).collect::<Result<_>>()?;
-            let pairs: Vec<_> = of_experiment.iter().map(|(_, plate)| *plate).zip(&statistics).collect();
-            let found = per_plate(&pairs, recipe.normalize, recipe.robust, &trained, store.spec())?;
-            for ((i, _), figures) in of_experiment.iter().zip(found) {
-                for (c, figure) in figures.iter().enumerate() {
-                    table[i * n_channels + c] = figure.centre as f32;
-                    table[half + i * n_channels + c] = figure.spread as f32;
-                }
-            }
-            for plate in &statistics {
-                levels.add(plate);
-            }
-        }
+        let PlateTable { figures, ends } = PlateTable::read(store, plates, recipe.normalize, recipe.robust, &trained)?;
+        let half = |of: fn(&ChannelStats) -> f64| figures.iter().flatten().map(move |figure| of(figure) as f32);
+        let table: Vec<f32> = half(|figure| figure.centre).chain(half(|figure| figure.spread)).collect();
         let table = Tensor::from_slice(&table).view([2, -1, n_channels as i64]).to_device(device);
-        let ends = Tensor::from_slice2(&levels.of_channels()).to_device(device);
+        let ends = Tensor::from_slice2(&ends.of_channels()).to_device(device);
         let window = window(recipe, store_size)?;
         let input = Self::input_size(recipe, store_size)?;
         Ok(Self { recipe: recipe.clone(), table, ends, n_channels, store_size, window, input })
@@ -118,15 +93,7 @@ impl Pipeline {
     /// # Errors
     /// If the statistics cannot be read.
     pub fn trained(recipe: &Recipe, store: &Store, sites: &[usize]) -> Result<Vec<[f32; 2]>> {
-        let plates: BTreeSet<&PlateId> = sites.iter().map(|&i| &store.sites()[i].id.well.plate).collect();
-        let mut all = PopulationStatistics::default();
-        for plate in plates {
-            let statistics = plate_statistics::read(store.root(), plate, store.spec())?;
-            for population in Population::ALL {
-                all.merge(statistics.population(population));
-            }
-        }
-        let found = global(&all, recipe.robust);
+        let found = data::trained(store, sites, recipe.robust)?;
         Ok(found.into_iter().map(|figure| [figure.centre as f32, figure.spread as f32]).collect())
     }
 
