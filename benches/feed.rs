@@ -198,7 +198,7 @@ fn memory(store: &Path, threads: usize) -> Vec<u64> {
         let order = Permutation::new(n, 1, epoch);
         (0..n).map(move |i| order.at(i)).collect::<Vec<_>>()
     });
-    let mut feed =
+    let feed =
         Feed::start(&reader, buffers, threads, move |sites| sites.extend(epochs.by_ref().take(BATCH))).unwrap();
     let (mut found, mut sites) = (Vec::new(), 0);
     while let Some(batch) = feed.next_batch().unwrap() {

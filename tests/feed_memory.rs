@@ -59,8 +59,8 @@ fn ten_epochs_ask_for_no_memory() {
             sites.extend((start..n.min(start + batch)).map(|position| order.at(position)));
             next += 1;
         };
-        let mut feed = Feed::start(&reader, buffers, 4, plan).unwrap();
-        let mut epochs = |n_epochs: usize| {
+        let feed = Feed::start(&reader, buffers, 4, plan).unwrap();
+        let epochs = |n_epochs: usize| {
             for _ in 0..n_epochs * n_batches {
                 let batch = feed.next_batch().unwrap().unwrap();
                 assert!(batch.faults.is_empty());

@@ -11,3 +11,13 @@ pub struct Batch<B> {
     /// Positions in the batch that could not be read, each with its reason; their pixels mean nothing.
     pub faults: Vec<(usize, Error)>,
 }
+
+/// What a feed has for who waits no longer than a while.
+pub enum Next<B> {
+    /// The next batch in order.
+    Batch(Batch<B>),
+    /// None is whole so far.
+    NotYet,
+    /// There are no more.
+    End,
+}

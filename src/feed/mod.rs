@@ -10,7 +10,7 @@
 //! let order = Permutation::new(n, 42, 0);
 //! let mut positions = 0..n;
 //! let next = move |sites: &mut Vec<usize>| sites.extend(positions.by_ref().take(64).map(|i| order.at(i)));
-//! let mut feed = Feed::start(&reader.into(), vec![vec![0_u8; 64 * bytes]; 3], 2, next)?;
+//! let feed = Feed::start(&reader.into(), vec![vec![0_u8; 64 * bytes]; 3], 2, next)?;
 //! while let Some(mut batch) = feed.next_batch()? {
 //!     if let Some((_, damaged)) = batch.faults.pop() {
 //!         return Err(damaged); // It names shard and site.
@@ -22,6 +22,7 @@
 //! ```
 
 mod batch;
+mod epoch_order;
 mod grouped;
 mod order;
 mod prefetch;
@@ -30,7 +31,8 @@ mod ring;
 mod shards;
 mod slots;
 
-pub use batch::Batch;
+pub use batch::{Batch, Next};
+pub use epoch_order::{EpochOrder, OrderConfig};
 pub use grouped::Groups;
 pub use order::{Permutation, mix};
 pub use prefetch::Feed;

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 
-use super::batch::Batch;
+use super::batch::{Batch, Next};
 use super::reader::Reader;
 use super::ring::Ring;
 
@@ -29,13 +30,28 @@ impl<B: AsMut<[u8]> + Send + 'static> Feed<B> {
         n_threads: usize,
         next_batch: impl FnMut(&mut Vec<usize>) + Send + 'static,
     ) -> Result<Self> {
-        if buffers.is_empty() {
+        Self::start_with_lent(reader, buffers, 0, n_threads, next_batch)
+    }
+
+    /// The same, where the caller has `n_lent` buffers more, such as batches of the feed before this one, which it gives back
+    /// to this one.
+    ///
+    /// # Errors
+    /// As [`Feed::start`] has them.
+    pub fn start_with_lent(
+        reader: &Arc<Reader>,
+        buffers: Vec<B>,
+        n_lent: usize,
+        n_threads: usize,
+        next_batch: impl FnMut(&mut Vec<usize>) + Send + 'static,
+    ) -> Result<Self> {
+        if buffers.len() + n_lent == 0 {
             return Err(Error::refused("feed", "a buffer or more", 0));
         }
         if n_threads == 0 {
             return Err(Error::refused("feed", "a thread or more", 0));
         }
-        let ring = Arc::new(Ring::new(reader.clone(), buffers));
+        let ring = Arc::new(Ring::new(reader.clone(), buffers, n_lent));
         // Made first, so that what was started ends where the next cannot be.
         let mut feed = Self { ring: ring.clone(), threads: Vec::with_capacity(n_threads + 1) };
         feed.spawn("feed-plan".to_owned(), move || ring.plan(next_batch))?;
@@ -53,12 +69,23 @@ impl<B: AsMut<[u8]> + Send + 'static> Feed<B> {
     }
 
     /// The next batch, as soon as it is whole; `None` after the last. The caller hands it back when its pixels are
-    /// used.
+    /// used. Of several threads that ask, each has another batch.
     ///
     /// # Errors
     /// If a thread of the feed panicked, or the caller has all buffers.
-    pub fn next_batch(&mut self) -> Result<Option<Batch<B>>> {
-        self.ring.next_batch()
+    pub fn next_batch(&self) -> Result<Option<Batch<B>>> {
+        match self.ring.next_batch(None)? {
+            Next::Batch(batch) => Ok(Some(batch)),
+            Next::End | Next::NotYet => Ok(None),
+        }
+    }
+
+    /// The same, waiting no longer than `patience`: for a caller that has to look at something else now and then.
+    ///
+    /// # Errors
+    /// As [`Feed::next_batch`].
+    pub fn next_batch_within(&self, patience: Duration) -> Result<Next<B>> {
+        self.ring.next_batch(Instant::now().checked_add(patience))
     }
 
     /// Hands a batch's buffer back, to be filled again.

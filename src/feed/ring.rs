@@ -6,10 +6,11 @@ use std::collections::VecDeque;
 use std::mem::take;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use crate::error::{Error, Result};
 
-use super::batch::Batch;
+use super::batch::{Batch, Next};
 use super::reader::Reader;
 use super::slots::Slot;
 
@@ -74,22 +75,23 @@ impl State {
 }
 
 impl<B: AsMut<[u8]>> Ring<B> {
-    pub(super) fn new(reader: Arc<Reader>, buffers: Vec<B>) -> Self {
-        let n = buffers.len();
+    /// A ring of some buffers, and of more that the caller has from another ring and gives back to this one.
+    pub(super) fn new(reader: Arc<Reader>, buffers: Vec<B>, n_lent: usize) -> Self {
+        let (n_here, n) = (buffers.len(), buffers.len() + n_lent);
         let fill = || Fill { sites: Vec::new(), faults: Vec::new(), n_taken: 0, n_done: 0 };
         let state = State {
             planned: VecDeque::with_capacity(PLANNED),
             spare: (0..PLANNED).map(|_| Vec::new()).collect(),
             fills: (0..n).map(|_| fill()).collect(),
-            free: (0..n).rev().collect(),
+            free: (0..n_here).rev().collect(),
             begun: VecDeque::with_capacity(n),
-            lent: Vec::with_capacity(n),
+            lent: (n_here..n).collect(),
             ..State::default()
         };
         let (ready, work, plan) = Default::default();
         Self {
             reader,
-            slots: buffers.into_iter().map(Slot::new).collect(),
+            slots: buffers.into_iter().map(Some).chain((0..n_lent).map(|_| None)).map(Slot::new).collect(),
             state: Mutex::new(state),
             ready,
             work,
@@ -192,8 +194,8 @@ impl<B: AsMut<[u8]>> Ring<B> {
         self.work.notify_all();
     }
 
-    /// The next batch in order, as soon as it is whole; `None` after the last.
-    pub(super) fn next_batch(&self) -> Result<Option<Batch<B>>> {
+    /// The next batch in order, as soon as it is whole, if that is before `until`.
+    pub(super) fn next_batch(&self, until: Option<Instant>) -> Result<Next<B>> {
         let mut state = self.lock();
         loop {
             if state.panicked {
@@ -206,9 +208,12 @@ impl<B: AsMut<[u8]>> Ring<B> {
                     let fill = &mut state.fills[slot];
                     fill.faults.sort_unstable_by_key(|&(position, _)| position);
                     let (sites, faults) = (take(&mut fill.sites), take(&mut fill.faults));
-                    return Ok(self.slots[slot].take().map(|pixels| Batch { sites, pixels, faults }));
+                    // Others that wait: the one behind it may be whole already, or there is none.
+                    self.ready.notify_all();
+                    let batch = self.slots[slot].take().map(|pixels| Batch { sites, pixels, faults });
+                    return Ok(batch.map_or(Next::End, Next::Batch));
                 }
-                None if state.is_over() => return Ok(None),
+                None if state.is_over() => return Ok(Next::End),
                 // Whether there is another batch is known once it is planned.
                 None if state.free.is_empty() && !state.planned.is_empty() => {
                     let found = "all of them with the caller";
@@ -216,7 +221,15 @@ impl<B: AsMut<[u8]>> Ring<B> {
                 }
                 Some(_) | None => {}
             }
-            state = Self::wait(&self.ready, state);
+            let Some(until) = until else {
+                state = Self::wait(&self.ready, state);
+                continue;
+            };
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(Next::NotYet);
+            }
+            state = self.ready.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 

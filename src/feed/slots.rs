@@ -40,10 +40,10 @@ pub(super) struct Piece<'a, B> {
 }
 
 impl<B: AsMut<[u8]>> Slot<B> {
-    /// A slot with a buffer.
-    pub(super) fn new(buffer: B) -> Self {
+    /// A slot, with a buffer or without.
+    pub(super) fn new(buffer: Option<B>) -> Self {
         let pieces = Pieces { start: std::ptr::null_mut(), length: 0, n: 0, n_taken: 0, n_out: 0 };
-        Self { buffer: UnsafeCell::new(Some(buffer)), pieces: Mutex::new(pieces) }
+        Self { buffer: UnsafeCell::new(buffer), pieces: Mutex::new(pieces) }
     }
 
     /// Runs `body` on the slot itself, while nobody has a part of its buffer.
@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn pieces_are_disjoint_and_cover_the_buffer() {
-        let slot = Slot::new(vec![0_u8; 10]);
+        let slot = Slot::new(Some(vec![0_u8; 10]));
         slot.divide(3);
         let mut pieces: Vec<_> = std::iter::from_fn(|| slot.next_piece()).collect();
         assert_eq!(pieces.len(), 3);
@@ -134,7 +134,7 @@ mod tests {
         slot.divide(3);
         assert!(slot.next_piece().is_none());
         // A buffer that carries its bytes in itself is as good as one on the heap.
-        let slot = Slot::new([0_u8; 4]);
+        let slot = Slot::new(Some([0_u8; 4]));
         slot.divide(2);
         slot.next_piece().unwrap().bytes().fill(5);
         slot.next_piece().unwrap().bytes().fill(6);
@@ -144,7 +144,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "when all of its pieces are back")]
     fn a_buffer_is_not_handed_out_while_a_piece_is_out() {
-        let slot = Slot::new(vec![0_u8; 10]);
+        let slot = Slot::new(Some(vec![0_u8; 10]));
         slot.divide(5);
         let _piece = slot.next_piece();
         slot.take();

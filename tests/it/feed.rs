@@ -5,8 +5,9 @@ use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-use cellshard::feed::{Feed, Io, Permutation, Reader, Verify};
+use cellshard::feed::{Feed, Io, Next, Permutation, Reader, Verify};
 use cellshard::pack::{PackConfig, pack};
 use cellshard::store::{Codec, Store};
 use proptest::prelude::*;
@@ -27,7 +28,7 @@ pub(crate) fn feed(reader: Reader, batch: usize, threads: usize, start: usize, s
     let order = Permutation::new(n, seed, 0);
     let mut positions = start * batch..n;
     let next = move |sites: &mut Vec<usize>| sites.extend(positions.by_ref().take(batch).map(|i| order.at(i)));
-    let mut feed = Feed::start(&Arc::new(reader), vec![vec![0; batch * bytes]; 3], threads, next).unwrap();
+    let feed = Feed::start(&Arc::new(reader), vec![vec![0; batch * bytes]; 3], threads, next).unwrap();
     let mut seen = Vec::new();
     while let Some(batch) = feed.next_batch().unwrap() {
         let pixels = batch.pixels[..batch.sites.len() * bytes].to_vec();
@@ -151,12 +152,12 @@ fn a_panic_of_a_thread_reaches_the_caller() {
     let reader = Arc::new(open(&fixture.store(), Io::Mmap, Verify::First));
     let buffers = vec![vec![0; 4 * reader.site_bytes()]; 2];
     // There is no site of this number.
-    let mut feed = Feed::start(&reader, buffers, 2, |sites: &mut Vec<usize>| sites.push(usize::MAX)).unwrap();
+    let feed = Feed::start(&reader, buffers, 2, |sites: &mut Vec<usize>| sites.push(usize::MAX)).unwrap();
     assert!(feed.next_batch().err().unwrap().to_string().contains("panicked"));
-    let mut feed = Feed::start(&reader, vec![vec![0; 9]], 2, |_: &mut Vec<usize>| panic!("no plan")).unwrap();
+    let feed = Feed::start(&reader, vec![vec![0; 9]], 2, |_: &mut Vec<usize>| panic!("no plan")).unwrap();
     assert!(feed.next_batch().err().unwrap().to_string().contains("panicked"));
     // A buffer that is too small for the batch.
-    let mut feed = Feed::start(&reader, vec![vec![0; 9]], 2, |sites: &mut Vec<usize>| sites.push(0)).unwrap();
+    let feed = Feed::start(&reader, vec![vec![0; 9]], 2, |sites: &mut Vec<usize>| sites.push(0)).unwrap();
     assert!(feed.next_batch().err().unwrap().to_string().contains("panicked"));
 }
 
@@ -165,7 +166,7 @@ fn a_caller_that_keeps_every_buffer_is_told_so() {
     let fixture = packed(Codec::Raw);
     let reader = Arc::new(open(&fixture.store(), Io::Mmap, Verify::First));
     let buffers = vec![vec![0; reader.site_bytes()]; 2];
-    let mut feed = Feed::start(&reader, buffers, 2, |sites: &mut Vec<usize>| sites.push(3)).unwrap();
+    let feed = Feed::start(&reader, buffers, 2, |sites: &mut Vec<usize>| sites.push(3)).unwrap();
     let (_one, two) = (feed.next_batch().unwrap().unwrap(), feed.next_batch().unwrap().unwrap());
     let error = feed.next_batch().err().unwrap().to_string();
     assert!(error.contains("all of them with the caller"), "{error}");
@@ -180,11 +181,75 @@ fn buffers_come_back_for_another_feed() {
     let mut buffers = vec![vec![0; reader.site_bytes()]; 3];
     let before: BTreeSet<*const u8> = buffers.iter().map(Vec::as_ptr).collect();
     for _ in 0..3 {
-        let mut feed = Feed::start(&reader, buffers, 2, |sites: &mut Vec<usize>| sites.push(3)).unwrap();
+        let feed = Feed::start(&reader, buffers, 2, |sites: &mut Vec<usize>| sites.push(3)).unwrap();
         let batch = feed.next_batch().unwrap().unwrap();
         feed.give_back(batch);
         buffers = feed.into_buffers();
         assert_eq!(buffers.iter().map(Vec::as_ptr).collect::<BTreeSet<_>>(), before);
+    }
+}
+
+#[test]
+fn batches_of_the_feed_before_are_given_back_to_this_one() {
+    let fixture = packed(Codec::Raw);
+    let reader = Arc::new(open(&fixture.store(), Io::Mmap, Verify::First));
+    let plan = |sites: &mut Vec<usize>| sites.push(3);
+    let feed = Feed::start(&reader, vec![vec![0; reader.site_bytes()]; 2], 2, plan).unwrap();
+    let kept = feed.next_batch().unwrap().unwrap();
+    let buffers = feed.into_buffers();
+    assert_eq!(buffers.len(), 1);
+    let feed = Feed::start_with_lent(&reader, buffers, 1, 2, plan).unwrap();
+    let _one = feed.next_batch().unwrap().unwrap();
+    assert!(feed.next_batch().is_err(), "both buffers are with the caller");
+    feed.give_back(kept);
+    assert_eq!(feed.next_batch().unwrap().unwrap().sites, [3]);
+    let none: Vec<Vec<u8>> = Vec::new();
+    assert!(Feed::start_with_lent(&reader, none, 0, 2, plan).is_err());
+}
+
+#[test]
+fn a_caller_waits_no_longer_than_it_says() {
+    let fixture = packed(Codec::Raw);
+    let reader = Arc::new(open(&fixture.store(), Io::Mmap, Verify::First));
+    let (plan, plans) = std::sync::mpsc::channel();
+    let next = move |sites: &mut Vec<usize>| sites.extend(plans.recv().ok());
+    let feed = Feed::start(&reader, vec![vec![0; reader.site_bytes()]; 2], 2, next).unwrap();
+    let soon = Duration::from_millis(5);
+    assert!(matches!(feed.next_batch_within(soon).unwrap(), Next::NotYet));
+    plan.send(2).unwrap();
+    let long = Duration::from_mins(1);
+    let Next::Batch(batch) = feed.next_batch_within(long).unwrap() else { panic!("a batch was planned") };
+    assert_eq!(batch.sites, [2]);
+    drop(plan);
+    assert!(matches!(feed.next_batch_within(long).unwrap(), Next::End));
+}
+
+#[test]
+fn of_several_callers_each_has_batches_of_its_own() {
+    let fixture = packed(Codec::Raw);
+    let reader = Arc::new(open(&fixture.store(), Io::Mmap, Verify::Never));
+    let n = reader.store().sites().len();
+    for _ in 0..50 {
+        let mut i = 0;
+        let next = move |sites: &mut Vec<usize>| {
+            sites.extend((i < 3 * n).then_some(i % n));
+            i += 1;
+        };
+        let feed = Feed::start(&reader, vec![vec![0; reader.site_bytes()]; 4], 3, next).unwrap();
+        let take = || {
+            let mut found = Vec::new();
+            while let Some(batch) = feed.next_batch().unwrap() {
+                found.extend(&batch.sites);
+                feed.give_back(batch);
+            }
+            found
+        };
+        let mut found: Vec<usize> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..3).map(|_| scope.spawn(take)).collect();
+            threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+        });
+        found.sort_unstable();
+        assert_eq!(found, (0..n).flat_map(|site| [site; 3]).collect::<Vec<_>>());
     }
 }
 
@@ -200,7 +265,7 @@ fn a_shard_cut_short_under_a_feed_ends_in_errors_that_name_it() {
             sites.extend((0..4).map(|i| (k + i) % n));
             k += 4;
         };
-        let mut feed = Feed::start(&reader, buffers, 2, next).unwrap();
+        let feed = Feed::start(&reader, buffers, 2, next).unwrap();
         for _ in 0..n.div_ceil(4) {
             let batch = feed.next_batch().unwrap().unwrap();
             assert!(batch.faults.is_empty());
@@ -230,7 +295,7 @@ fn dropping_a_feed_in_the_middle_ends_its_threads() {
     let fixture = packed(Codec::Raw);
     let reader = Arc::new(open(&fixture.store(), Io::Mmap, Verify::First));
     let buffers = vec![vec![0; reader.site_bytes()]; 2];
-    let mut feed = Feed::start(&reader, buffers, 2, |sites: &mut Vec<usize>| sites.push(3)).unwrap();
+    let feed = Feed::start(&reader, buffers, 2, |sites: &mut Vec<usize>| sites.push(3)).unwrap();
     assert!(feed.next_batch().unwrap().is_some());
     drop(feed);
     assert_eq!(Arc::strong_count(&reader), 1);

@@ -70,7 +70,7 @@ fn a_feed_reads_every_site_with_few_shards_open() {
                 sites.extend((next..(next + 5).min(3 * n)).map(|i| i * 7 % n));
                 next += 5;
             };
-            let mut feed = Feed::start(&reader, vec![vec![0; 5 * bytes]; 3], 4, plan).unwrap();
+            let feed = Feed::start(&reader, vec![vec![0; 5 * bytes]; 3], 4, plan).unwrap();
             let mut n_read = 0;
             while let Some(batch) = feed.next_batch().unwrap() {
                 assert!(batch.faults.is_empty(), "{:?}", batch.faults);
