@@ -11,8 +11,9 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 /// A module as the names on the way to it, the crate's first: `[cellshard, store, read, shard]`.
 type Module = Vec<String>;
 
-/// Both crates, each with the folder of its sources.
-const CRATES: [(&str, &str); 2] = [("cellshard", "src"), ("cellshard_train", "train/src")];
+/// The crates, each with the folder of its sources.
+const CRATES: [(&str, &str); 3] =
+    [("cellshard", "src"), ("cellshard_train", "train/src"), ("cellshard_python", "python/src")];
 
 fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

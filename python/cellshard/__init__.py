@@ -1,0 +1,47 @@
+"""Microscopy plates as checksummed tensor shards: read, proven, batch by batch.
+
+>>> store = cellshard.Store("shards")
+>>> split = store.split()
+>>> loader = cellshard.Loader(store, split=split, batch_size=64, seed=42, drop_last=True)
+>>> normalization = store.normalization("plate-controls", sites=split.train)
+>>> for batch in loader:  # {"pixels": [64, 6, 512, 512] uint8, "label", "plate", "index"}
+...     images = cellshard.normalize(batch, normalization)
+
+PyTorch users also find networks of ``train`` in :mod:`cellshard.torch`.
+"""
+
+from ._cellshard import __version__
+from ._errors import (
+    BatchesHeldError,
+    CellshardError,
+    DamagedError,
+    FaultsError,
+    ForkedError,
+    NoSuchSiteError,
+    RefusedError,
+    UnfinishedError,
+)
+from ._loader import Loader
+from ._normalize import Normalization, normalize
+from ._programs import pack, stats, verify
+from ._store import Split, Store
+
+__all__ = [
+    "BatchesHeldError",
+    "CellshardError",
+    "DamagedError",
+    "FaultsError",
+    "ForkedError",
+    "Loader",
+    "NoSuchSiteError",
+    "Normalization",
+    "RefusedError",
+    "Split",
+    "Store",
+    "UnfinishedError",
+    "__version__",
+    "normalize",
+    "pack",
+    "stats",
+    "verify",
+]

@@ -1,0 +1,188 @@
+"""For PyTorch: batches as tensors, normalisation in torch, and networks of ``train`` as torchvision has them."""
+
+from __future__ import annotations
+
+import collections
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import IterableDataset, get_worker_info
+
+from ._errors import ForkedError, RefusedError
+from ._loader import Loader
+from ._normalize import CLIP, LEAST_SPREAD, MAD_TO_STD, Normalization, check_plates
+
+__all__ = ["TorchLoader", "load_model", "normalize_tensor", "save_weights"]
+
+
+class TorchLoader(Loader, IterableDataset):
+    """What :class:`cellshard.Loader` is where torch is installed: batches are dictionaries of tensors."""
+
+    def _memory(self, n_bytes):
+        is_pinned = self._pin_memory or self._device is not None
+        # One more is on its way to the device.
+        n = self._n_buffers + (self._device is not None)
+        return [torch.empty(n_bytes, dtype=torch.uint8, pin_memory=is_pinned).numpy() for _ in range(n)]
+
+    def _batch_of(self, pixels, index):
+        batch = super()._batch_of(pixels, index)
+        return {name: torch.from_numpy(values) for name, values in batch.items()}
+
+    def _batches(self, iteration):
+        batches = super()._batches(iteration)
+        return batches if self._device is None else _on_device(batches, self._device)
+
+    def _check_place(self):
+        if self._device is None:
+            return
+        device = torch.device(self._device)
+        if device.type == "cpu":
+            self._device = None
+        elif device.type != "cuda" or not torch.cuda.is_available():
+            found = f"{device} (torch.cuda.is_available(): {torch.cuda.is_available()})"
+            raise RefusedError(f"device: expected cpu, or a CUDA device that is there, found {found}")
+        else:
+            self._device = device
+
+    def _check_worker(self):
+        if (worker := get_worker_info()) is not None:
+            raise ForkedError(
+                f"expected num_workers=0, found a worker of {worker.num_workers}: each would read all of it again. The loader "
+                "reads ahead by threads of its own, which wait for nothing of Python"
+            )
+
+
+def _on_device(batches, device):
+    """Copies each batch while the one before it is computed with, and keeps its memory until it is copied."""
+    stream = torch.cuda.Stream(device)
+    held = collections.deque()
+    coming = None
+    for batch in batches:
+        with torch.cuda.stream(stream):
+            moved = {name: values.to(device, non_blocking=True) for name, values in batch.items()}
+            copied = stream.record_event()
+        held.append((copied, batch))
+        del batch
+        if coming is not None:
+            yield _handed_over(coming, device)
+        coming = (moved, copied)
+        del moved
+        while held and held[0][0].query():
+            held.popleft()
+        if len(held) > 1:
+            held[0][0].synchronize()
+            held.popleft()
+    if coming is not None:
+        yield _handed_over(coming, device)
+    for copied, _ in held:
+        copied.synchronize()
+
+
+def _handed_over(coming, device):
+    moved, copied = coming
+    current = torch.cuda.current_stream(device)
+    current.wait_event(copied)
+    for values in moved.values():
+        values.record_stream(current)
+    return moved
+
+
+def normalize_tensor(pixels: torch.Tensor, plate: torch.Tensor, normalization: Normalization) -> torch.Tensor:
+    """The images of a batch as ``train`` gives them to a network; see :func:`cellshard.normalize`.
+
+    Args:
+        pixels: ``[N, C, H, W]`` uint8 or uint16.
+        plate: ``[N] int64``.
+        normalization: of the same store.
+
+    Returns:
+        ``[N, C, H, W] float32`` on the device of ``pixels``, clipped to -10 to 10.
+    """
+    levels = pixels if pixels.dtype == torch.uint8 else pixels.to(torch.float32)
+    if normalization.by == "site":
+        centre, spread = _of_each_image(levels.to(torch.float32), normalization.robust)
+    else:
+        centres, spreads, known = _tables(normalization, pixels.device)
+        if pixels.device.type == "cpu":
+            # On a GPU this would have the step wait for the device; plates without figures give NaN there.
+            check_plates(bool(known[plate].all()), normalization)
+        centre, spread = centres[plate][..., None, None], spreads[plate][..., None, None]
+    factor = spread.reciprocal()
+    return (-centre * factor).addcmul(levels, factor).clamp_(-CLIP, CLIP)
+
+
+def _tables(normalization, device):
+    if device not in normalization._tensors:
+        nothing = np.where(normalization.known[:, None], np.float32(0), np.float32("nan"))
+        tables = (normalization.centre + nothing, normalization.spread, normalization.known)
+        normalization._tensors[device] = tuple(torch.from_numpy(table).to(device) for table in tables)
+    return normalization._tensors[device]
+
+
+def _of_each_image(levels, robust):
+    flat = levels.flatten(2)
+    std = flat.std(-1, correction=0, keepdim=True)
+    if robust:
+        centre = flat.median(-1, keepdim=True).values
+        mad = (flat - centre).abs().median(-1, keepdim=True).values * MAD_TO_STD
+        spread = mad.where(mad > 0, std)
+    else:
+        centre, spread = flat.mean(-1, keepdim=True), std
+    return centre[..., None], spread.clamp_min(LEAST_SPREAD)[..., None]
+
+
+def load_model(run: str | os.PathLike[str], weights: str = "best-accuracy") -> torch.nn.Module:
+    """A network that ``train`` trained, as torchvision's model of its name, with its weights, in ``eval`` mode.
+
+    Args:
+        run: the run folder, or that of a cell type of a second step.
+        weights: ``best-accuracy``, ``best-loss`` or ``last``.
+
+    Returns:
+        The model: images ``[N, C, H, W] float32``, normalised as the run's recipe says, to logits ``[N, K]``, whose classes
+        ``run.json`` lists.
+
+    Raises:
+        RefusedError: if torchvision has no such network (``base-cnn``).
+    """
+    import safetensors.torch
+    import torchvision
+
+    run = Path(run)
+    about = json.loads((run / "run.json").read_text())
+    name, n_classes, n_channels = about["model"], len(about["classes"]), len(about["channels"])
+    if not hasattr(torchvision.models, name):
+        raise RefusedError(f"{run}: expected a network of torchvision's, found {name}")
+    model = torchvision.models.get_model(name, weights=None, num_classes=n_classes)
+    _take_channels(model, n_channels)
+    model.load_state_dict(safetensors.torch.load_file(run / f"{weights}.safetensors"))
+    return model.eval()
+
+
+def save_weights(model: torch.nn.Module, path: str | os.PathLike[str]) -> None:
+    """Writes a model's weights as ``train --init-from`` reads them."""
+    import safetensors.torch
+
+    tensors = {name: values.detach().cpu().contiguous() for name, values in model.state_dict().items()}
+    safetensors.torch.save_file(tensors, os.fspath(path))
+
+
+def _take_channels(model: Any, n_channels: int) -> None:
+    """Has a network's first convolution take so many channels."""
+    for name, module in model.named_modules():
+        if isinstance(module, torch.nn.Conv2d):
+            parent = model.get_submodule(name.rpartition(".")[0])
+            first = torch.nn.Conv2d(
+                n_channels,
+                module.out_channels,
+                module.kernel_size,
+                module.stride,
+                module.padding,
+                bias=module.bias is not None,
+            )
+            setattr(parent, name.rpartition(".")[2], first)
+            return
