@@ -8,7 +8,9 @@
 # make man completions   man pages, and completions for bash, zsh and fish, into target/pages/; make install has them
 # make check-install   installs into a temporary folder, and shows that nothing of this one is needed then
 # make bundle      the programs and a script into dist/, to be run on a GPU box with Python's torch 2.11 and no Rust
-# make test-torch-python   weights to torchvision and back; installs torch into .venv-torch/ (5 GB)
+# make wheel       the Python package into target/wheels/; pip install ./python builds it, too
+# make test-torch-python   the Python package with PyTorch, weights to torchvision and back; installs torch into .venv-torch/ (5 GB)
+# make valgrind-wheel      the Python package's core under valgrind (minutes)
 # make fuzz        the fuzz targets, each for SECONDS=1200; needs nightly and cargo-fuzz (fuzz/README.md)
 # make learning    what normalisation, two steps and an honest split are worth on simulated plates (half an hour)
 # make bench-pack  packing and verifying beside their limits and a Python packer, in one run
@@ -27,6 +29,7 @@ DEMO := target/demo
 REAL ?= ../shared/data/rxrx1/raw
 # Real plates of microscopes, for the Python tests.
 PLATES ?= ../shared/data/plates
+WHEEL = target/wheels/*.whl
 RUNS := benches/runs/$(shell date +%F)
 PREFIX ?= $(HOME)/.local
 # What needs no libtorch, and the rest.
@@ -34,7 +37,7 @@ PROGRAMS := cellshard simulate pack verify stats inspect bench
 TRAINER := train predict
 
 .PHONY: real demo build man completions pages pages-without-train libtorch install install-without-train uninstall \
-	check-install bundle test test-rust \
+	check-install bundle wheel test test-rust test-wheel valgrind-wheel \
 	test-zarrs test-python test-faults test-torch-python check-no-torch lint learning bench-pack bench-feed \
 	bench-by-hand bench-page bench-sites compressibility contact-sheet readme-picture clean faults fuzz
 
@@ -111,13 +114,35 @@ check-no-torch:
 	@if cargo tree --no-default-features --edges normal,build --prefix none | grep -E '^(clap|indicatif|anyhow|zarrs) '; then \
 		echo 'the library depends on what only programs need'; exit 1; fi
 
-test-python: build .venv/tests
+# The wheel, first with NumPy alone, then what other readers make of stores.
+test-python: build test-wheel .venv/tests
 	CELLSHARD_BIN=$(BIN) CELLSHARD_REAL=$(REAL) CELLSHARD_PLATES=$(PLATES) tests/in_memory.sh \
 		.venv/bin/pytest --quiet tests/python --ignore tests/python/test_torch.py
 
+test-wheel: wheel
+	@.venv-wheel/bin/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps $(WHEEL)
+	tests/in_memory.sh .venv-wheel/bin/pytest --quiet python/tests
+
+# For every Python from 3.11 on, and the oldest glibc that the toolchain allows.
+wheel: .venv-wheel/tests
+	@rm -rf target/wheels
+	@.venv-wheel/bin/maturin build --quiet --release --manifest-path python/Cargo.toml --out target/wheels
+	@ls -sh target/wheels
+
 # Apart from the others, and not a part of `test`: torch comes with CUDA libraries and does not import without them.
-test-torch-python: libtorch .venv-torch/tests
+test-torch-python: build wheel .venv-torch/tests
 	.venv-torch/bin/pytest --quiet tests/python/test_torch.py
+	@.venv-torch/bin/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps $(WHEEL)
+	CELLSHARD_BIN=$(BIN) tests/in_memory.sh .venv-torch/bin/pytest --quiet python/tests
+
+# The core test under valgrind, which sees every read and write of memory that is not there (needs valgrind; minutes).
+valgrind-wheel: test-wheel
+	tools/valgrind_wheel.sh .venv-wheel/bin/python
+
+.venv-wheel/tests: python/tests/requirements.txt
+	$(PYTHON) -m venv .venv-wheel
+	.venv-wheel/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
 
 .venv-torch/tests: tests/python/requirements-torch.txt
 	$(PYTHON) -m venv .venv-torch
@@ -216,4 +241,4 @@ real: build
 		$(BIN)/pack --src $(REAL) --metadata $(REAL)/../metadata-2023 --dst target/real-2023 --dry-run; test $$? -eq 1; fi
 
 clean:
-	rm -rf target dist .venv .venv-peers .venv-torch .libtorch
+	rm -rf target dist .venv .venv-peers .venv-torch .venv-wheel .libtorch

@@ -7,7 +7,7 @@
 >>> for batch in loader:  # {"pixels": [64, 6, 512, 512] uint8, "label", "plate", "index"}
 ...     images = cellshard.normalize(batch, normalization)
 
-PyTorch users also find networks of ``train`` in :mod:`cellshard.torch`.
+With PyTorch, :mod:`cellshard.torch` has the networks of ``train``.
 """
 
 from ._cellshard import __version__
@@ -45,3 +45,12 @@ __all__ = [
     "stats",
     "verify",
 ]
+
+
+def __getattr__(name):
+    """``cellshard.torch`` is imported when it is first asked for: torch takes seconds, and need not be there."""
+    if name == "torch":
+        import importlib
+
+        return importlib.import_module(".torch", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

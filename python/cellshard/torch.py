@@ -16,7 +16,7 @@ from ._errors import ForkedError, RefusedError
 from ._loader import Loader
 from ._normalize import CLIP, LEAST_SPREAD, MAD_TO_STD, Normalization, check_plates
 
-__all__ = ["TorchLoader", "load_model", "normalize_tensor", "save_weights"]
+__all__ = ["TorchLoader", "load_model", "load_weights", "new_model", "normalize_tensor", "save_weights"]
 
 
 class TorchLoader(Loader, IterableDataset):
@@ -149,18 +149,33 @@ def load_model(run: str | os.PathLike[str], weights: str = "best-accuracy") -> t
     Raises:
         RefusedError: if torchvision has no such network (``base-cnn``).
     """
-    import safetensors.torch
-    import torchvision
-
     run = Path(run)
     about = json.loads((run / "run.json").read_text())
-    name, n_classes, n_channels = about["model"], len(about["classes"]), len(about["channels"])
-    if not hasattr(torchvision.models, name):
-        raise RefusedError(f"{run}: expected a network of torchvision's, found {name}")
+    model = new_model(about["model"], len(about["channels"]), len(about["classes"]))
+    load_weights(model, run / f"{weights}.safetensors")
+    return model.eval()
+
+
+def new_model(name: str, n_channels: int, n_classes: int) -> torch.nn.Module:
+    """A network of torchvision's by its name, for images of so many channels, with random weights.
+
+    Raises:
+        RefusedError: if torchvision has no such network (``base-cnn``).
+    """
+    import torchvision
+
+    if name not in torchvision.models.list_models(torchvision.models):
+        raise RefusedError(f"model: expected a network of torchvision's, found {name!r}")
     model = torchvision.models.get_model(name, weights=None, num_classes=n_classes)
     _take_channels(model, n_channels)
-    model.load_state_dict(safetensors.torch.load_file(run / f"{weights}.safetensors"))
-    return model.eval()
+    return model
+
+
+def load_weights(model: torch.nn.Module, path: str | os.PathLike[str]) -> None:
+    """Has a network begin with the weights of a safetensors file, which must be those of one like it."""
+    import safetensors.torch
+
+    model.load_state_dict(safetensors.torch.load_file(os.fspath(path)))
 
 
 def save_weights(model: torch.nn.Module, path: str | os.PathLike[str]) -> None:

@@ -1,0 +1,235 @@
+"""With PyTorch: tensors, its loaders, networks of ``train``, and the examples."""
+
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import cellshard
+
+torch = pytest.importorskip("torch", reason="torch is not installed here; make test-torch-python installs it")
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+BIN = Path(os.environ.get("CELLSHARD_BIN", "target/release")).absolute()
+
+
+def test_batches_are_tensors_without_a_copy(store):
+    loader = cellshard.Loader(store, batch_size=16, prefetch=1)
+    assert isinstance(loader, torch.utils.data.IterableDataset)
+    places = set()
+    for batch in loader:
+        assert {name: values.dtype for name, values in batch.items()} == {
+            "pixels": torch.uint8,
+            "label": torch.int64,
+            "plate": torch.int64,
+            "index": torch.int64,
+        }
+        assert (batch["pixels"][0].numpy() == store.site(int(batch["index"][0]))).all()
+        places.add(batch["pixels"].data_ptr())
+    assert len(places) <= 2
+    held = []
+    with pytest.raises(cellshard.BatchesHeldError, match="clone"):
+        for batch in loader:
+            held.append(batch["pixels"][1:3])
+
+
+def test_pixels_of_16_bits_are_tensors(folder):
+    store = cellshard.Store(folder / "deep")
+    batch = next(iter(cellshard.Loader(store, batch_size=4)))
+    assert batch["pixels"].dtype == torch.uint16
+    images = cellshard.normalize(batch, store.normalization("none"))
+    np.testing.assert_allclose(images.numpy(), batch["pixels"].numpy() / 65535, atol=1e-6)
+
+
+@pytest.mark.parametrize("robust", [False, True])
+@pytest.mark.parametrize("by", ["plate-controls", "plate", "experiment-controls", "experiment", "global", "site", "none"])
+def test_normalisation_in_torch_is_that_of_numpy(raw, by, robust):
+    normalization = raw.normalization(by, robust=robust)
+    batch = next(iter(cellshard.Loader(raw, batch_size=40)))
+    images = cellshard.normalize(batch, normalization)
+    assert images.dtype == torch.float32
+    arrays = cellshard.normalize({name: values.numpy() for name, values in batch.items()}, normalization)
+    np.testing.assert_allclose(images.numpy(), arrays, atol=2e-6, rtol=1e-6)
+
+
+def test_torchs_loader_takes_it(raw):
+    loader = cellshard.Loader(raw, batch_size=50, seed=4)
+    batches = torch.utils.data.DataLoader(loader, batch_size=None, num_workers=0)
+    assert len(batches) == 8
+    for epoch in range(2):
+        found = [batch["index"].tolist() for batch in batches]
+        assert found == [batch.tolist() for batch in loader.order(epoch)]
+    with pytest.raises(Exception, match="num_workers=0"):
+        list(torch.utils.data.DataLoader(loader, batch_size=None, num_workers=2))
+
+
+def test_torchdatas_stateful_loader_goes_on_in_the_middle(raw):
+    stateful = pytest.importorskip("torchdata.stateful_dataloader").StatefulDataLoader
+
+    def made():
+        return stateful(cellshard.Loader(raw, batch_size=30, seed=9), batch_size=None, num_workers=0)
+
+    whole = made()
+    expected = [[batch["index"].tolist() for batch in whole] for _ in range(2)]
+    for taken in (1, 5, 13):
+        first = made()
+        iterator = iter(first)
+        for _ in range(taken):
+            next(iterator)
+        again = made()
+        again.load_state_dict(first.state_dict())
+        assert [batch["index"].tolist() for batch in again] == expected[0][taken:]
+        assert [batch["index"].tolist() for batch in again] == expected[1]
+
+
+def test_a_device_that_is_not_there_is_refused(raw):
+    assert next(iter(cellshard.Loader(raw, device="cpu")))["pixels"].device.type == "cpu"
+    with pytest.raises(cellshard.RefusedError, match="device"):
+        cellshard.Loader(raw, device="meta")
+    if not torch.cuda.is_available():
+        with pytest.raises(cellshard.RefusedError, match="cuda"):
+            cellshard.Loader(raw, device="cuda")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
+def test_batches_on_a_gpu_are_those_of_the_store(raw):
+    loader = cellshard.Loader(raw, batch_size=32, device="cuda")
+    for _ in range(3):
+        met = []
+        for batch in loader:
+            assert all(values.is_cuda for values in batch.values())
+            for pixels, index in zip(batch["pixels"].cpu(), batch["index"].tolist(), strict=True):
+                assert (pixels.numpy() == raw.site(index)).all()
+                met.append(index)
+        assert sorted(met) == list(range(400))
+
+
+def trained(folder, *flags):
+    command = [BIN / "train", folder / "raw", "--device", "cpu", *flags]
+    subprocess.run(command, check=True, capture_output=True, env=os.environ | {"OMP_NUM_THREADS": "2"})
+
+
+@pytest.mark.parametrize("model", ["resnet18", "densenet121"])
+def test_networks_of_train_are_torchvisions_and_back(folder, tmp_path, model):
+    """What `predict` says of each well is what the network says here."""
+    run = tmp_path / "run"
+    trained(folder, "--model", model, "--run", run, "--epochs", "2", "--batch", "16", "--resize", "64")
+    network = cellshard.torch.load_model(run, "last")
+    store = cellshard.Store(folder / "raw")
+    normalization = store.normalization("plate-controls")
+    loader = cellshard.Loader(store, batch_size=50, shuffle=False)
+    wells = {}
+    with torch.no_grad():
+        for batch in loader:
+            images = torch.nn.functional.interpolate(
+                cellshard.normalize(batch, normalization), (64, 64), mode="bilinear", antialias=True
+            )
+            for index, shares in zip(batch["index"].tolist(), network(images).softmax(1), strict=True):
+                wells.setdefault(store.sites["well_id"][index], []).append(shares.numpy())
+    matrix = tmp_path / "shares.npy"
+    asked = ["--run", run, "--checkpoint", "last", "--probabilities", matrix, "--wells", "all", "--device", "cpu"]
+    subprocess.run([BIN / "predict", folder / "raw", *asked], check=True, capture_output=True)
+    with open(f"{matrix}.csv", newline="") as file:
+        rows = [row["id_code"] for row in csv.DictReader(file)]
+    expected = np.load(matrix)
+    found = np.stack([np.mean(wells[well], 0) for well in rows])
+    assert len(rows) > 100
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    cellshard.torch.save_weights(network, tmp_path / "back.safetensors")
+    again = tmp_path / "again"
+    begin = ["--init-from", tmp_path / "back.safetensors", "--max-steps", "1", "--batch", "16", "--resize", "64"]
+    command = [BIN / "train", folder / "raw", "--device", "cpu", "--model", model, "--run", again, *begin]
+    assert subprocess.run(command, capture_output=True).returncode == 75
+
+
+def example(name, *arguments, cwd=None):
+    command = [sys.executable, EXAMPLES / name, *arguments]
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=cwd)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+def losses(path):
+    return [float(row[-1]) for row in csv.reader(path.read_text().splitlines())]
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_a_plain_loop_and_train_have_the_same_losses(folder, tmp_path, optimizer):
+    store = cellshard.Store(folder / "raw")
+    torch.manual_seed(0)
+    network = cellshard.torch.new_model("resnet18", 6, len(store.split().classes))
+    cellshard.torch.save_weights(network, tmp_path / "first.safetensors")
+    rate = ["--lr", "0.01"] if optimizer == "sgd" else ["--lr", "0.0001"]
+    common = ["--model", "resnet18", "--init-from", str(tmp_path / "first.safetensors"), "--seed", "5", "--epochs", "9", *rate]
+    run = tmp_path / "train"
+    command = [BIN / "train", folder / "raw", "--device", "cpu", "--run", run, "--batch", "8", "--optimizer", optimizer]
+    recipe = ["--recipe", "resnet50", "--schedule", "constant", "--flip", "false", "--rotate90", "false", "--gain", "0", "--offset", "0"]
+    ended = subprocess.run([*command, *recipe, *common, "--max-steps", "10"], capture_output=True, text=True)
+    assert ended.returncode == 75, ended.stderr
+    momentum = ["--momentum", "0.9"] if optimizer == "sgd" else []
+    example("train.py", folder / "raw", "--run", tmp_path / "loop", "--batch-size", "8", "--no-flip", "--device", "cpu",
+            *common, *momentum, "--max-steps", "10")
+    found = losses(tmp_path / "loop" / "losses.csv")
+    with open(run / "steps.csv", newline="") as file:
+        expected = [float(row["loss"]) for row in csv.DictReader(file)]
+    assert len(found) == len(expected) == 10
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_the_plain_loop_goes_on_where_it_was(folder, tmp_path):
+    flags = ["--model", "resnet18", "--epochs", "2", "--batch-size", "16", "--device", "cpu"]
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    example("train.py", folder / "raw", "--run", whole, *flags)
+    for steps in ("3", "6", "1"):
+        example("train.py", folder / "raw", "--run", parts, *flags, "--max-steps", steps)
+    assert "goes on in epoch" in example("train.py", folder / "raw", "--run", parts, *flags)
+    assert losses(parts / "losses.csv") == losses(whole / "losses.csv")
+    ours, theirs = (cellshard.torch.new_model("resnet18", 6, 6) for _ in range(2))
+    cellshard.torch.load_weights(ours, whole / "weights.safetensors")
+    cellshard.torch.load_weights(theirs, parts / "weights.safetensors")
+    for a, b in zip(ours.state_dict().values(), theirs.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_lightning_trains_on_it(folder, tmp_path):
+    pytest.importorskip("lightning")
+    said = example("train_lightning.py", folder / "raw", "--model", "resnet18", "--epochs", "2", "--batch-size", "16", cwd=tmp_path)
+    assert "'accuracy':" in said and "'loss':" in said
+
+
+def test_the_notebook_runs(folder, tmp_path, monkeypatch):
+    nbformat = pytest.importorskip("nbformat")
+    client = pytest.importorskip("nbclient")
+    monkeypatch.setenv("STORE", str(folder / "zstd"))
+    notebook = nbformat.read(EXAMPLES / "explore.ipynb", as_version=4)
+    client.NotebookClient(notebook, timeout=300, resources={"metadata": {"path": tmp_path}}).execute()
+    pictures = [
+        output for cell in notebook.cells for output in cell.get("outputs", []) if "image/png" in output.get("data", {})
+    ]
+    assert len(pictures) == 2
+
+
+def test_processes_of_torch_distributed_read_their_shares(folder, tmp_path):
+    body = """
+import sys, torch.distributed as dist, cellshard
+rank, world, init, out = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4]
+dist.init_process_group("gloo", init_method=init, rank=rank, world_size=world)
+loader = cellshard.Loader("raw", batch_size=16, seed=3)
+met = [batch["index"].tolist() for batch in loader]
+assert len(met) == len(loader)
+open(f"{out}-{rank}", "w").write(repr(met))
+dist.destroy_process_group()
+"""
+    init = f"file://{tmp_path / 'meet'}"
+    out = tmp_path / "met"
+    ranks = [
+        subprocess.Popen([sys.executable, "-c", body, str(rank), "3", init, out], cwd=folder) for rank in range(3)
+    ]
+    assert [rank.wait(timeout=120) for rank in ranks] == [0, 0, 0]
+    met = [eval((tmp_path / f"met-{rank}").read_text()) for rank in range(3)]
+    assert len({len(batches) for batches in met}) == 1
+    assert sorted(i for batches in met for batch in batches for i in batch) == list(range(400))
