@@ -198,7 +198,8 @@ bench-pack: .venv/peers
 	.venv-peers/bin/pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
 
-bench-feed: .venv-peers/feed
+bench-feed: .venv-peers/feed wheel
+	@.venv-peers/bin/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps $(WHEEL)
 	cargo bench --quiet --bench feed -- --python .venv-peers/bin/python --json $(RUNS)/feed.json
 
 bench-by-hand:

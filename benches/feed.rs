@@ -149,6 +149,10 @@ fn report(
         "shown",
     );
     ratio("raw, verified at first read / memcpy".into(), over(first, limit("raw", Limit::Memcpy)), "shown");
+    let [python_raw, python_zstd] = ["cellshard-python-raw", "cellshard-python-zstd"].map(at);
+    ratio("raw, by Python / the feed of Rust".into(), over(python_raw, first), ">= 0.9");
+    ratio("zstd:3, by Python / the feed of Rust".into(), over(python_zstd, feed("zstd:3", Checked::First)), ">= 0.9");
+    ratio(format!("raw, by Python / fastest of all others ({fastest})"), over(python_raw, fastest_rate), ">= 1.8");
     ratio(
         "zstd:3, verified at first read / tensorstore-zstd".into(),
         over(feed("zstd:3", Checked::First), at("tensorstore-zstd")),
@@ -198,8 +202,7 @@ fn memory(store: &Path, threads: usize) -> Vec<u64> {
         let order = Permutation::new(n, 1, epoch);
         (0..n).map(move |i| order.at(i)).collect::<Vec<_>>()
     });
-    let feed =
-        Feed::start(&reader, buffers, threads, move |sites| sites.extend(epochs.by_ref().take(BATCH))).unwrap();
+    let feed = Feed::start(&reader, buffers, threads, move |sites| sites.extend(epochs.by_ref().take(BATCH))).unwrap();
     let (mut found, mut sites) = (Vec::new(), 0);
     while let Some(batch) = feed.next_batch().unwrap() {
         assert!(batch.faults.is_empty());

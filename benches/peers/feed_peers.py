@@ -1,4 +1,4 @@
-"""Other readers of the plate that `cellshard` feeds, each set up as its own documentation advises: batches of whole
+"""Other readers of the plate that `cellshard` feeds, and its own by way of Python, each set up as its own documentation advises: batches of whole
 sites [N, 6, 512, 512] uint8 in a fresh random order every epoch, contiguous on the host, by 2 threads or worker
 processes, from a warm page cache.
 
@@ -25,12 +25,15 @@ from pathlib import Path
 
 import numpy as np
 
+from feed_cellshard import Cellshard
 from feed_common import LEAST_SECONDS, SITE_BYTES, SITE_SHAPE, TRIAL_EPOCHS, list_sites
 from feed_formats import Ffcv, LitData, MosaicStreaming, NumpyMemmap, PngCv2, WebDataset
 from feed_zarr import TensorStore, ZarrPython
 
 ZARRS = "zarrs.ZarrsCodecPipeline"
 PEERS = {
+    "cellshard-python-raw": Cellshard("raw"),
+    "cellshard-python-zstd": Cellshard("zstd"),
     "png-cv2": PngCv2(),
     "ffcv": Ffcv(one_pass=False),
     "ffcv-one-pass": Ffcv(one_pass=True),

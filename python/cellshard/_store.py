@@ -56,11 +56,12 @@ class Store:
     def __init__(self, path: str | os.PathLike[str], *, proven: bool = True):
         if not os.path.isdir(path):
             raise FileNotFoundError(errno.ENOENT, "expected the folder of a store, found none", os.fspath(path))
-        self._store = _cellshard.Store(os.fspath(path), proven)
+        # Shards are opened later, perhaps from another working folder.
+        self._store = _cellshard.Store(os.path.abspath(path), proven)
 
     @property
     def path(self) -> str:
-        """The folder, as it was given."""
+        """The folder, from the root."""
         return os.fspath(self._store.path)
 
     @property
@@ -104,11 +105,11 @@ class Store:
         """The table of sites as columns, which pandas and polars take as they are: ``pandas.DataFrame(store.sites)``.
 
         A row a site, in the order of indices: ``site_id``, ``well_id``, ``cell_type``, ``dataset`` (``train``, ``test`` or
-        empty), ``experiment``, ``plate``, ``well``, ``site``, ``well_type``, ``sirna``, ``sirna_id`` (the class; -1 where it
+        empty), ``experiment``, ``plate``, ``well``, ``well_row`` and ``well_column`` (from 1), ``site``, ``well_type``, ``sirna``, ``sirna_id`` (the class; -1 where it
         is unknown) and ``crc32c`` of its pixels.
         """
         columns = self._store.columns()
-        types = {"site": np.uint16, "sirna_id": np.int64, "crc32c": np.uint32}
+        types = {"well_row": np.uint16, "well_column": np.uint16, "site": np.uint16, "sirna_id": np.int64, "crc32c": np.uint32}
         return {name: np.array(values, dtype=types.get(name, object)) for name, values in columns.items()}
 
     @cached_property

@@ -101,6 +101,8 @@ impl Store {
         columns.set_item("experiment", text(|site| site.id.well.plate.experiment.to_string())?)?;
         columns.set_item("plate", text(|site| site.id.well.plate.plate.to_string())?)?;
         columns.set_item("well", text(|site| site.id.well.well.to_string())?)?;
+        columns.set_item("well_row", sites.iter().map(|site| site.id.well.well.row() + 1).collect::<Vec<_>>())?;
+        columns.set_item("well_column", sites.iter().map(|site| site.id.well.well.column()).collect::<Vec<_>>())?;
         columns.set_item("site", sites.iter().map(|site| site.id.site).collect::<Vec<_>>())?;
         columns.set_item("well_type", text(|site| population_field(site.label.population).to_owned())?)?;
         columns.set_item("sirna", text(|site| site.label.sirna.to_string())?)?;

@@ -18,7 +18,10 @@ def table(path):
 def test_the_tables_are_those_of_the_store(folder, store):
     rows = table(folder / "raw" / "metadata.csv")
     assert len(rows) == len(store) == 400
-    for name, values in store.sites.items():
+    sites = dict(store.sites)
+    places = zip(sites.pop("well_row"), sites.pop("well_column"), strict=True)
+    assert [f"{chr(64 + row)}{column:02}" for row, column in places] == [row["well"] for row in rows]
+    for name, values in sites.items():
         found = [f"{value:08x}" if name == "crc32c" else str(value) for value in values]
         assert found == [row[name] or ("-1" if name == "sirna_id" else "") for row in rows], name
     classes = table(folder / "raw" / "classes.csv")
