@@ -17,15 +17,15 @@ Batch = dict[str, Any]
 
 
 class Loader:
-    """Batches of a store: ``{"pixels": [N, C, H, W] uint8 or uint16, "label": [N] int64, "plate": [N] int64, "index": [N]
-    int64}``, as torch tensors where torch is installed, else as NumPy arrays, without a copy on the way.
+    """Batches of a store: ``{"pixels": [N, C, H, W] uint8 or uint16, "label": [N] int64, "plate": [N] int64, "index":
+    [N] int64}``, as torch tensors where torch is installed, else as NumPy arrays, without a copy on the way.
 
     ``label`` is the position of the site's class in :attr:`classes`, -1 where it has none there; ``plate`` that in
     ``store.plates``; ``index`` the site's in ``store.sites``.
 
-    Iterating goes through one epoch; the next iteration through the next one, in another order. Pixels lie in memory of the
-    loader, which has them back when the last array or tensor that looks into them is gone; what is to be kept for long is
-    copied. In PyTorch it is an ``IterableDataset``: ``DataLoader(loader, batch_size=None)`` and torchdata's
+    Iterating goes through one epoch; the next iteration through the next one, in another order. Pixels lie in memory of
+    the loader, which has them back when the last array or tensor that looks into them is gone; what is to be kept for
+    long is copied. In PyTorch it is an ``IterableDataset``: ``DataLoader(loader, batch_size=None)`` and torchdata's
     ``StatefulDataLoader`` take it, with ``num_workers=0``, as its threads are its own.
 
     Args:
@@ -37,7 +37,8 @@ class Loader:
         shuffle: whether each epoch has an order of its own, else that of ``sites``; by default all but validation has.
         seed: the order's seed.
         epoch: the first epoch, from 0.
-        batch_by: ``plate`` or ``experiment``, which the sites of a batch then have in common, as batch norm compares them.
+        batch_by: ``plate`` or ``experiment``, which the sites of a batch then have in common, as batch norm compares
+            them.
         drop_last: whether the sites that make no whole batch are left out of an epoch.
         rank: which of several processes this is; by default as ``torch.distributed`` has it, where it is initialised.
         world_size: how many processes there are. Each has as many batches as the others, and no site comes twice.
@@ -88,13 +89,20 @@ class Loader:
         pin_memory: bool = False,
     ):
         self.store = store if isinstance(store, Store) else Store(store)
-        self.batch_size, self.seed, self.shuffle = batch_size, seed, part != "validation" if shuffle is None else shuffle
+        self.batch_size, self.seed, self.shuffle = (
+            batch_size,
+            seed,
+            part != "validation" if shuffle is None else shuffle,
+        )
         self.skip_damaged = skip_damaged
         #: Damaged sites that were left out: the name of each, and what is wrong with it.
         self.skipped: list[tuple[str, str]] = []
         if (rank is None) != (world_size is None):
             raise RefusedError("rank, world_size: expected both or neither, found one")
-        self.rank, self.world_size = _process() if rank is None else (rank, world_size)
+        #: Which of several processes this is, and how many there are.
+        self.rank: int
+        self.world_size: int
+        self.rank, self.world_size = _process() if rank is None or world_size is None else (rank, world_size)
         if prefetch < 1:
             raise RefusedError(f"prefetch: expected a batch or more, found {prefetch}")
         if batch_by is not None and not self.shuffle:
@@ -125,7 +133,7 @@ class Loader:
         self._feed_of = (threads, io, verify)
         self._n_buffers = prefetch + 1
         self._device, self._pin_memory = device, pin_memory
-        self._feed = None
+        self._feed: _cellshard.Feed | None = None
         self._epoch, self._batch, self._has_begun, self._iteration = epoch, 0, False, 0
         self._check_place()
 
@@ -152,7 +160,8 @@ class Loader:
         return [np.array(self._order.batch(epoch, i), np.int64) for i in range(len(self))]
 
     def state_dict(self) -> dict[str, Any]:
-        """Where it is: behind the last batch that was handed out. Small, of plain values, and the same for all ranks."""
+        """Where it is: behind the last batch that was handed out. Small, of plain values, and the same for all
+        ranks."""
         return {"epoch": self._epoch, "batch": self._batch, **self._made_of}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -183,13 +192,15 @@ class Loader:
 
     def __reduce__(self):
         raise TypeError(
-            "a cellshard.Loader cannot be pickled: it reads ahead by threads of its own; num_workers=0 has it used where it "
-            "was made"
+            "a cellshard.Loader cannot be pickled: it reads ahead by threads of its own; num_workers=0 has it used "
+            "where it was made"
         )
 
     def __repr__(self) -> str:
         of = f", rank {self.rank} of {self.world_size}" if self.world_size > 1 else ""
-        return f"{type(self).__name__}({len(self)} batches of {self.batch_size}, epoch {self._epoch}{of}: {self.store!r})"
+        return (
+            f"{type(self).__name__}({len(self)} batches of {self.batch_size}, epoch {self._epoch}{of}: {self.store!r})"
+        )
 
     def _counted(self, batches, iteration):
         for batch in batches:

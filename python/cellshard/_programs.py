@@ -1,4 +1,5 @@
-"""The programs as functions: each runs in a process of its own, so that Ctrl-C ends it as it does in a terminal, a fault of
+"""The programs as functions: each runs in a process of its own, so that Ctrl-C ends it as it does in a terminal, a
+fault of
 a disk or a want of memory ends it alone, and every flag is one of its own."""
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ def pack(
         dst: folder of the store; made if it is not there.
         progress: ``True`` writes lines to stderr; a function is called with each of them.
         check: whether faults of the images raise.
-        flags: those of ``cellshard pack``, with underscores for dashes: ``codec="raw"``, ``on_error="skip"``, ``threads=4``,
-            ``channel_names=["nuclei", "actin"]``.
+        flags: those of ``cellshard pack``, with underscores for dashes: ``codec="raw"``, ``on_error="skip"``,
+            ``threads=4``, ``channel_names=["nuclei", "actin"]``.
 
     Returns:
         The report that ``pack --json`` prints.
@@ -68,8 +69,8 @@ def verify(
 
 
 def stats(path: str | os.PathLike[str], **flags: Any) -> dict[str, Any]:
-    """Statistics of a store as ``stats --json`` prints them; flags are ``by="experiment"``, ``population="controls"``. As a
-    table: :meth:`Store.statistics`.
+    """Statistics of a store as ``stats --json`` prints them; flags are ``by="experiment"``, ``population="controls"``.
+    As a table: :meth:`Store.statistics`.
 
     Raises:
         CellshardError: if it could not run.

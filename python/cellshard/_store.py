@@ -25,8 +25,8 @@ class Split:
     Attributes:
         train: indices of sites, ``[N] int64``, in the store's order.
         validation: the same of those that validate.
-        classes: the class (``sirna_id``) of each output of a network, ``[K] int64``: treatments, then controls where they
-            are trained on.
+        classes: the class (``sirna_id``) of each output of a network, ``[K] int64``: treatments, then controls where
+            they are trained on.
         n_treatments: how many of these are treatments.
         warnings: what one should know of it.
     """
@@ -43,8 +43,8 @@ class Store:
 
     Args:
         path: the folder that ``pack`` wrote.
-        proven: whether all of its tables are proven first by the SHA-256 that the store has of them. (A site is proven when
-            it is read.)
+        proven: whether all of its tables are proven first by the SHA-256 that the store has of them. (A site is proven
+            when it is read.)
 
     Raises:
         UnfinishedError: if it has no ``SHA256SUMS``.
@@ -95,7 +95,9 @@ class Store:
 
     def __repr__(self) -> str:
         channels, height, width = self.shape
-        return f"Store({self.path!r}: {len(self):,} sites of {channels} x {height} x {width} {self.dtype}, {self.codec})"
+        return (
+            f"Store({self.path!r}: {len(self):,} sites of {channels} x {height} x {width} {self.dtype}, {self.codec})"
+        )
 
     def __reduce__(self):
         return Store, (self.path,)
@@ -104,12 +106,18 @@ class Store:
     def sites(self) -> dict[str, np.ndarray]:
         """The table of sites as columns, which pandas and polars take as they are: ``pandas.DataFrame(store.sites)``.
 
-        A row a site, in the order of indices: ``site_id``, ``well_id``, ``cell_type``, ``dataset`` (``train``, ``test`` or
-        empty), ``experiment``, ``plate``, ``well``, ``well_row`` and ``well_column`` (from 1), ``site``, ``well_type``, ``sirna``, ``sirna_id`` (the class; -1 where it
-        is unknown) and ``crc32c`` of its pixels.
+        A row a site, in the order of indices: ``site_id``, ``well_id``, ``cell_type``, ``dataset`` (``train``, ``test``
+        or empty), ``experiment``, ``plate``, ``well``, ``well_row`` and ``well_column`` (from 1), ``site``,
+        ``well_type``, ``sirna``, ``sirna_id`` (the class; -1 where it is unknown) and ``crc32c`` of its pixels.
         """
         columns = self._store.columns()
-        types = {"well_row": np.uint16, "well_column": np.uint16, "site": np.uint16, "sirna_id": np.int64, "crc32c": np.uint32}
+        types = {
+            "well_row": np.uint16,
+            "well_column": np.uint16,
+            "site": np.uint16,
+            "sirna_id": np.int64,
+            "crc32c": np.uint32,
+        }
         return {name: np.array(values, dtype=types.get(name, object)) for name, values in columns.items()}
 
     @cached_property
@@ -184,8 +192,9 @@ class Store:
 
     def statistics(self, by: Literal["plate", "experiment", "cell-type", "store"] = "plate") -> dict[str, np.ndarray]:
         """Statistics of grey levels as columns, a row a group, population and channel: ``group``, ``population``
-        (``negative``, ``positive``, ``controls``, ``treatment``, ``all``), ``n_sites``, ``channel`` (from 1), ``n_pixels``,
-        ``mean``, ``std_pixels``, ``median``, ``mad``, ``p1`` to ``p99`` and others, in grey levels, as ``stats --csv`` has them.
+        (``negative``, ``positive``, ``controls``, ``treatment``, ``all``), ``n_sites``, ``channel`` (from 1),
+        ``n_pixels``, ``mean``, ``std_pixels``, ``median``, ``mad``, ``p1`` to ``p99`` and others, in grey levels, as
+        ``stats --csv`` has them.
         """
         rows = []
         for group in json.loads(self._store.statistics(by)):
@@ -200,10 +209,11 @@ class Store:
         """What images are normalised by, exactly as ``train --normalize`` has it.
 
         Args:
-            by: ``plate-controls``, ``plate``, ``experiment-controls``, ``experiment``, ``global``, ``site`` or ``none``.
+            by: ``plate-controls``, ``plate``, ``experiment-controls``, ``experiment``, ``global``, ``site`` or
+                ``none``.
             robust: by median and MAD instead of mean and standard deviation.
-            sites: what is trained on, whose plates ``global`` goes by; all where it is not given. Plates on which none of
-                them lies have no figures then.
+            sites: what is trained on, whose plates ``global`` goes by; all where it is not given. Plates on which none
+                of them lies have no figures then.
 
         Raises:
             RefusedError: if controls are asked for and an experiment has none.
@@ -215,12 +225,14 @@ class Store:
         return Normalization(by, robust, np.array(centre, np.float32), np.array(spread, np.float32), known)
 
     def split(self, **recipe: Any) -> Split:
-        """The split that ``train`` draws, by the keys of its recipe that are about it: ``split`` (``experiment``, ``well`` or
-        ``none``), ``fold`` (``"1/5"``), ``split_seed``, ``validation_share``, ``cell_type``, ``experiments``, ``controls``.
+        """The split that ``train`` draws, by the keys of its recipe that are about it: ``split`` (``experiment``,
+        ``well`` or ``none``), ``fold`` (``"1/5"``), ``split_seed``, ``validation_share``, ``cell_type``,
+        ``experiments``, ``controls``.
 
         Raises:
             RefusedError: if there is nothing to train on, or a key or a value is unknown.
         """
+
         def text(value: Any) -> str:
             if isinstance(value, (list, tuple)):
                 return ",".join(map(str, value))
@@ -229,7 +241,7 @@ class Store:
         changes = [(name.replace("_", "-"), text(value)) for name, value in recipe.items()]
         train, validation, classes, n_treatments, warnings = self._store.split(changes)
         of = [np.array(part, dtype=np.int64) for part in (train, validation, classes)]
-        return Split(*of, n_treatments, warnings)
+        return Split(of[0], of[1], of[2], n_treatments, warnings)
 
     def _checked(self, index: int) -> int:
         if not 0 <= int(index) < len(self):

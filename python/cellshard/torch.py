@@ -51,8 +51,8 @@ class TorchLoader(Loader, IterableDataset):
     def _check_worker(self):
         if (worker := get_worker_info()) is not None:
             raise ForkedError(
-                f"expected num_workers=0, found a worker of {worker.num_workers}: each would read all of it again. The loader "
-                "reads ahead by threads of its own, which wait for nothing of Python"
+                f"expected num_workers=0, found a worker of {worker.num_workers}: each would read all of it again. The "
+                "loader reads ahead by threads of its own, which wait for nothing of Python"
             )
 
 
@@ -143,8 +143,8 @@ def load_model(run: str | os.PathLike[str], weights: str = "best-accuracy") -> t
         weights: ``best-accuracy``, ``best-loss`` or ``last``.
 
     Returns:
-        The model: images ``[N, C, H, W] float32``, normalised as the run's recipe says, to logits ``[N, K]``, whose classes
-        ``run.json`` lists.
+        The model: images ``[N, C, H, W] float32``, normalised as the run's recipe says, to logits ``[N, K]``, whose
+        classes ``run.json`` lists.
 
     Raises:
         RefusedError: if torchvision has no such network (``base-cnn``).

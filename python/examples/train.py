@@ -9,11 +9,10 @@ import csv
 import time
 from pathlib import Path
 
-import torch
-from torch.nn.functional import cross_entropy
-
 import cellshard
 import cellshard.torch
+import torch
+from torch.nn.functional import cross_entropy
 
 
 def arguments():

@@ -1,16 +1,15 @@
 """Trains a torchvision network on a store with Lightning, on one GPU or several; batches are divided by the loader.
 
-    python train_lightning.py shards --model resnet50 --epochs 15
+python train_lightning.py shards --model resnet50 --epochs 15
 """
 
 import argparse
 
+import cellshard
+import cellshard.torch
 import lightning
 import torch
 from torch.nn.functional import cross_entropy
-
-import cellshard
-import cellshard.torch
 
 
 class Sites(lightning.LightningDataModule):

@@ -19,7 +19,22 @@ def folder(tmp_path_factory):
     run(folder, "simulate", "data", *shape, "--size", "32")
     run(folder, "pack", "data", "raw", "--codec", "raw", "--sites-per-shard", "7")
     run(folder, "pack", "data", "zstd")
-    run(folder, "simulate", "deep-data", *shape[:2], "--plates", "1", "--wells", "8", "--sirnas", "4", "--size", "24", "--bits", "16")
+    run(
+        folder,
+        "simulate",
+        "deep-data",
+        *shape[:2],
+        "--plates",
+        "1",
+        "--wells",
+        "8",
+        "--sirnas",
+        "4",
+        "--size",
+        "24",
+        "--bits",
+        "16",
+    )
     run(folder, "pack", "deep-data", "deep")
     return folder
 

@@ -31,9 +31,6 @@ def test_every_block_runs(work, page):
     blocks = re.findall(r"<!-- run: (cellshard train .*) -->|^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     assert any(block for _, block in blocks)
     for command, block in blocks:
-        if "import zarr" in block:
-            # tests/python runs it, with zarr.
-            continue
         if command:
             subprocess.run(command, shell=True, check=True, capture_output=True)
         if "import napari" in block:

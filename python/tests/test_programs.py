@@ -6,9 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 import cellshard
+import pytest
 
 SCRIPT = Path(sys.executable).with_name("cellshard")
 
@@ -19,7 +18,9 @@ def call(folder, *arguments):
 
 def test_a_notebook_packs_proves_and_looks(folder, tmp_path):
     lines = []
-    report = cellshard.pack(folder / "data", tmp_path / "shards", codec="raw", sites_per_shard=7, threads=2, progress=lines.append)
+    report = cellshard.pack(
+        folder / "data", tmp_path / "shards", codec="raw", sites_per_shard=7, threads=2, progress=lines.append
+    )
     assert report["finished"] and report["sites_packed"] == 400
     assert (tmp_path / "shards/SHA256SUMS").read_bytes() == (folder / "raw/SHA256SUMS").read_bytes()
     assert cellshard.verify(tmp_path / "shards", deep=True)["findings"] == []
@@ -85,5 +86,7 @@ def test_the_script_ends_as_the_programs_do(folder, tmp_path):
 
 
 def test_a_reader_that_goes_away_is_no_error(folder):
-    ended = subprocess.run(["bash", "-o", "pipefail", "-c", f"'{SCRIPT}' stats raw --csv | head -1"], cwd=folder, capture_output=True)
+    ended = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", f"'{SCRIPT}' stats raw --csv | head -1"], cwd=folder, capture_output=True
+    )
     assert ended.returncode == 0 and ended.stderr == b""

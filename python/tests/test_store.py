@@ -4,10 +4,9 @@ import csv
 import pickle
 import shutil
 
+import cellshard
 import numpy as np
 import pytest
-
-import cellshard
 
 
 def table(path):
@@ -49,7 +48,9 @@ def test_a_site_is_its_pixels_by_index_and_by_either_name(folder, store):
 
 
 def test_what_is_not_there_is_said(folder, raw, tmp_path):
-    with pytest.raises(cellshard.NoSuchSiteError, match=r"expected a site such as HUVEC-01/1/B\d\d/1, found 'HUVEC-09/1/B02/1'"):
+    with pytest.raises(
+        cellshard.NoSuchSiteError, match=r"expected a site such as HUVEC-01/1/B\d\d/1, found 'HUVEC-09/1/B02/1'"
+    ):
         raw.site("HUVEC-09/1/B02/1")
     for index in (-1, 400):
         with pytest.raises(LookupError, match="expected a site from 0 to 399"):

@@ -6,10 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cellshard
 import numpy as np
 import pytest
-
-import cellshard
 
 torch = pytest.importorskip("torch", reason="torch is not installed here; make test-torch-python installs it")
 
@@ -46,7 +45,9 @@ def test_pixels_of_16_bits_are_tensors(folder):
 
 
 @pytest.mark.parametrize("robust", [False, True])
-@pytest.mark.parametrize("by", ["plate-controls", "plate", "experiment-controls", "experiment", "global", "site", "none"])
+@pytest.mark.parametrize(
+    "by", ["plate-controls", "plate", "experiment-controls", "experiment", "global", "site", "none"]
+)
 def test_normalisation_in_torch_is_that_of_numpy(raw, by, robust):
     normalization = raw.normalization(by, robust=robust)
     batch = next(iter(cellshard.Loader(raw, batch_size=40)))
@@ -164,15 +165,51 @@ def test_a_plain_loop_and_train_have_the_same_losses(folder, tmp_path, optimizer
     network = cellshard.torch.new_model("resnet18", 6, len(store.split().classes))
     cellshard.torch.save_weights(network, tmp_path / "first.safetensors")
     rate = ["--lr", "0.01"] if optimizer == "sgd" else ["--lr", "0.0001"]
-    common = ["--model", "resnet18", "--init-from", str(tmp_path / "first.safetensors"), "--seed", "5", "--epochs", "9", *rate]
+    common = [
+        "--model",
+        "resnet18",
+        "--init-from",
+        str(tmp_path / "first.safetensors"),
+        "--seed",
+        "5",
+        "--epochs",
+        "9",
+        *rate,
+    ]
     run = tmp_path / "train"
     command = [BIN / "train", folder / "raw", "--device", "cpu", "--run", run, "--batch", "8", "--optimizer", optimizer]
-    recipe = ["--recipe", "resnet50", "--schedule", "constant", "--flip", "false", "--rotate90", "false", "--gain", "0", "--offset", "0"]
+    recipe = [
+        "--recipe",
+        "resnet50",
+        "--schedule",
+        "constant",
+        "--flip",
+        "false",
+        "--rotate90",
+        "false",
+        "--gain",
+        "0",
+        "--offset",
+        "0",
+    ]
     ended = subprocess.run([*command, *recipe, *common, "--max-steps", "10"], capture_output=True, text=True)
     assert ended.returncode == 75, ended.stderr
     momentum = ["--momentum", "0.9"] if optimizer == "sgd" else []
-    example("train.py", folder / "raw", "--run", tmp_path / "loop", "--batch-size", "8", "--no-flip", "--device", "cpu",
-            *common, *momentum, "--max-steps", "10")
+    example(
+        "train.py",
+        folder / "raw",
+        "--run",
+        tmp_path / "loop",
+        "--batch-size",
+        "8",
+        "--no-flip",
+        "--device",
+        "cpu",
+        *common,
+        *momentum,
+        "--max-steps",
+        "10",
+    )
     found = losses(tmp_path / "loop" / "losses.csv")
     with open(run / "steps.csv", newline="") as file:
         expected = [float(row["loss"]) for row in csv.DictReader(file)]
@@ -197,7 +234,9 @@ def test_the_plain_loop_goes_on_where_it_was(folder, tmp_path):
 
 def test_lightning_trains_on_it(folder, tmp_path):
     pytest.importorskip("lightning")
-    said = example("train_lightning.py", folder / "raw", "--model", "resnet18", "--epochs", "2", "--batch-size", "16", cwd=tmp_path)
+    said = example(
+        "train_lightning.py", folder / "raw", "--model", "resnet18", "--epochs", "2", "--batch-size", "16", cwd=tmp_path
+    )
     assert "'accuracy':" in said and "'loss':" in said
 
 
@@ -226,9 +265,7 @@ dist.destroy_process_group()
 """
     init = f"file://{tmp_path / 'meet'}"
     out = tmp_path / "met"
-    ranks = [
-        subprocess.Popen([sys.executable, "-c", body, str(rank), "3", init, out], cwd=folder) for rank in range(3)
-    ]
+    ranks = [subprocess.Popen([sys.executable, "-c", body, str(rank), "3", init, out], cwd=folder) for rank in range(3)]
     assert [rank.wait(timeout=120) for rank in ranks] == [0, 0, 0]
     met = [eval((tmp_path / f"met-{rank}").read_text()) for rank in range(3)]
     assert len({len(batches) for batches in met}) == 1

@@ -268,9 +268,9 @@ def test_site_checksums_are_crc32c(packed):
         assert row["crc32c"] == f"{google_crc32c.value(row['pixels'].tobytes()):08x}"
 
 
-def test_the_readme_tells_the_truth(packed, monkeypatch):
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
-    snippet = readme.split("```python\n")[1].split("```")[0]
+def test_a_site_is_read_by_its_name_as_the_format_says(packed, monkeypatch):
+    page = (Path(__file__).parents[2] / "docs" / "format.md").read_text()
+    snippet = next(block for block in page.split("```python\n")[1:] if "def load_site" in block).split("```")[0]
     monkeypatch.chdir(packed.store.parent)
     names = {}
     exec(snippet.replace("shards/", f"{packed.store.name}/"), names)
