@@ -9,10 +9,11 @@ import csv
 import time
 from pathlib import Path
 
-import cellshard
-import cellshard.torch
 import torch
 from torch.nn.functional import cross_entropy
+
+import cellshard
+import cellshard.torch
 
 
 def arguments():

@@ -5,11 +5,12 @@ python train_lightning.py shards --model resnet50 --epochs 15
 
 import argparse
 
-import cellshard
-import cellshard.torch
 import lightning
 import torch
 from torch.nn.functional import cross_entropy
+
+import cellshard
+import cellshard.torch
 
 
 class Sites(lightning.LightningDataModule):

@@ -11,9 +11,10 @@ import threading
 import time
 import weakref
 
-import cellshard
 import numpy as np
 import pytest
+
+import cellshard
 
 MASK = (1 << 64) - 1
 

@@ -6,8 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import cellshard
 import pytest
+
+import cellshard
 
 SCRIPT = Path(sys.executable).with_name("cellshard")
 

@@ -4,9 +4,10 @@ import csv
 import pickle
 import shutil
 
-import cellshard
 import numpy as np
 import pytest
+
+import cellshard
 
 
 def table(path):

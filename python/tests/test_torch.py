@@ -6,9 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import cellshard
 import numpy as np
 import pytest
+
+import cellshard
 
 torch = pytest.importorskip("torch", reason="torch is not installed here; make test-torch-python installs it")
 
