@@ -10,8 +10,10 @@ trap 'rm -f "$log"' EXIT
 PYTHONMALLOC=malloc valgrind --quiet --log-file="$log" --leak-check=full --show-leak-kinds=definite --num-callers=40 \
 	--error-limit=no "$1" -m pytest --quiet -p no:cacheprovider python/tests/test_loader.py python/tests/test_store.py \
 	-k "not memory_is_flat and not interpreter and not fork and not ctrl_c and not threads_iterate" || exit 1
-if grep -q -E '_cellshard|Invalid (read|write|free)' "$log"; then
-	awk 'BEGIN { RS = "\n==[0-9]+== \n" } /_cellshard|Invalid/' "$log" | head -120
+# The loader of libraries reads strings by words, beyond their ends, which is no fault.
+found=$(awk 'BEGIN { RS = "\n==[0-9]+== \n" } /_cellshard|Invalid (read|write|free)/ && !/dl-load/' "$log" | head -120)
+if [ -n "$found" ]; then
+	echo "$found"
 	exit 1
 fi
-echo "valgrind: no invalid read or write, and nothing of _cellshard ($(grep -c 'are definitely lost' "$log") leaks of others)"
+echo "valgrind: no invalid read or write, and nothing of _cellshard ($(grep -c 'definitely lost' "$log") leaks of others)"

@@ -3,12 +3,14 @@
 >>> store = cellshard.Store("shards")
 >>> split = store.split()
 >>> loader = cellshard.Loader(store, split=split, batch_size=64, seed=42, drop_last=True)
->>> normalization = store.normalization("plate-controls", sites=split.train)
+>>> normalization = store.normalization("plate-controls")
 >>> for batch in loader:  # {"pixels": [64, 6, 512, 512] uint8, "label", "plate", "index"}
 ...     images = cellshard.normalize(batch, normalization)
 
 With PyTorch, :mod:`cellshard.torch` has the networks of ``train``.
 """
+
+from typing import TYPE_CHECKING
 
 from ._cellshard import __version__
 from ._errors import (
@@ -25,6 +27,9 @@ from ._loader import Loader
 from ._normalize import Normalization, normalize
 from ._programs import pack, stats, verify
 from ._store import Split, Store
+
+if TYPE_CHECKING:
+    from . import torch as torch
 
 __all__ = [
     "BatchesHeldError",
@@ -54,3 +59,7 @@ def __getattr__(name):
 
         return importlib.import_module(".torch", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return [*globals(), "torch"]

@@ -7,7 +7,8 @@ from ._cellshard import main as run
 
 def main():
     """Runs the program that the command line names, and ends with its exit code."""
-    sys.stdout.flush()
+    if sys.stdout is not None:
+        sys.stdout.flush()
     sys.exit(run(["cellshard", *sys.argv[1:]]))
 
 

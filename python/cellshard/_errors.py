@@ -59,6 +59,6 @@ class FaultsError(CellshardError):
         report: what it found, as its ``--json`` has it.
     """
 
-    def __init__(self, message, report):
+    def __init__(self, message, report=None):
         super().__init__(message)
         self.report = report

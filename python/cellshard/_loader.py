@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import operator
+import os
 import sys
+import warnings
 import zlib
 from collections.abc import Iterator
 from typing import Any, Literal
@@ -11,7 +14,7 @@ import numpy as np
 
 from . import _cellshard
 from ._errors import DamagedError, RefusedError
-from ._store import Split, Store
+from ._store import Split, Store, indices_of
 
 Batch = dict[str, Any]
 
@@ -23,41 +26,47 @@ class Loader:
     ``label`` is the position of the site's class in :attr:`classes`, -1 where it has none there; ``plate`` that in
     ``store.plates``; ``index`` the site's in ``store.sites``.
 
-    Iterating goes through one epoch; the next iteration through the next one, in another order. Pixels lie in memory of
-    the loader, which has them back when the last array or tensor that looks into them is gone; what is to be kept for
-    long is copied. In PyTorch it is an ``IterableDataset``: ``DataLoader(loader, batch_size=None)`` and torchdata's
-    ``StatefulDataLoader`` take it, with ``num_workers=0``, as its threads are its own.
+    Iterating goes through one epoch, which begins when its first batch is asked for; the next iteration through the
+    next one, in another order. Pixels lie in memory of the loader, which has them back when the last array or tensor
+    that looks into them is gone; what is to be kept for long is copied. In PyTorch it is an ``IterableDataset``:
+    ``DataLoader(loader, batch_size=None)`` and torchdata's ``StatefulDataLoader`` take it, with ``num_workers=0``, as
+    its threads are its own. ``close()``, or ``with``, ends them and lets the memory go.
 
     Args:
         store: an open store, or its folder.
-        sites: indices of sites, or a mask of all; all where neither this nor ``split`` is given.
+        sites: indices or names of sites, or a mask of all; all where neither this nor ``split`` is given. A site comes
+            as often in an epoch as it is given.
         split: a split of the store, of which ``part`` is read; its classes are the labels.
-        part: ``train`` or ``validation``.
+        part: of a split ``train`` (the default) or ``validation``.
         batch_size: sites in a batch, of this process.
         shuffle: whether each epoch has an order of its own, else that of ``sites``; by default all but validation has.
-        seed: the order's seed.
+        seed: the order's seed, from 0.
         epoch: the first epoch, from 0.
         batch_by: ``plate`` or ``experiment``, which the sites of a batch then have in common, as batch norm compares
             them.
         drop_last: whether the sites that make no whole batch are left out of an epoch.
         rank: which of several processes this is; by default as ``torch.distributed`` has it, where it is initialised.
-        world_size: how many processes there are. Each has as many batches as the others, and no site comes twice.
+        world_size: how many processes there are. Each has as many batches as the others, and none a site of another.
         verify: when a site's checksum is verified: ``first`` (the first time that it is read), ``always`` or ``never``.
         io: ``mmap``, or ``pread`` where a shard could shrink while it is read.
-        threads: threads that read; one a core where it is not given.
-        skip_damaged: leave damaged sites out and list them in :attr:`skipped`, instead of raising.
+        threads: threads that read; by default one a core, divided among the processes of this machine that torchrun
+            started.
+        skip_damaged: leave damaged sites out, also where batches become smaller by that, and list them in
+            :attr:`skipped`, instead of raising. Of several processes none leaves out a whole batch: that raises.
         prefetch: batches that are read ahead.
         format: ``torch`` or ``numpy``.
         device: a CUDA device that batches are copied to, by pinned memory on a stream of its own.
         pin_memory: whether the memory is pinned, for copies of your own; needs CUDA.
 
     Raises:
-        RefusedError: if there is no whole batch, or an argument contradicts another.
+        RefusedError: if there is no batch, or an argument is none of those, or contradicts another.
     """
 
+    #: What batches are of.
+    _format: Literal["torch", "numpy"] = "numpy"
+
     def __new__(cls, *args, format: Literal["torch", "numpy"] | None = None, **kwargs):
-        if format not in (None, "torch", "numpy"):
-            raise RefusedError(f"format: expected torch or numpy, found {format!r}")
+        """A loader of tensors or of arrays."""
         if cls is Loader and (format == "torch" or (format is None and _has_torch())):
             from .torch import TorchLoader
 
@@ -66,11 +75,11 @@ class Loader:
 
     def __init__(
         self,
-        store: Store | str,
+        store: Store | str | os.PathLike[str],
         sites: Any = None,
         *,
         split: Split | None = None,
-        part: Literal["train", "validation"] = "train",
+        part: Literal["train", "validation"] | None = None,
         batch_size: int = 64,
         shuffle: bool | None = None,
         seed: int = 0,
@@ -88,54 +97,89 @@ class Loader:
         device: Any = None,
         pin_memory: bool = False,
     ):
-        self.store = store if isinstance(store, Store) else Store(store)
-        self.batch_size, self.seed, self.shuffle = (
-            batch_size,
-            seed,
-            part != "validation" if shuffle is None else shuffle,
-        )
-        self.skip_damaged = skip_damaged
-        #: Damaged sites that were left out: the name of each, and what is wrong with it.
-        self.skipped: list[tuple[str, str]] = []
+        if format not in (None, self._format):
+            raise RefusedError(f"format: expected {self._format}, as {type(self).__name__} has it, found {format!r}")
+        _one_of("part", part, ("train", "validation", None))
+        _one_of("batch_by", batch_by, ("plate", "experiment", None))
+        _one_of("verify", verify, ("first", "always", "never"))
+        _one_of("io", io, ("mmap", "pread"))
+        if part is not None and split is None:
+            raise RefusedError(f"part: expected split=, of which it is a part, found {part!r} alone")
         if (rank is None) != (world_size is None):
             raise RefusedError("rank, world_size: expected both or neither, found one")
-        #: Which of several processes this is, and how many there are.
-        self.rank: int
-        self.world_size: int
-        self.rank, self.world_size = _process() if rank is None or world_size is None else (rank, world_size)
-        if prefetch < 1:
-            raise RefusedError(f"prefetch: expected a batch or more, found {prefetch}")
-        if batch_by is not None and not self.shuffle:
+        self.store = store if isinstance(store, Store) else Store(store)
+        self._place_is_found = rank is None or world_size is None
+        found_rank, found_size = _process()
+        self._world_size = _whole("world_size", found_size if world_size is None else world_size, 1)
+        self._rank = _whole("rank", found_rank if rank is None else rank, 0, self._world_size - 1)
+        self._batch_size = _whole("batch_size", batch_size, 1)
+        self._seed = _whole("seed", seed, 0)
+        self._shuffle = part != "validation" if shuffle is None else bool(shuffle)
+        self._threads = _threads() if threads is None else _whole("threads", threads, 1, 1024)
+        self._io, self._verify, self._skip_damaged = io, verify, bool(skip_damaged)
+        if batch_by is not None and not self._shuffle:
             raise RefusedError("batch_by: expected shuffle=True, as whole batches of a plate come in random order")
-        self.sites = _chosen(self.store, sites, split, part)
+        if split is not None:
+            if sites is not None:
+                raise RefusedError("sites, split: expected one of them, found both")
+            sites = split.validation if part == "validation" else split.train
+        #: Indices of its sites, ``[N] int64``.
+        self.sites = indices_of(self.store, sites)
         #: The class (``sirna_id``) of each label, ``[K] int64``.
         self.classes = self.store.classes["class"] if split is None else split.classes
+        #: Damaged sites that were left out: what is wrong with each, by its name.
+        self.skipped: dict[str, str] = {}
         self._labels = _positions(self.store.sites["sirna_id"], self.classes)
         chosen = self.sites.tolist()
         self._order = _cellshard.Order(
             chosen,
-            batch_size=batch_size,
-            seed=seed if self.shuffle else None,
+            batch_size=self._batch_size,
+            seed=self._seed if self._shuffle else None,
             groups=self.store._store.groups(chosen, batch_by) if batch_by else None,
-            rank=self.rank,
-            world_size=self.world_size,
-            drop_last=drop_last,
+            rank=self._rank,
+            world_size=self._world_size,
+            drop_last=bool(drop_last),
         )
         self._made_of = {
-            "batch_size": batch_size,
-            "world_size": self.world_size,
-            "shuffle": self.shuffle,
-            "seed": seed,
+            "batch_size": self._batch_size,
+            "world_size": self._world_size,
+            "shuffle": self._shuffle,
+            "seed": self._seed,
             "batch_by": batch_by,
-            "drop_last": drop_last,
+            "drop_last": bool(drop_last),
             "sites": zlib.crc32("\n".join(self.store.sites["site_id"][self.sites]).encode()),
         }
-        self._feed_of = (threads, io, verify)
-        self._n_buffers = prefetch + 1
-        self._device, self._pin_memory = device, pin_memory
+        self._n_buffers = min(_whole("prefetch", prefetch, 1), len(self)) + 1
+        self._device, self._pin_memory = device, bool(pin_memory)
         self._feed: _cellshard.Feed | None = None
-        self._epoch, self._batch, self._has_begun, self._iteration = epoch, 0, False, 0
+        self._current: Epoch | None = None
+        self._epoch, self._batch, self._has_begun = _whole("epoch", epoch, 0, _LAST_EPOCH), 0, False
         self._check_place()
+
+    @property
+    def batch_size(self) -> int:
+        """Sites in a batch, of this process."""
+        return self._batch_size
+
+    @property
+    def seed(self) -> int:
+        """The order's seed."""
+        return self._seed
+
+    @property
+    def shuffle(self) -> bool:
+        """Whether each epoch has an order of its own."""
+        return self._shuffle
+
+    @property
+    def rank(self) -> int:
+        """Which of several processes this is."""
+        return self._rank
+
+    @property
+    def world_size(self) -> int:
+        """How many processes there are."""
+        return self._world_size
 
     def __len__(self) -> int:
         """Batches of an epoch, of this process."""
@@ -152,16 +196,24 @@ class Loader:
         return self._epoch
 
     def set_epoch(self, epoch: int) -> None:
-        """Has the next iteration be that of an epoch, from its first batch on."""
-        self._epoch, self._batch, self._has_begun = epoch, 0, False
+        """Has the next iteration be that of an epoch, from its first batch on; where a state of that very epoch was
+        just loaded, from there on.
+        """
+        epoch = _whole("epoch", epoch, 0, _LAST_EPOCH)
+        if epoch != self._epoch or self._has_begun:
+            self._goes_on_at(epoch, 0)
 
     def order(self, epoch: int) -> list[np.ndarray]:
         """Which sites each batch of an epoch has: the same in every process, on every machine and in ``train``."""
+        epoch = _whole("epoch", epoch, 0, _LAST_EPOCH)
         return [np.array(self._order.batch(epoch, i), np.int64) for i in range(len(self))]
 
     def state_dict(self) -> dict[str, Any]:
-        """Where it is: behind the last batch that was handed out. Small, of plain values, and the same for all
-        ranks."""
+        """Where it is: behind the last batch that was handed out. Small, of plain values, and the same for all ranks.
+
+        Taken behind the last batch of an epoch and before its end, nothing of that epoch is left, and the iteration
+        after loading it has no batch.
+        """
         return {"epoch": self._epoch, "batch": self._batch, **self._made_of}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -173,22 +225,25 @@ class Loader:
         for name, value in self._made_of.items():
             if state.get(name) != value:
                 raise RefusedError(f"load_state_dict: expected {name} {value}, found {state.get(name)}")
-        if not 0 <= state["batch"] <= len(self):
-            raise RefusedError(f"load_state_dict: expected batch 0 to {len(self)}, found {state['batch']}")
-        self._epoch, self._batch, self._has_begun = state["epoch"], state["batch"], False
+        epoch = _whole("load_state_dict: epoch", state.get("epoch"), 0, _LAST_EPOCH)
+        self._goes_on_at(epoch, _whole("load_state_dict: batch", state.get("batch"), 0, len(self)))
 
     def __iter__(self) -> Iterator[Batch]:
         self._check_worker()
-        if self._has_begun:
-            # What was broken off does not come again: the next epoch has another order.
-            self._epoch, self._batch = self._epoch + 1, 0
-        if self._feed is None:
-            largest = min(self.batch_size, len(self.sites)) * self._site_bytes()
-            self._feed = _cellshard.Feed(self.store._store, self._memory(largest), *self._feed_of)
-        self._has_begun = True
-        self._iteration += 1
-        self._feed.start(self._order, self._epoch, self._batch)
-        return self._counted(self._batches(self._iteration), self._iteration)
+        return Epoch(self)
+
+    def close(self) -> None:
+        """Ends its threads, and lets its memory go, but for what is still in use. It can be iterated again."""
+        self._current = None
+        feed, self._feed = self._feed, None
+        if feed is not None:
+            feed.stop()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.close()
 
     def __reduce__(self):
         raise TypeError(
@@ -198,41 +253,63 @@ class Loader:
 
     def __repr__(self) -> str:
         of = f", rank {self.rank} of {self.world_size}" if self.world_size > 1 else ""
-        return (
-            f"{type(self).__name__}({len(self)} batches of {self.batch_size}, epoch {self._epoch}{of}: {self.store!r})"
-        )
+        batches = f"{len(self)} batches of {self.batch_size}"
+        return f"{type(self).__name__}({batches}, epoch {self._epoch}{of}: {self.store!r})"
 
-    def _counted(self, batches, iteration):
-        for batch in batches:
-            self._batch += 1
-            yield batch
-            # Nothing here may hold the batch while the next one is read.
-            del batch
-            self._check_current(iteration)
+    def _goes_on_at(self, epoch, batch):
+        """Whoever iterates has to begin anew."""
+        self._current, self._epoch, self._batch, self._has_begun = None, epoch, batch, False
+
+    def _begin(self, iteration):
+        """Begins an epoch, or goes on in it where a state was loaded."""
+        if self._place_is_found and (found := _process()) != (self.rank, self.world_size):
+            raise RefusedError(
+                f"rank, world_size: expected those of torch.distributed, {found[0]} and {found[1]}, found {self.rank} "
+                f"and {self.world_size}: make the loader once torch.distributed is initialised, or give it both"
+            )
+        if self._has_begun:
+            # What was broken off does not come again: the next epoch has another order.
+            self._goes_on_at(self._epoch + 1, 0)
+        if self._feed is None:
+            largest = (
+                min(self._batch_size, len(self.sites)) * int(np.prod(self.store.shape)) * self.store.dtype.itemsize
+            )
+            self._feed = _cellshard.Feed(
+                self.store._store, self._memory(largest), self._threads, self._io, self._verify
+            )
+        self._feed.start(self._order, self._epoch, self._batch)
+        self._current, self._has_begun = iteration, True
+
+    def _end(self, iteration):
+        """The epoch is over."""
+        assert self._feed is not None
         self._feed.stop()
-        self._epoch, self._batch, self._has_begun = self._epoch + 1, 0, False
+        self._goes_on_at(self._epoch + 1, 0)
 
-    def _batches(self, iteration):
-        """Batches as they are handed out."""
-        while (batch := self._next(iteration)) is not None:
-            if len(batch["index"]):
-                yield batch
-            else:
-                # All of its sites are damaged.
+    def _read(self, iteration):
+        """The next batch as it is handed out; nothing after the last."""
+        while True:
+            feed = self._check_current(iteration)
+            lent = feed.next_batch()
+            self._check_current(iteration)
+            if lent is None:
+                return None
+            index = np.array(lent.sites, np.int64)
+            whole, error = self._without(lent.take_faults(), index)
+            if error is not None:
+                # An exception that is kept has no batch in it.
+                del lent
+                raise error
+            if not whole.any():
+                # Its sites are all damaged, and were noted.
+                del lent
                 self._batch += 1
-            del batch
-
-    def _next(self, iteration):
-        self._check_current(iteration)
-        lent = self._feed.next_batch()
-        if lent is None:
-            return None
-        index = np.array(lent.sites, np.int64)
-        pixels = np.frombuffer(lent, self.store.dtype).reshape(len(index), *self.store.shape)
-        if faults := lent.faults:
-            whole = self._without(faults, index)
-            index, pixels = index[whole], pixels[whole]
-        return self._batch_of(pixels, index)
+                continue
+            pixels = np.frombuffer(lent, self.store.dtype).reshape(len(index), *self.store.shape)
+            del lent
+            if not whole.all():
+                index, pixels = index[whole], pixels[whole]
+            return self._batch_of(pixels, index)
 
     def _batch_of(self, pixels, index):
         return {
@@ -243,27 +320,29 @@ class Loader:
         }
 
     def _without(self, faults, index):
-        """Which positions are whole, where damaged ones may be left out."""
+        """Which positions are whole, where damaged ones may be left out, and else why they may not."""
         whole = np.ones(len(index), dtype=bool)
-        for position, message, is_of_data in faults:
+        for position, error, is_of_data in faults:
             name, shard = self.store._store.place_of(int(index[position]))
-            if not is_of_data:
-                raise OSError(message)
-            if not self.skip_damaged:
-                raise DamagedError(message, place=message.split(": expected ")[0], site=name, shard=shard)
-            self.skipped.append((name, message))
+            if isinstance(error, DamagedError):
+                error.site, error.shard = name, shard
             whole[position] = False
-        return whole
+            if not (is_of_data and self._skip_damaged and (whole.any() or self.world_size == 1)):
+                return whole, error
+            if not self.skipped:
+                warnings.warn(f"left out, as others may be (loader.skipped): {error}", stacklevel=5)
+            self.skipped[name] = str(error)
+        return whole, None
 
     def _check_current(self, iteration):
-        if iteration != self._iteration:
-            raise RuntimeError("this iteration of the loader is over: another one has begun since")
-
-    def _site_bytes(self):
-        return int(np.prod(self.store.shape)) * self.store.dtype.itemsize
+        if self._current is not iteration or self._feed is None:
+            raise RuntimeError(
+                "this iteration of the loader is over: another one has begun since, or the loader was set"
+            )
+        return self._feed
 
     def _memory(self, n_bytes):
-        return [np.empty(n_bytes, np.uint8) for _ in range(self._n_buffers)]
+        return [np.zeros(n_bytes, np.uint8) for _ in range(self._n_buffers)]
 
     def _check_place(self):
         if self._device is not None or self._pin_memory:
@@ -271,6 +350,75 @@ class Loader:
 
     def _check_worker(self):
         """Whether this process may iterate; a feed of another process says so itself."""
+
+    def _batches_of(self, iteration):
+        """What reads the batches of an iteration, one at a time."""
+        return lambda: self._read(iteration)
+
+
+class Epoch:
+    """One epoch of a loader, or what is left of it: an iterator that holds no batch."""
+
+    def __init__(self, loader: Loader):
+        self._loader = loader
+        self._next: Any = None
+        self._n = 0
+
+    def __iter__(self) -> Epoch:
+        return self
+
+    def __next__(self) -> Batch:
+        loader = self._loader
+        if self._next is None:
+            loader._begin(self)
+            self._next = loader._batches_of(self)
+        if self._next is _over:
+            raise StopIteration
+        batch = self._next()
+        loader._check_current(self)
+        if batch is None:
+            self._next = _over
+            if not self._n and loader._batch == len(loader) and loader.skipped:
+                first = next(iter(loader.skipped.values()))
+                raise DamagedError(f"{loader.store.path}: expected whole sites, found none in what is read: {first}")
+            loader._end(self)
+            raise StopIteration
+        self._n += 1
+        loader._batch += 1
+        return batch
+
+
+#: As many as can be counted.
+_LAST_EPOCH = (1 << 63) - 1
+
+
+def _over():
+    """What an iteration that is over goes on with."""
+
+
+def _one_of(name, value, known):
+    if value not in known:
+        expected = " or ".join(str(one) for one in known if one is not None)
+        raise RefusedError(f"{name}: expected {expected}, found {value!r}")
+
+
+def _whole(name, value, least, most=(1 << 64) - 1):
+    """A whole number as one of Python's, whatever type it is of."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise RefusedError(f"{name}: expected a whole number, found {value!r}") from None
+    if not least <= number <= most:
+        expected = f"{least} or more" if most >= _LAST_EPOCH else f"{least} to {most}"
+        raise RefusedError(f"{name}: expected {expected}, found {value}")
+    return number
+
+
+def _threads():
+    """As many as there are cores for this process, of those that torchrun started on this machine."""
+    beside = os.environ.get("LOCAL_WORLD_SIZE", "1")
+    cores = len(os.sched_getaffinity(0))
+    return max(1, min(1024, cores // max(1, int(beside) if beside.isdecimal() else 1)))
 
 
 def _has_torch():
@@ -287,25 +435,6 @@ def _process():
     if distributed is not None and distributed.is_available() and distributed.is_initialized():
         return distributed.get_rank(), distributed.get_world_size()
     return 0, 1
-
-
-def _chosen(store, sites, split, part):
-    if part not in ("train", "validation"):
-        raise RefusedError(f"part: expected train or validation, found {part!r}")
-    if split is not None:
-        if sites is not None:
-            raise RefusedError("sites, split: expected one of them, found both")
-        return split.train if part == "train" else split.validation
-    if sites is None:
-        return np.arange(len(store))
-    sites = np.asarray(sites)
-    if sites.dtype == bool:
-        if len(sites) != len(store):
-            raise RefusedError(f"sites: expected a mask of {len(store)} sites, found one of {len(sites)}")
-        return np.flatnonzero(sites)
-    if sites.size and (not np.issubdtype(sites.dtype, np.integer) or sites.min() < 0 or sites.max() >= len(store)):
-        raise RefusedError(f"sites: expected indices from 0 to {len(store) - 1}, found others")
-    return sites.astype(np.int64).reshape(-1)
 
 
 def _positions(values, among):

@@ -36,6 +36,14 @@ class Normalization:
     known: np.ndarray
     _tensors: dict = field(default_factory=dict, repr=False)
 
+    def __post_init__(self):
+        for figures in (self.centre, self.spread, self.known):
+            figures.setflags(write=False)
+
+    def __getstate__(self):
+        # Tensors are made again, on whichever device is there.
+        return self.__dict__ | {"_tensors": {}}
+
     def __call__(self, batch: dict[str, Any]) -> Any:
         """The same as :func:`normalize`."""
         return normalize(batch, self)
@@ -54,7 +62,9 @@ def normalize(batch: dict[str, Any], normalization: Normalization) -> Any:
     Raises:
         RefusedError: if a plate of the batch has no figures.
     """
-    pixels, plate = batch["pixels"], batch["plate"]
+    pixels, plate = batch["pixels"], batch.get("plate")
+    if plate is None and normalization.by != "site":
+        raise RefusedError("batch: expected its plate, found none")
     if isinstance(pixels, np.ndarray):
         levels = pixels.astype(np.float32)
         centre, spread = _of_arrays(levels, plate, normalization)
@@ -65,17 +75,20 @@ def normalize(batch: dict[str, Any], normalization: Normalization) -> Any:
     return normalize_tensor(pixels, plate, normalization)
 
 
-def check_plates(known: bool, normalization: Normalization) -> None:
-    """Refuses plates that were not asked for when the figures were made."""
-    if not known:
+def check_plates(plate: Any, normalization: Normalization) -> None:
+    """Refuses plates of another store, and those that were not asked for when the figures were made."""
+    n = len(normalization.known)
+    if len(plate) and not (0 <= int(plate.min()) and int(plate.max()) < n):
+        raise RefusedError(f"batch: expected plates from 0 to {n - 1}, found others (is it of another store?)")
+    if not bool(normalization.known[np.asarray(plate)].all()):
         expected = "plates of the sites that store.normalization(sites=) was given"
-        raise RefusedError(f"normalize: expected {expected}, found others (give it those that validate, too)")
+        raise RefusedError(f"batch: expected {expected}, found others (give it those that validate, too)")
 
 
 def _of_arrays(levels, plate, normalization):
     """Centre and spread of each image and channel, ``[N, C, 1, 1]``."""
     if normalization.by != "site":
-        check_plates(bool(normalization.known[plate].all()), normalization)
+        check_plates(plate, normalization)
         return normalization.centre[plate][..., None, None], normalization.spread[plate][..., None, None]
     flat = levels.reshape(*levels.shape[:2], -1)
     spread = flat.std(-1, keepdims=True, dtype=np.float64)

@@ -4,16 +4,32 @@ a disk or a want of memory ends it alone, and every flag is one of its own."""
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from ._errors import CellshardError, FaultsError
+from ._errors import CellshardError, FaultsError, RefusedError
 
+#: What runs a program: it ends when this process does, however that ends, as its standard input is over then.
+CHILD = """
+import os, signal, sys, threading
+sys.path.insert(0, sys.argv.pop(1))
+def watch():
+    while os.read(0, 4096):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+threading.Thread(target=watch, daemon=True).start()
+from cellshard.__main__ import main
+main()
+"""
+#: Flags whose lists are cells of CSV: a comma may be part of one.
+CELLS = ("negative_control", "positive_control")
 Progress = bool | Callable[[str], None]
 # Seconds between two lines of progress.
 EVERY = "0.5"
@@ -42,6 +58,7 @@ def pack(
 
     Raises:
         FaultsError: if images have faults, or the store is not finished; what is whole is kept.
+        RefusedError: if a flag is not known, or what it asks for cannot be done.
         CellshardError: if it could not run.
     """
     return _run("pack", [src, dst], flags, progress, check)
@@ -63,6 +80,7 @@ def verify(
 
     Raises:
         FaultsError: if it is not whole and ``check`` is set.
+        RefusedError: if a flag is not known, or what it asks for cannot be done.
         CellshardError: if it could not run.
     """
     return _run("verify", [path], flags, progress, check)
@@ -73,6 +91,7 @@ def stats(path: str | os.PathLike[str], **flags: Any) -> dict[str, Any]:
     As a table: :meth:`Store.statistics`.
 
     Raises:
+        RefusedError: if a flag is not known, or what it asks for cannot be done.
         CellshardError: if it could not run.
     """
     return _run("stats", [path], flags, progress=False, check=True)
@@ -86,21 +105,46 @@ def inspect(path: str | os.PathLike[str], **flags: Any) -> dict[str, Any]:
 def _arguments(flags: dict[str, Any]) -> list[str]:
     arguments = []
     for name, value in flags.items():
+        if name in ("json", "help", "version", "progress"):
+            raise RefusedError(f"{name}: expected a flag of what is to be done, found one of what is to be printed")
         flag = f"--{name.replace('_', '-')}"
         if value is True:
             arguments.append(flag)
-        elif isinstance(value, (list, tuple)):
-            arguments.append(f"{flag}={','.join(map(str, value))}")
+        elif not isinstance(value, (str, bytes, os.PathLike)) and isinstance(value, Iterable):
+            arguments.append(f"{flag}={_list(name, value)}")
         elif value is not None and value is not False:
-            arguments.append(f"{flag}={os.fspath(value) if isinstance(value, os.PathLike) else value}")
+            arguments.append(f"{flag}={os.fsdecode(value) if isinstance(value, (bytes, os.PathLike)) else value}")
     return arguments
 
 
+def _list(name, values):
+    """A list as a flag takes it."""
+    texts = list(map(str, values))
+    if name in CELLS:
+        cells = io.StringIO()
+        csv.writer(cells, lineterminator="").writerow(texts)
+        return cells.getvalue()
+    if wrong := [text for text in texts if "," in text]:
+        raise RefusedError(f"{name}: expected texts without a comma, found {wrong[0]!r}")
+    return ",".join(texts)
+
+
 def _run(program, places, flags, progress, check):
-    command = [sys.executable, "-m", "cellshard", program, "--json", *_arguments(flags), "--", *map(os.fspath, places)]
+    if not sys.executable:
+        raise CellshardError("expected a Python that knows its own program (sys.executable), found none")
+    arguments = [program, "--json", *_arguments(flags), "--", *map(os.fspath, places)]
+    # The package that this is, wherever it lies, and no module of the working folder.
+    command = [
+        sys.executable,
+        "-P",
+        "-c",
+        CHILD,
+        os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
+        *arguments,
+    ]
     environment = os.environ | {"CELLSHARD_PROGRESS": EVERY if progress else "0"}
     show = progress if callable(progress) else (lambda line: print(line, file=sys.stderr))
-    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
     with subprocess.Popen(command, env=environment, **pipes) as process:
         try:
             said = _listen(process, show if progress else None)
@@ -116,7 +160,13 @@ def _run(program, places, flags, progress, check):
     if process.returncode == 0 and report is not None:
         return report
     error = (report or {}).get("error")
-    message = error["message"] if error else last or f"cellshard {program}: ended with exit code {process.returncode}"
+    if error:
+        # Of a flag that is not known, what a terminal is told goes on.
+        message = error["message"].split("\n\n")[0].removeprefix("error: ").strip()
+    else:
+        message = last or f"cellshard {program}: ended with exit code {process.returncode}"
+    if error and error["kind"] in ("refused", "usage"):
+        raise RefusedError(message)
     if process.returncode != 1 or report is None:
         raise CellshardError(message)
     if check or error:
@@ -127,7 +177,7 @@ def _run(program, places, flags, progress, check):
 def _faults(report):
     """What a report found, in a line."""
     kinds = [f"{finding['n']} {finding['kind']}" for finding in report.get("findings", [])]
-    if n := len(report.get("faults", [])):
+    if n := sum(fault["n"] for fault in report.get("faults", [])):
         kinds.append(f"{n} of images, such as {report['faults'][0]['meaning']}")
     if n := report.get("kept", {}).get("n", 0):
         kinds.append(f"{n} of plates that the store holds more of than the source")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import json
+import operator
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -15,10 +17,50 @@ from . import _cellshard
 from ._errors import DamagedError, NoSuchSiteError, RefusedError
 from ._normalize import Normalization
 
+#: How images are normalised without figures of their plates.
+OF_NO_PLATE = ("global", "site", "none")
+#: What is listed of a group.
 PERCENTILES = ["p1", "p5", "p25", "p75", "p95", "p99"]
 
 
-@dataclass(frozen=True)
+#: The keys of a recipe that are about its split.
+OF_SPLIT = ("cell_type", "controls", "experiments", "fold", "split", "split_seed", "validation_share")
+
+
+def indices_of(store: Store, sites: Any) -> np.ndarray:
+    """Indices of sites, ``[N] int64``, of what may stand for them: indices, names, or a mask of all; all of
+    ``None``."""
+    if sites is None:
+        return np.arange(len(store))
+    if isinstance(sites, (str, bytes)) or not hasattr(sites, "__len__"):
+        raise RefusedError(f"sites: expected a list or an array, found {type(sites).__name__}")
+    if not len(sites):
+        raise RefusedError("sites: expected one or more, found none")
+    if all(isinstance(site, str) for site in sites):
+        return np.array([store.index_of(site) for site in sites], np.int64)
+    sites = np.asarray(sites)
+    if sites.ndim != 1:
+        raise RefusedError(f"sites: expected a list or an array of one dimension, found one of {sites.ndim}")
+    if sites.dtype == bool:
+        if len(sites) != len(store):
+            raise RefusedError(f"sites: expected a mask of {len(store)} sites, found one of {len(sites)}")
+        return np.flatnonzero(sites)
+    if not np.issubdtype(sites.dtype, np.integer):
+        raise RefusedError(f"sites: expected indices, names or a mask, found {sites.dtype}")
+    if sites.min() < 0 or sites.max() >= len(store):
+        found = f"{sites.min()} to {sites.max()}"
+        raise RefusedError(f"sites: expected indices from 0 to {len(store) - 1}, found {found}")
+    return sites.astype(np.int64)
+
+
+def _column(values: list, dtype: Any = object) -> np.ndarray:
+    """A column that nobody writes into, as others read it, too; of no values one of texts."""
+    column = np.array(values, dtype=dtype) if values else np.array([], dtype=str if dtype is object else dtype)
+    column.setflags(write=False)
+    return column
+
+
+@dataclass(frozen=True, eq=False)
 class Split:
     """Which sites are trained on and which validate, whole wells and by default whole experiments on either side.
 
@@ -86,7 +128,7 @@ class Store:
 
     @property
     def colors(self) -> list[str]:
-        """The colour of each channel as ``#RRGGBB``; empty where the store has none."""
+        """The colour of each channel as ``#RRGGBB``, or an empty text where the store has none."""
         return [f"#{color}" if color else "" for _, color in self._store.channels]
 
     def __len__(self) -> int:
@@ -118,7 +160,7 @@ class Store:
             "sirna_id": np.int64,
             "crc32c": np.uint32,
         }
-        return {name: np.array(values, dtype=types.get(name, object)) for name, values in columns.items()}
+        return {name: _column(values, types.get(name, object)) for name, values in columns.items()}
 
     @cached_property
     def plates(self) -> list[tuple[str, str]]:
@@ -128,7 +170,7 @@ class Store:
     @cached_property
     def plate_of_sites(self) -> np.ndarray:
         """Of each site the position of its plate in :attr:`plates`, ``[N] int64``."""
-        return np.array(self._store.plate_of_sites(), dtype=np.int64)
+        return _column(self._store.plate_of_sites(), np.int64)
 
     @cached_property
     def classes(self) -> dict[str, np.ndarray]:
@@ -136,9 +178,9 @@ class Store:
         rows = self._store.classes()
         of = [[row[i] for row in rows] for i in range(3)]
         return {
-            "class": np.array(of[0], dtype=np.int64),
-            "sirna": np.array(of[1], dtype=object),
-            "well_type": np.array(of[2], dtype=object),
+            "class": _column(of[0], np.int64),
+            "sirna": _column(of[1]),
+            "well_type": _column(of[2]),
         }
 
     @property
@@ -164,31 +206,27 @@ class Store:
         """The name of a site, as :meth:`index_of` takes it."""
         return self._store.place_of(self._checked(index))[0]
 
-    def site(self, site: int | str, out: np.ndarray | None = None) -> np.ndarray:
+    def site(self, site: int | str) -> np.ndarray:
         """The pixels of a site, proven by its crc32c.
 
         Args:
             site: its index, or its name as ``HEPG2-08/1/B02/1``.
-            out: an array of the right shape and type to read into; else a new one.
 
         Returns:
             Grey levels, ``[C, H, W]``, of the store's type.
 
         Raises:
             DamagedError: if its pixels are not those that were packed.
+            NoSuchSiteError: if there is no such site.
         """
         index = self.index_of(site) if isinstance(site, str) else self._checked(site)
-        if out is None:
-            out = np.empty(self.shape, self.dtype)
-        elif out.shape != self.shape or out.dtype != self.dtype or not out.flags.c_contiguous:
-            expected = f"{self.shape} {self.dtype} in C order"
-            raise RefusedError(f"out: expected an array {expected}, found {out.shape} {out.dtype}")
+        pixels = np.zeros(self.shape, self.dtype)
         try:
-            self._store.read(index, out.reshape(-1).view(np.uint8))
+            self._store.read(index, pixels.reshape(-1).view(np.uint8))
         except DamagedError as error:
             error.site, error.shard = self._store.place_of(index)
             raise
-        return out
+        return pixels
 
     def statistics(self, by: Literal["plate", "experiment", "cell-type", "store"] = "plate") -> dict[str, np.ndarray]:
         """Statistics of grey levels as columns, a row a group, population and channel: ``group``, ``population``
@@ -197,10 +235,12 @@ class Store:
         ``stats --csv`` has them.
         """
         rows = []
+        names = {f"{experiment}/{folder}": (experiment, name) for (experiment, name), folder in self._folders()}
         for group in json.loads(self._store.statistics(by)):
+            of_plate = dict(zip(("experiment", "plate"), names[group["group"]], strict=True)) if by == "plate" else {}
             for channel in group.pop("channels"):
                 percentiles = dict(zip(PERCENTILES, channel.pop("percentiles"), strict=True))
-                rows.append(group | channel | percentiles)
+                rows.append(group | of_plate | channel | percentiles)
         return {name: np.array([row[name] for row in rows]) for name in (rows[0] if rows else ())}
 
     def normalization(
@@ -218,10 +258,12 @@ class Store:
         Raises:
             RefusedError: if controls are asked for and an experiment has none.
         """
-        chosen = np.arange(len(self)) if sites is None else np.asarray(sites)
+        chosen = indices_of(self, sites)
         centre, spread = self._store.normalization(by, robust, chosen.tolist())
         known = np.zeros(len(self.plates), dtype=bool)
         known[self.plate_of_sites[chosen]] = True
+        if by in OF_NO_PLATE:
+            known[:] = True
         return Normalization(by, robust, np.array(centre, np.float32), np.array(spread, np.float32), known)
 
     def split(self, **recipe: Any) -> Split:
@@ -234,16 +276,27 @@ class Store:
         """
 
         def text(value: Any) -> str:
-            if isinstance(value, (list, tuple)):
-                return ",".join(map(str, value))
+            if not isinstance(value, str) and isinstance(value, Iterable):
+                names = list(map(str, value))
+                if wrong := [name for name in names if "," in name]:
+                    raise RefusedError(f"split: expected names without a comma, found {wrong[0]!r}")
+                return ",".join(names)
             return str(value).lower() if isinstance(value, bool) else str(value)
 
-        changes = [(name.replace("_", "-"), text(value)) for name, value in recipe.items()]
+        if wrong := [name for name in recipe if name not in OF_SPLIT]:
+            raise RefusedError(f"split: expected {', '.join(OF_SPLIT)}, found {', '.join(wrong)}")
+        given = {name: value for name, value in recipe.items() if value is not None}
+        changes = [(name.replace("_", "-"), text(value)) for name, value in given.items()]
         train, validation, classes, n_treatments, warnings = self._store.split(changes)
         of = [np.array(part, dtype=np.int64) for part in (train, validation, classes)]
         return Split(of[0], of[1], of[2], n_treatments, warnings)
 
+    def _folders(self):
+        """Each plate, and what its folder in the store is called."""
+        return zip(self.plates, self._store.folders(), strict=True)
+
     def _checked(self, index: int) -> int:
-        if not 0 <= int(index) < len(self):
+        index = operator.index(index)
+        if not 0 <= index < len(self):
             raise NoSuchSiteError(f"{self.path}: expected a site from 0 to {len(self) - 1}, found {index}")
-        return int(index)
+        return index

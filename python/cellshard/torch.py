@@ -16,37 +16,43 @@ from ._errors import ForkedError, RefusedError
 from ._loader import Loader
 from ._normalize import CLIP, LEAST_SPREAD, MAD_TO_STD, Normalization, check_plates
 
+#: What holds a network as its ``module``.
+WRAPPERS = (torch.nn.DataParallel, torch.nn.parallel.DistributedDataParallel)
 __all__ = ["TorchLoader", "load_model", "load_weights", "new_model", "normalize_tensor", "save_weights"]
 
 
 class TorchLoader(Loader, IterableDataset):
     """What :class:`cellshard.Loader` is where torch is installed: batches are dictionaries of tensors."""
 
+    _format = "torch"
+
     def _memory(self, n_bytes):
         is_pinned = self._pin_memory or self._device is not None
         # One more is on its way to the device.
         n = self._n_buffers + (self._device is not None)
-        return [torch.empty(n_bytes, dtype=torch.uint8, pin_memory=is_pinned).numpy() for _ in range(n)]
+        return [torch.zeros(n_bytes, dtype=torch.uint8, pin_memory=is_pinned).numpy() for _ in range(n)]
 
     def _batch_of(self, pixels, index):
         batch = super()._batch_of(pixels, index)
         return {name: torch.from_numpy(values) for name, values in batch.items()}
 
-    def _batches(self, iteration):
-        batches = super()._batches(iteration)
-        return batches if self._device is None else _on_device(batches, self._device)
+    def _batches_of(self, iteration):
+        read = super()._batches_of(iteration)
+        return read if self._device is None else OnDevice(read, self._device).next
 
     def _check_place(self):
-        if self._device is None:
-            return
-        device = torch.device(self._device)
-        if device.type == "cpu":
-            self._device = None
-        elif device.type != "cuda" or not torch.cuda.is_available():
-            found = f"{device} (torch.cuda.is_available(): {torch.cuda.is_available()})"
+        if self._device is not None:
+            try:
+                device = torch.device(self._device)
+            except RuntimeError:
+                raise RefusedError(f"device: expected cpu or cuda:N, found {self._device!r}") from None
+            self._device = None if device.type == "cpu" else device
+        is_there = torch.cuda.is_available()
+        if self._device is not None and (self._device.type != "cuda" or not is_there):
+            found = f"{self._device} (torch.cuda.is_available(): {is_there})"
             raise RefusedError(f"device: expected cpu, or a CUDA device that is there, found {found}")
-        else:
-            self._device = device
+        if self._pin_memory and not is_there:
+            raise RefusedError("pin_memory: expected a CUDA device, found none")
 
     def _check_worker(self):
         if (worker := get_worker_info()) is not None:
@@ -56,39 +62,66 @@ class TorchLoader(Loader, IterableDataset):
             )
 
 
-def _on_device(batches, device):
-    """Copies each batch while the one before it is computed with, and keeps its memory until it is copied."""
-    stream = torch.cuda.Stream(device)
-    held = collections.deque()
-    coming = None
-    for batch in batches:
-        with torch.cuda.stream(stream):
-            moved = {name: values.to(device, non_blocking=True) for name, values in batch.items()}
-            copied = stream.record_event()
-        held.append((copied, batch))
-        del batch
-        if coming is not None:
-            yield _handed_over(coming, device)
-        coming = (moved, copied)
-        del moved
-        while held and held[0][0].query():
-            held.popleft()
-        if len(held) > 1:
-            held[0][0].synchronize()
-            held.popleft()
-    if coming is not None:
-        yield _handed_over(coming, device)
-    for copied, _ in held:
-        copied.synchronize()
+class OnDevice:
+    """Batches on a device: each is copied while the one before it is computed with, and its memory kept until then."""
 
+    def __init__(self, read, device):
+        self._read, self._device = read, device
+        self._stream = torch.cuda.Stream(device)
+        # What is copied, each with the event behind its copy; the last of them is not handed out yet.
+        self._held = collections.deque()
+        self._coming = None
+        self._error = None
+        self._is_over = False
 
-def _handed_over(coming, device):
-    moved, copied = coming
-    current = torch.cuda.current_stream(device)
-    current.wait_event(copied)
-    for values in moved.values():
-        values.record_stream(current)
-    return moved
+    def next(self):
+        """The next batch; nothing after the last."""
+        if self._coming is None:
+            self._coming = self._fetch()
+        coming = self._coming
+        if coming is None:
+            self._settle()
+            if self._error is not None:
+                error, self._error = self._error, None
+                raise error
+            return None
+        try:
+            self._coming = self._fetch()
+        except Exception as error:
+            # The batch before is whole, and comes first.
+            self._coming, self._error, self._is_over = None, error, True
+        moved, copied = coming
+        current = torch.cuda.current_stream(self._device)
+        current.wait_event(copied)
+        for values in moved.values():
+            values.record_stream(current)
+        return moved
+
+    def _fetch(self):
+        """Reads the next batch, and begins its copy."""
+        while self._held and self._held[0][0].query():
+            self._held.popleft()
+        if len(self._held) > 1:
+            self._held.popleft()[0].synchronize()
+        if self._is_over or (batch := self._read()) is None:
+            self._is_over = True
+            return None
+        event = torch.cuda.Event()
+        # Held from before its copy begins: whatever happens, its memory goes back when that is over.
+        self._held.append((event, batch))
+        with torch.cuda.stream(self._stream):
+            moved = {name: values.to(self._device, non_blocking=True) for name, values in batch.items()}
+            event.record(self._stream)
+        return moved, event
+
+    def _settle(self):
+        """Waits for all copies, and lets their memory go."""
+        self._stream.synchronize()
+        self._held.clear()
+
+    def __del__(self):
+        if self._held:
+            self._settle()
 
 
 def normalize_tensor(pixels: torch.Tensor, plate: torch.Tensor, normalization: Normalization) -> torch.Tensor:
@@ -106,10 +139,10 @@ def normalize_tensor(pixels: torch.Tensor, plate: torch.Tensor, normalization: N
     if normalization.by == "site":
         centre, spread = _of_each_image(levels.to(torch.float32), normalization.robust)
     else:
-        centres, spreads, known = _tables(normalization, pixels.device)
+        centres, spreads = _tables(normalization, pixels.device)
         if pixels.device.type == "cpu":
             # On a GPU this would have the step wait for the device; plates without figures give NaN there.
-            check_plates(bool(known[plate].all()), normalization)
+            check_plates(plate, normalization)
         centre, spread = centres[plate][..., None, None], spreads[plate][..., None, None]
     factor = spread.reciprocal()
     return (-centre * factor).addcmul(levels, factor).clamp_(-CLIP, CLIP)
@@ -118,7 +151,7 @@ def normalize_tensor(pixels: torch.Tensor, plate: torch.Tensor, normalization: N
 def _tables(normalization, device):
     if device not in normalization._tensors:
         nothing = np.where(normalization.known[:, None], np.float32(0), np.float32("nan"))
-        tables = (normalization.centre + nothing, normalization.spread, normalization.known)
+        tables = (normalization.centre + nothing, normalization.spread.copy())
         normalization._tensors[device] = tuple(torch.from_numpy(table).to(device) for table in tables)
     return normalization._tensors[device]
 
@@ -143,7 +176,8 @@ def load_model(run: str | os.PathLike[str], weights: str = "best-accuracy") -> t
         weights: ``best-accuracy``, ``best-loss`` or ``last``.
 
     Returns:
-        The model: images ``[N, C, H, W] float32``, normalised as the run's recipe says, to logits ``[N, K]``, whose
+        The model: images ``[N, C, H, W] float32``, normalised, and cropped and resized, as the run's
+        ``recipe.toml`` says, to logits ``[N, K]``, whose
         classes ``run.json`` lists.
 
     Raises:
@@ -182,22 +216,30 @@ def save_weights(model: torch.nn.Module, path: str | os.PathLike[str]) -> None:
     """Writes a model's weights as ``train --init-from`` reads them."""
     import safetensors.torch
 
+    # Whatever wraps it.
+    model = getattr(model, "_orig_mod", model)
+    model = model.module if isinstance(model, WRAPPERS) else model
     tensors = {name: values.detach().cpu().contiguous() for name, values in model.state_dict().items()}
     safetensors.torch.save_file(tensors, os.fspath(path))
 
 
 def _take_channels(model: Any, n_channels: int) -> None:
-    """Has a network's first convolution take so many channels."""
-    for name, module in model.named_modules():
-        if isinstance(module, torch.nn.Conv2d):
-            parent = model.get_submodule(name.rpartition(".")[0])
-            first = torch.nn.Conv2d(
-                n_channels,
-                module.out_channels,
-                module.kernel_size,
-                module.stride,
-                module.padding,
-                bias=module.bias is not None,
-            )
-            setattr(parent, name.rpartition(".")[2], first)
-            return
+    """Has a network's first convolution take so many channels, with weights drawn as torchvision draws its own."""
+    name, old = next((name, module) for name, module in model.named_modules() if isinstance(module, torch.nn.Conv2d))
+    if old.in_channels == n_channels:
+        return
+    shape = (old.kernel_size, old.stride, old.padding)
+    first = torch.nn.Conv2d(n_channels, old.out_channels, *shape, bias=old.bias is not None)
+    is_densenet = isinstance(model, torchvision_densenet())
+    torch.nn.init.kaiming_normal_(first.weight, mode="fan_in" if is_densenet else "fan_out", nonlinearity="relu")
+    if first.bias is not None:
+        torch.nn.init.zeros_(first.bias)
+    parent, _, last = name.rpartition(".")
+    setattr(model.get_submodule(parent), last, first)
+
+
+def torchvision_densenet() -> type:
+    """The class of DenseNets."""
+    import torchvision
+
+    return torchvision.models.DenseNet

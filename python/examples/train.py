@@ -78,7 +78,7 @@ def main():
         optimizer = torch.optim.Adam(model.parameters(), args.lr)
     else:
         optimizer = torch.optim.SGD(model.parameters(), args.lr, args.momentum)
-    checkpoint = args.run / "checkpoint.pt"
+    checkpoint, step = args.run / "checkpoint.pt", 0
 
     def save():
         state = {
@@ -86,6 +86,7 @@ def main():
             "optimizer": optimizer.state_dict(),
             "loader": loader.state_dict(),
             "random": torch.get_rng_state(),
+            "step": step,
         }
         # Whole or not at all, whenever it is stopped.
         torch.save(state, args.run / "checkpoint.new")
@@ -97,7 +98,11 @@ def main():
         optimizer.load_state_dict(state["optimizer"])
         loader.load_state_dict(state["loader"])
         torch.set_rng_state(state["random"])
-        print(f"goes on in epoch {loader.epoch + 1} of {args.epochs}")
+        # What a kill left behind the checkpoint is trained again.
+        rows = (args.run / "losses.csv").read_text().splitlines(keepends=True)
+        (args.run / "losses.csv").write_text("".join(rows[: state["step"]]))
+        step = state["step"]
+        print("is finished" if loader.epoch >= args.epochs else f"goes on in epoch {loader.epoch + 1} of {args.epochs}")
 
     amp = torch.autocast("cuda", torch.bfloat16, enabled=is_cuda)
     n_steps, saved = 0, time.monotonic()
@@ -115,7 +120,8 @@ def main():
                 loss.backward()
                 optimizer.step()
                 losses.writerow([epoch, loss.item()])
-                n_steps += 1
+                n_steps, step = n_steps + 1, step + 1
+                file.flush()
                 if n_steps == args.max_steps or time.monotonic() - saved > args.checkpoint_every:
                     save()
                     saved = time.monotonic()
@@ -123,7 +129,7 @@ def main():
                     return
             with amp:
                 found = accuracy(model, validation, normalization, args.device)
-            print(f"epoch {epoch + 1}  loss {loss.item():.3f}  validation: sites {found:.1%}", flush=True)
+            print(f"epoch {epoch + 1}  validation: sites {found:.1%}", flush=True)
             save()
     cellshard.torch.save_weights(model, args.run / "weights.safetensors")
 

@@ -26,7 +26,7 @@ class Sites(lightning.LightningDataModule):
         return cellshard.Loader(self.store, split=self.split, part=part, batch_size=self.batch_size, **order)
 
     def train_dataloader(self):
-        return self.loader("train", drop_last=True)
+        return self.loader("train", drop_last=True, epoch=self.trainer.current_epoch)
 
     def val_dataloader(self):
         return self.loader("validation")

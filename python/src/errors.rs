@@ -25,7 +25,7 @@ impl<T> OrRaise<T> for cellshard::Result<T> {
 }
 
 /// An error with its causes, as one text.
-pub(crate) fn text(error: &Error) -> String {
+fn text(error: &Error) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {
@@ -39,14 +39,18 @@ pub(crate) fn text(error: &Error) -> String {
 pub(crate) fn raised(error: Error) -> PyErr {
     let message = text(&error);
     match error {
-        Error::Io { path, source, .. } => match source.raw_os_error() {
-            Some(number) => PyOSError::new_err((number, message, path)),
+        Error::Io { path, action, source } => match source.raw_os_error() {
+            Some(number) => {
+                let said = format!("cannot {action}: {source}");
+                PyOSError::new_err((number, said, path.display().to_string()))
+            }
             None => PyOSError::new_err(message),
         },
         Error::Malformed { place, expected, found } => damaged(&message, &place, &expected, &found),
         Error::Unfinished { .. } => UnfinishedError::new_err(message),
         Error::NoSuchSite { .. } => NoSuchSiteError::new_err(message),
-        _ => RefusedError::new_err(message),
+        // An argument here, a flag there.
+        _ => RefusedError::new_err(message.trim_start_matches("--").to_owned()),
     }
 }
 

@@ -15,6 +15,8 @@ use crate::store::Store;
 
 /// How long Python waits for a batch before it looks whether Ctrl-C was pressed.
 const PATIENCE: Duration = Duration::from_millis(50);
+/// How many times that it waits for somebody to let go of one, where all are held.
+const HELD: u32 = 10;
 
 /// Threads that read batches ahead into some memory.
 #[pyclass(frozen, module = "cellshard._cellshard")]
@@ -65,21 +67,24 @@ impl Feed {
     /// The next batch; nothing after the last.
     fn next_batch(&self, py: Python<'_>) -> PyResult<Option<Lent>> {
         self.is_here()?;
+        let mut n_held = 0;
         loop {
-            let next = py.detach(|| self.pool.next(PATIENCE));
-            if next.is_err() && self.pool.is_all_lent() {
-                return Err(BatchesHeldError::new_err(
-                    "every batch that this loader has room for is still in use: keep copies (batch[\"pixels\"].clone(), or \
-                     .copy() of an array), or give it room for more by prefetch=",
-                ));
-            }
-            match next.or_raise()? {
+            match py.detach(|| self.pool.next(PATIENCE)).or_raise()? {
                 Next::Batch(batch) => {
                     return Ok(Some(Lent::new(self.pool.clone(), batch, self.reader.site_bytes())));
                 }
-                Next::NotYet => py.check_signals()?,
+                Next::NotYet => n_held = 0,
+                // Another thread may be about to let go of one.
+                Next::AllLent if n_held < HELD => n_held += 1,
+                Next::AllLent => {
+                    return Err(BatchesHeldError::new_err(
+                        "every batch that this loader has room for is still in use: keep copies \
+                         (batch[\"pixels\"].clone(), or .copy() of an array), or give it room for more by prefetch=",
+                    ));
+                }
                 Next::End => return Ok(None),
             }
+            py.check_signals()?;
         }
     }
 

@@ -3,13 +3,16 @@
 #![allow(unsafe_code)]
 
 use std::ffi::c_int;
-use std::sync::Arc;
+use std::mem::take;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use cellshard::error::Error;
 use cellshard::feed::Batch;
+use pyo3::exceptions::PyBaseException;
 use pyo3::ffi;
 use pyo3::prelude::*;
 
-use crate::errors::text;
+use crate::errors::raised;
 use crate::memory::Memory;
 use crate::pool::Pool;
 
@@ -19,13 +22,15 @@ pub(crate) struct Lent {
     pool: Arc<Pool>,
     /// There until it is dropped.
     batch: Option<Batch<Memory>>,
+    faults: Mutex<Vec<(usize, Error)>>,
     n_bytes: usize,
 }
 
 impl Lent {
-    pub(crate) fn new(pool: Arc<Pool>, batch: Batch<Memory>, site_bytes: usize) -> Self {
+    pub(crate) fn new(pool: Arc<Pool>, mut batch: Batch<Memory>, site_bytes: usize) -> Self {
         let n_bytes = batch.sites.len() * site_bytes;
-        Self { pool, batch: Some(batch), n_bytes }
+        let faults = Mutex::new(take(&mut batch.faults));
+        Self { pool, batch: Some(batch), faults, n_bytes }
     }
 }
 
@@ -37,11 +42,14 @@ impl Lent {
         self.batch.as_ref().map_or_else(Vec::new, |batch| batch.sites.clone())
     }
 
-    /// Positions that could not be read: each with what is wrong, and whether that is the fault of the data.
-    #[getter]
-    fn faults(&self) -> Vec<(usize, String, bool)> {
-        let faults = self.batch.iter().flat_map(|batch| &batch.faults);
-        faults.map(|(position, error)| (*position, text(error), error.is_data_fault())).collect()
+    /// Positions that could not be read, told once: each with its exception, and whether that is the fault of the data.
+    fn take_faults(&self, py: Python<'_>) -> Vec<(usize, Py<PyBaseException>, bool)> {
+        let faults = take(&mut *self.faults.lock().unwrap_or_else(PoisonError::into_inner));
+        let told = faults.into_iter().map(|(position, error)| {
+            let is_of_data = error.is_data_fault();
+            (position, raised(error).into_value(py), is_of_data)
+        });
+        told.collect()
     }
 
     /// # Safety

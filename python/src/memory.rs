@@ -28,9 +28,9 @@ impl Memory {
 impl AsMut<[u8]> for Memory {
     fn as_mut(&mut self) -> &mut [u8] {
         let (start, length) = self.place();
-        // SAFETY: the buffer keeps the array alive and where it is. Its bytes are written in C order and without gaps
-        // (checked above). `cellshard/_loader.py` and `_store.py` make the array for this, and hand it to nobody but here;
-        // what is lent of it (`lent.rs`) has the `Memory` itself, which is then in no feed.
+        // SAFETY: the buffer keeps the array alive and where it is. Its bytes lie in C order and without gaps (checked
+        // above). `cellshard/_loader.py` and `_store.py` make the array for this, of zeros, and hand it to nobody but here
+        // before it is filled; what is lent of it (`lent.rs`) has the `Memory` itself, which is then in no feed.
         unsafe { std::slice::from_raw_parts_mut(start, length) }
     }
 }

@@ -1,10 +1,11 @@
 //! The memory of a loader from epoch to epoch, and the feed that fills it now. What is lent stays lent while one feed ends
 //! and the next begins, and goes to whichever is there when it comes back.
+//!
+//! Batches come back while Python's lock is held, so that nobody waits for anything while `state` is locked.
 
 use std::mem::{forget, take};
 use std::process;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use cellshard::feed::{Batch, EpochOrder, Feed, Next, Reader};
@@ -17,26 +18,26 @@ pub(crate) struct Pool {
     /// The process that the threads are of; they are not there in one that is forked from it.
     process: u32,
     n_buffers: usize,
-    n_lent: AtomicUsize,
-    state: RwLock<State>,
+    state: Mutex<State>,
+    /// Whoever begins or ends a feed: one at a time.
+    change: Mutex<()>,
 }
 
 #[derive(Default)]
 struct State {
-    feed: Option<Feed<Memory>>,
-    /// Memory that is with nobody; all of it where there is no feed.
+    feed: Option<Arc<Feed<Memory>>>,
+    /// Memory that is with nobody; where there is no feed, all that is not lent.
     spare: Vec<Memory>,
 }
 
 impl Pool {
     pub(crate) fn new(buffers: Vec<Memory>) -> Self {
-        let state = State { feed: None, spare: buffers };
-        Self {
-            process: process::id(),
-            n_buffers: state.spare.len(),
-            n_lent: AtomicUsize::new(0),
-            state: RwLock::new(state),
-        }
+        let (n_buffers, state) = (buffers.len(), State { feed: None, spare: buffers });
+        Self { process: process::id(), n_buffers, state: Mutex::new(state), change: Mutex::new(()) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether this is a process that was forked after the pool was made.
@@ -53,35 +54,33 @@ impl Pool {
         epoch: u64,
         from: usize,
     ) -> Result<()> {
-        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        let State { feed, spare } = &mut *state;
-        spare.extend(feed.take().into_iter().flat_map(Feed::into_buffers));
+        let _alone = self.change.lock().unwrap_or_else(PoisonError::into_inner);
+        self.end();
         let mut batches = from..order.n_batches();
         let next = move |sites: &mut Vec<usize>| {
             if let Some(i) = batches.next() {
                 order.put_batch(epoch, i, sites);
             }
         };
-        let buffers = take(spare);
+        let mut buffers = take(&mut self.state().spare);
         let n_lent = self.n_buffers - buffers.len();
-        *feed = Some(Feed::start_with_lent(reader, buffers, n_lent, n_threads, next)?);
+        let feed = Feed::start_with_lent(reader, &mut buffers, n_lent, n_threads, next);
+        let mut state = self.state();
+        state.spare.append(&mut buffers);
+        let feed = feed?;
+        // What came back meanwhile had no feed to go to.
+        for pixels in take(&mut state.spare) {
+            feed.give_back(Batch { sites: Vec::new(), pixels, faults: Vec::new() });
+        }
+        state.feed = Some(Arc::new(feed));
         Ok(())
     }
 
     /// The next batch, if there is one within a moment.
     pub(crate) fn next(&self, patience: Duration) -> Result<Next<Memory>> {
-        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-        let feed = state.feed.as_ref().ok_or_else(|| Error::refused("feed", "one that was started", "none"))?;
-        let next = feed.next_batch_within(patience)?;
-        if matches!(next, Next::Batch(_)) {
-            self.n_lent.fetch_add(1, Ordering::Relaxed);
-        }
-        Ok(next)
-    }
-
-    /// Whether Python has all of the memory.
-    pub(crate) fn is_all_lent(&self) -> bool {
-        self.n_lent.load(Ordering::Relaxed) == self.n_buffers
+        let feed = self.state().feed.clone();
+        let feed = feed.ok_or_else(|| Error::refused("feed", "one that was started", "none"))?;
+        feed.next_batch_within(patience)
     }
 
     /// Takes a batch's memory back.
@@ -90,21 +89,25 @@ impl Pool {
             // Locks may be held here by threads that are not.
             return forget(batch);
         }
-        self.n_lent.fetch_sub(1, Ordering::Relaxed);
-        {
-            let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-            if let Some(feed) = &state.feed {
-                return feed.give_back(batch);
-            }
+        let mut state = self.state();
+        match &state.feed {
+            Some(feed) => feed.give_back(batch),
+            None => state.spare.push(batch.pixels),
         }
-        self.state.write().unwrap_or_else(PoisonError::into_inner).spare.push(batch.pixels);
     }
 
     /// Ends the feed. The memory stays.
     pub(crate) fn stop(&self) {
-        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        let State { feed, spare } = &mut *state;
-        spare.extend(feed.take().into_iter().flat_map(Feed::into_buffers));
+        let _alone = self.change.lock().unwrap_or_else(PoisonError::into_inner);
+        self.end();
+    }
+
+    fn end(&self) {
+        let feed = self.state().feed.take();
+        if let Some(feed) = feed {
+            let buffers = feed.stop();
+            self.state().spare.extend(buffers);
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use cellshard::stats::Grouping;
 use cellshard::store::format::rows::SiteRow;
 use cellshard::store::{self, shard_path};
 use cellshard::training::data::{ClassMap, PlateTable, Split, groups, trained};
-use cellshard::training::recipe::{BatchBy, Recipe};
+use cellshard::training::recipe::{BatchBy, Normalize, Recipe};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString};
 
@@ -117,6 +117,11 @@ impl Store {
         self.store().plates().keys().map(|id| (id.experiment.to_string(), id.plate.to_string())).collect()
     }
 
+    /// What the folder of each plate is called in the store.
+    fn folders(&self) -> Vec<String> {
+        self.store().plates().keys().map(|id| id.plate.folder()).collect()
+    }
+
     /// Of each site the position of its plate.
     fn plate_of_sites(&self) -> Vec<usize> {
         let plates: BTreeMap<&PlateId, usize> = self.store().plates().keys().zip(0..).collect();
@@ -174,8 +179,10 @@ impl Store {
         let recipe = recipe(&[("normalize".to_owned(), by.to_owned())])?;
         self.check(&sites)?;
         let table = py.detach(|| {
-            let plates: BTreeSet<&PlateId> =
-                sites.iter().map(|&site| &self.store().sites()[site].id.well.plate).collect();
+            let plates: BTreeSet<&PlateId> = match recipe.normalize {
+                Normalize::Global | Normalize::Site | Normalize::None => self.store().plates().keys().collect(),
+                _ => sites.iter().map(|&site| &self.store().sites()[site].id.well.plate).collect(),
+            };
             // As a run keeps them: in float32.
             let mut of_all = trained(self.store(), &sites, robust)?;
             for figure in &mut of_all {

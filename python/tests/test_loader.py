@@ -1,5 +1,6 @@
 """The loader: its order, what it hands out, where it goes on, and what it says when it cannot."""
 
+import contextlib
 import gc
 import os
 import random
@@ -152,10 +153,47 @@ def test_what_was_broken_off_does_not_come_again(raw):
     for _ in range(3):
         next(iter(batches))
     assert batches.epoch == 2
+    # An epoch begins when its first batch is asked for.
     first, second = iter(batches), iter(batches)
-    assert next(second)["index"].tolist() == batches.order(4)[0].tolist()
+    assert next(second)["index"].tolist() == batches.order(3)[0].tolist()
+    assert next(first)["index"].tolist() == batches.order(4)[0].tolist()
     with pytest.raises(RuntimeError, match="another one has begun"):
-        next(first)
+        next(second)
+
+
+def test_an_iteration_is_over_when_the_loader_is_set(raw):
+    batches = loader(raw, batch_size=10)
+    state = batches.state_dict()
+    for change in (lambda: batches.set_epoch(3), lambda: batches.load_state_dict(state), batches.close):
+        iterator = iter(batches)
+        next(iterator)
+        change()
+        with pytest.raises(RuntimeError, match="the loader was set"):
+            next(iterator)
+    batches.set_epoch(2)
+    for batch in batches:
+        last = batch["index"].tolist()
+    assert batches.epoch == 3 and last == batches.order(2)[-1].tolist()
+
+
+def test_setting_the_epoch_of_a_state_keeps_its_place(raw):
+    batches = loader(raw, batch_size=50)
+    batches.load_state_dict(batches.state_dict() | {"epoch": 2, "batch": 5})
+    batches.set_epoch(2)
+    assert indices(batches) == [batch.tolist() for batch in batches.order(2)[5:]]
+    batches.set_epoch(2)
+    assert len(indices(batches)) == 8
+
+
+def test_a_loader_is_closed_and_used_again(raw):
+    gc.collect()
+    n_threads = len(os.listdir("/proc/self/task"))
+    with loader(raw, batch_size=10) as batches:
+        kept = next(iter(batches))
+        assert len(os.listdir("/proc/self/task")) > n_threads
+    assert len(os.listdir("/proc/self/task")) == n_threads
+    assert (kept["pixels"][0] == raw.site(int(kept["index"][0]))).all()
+    assert len(indices(batches)) == 40
 
 
 def test_batches_keep_to_a_plate(raw):
@@ -304,17 +342,98 @@ def test_a_damaged_site_is_named(folder, tmp_path):
 def test_damaged_sites_are_left_out_and_counted(folder, tmp_path):
     store, sites = damaged(folder, tmp_path, 3)
     batches = loader(store, batch_size=16, skip_damaged=True)
-    found = sorted(sum(indices(batches), []))
-    assert found == sorted(set(range(400)) - set(sites[:3].tolist()))
-    assert sorted(name for name, _ in batches.skipped) == [store.name_of(int(i)) for i in sites[:3]]
+    for _ in range(2):
+        with pytest.warns(UserWarning, match="left out") if not batches.skipped else contextlib.nullcontext():
+            found = sorted(sum(indices(batches), []))
+        assert found == sorted(set(range(400)) - set(sites[:3].tolist()))
+        assert sorted(batches.skipped) == [store.name_of(int(i)) for i in sites[:3]]
     # A batch of nothing but damage does not come.
-    batches = loader(store, sites[:6], batch_size=3, skip_damaged=True, shuffle=False)
-    assert indices(batches) == [sites[3:6].tolist()]
+    arguments = {"batch_size": 3, "skip_damaged": True, "shuffle": False}
+    with pytest.warns(UserWarning):
+        assert indices(loader(store, sites[:6], **arguments)) == [sites[3:6].tolist()]
+    # But an epoch of nothing is an error, and so is a process that would have a batch less than the others.
+    with pytest.warns(UserWarning), pytest.raises(cellshard.DamagedError, match="found none in what is read"):
+        indices(loader(store, sites[:3], **arguments))
+    with pytest.warns(UserWarning), pytest.raises(cellshard.DamagedError, match="crc32c"):
+        indices(loader(store, sites[:6], rank=0, world_size=2, **arguments))
+
+
+def test_an_exception_that_is_kept_holds_no_batch(folder, tmp_path):
+    store, _ = damaged(folder, tmp_path, 3)
+    batches = loader(store, batch_size=400)
+    kept = []
+    for _ in range(5):
+        with pytest.raises(cellshard.DamagedError) as caught:
+            indices(batches)
+        kept.append(caught.value)
+    assert {(error.expected[:6], error.found != error.expected, error.shard is not None) for error in kept} == {
+        ("crc32c", True, True)
+    }
+
+
+def test_a_system_that_refuses_is_an_oserror_with_its_number(folder):
+    body = """
+import errno, resource
+batches = cellshard.Loader(store, batch_size=8, format='numpy', io='pread')
+resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))
+try:
+    for batch in batches:
+        pass
+except OSError as error:
+    assert error.errno == errno.EMFILE and 'pixels.zarr' in error.filename, error
+    print('refused')
+"""
+    ended = script(body, folder)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "refused\n", "")
+
+
+def test_a_lack_of_threads_is_an_error_and_no_end(folder):
+    """Its memory stays with it, and a batch that another thread lets go of meanwhile is no deadlock."""
+    body = """
+import resource, threading, time
+batches = cellshard.Loader(store, batch_size=8, format='numpy', threads=500, prefetch=3)
+kept = [next(iter(cellshard.Loader(store, batch_size=8, format='numpy')))]
+iterator = iter(batches)
+kept.append(next(iterator))
+go = threading.Event()
+drop = threading.Thread(target=lambda: (go.wait(), time.sleep(0.005), kept.clear()))
+drop.start()
+used = int(open('/proc/self/statm').read().split()[0]) * 4096
+resource.setrlimit(resource.RLIMIT_AS, (used - (500 << 20), resource.RLIM_INFINITY))
+go.set()
+for _ in range(3):
+    try:
+        next(iter(batches))
+        print('started')
+    except OSError as error:
+        assert 'cannot start' in str(error), error
+drop.join()
+resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+assert len([1 for _ in batches]) == 50
+"""
+    ended = script(body, folder)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
 
 
 def test_what_contradicts_itself_is_refused(raw):
     for arguments, said in [
-        ({"batch_size": 0}, "batch size"),
+        ({"batch_size": 0}, "batch_size: expected 1 or more, found 0"),
+        ({"batch_size": 2.5}, "batch_size: expected a whole number"),
+        ({"seed": -1}, "seed"),
+        ({"seed": 1 << 64}, "seed"),
+        ({"epoch": -1}, "epoch"),
+        ({"sites": []}, "sites: expected one or more, found none"),
+        ({"sites": ["HUVEC-01/1/B02/9"]}, None),
+        ({"sites": np.ones((400, 2), bool)}, "one dimension"),
+        ({"sites": [0.5]}, "expected indices, names or a mask"),
+        ({"sites": {1, 2}}, None),
+        ({"sites": iter([1])}, "expected a list or an array"),
+        ({"part": "validation"}, "part: expected split="),
+        ({"format": "jax"}, "format"),
+        ({"verify": "twice"}, "verify: expected first or always or never"),
+        ({"io": "fast"}, "io"),
+        ({"threads": 0}, "threads"),
+        ({"batch_by": "well"}, "batch_by: expected plate or experiment"),
         ({"batch_size": 500, "drop_last": True}, "sites for a batch"),
         ({"rank": 2, "world_size": 2}, "rank: expected 0 to 1"),
         ({"rank": 1}, "expected both or neither"),
@@ -326,11 +445,37 @@ def test_what_contradicts_itself_is_refused(raw):
         ({"batch_by": "plate", "shuffle": False}, "batch_by"),
         ({"device": "cuda"}, "device"),
     ]:
-        with pytest.raises(cellshard.RefusedError, match=said):
-            loader(raw, **arguments)
-    for arguments, said in [({"verify": "twice"}, "verify"), ({"io": "fast"}, "io"), ({"threads": 0}, "threads")]:
-        with pytest.raises(cellshard.RefusedError, match=said):
-            indices(loader(raw, **arguments))
+        with pytest.raises(cellshard.CellshardError, match=said):
+            cellshard.Loader(raw, **({"format": "numpy"} | arguments))
+    batches = loader(raw, batch_size=10)
+    for wrong in ({"batch": 41}, {"batch": 1.5}, {"epoch": -1}, {"batch": None}, {"epoch": None}):
+        with pytest.raises(cellshard.RefusedError, match="load_state_dict"):
+            batches.load_state_dict(batches.state_dict() | wrong)
+    with pytest.raises(AttributeError):
+        batches.batch_size = 4
+
+
+def test_states_are_plain_whatever_numbers_are_of(raw):
+    import json
+
+    batches = loader(raw, batch_size=np.int64(50), seed=np.uint8(3), shuffle=np.bool_(True))
+    batches.set_epoch(np.int64(4))
+    next(iter(batches))
+    assert json.loads(json.dumps(batches.state_dict())) == batches.state_dict()
+    again = loader(raw, batch_size=50, seed=3)
+    again.load_state_dict(batches.state_dict())
+    assert again.epoch == 4 and len(indices(again)) == 7
+
+
+def test_all_at_once_is_one_batch(raw):
+    assert indices(loader(raw, batch_size=sys.maxsize, shuffle=False)) == [list(range(400))]
+    ranks = [loader(raw, batch_size=sys.maxsize, rank=rank, world_size=3) for rank in range(3)]
+    assert sorted(sum((indices(rank)[0] for rank in ranks), [])) == list(range(400))
+
+
+def test_sites_are_chosen_by_name(raw):
+    names = [raw.name_of(7), raw.sites["site_id"][3]]
+    assert indices(loader(raw, names, batch_size=2, shuffle=False)) == [[7, 3]]
 
 
 def script(body, folder, **arguments):
@@ -358,7 +503,7 @@ iterator = iter(batches)
 kept = next(iterator)
 pid = os.fork()
 if pid == 0:
-    for go_on in (lambda: next(iterator), lambda: iter(batches)):
+    for go_on in (lambda: next(iterator), lambda: next(iter(batches))):
         try:
             go_on()
         except cellshard.ForkedError as error:
@@ -376,7 +521,6 @@ assert len(list(b['index'][0] for b in batches)) == 50
 
 
 def test_ctrl_c_ends_a_wait(folder):
-    """For a batch that never comes: all memory but one batch's is waited for by nobody, and the disk is a pipe's."""
     body = """
 import threading, time, signal
 batches = cellshard.Loader(store, batch_size=8, format='numpy', threads=1)

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -46,12 +47,47 @@ def test_faults_are_never_silent(folder, tmp_path):
     with pytest.raises(cellshard.FaultsError, match="expected no faults, found 1 missing"):
         cellshard.verify(tmp_path / "raw", check=True)
     for wrong in ({"codec": "gzip"}, {"kodec": "raw"}):
-        with pytest.raises(cellshard.CellshardError, match="gzip|--kodec"):
+        with pytest.raises(cellshard.RefusedError, match="gzip|--kodec") as caught:
             cellshard.pack(folder / "data", tmp_path / "other", **wrong)
+        assert "--help" not in str(caught.value)
     with pytest.raises(cellshard.CellshardError, match="expected a folder"):
         cellshard.verify(tmp_path / "nowhere")
-    with pytest.raises(cellshard.CellshardError, match="found none"):
+    with pytest.raises(cellshard.RefusedError, match="found none"):
         cellshard.pack(tmp_path / "--odd name", tmp_path / "odd")
+
+
+def test_lists_are_what_they_are(folder, tmp_path):
+    """A comma in the name of a control is part of it; where a flag has no way to say so it is refused."""
+    from cellshard._programs import _arguments
+
+    assert _arguments({"negative_control": ["1,2-x", 'a "b"', "DMSO"]}) == ['--negative-control="1,2-x","a ""b""",DMSO']
+    assert _arguments({"plates": ("A-1/1", "A-1/2"), "deep": True, "codec": None}) == ["--plates=A-1/1,A-1/2", "--deep"]
+    with pytest.raises(cellshard.RefusedError, match="expected texts without a comma, found 'DNA, Hoechst'"):
+        cellshard.pack(folder / "data", tmp_path / "out", channel_names=["DNA, Hoechst", "ER"])
+    with pytest.raises(cellshard.RefusedError, match="json"):
+        cellshard.pack(folder / "data", tmp_path / "out", json=True)
+
+
+def test_they_are_this_package_whatever_lies_in_the_working_folder(folder, tmp_path, monkeypatch):
+    (tmp_path / "json.py").write_text("print('not this one')")
+    (tmp_path / "cellshard").mkdir()
+    (tmp_path / "cellshard" / "__init__.py").write_text("")
+    monkeypatch.chdir(tmp_path)
+    assert cellshard.verify(folder / "raw")["whole"]
+
+
+def test_they_end_with_who_called_them(folder, tmp_path):
+    """A notebook's kernel that is killed leaves no pack behind that others wait for."""
+    body = "import cellshard, sys; cellshard.pack('data', sys.argv[1], codec='zstd:22', threads=1, progress=True)"
+    caller = subprocess.Popen([sys.executable, "-c", body, tmp_path / "slow"], cwd=folder, stderr=subprocess.PIPE)
+    while not list(tmp_path.glob("slow/*")):
+        time.sleep(0.01)
+    caller.kill()
+    caller.wait()
+    started = time.monotonic()
+    assert cellshard.pack(folder / "data", tmp_path / "slow", codec="zstd:22")["finished"]
+    left = subprocess.run(["pgrep", "-f", str(tmp_path / "slow")], capture_output=True, text=True).stdout
+    assert left == "" and time.monotonic() - started < 60
 
 
 def test_progress_is_lines(folder, tmp_path, capfd):
@@ -91,3 +127,8 @@ def test_a_reader_that_goes_away_is_no_error(folder):
         ["bash", "-o", "pipefail", "-c", f"'{SCRIPT}' stats raw --csv | head -1"], cwd=folder, capture_output=True
     )
     assert ended.returncode == 0 and ended.stderr == b""
+
+
+def test_without_a_stdout_it_does_its_work(folder):
+    ended = subprocess.run(["bash", "-c", f"'{SCRIPT}' stats raw >&-"], cwd=folder, capture_output=True)
+    assert ended.returncode == 0, ended.stderr

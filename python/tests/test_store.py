@@ -44,8 +44,6 @@ def test_a_site_is_its_pixels_by_index_and_by_either_name(folder, store):
         assert (found == expected).all() and found.flags.writeable
         assert (store.site(store.name_of(i)) == expected).all()
         assert (store.site(store.sites["site_id"][i]) == expected).all()
-        out = np.zeros(store.shape, np.uint8)
-        assert store.site(i, out=out) is out and (out == expected).all()
 
 
 def test_what_is_not_there_is_said(folder, raw, tmp_path):
@@ -56,9 +54,9 @@ def test_what_is_not_there_is_said(folder, raw, tmp_path):
     for index in (-1, 400):
         with pytest.raises(LookupError, match="expected a site from 0 to 399"):
             raw.site(index)
-    for out in (np.zeros((6, 32, 31), np.uint8), np.zeros((6, 32, 32)), np.zeros((32, 32, 6), np.uint8).T):
-        with pytest.raises(cellshard.RefusedError, match="out: expected an array"):
-            raw.site(0, out=out)
+    for index in (1.5, None):
+        with pytest.raises(TypeError):
+            raw.site(index)
     with pytest.raises(FileNotFoundError, match="nowhere"):
         cellshard.Store(tmp_path / "nowhere")
     shutil.copytree(folder / "raw", tmp_path / "copy")
@@ -93,6 +91,8 @@ def test_statistics_are_those_of_the_pixels(store):
     pixels = np.stack([store.site(int(i)) for i in of])
     rows = (statistics["group"] == "RPE-02") & (statistics["population"] == "all")
     assert (statistics["n_sites"][rows] == len(of)).all()
+    by_plate = store.statistics("plate")
+    assert set(zip(by_plate["experiment"], by_plate["plate"], strict=True)) == set(store.plates)
     np.testing.assert_allclose(statistics["mean"][rows], pixels.mean((0, 2, 3)), rtol=1e-12)
     np.testing.assert_allclose(statistics["std_pixels"][rows], pixels.std((0, 2, 3)), rtol=1e-9)
     np.testing.assert_allclose(statistics["p99"][rows], np.percentile(pixels, 99, (0, 2, 3)), atol=1)
@@ -140,6 +140,41 @@ def test_figures_of_plates_that_were_not_asked_for_are_refused(raw):
         raw.normalization("colour")
 
 
+def test_figures_are_those_of_the_sites_however_they_are_told(raw):
+    split = raw.split()
+    mask = np.zeros(len(raw), bool)
+    mask[split.train] = True
+    names = [raw.name_of(int(i)) for i in split.train]
+    for by in ("plate", "global"):
+        expected = raw.normalization(by, sites=split.train)
+        for sites in (mask, names, split.train.tolist()):
+            found = raw.normalization(by, sites=sites)
+            assert (found.centre == expected.centre).all() and (found.known == expected.known).all()
+    # What is trained on decides for all: no plate is without.
+    assert expected.known.all() and (expected.centre == expected.centre[0]).all()
+    on = np.isin(raw.plate_of_sites, raw.plate_of_sites[split.train])
+    pixels = np.stack([raw.site(int(i)) for i in np.flatnonzero(on)])
+    np.testing.assert_allclose(expected.centre[0], pixels.mean((0, 2, 3)), rtol=1e-6)
+    np.testing.assert_allclose(expected.spread[0], pixels.std((0, 2, 3)), rtol=1e-6)
+    for sites in ([], [-1], [400], 3, [1.5]):
+        with pytest.raises(cellshard.RefusedError, match="sites: expected"):
+            raw.normalization("plate", sites=sites)
+
+
+def test_tables_are_nobodys_to_write_into(raw):
+    for column in (raw.sites["sirna_id"], raw.plate_of_sites, raw.normalization("plate").centre):
+        with pytest.raises(ValueError, match="read-only"):
+            column[:] = 0
+
+
+def test_errors_and_figures_are_pickled(raw):
+    for error in (cellshard.FaultsError("x", {"a": 1}), cellshard.DamagedError("x", site="y")):
+        again = pickle.loads(pickle.dumps(error))
+        assert str(again) == "x" and vars(again) == vars(error)
+    figures = raw.normalization("plate")
+    assert (pickle.loads(pickle.dumps(figures)).centre == figures.centre).all()
+
+
 def test_a_split_keeps_wells_and_experiments_whole(raw):
     split = raw.split(cell_type=["HUVEC"])
     sites = raw.sites
@@ -152,7 +187,8 @@ def test_a_split_keeps_wells_and_experiments_whole(raw):
     by_well = raw.split(split="well", validation_share=0.3, cell_type=["HUVEC"])
     assert set(sites["cell_type"][by_well.train]) == {"HUVEC"}
     assert not set(sites["well_id"][by_well.train]) & set(sites["well_id"][by_well.validation])
-    for wrong in ({"splt": "well"}, {"split": "day"}, {"cell_type": ["HeLa"]}):
+    assert (raw.split(cell_type=np.array(["RPE"]), fold=None).train == raw.split(cell_type={"RPE"}).train).all()
+    for wrong in ({"splt": "well"}, {"split": "day"}, {"cell_type": ["HeLa"]}, {"seed": 1}, {"cell_type": ["a,b"]}):
         with pytest.raises(cellshard.RefusedError):
             raw.split(**wrong)
 

@@ -1,5 +1,6 @@
 """With PyTorch: tensors, its loaders, networks of ``train``, and the examples."""
 
+import contextlib
 import csv
 import os
 import subprocess
@@ -77,7 +78,7 @@ def test_torchdatas_stateful_loader_goes_on_in_the_middle(raw):
 
     whole = made()
     expected = [[batch["index"].tolist() for batch in whole] for _ in range(2)]
-    for taken in (1, 5, 13):
+    for taken in (1, 5, 13, 14):
         first = made()
         iterator = iter(first)
         for _ in range(taken):
@@ -86,6 +87,140 @@ def test_torchdatas_stateful_loader_goes_on_in_the_middle(raw):
         again.load_state_dict(first.state_dict())
         assert [batch["index"].tolist() for batch in again] == expected[0][taken:]
         assert [batch["index"].tolist() for batch in again] == expected[1]
+    # Taken when an epoch is over, the next one is next.
+    first = made()
+    assert sum(1 for _ in first) == 14
+    again = made()
+    again.load_state_dict(first.state_dict())
+    assert [batch["index"].tolist() for batch in again] == expected[1]
+
+
+def test_what_wraps_a_network_is_left_out(tmp_path):
+    network = torch.nn.Linear(2, 3)
+    import safetensors.torch
+
+    for wrapped in (network, torch.nn.DataParallel(network)):
+        cellshard.torch.save_weights(wrapped, tmp_path / "x.safetensors")
+        assert set(safetensors.torch.load_file(tmp_path / "x.safetensors")) == {"weight", "bias"}
+
+
+@pytest.mark.parametrize("name", ["resnet18", "densenet121", "vgg16"])
+def test_new_networks_are_drawn_as_torchvision_draws_them(name):
+    """But for the channels of the first convolution, whose weights are of the same kind."""
+    import torchvision
+
+    torch.manual_seed(3)
+    ours = cellshard.torch.new_model(name, 3, 5).state_dict()
+    torch.manual_seed(3)
+    theirs = torchvision.models.get_model(name, weights=None, num_classes=5).state_dict()
+    assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
+    six = cellshard.torch.new_model(name, 6, 5).state_dict()
+    first = next(iter(theirs))
+    # Of a fan in, twice the channels halve the variance; a fan out knows nothing of them.
+    expected = theirs[first].std() * (0.5**0.5 if name == "densenet121" else 1)
+    assert six[first].shape[1] == 6 and abs(six[first].std() / expected - 1) < 0.1
+    bias = first.replace("weight", "bias")
+    assert bias not in six or (six[bias] == 0).all()
+
+
+def test_a_loader_that_is_made_before_the_processes_meet_says_so(folder, tmp_path):
+    body = f"""
+import cellshard, torch.distributed as dist
+loader = cellshard.Loader("raw", batch_size=16)
+dist.init_process_group("gloo", init_method="file://{tmp_path / "meet"}", rank=0, world_size=1)
+assert len(list(batch["index"] for batch in loader)) == 25
+dist.get_world_size = lambda: 2
+try:
+    next(iter(loader))
+except cellshard.RefusedError as error:
+    print(error)
+"""
+    ended = subprocess.run([sys.executable, "-c", body], cwd=folder, capture_output=True, text=True)
+    assert "make the loader once torch.distributed is initialised" in ended.stdout, ended.stderr
+
+
+class Stream:
+    """A CUDA stream of a machine that has none: a copy is made when somebody waits for its event."""
+
+    waiting: list = []
+
+    def __init__(self, device):
+        pass
+
+    def synchronize(self):
+        for event in list(Stream.waiting):
+            event.synchronize()
+
+
+class Event:
+    """The event behind the copies that were asked for since the one before."""
+
+    asked: list = []
+
+    def record(self, stream):
+        self.copies, Event.asked[:] = list(Event.asked), []
+        Stream.waiting.append(self)
+
+    def query(self):
+        return False
+
+    def synchronize(self):
+        for to, source in self.copies:
+            to.copy_(source)
+        self.copies = []
+
+
+class Source:
+    """A tensor of a batch, whose copy to the device comes late."""
+
+    def __init__(self, tensor):
+        self.tensor = tensor
+
+    def to(self, device, non_blocking):
+        Event.asked.append((to := torch.zeros_like(self.tensor), self.tensor))
+        return to
+
+
+@pytest.mark.parametrize("end", ["whole", "abandoned", "error"])
+def test_memory_is_kept_until_it_is_copied(raw, monkeypatch, end):
+    """By a stand-in for a GPU whose copies are as late as they may be."""
+    monkeypatch.setattr(torch.cuda, "Stream", Stream)
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(torch.cuda, "stream", lambda stream: contextlib.nullcontext())
+    monkeypatch.setattr(torch.Tensor, "record_stream", lambda self, stream: None)
+    current = type("Current", (), {"wait_event": staticmethod(lambda event: None)})
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: current)
+    loader = cellshard.Loader(raw, batch_size=16, prefetch=3)
+    iterator = iter(loader)
+    n_left = [7 if end == "error" else 1000]
+
+    def read():
+        if (n_left := n_left_of()) == 0:
+            raise ValueError("no more")
+        batch = next(iterator, None) if n_left else None
+        return batch and {name: Source(values) for name, values in batch.items()}
+
+    def n_left_of():
+        n_left[0] -= 1
+        return n_left[0]
+
+    on_device = cellshard.torch.OnDevice(read, torch.device("cpu"))
+    moved = []
+    try:
+        while (batch := on_device.next()) is not None:
+            moved.append(batch)
+            if end == "abandoned" and len(moved) == 5:
+                break
+    except ValueError:
+        assert end == "error" and len(moved) == 6
+    # What is on its way is waited for before its memory goes back.
+    del on_device, read
+    for batch in iterator:
+        del batch
+    assert len(moved) == {"whole": 25, "abandoned": 5, "error": 6}[end]
+    for batch in moved:
+        for pixels, index in zip(batch["pixels"], batch["index"].tolist(), strict=True):
+            assert (pixels.numpy() == raw.site(index)).all()
 
 
 def test_a_device_that_is_not_there_is_refused(raw):
@@ -93,8 +228,9 @@ def test_a_device_that_is_not_there_is_refused(raw):
     with pytest.raises(cellshard.RefusedError, match="device"):
         cellshard.Loader(raw, device="meta")
     if not torch.cuda.is_available():
-        with pytest.raises(cellshard.RefusedError, match="cuda"):
-            cellshard.Loader(raw, device="cuda")
+        for wrong in ({"device": "cuda"}, {"device": "gpu"}, {"pin_memory": True}):
+            with pytest.raises(cellshard.RefusedError, match="cuda|device|CUDA"):
+                cellshard.Loader(raw, **wrong)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")

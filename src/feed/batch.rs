@@ -18,6 +18,8 @@ pub enum Next<B> {
     Batch(Batch<B>),
     /// None is whole so far.
     NotYet,
+    /// None will be before a buffer is given back: the caller has all of them.
+    AllLent,
     /// There are no more.
     End,
 }

@@ -85,6 +85,9 @@ impl EpochOrder {
                 whole + usize::from(left > 0)
             }
         };
+        if n == 0 {
+            return Err(Error::refused("sites", "one or more", "none"));
+        }
         if n_batches == 0 {
             let of = if groups.is_some() { " of one group" } else { "" };
             let expected = format!("{batch} or more{of} for each of {world_size} processes");
@@ -122,7 +125,8 @@ impl EpochOrder {
     /// If there is no such batch.
     pub fn put_batch(&self, epoch: u64, i: usize, sites: &mut Vec<usize>) {
         assert!(i < self.n_batches, "batch {i} of {}", self.n_batches);
-        let all = self.batch * self.world_size;
+        // A batch beyond all numbers is the only one.
+        let all = self.batch.saturating_mul(self.world_size);
         let start = i * all;
         if let Some(groups) = &self.groups {
             let start = start + self.rank * self.batch;
@@ -134,7 +138,7 @@ impl EpochOrder {
         let site = |position: usize| self.sites[order.map_or(position, |order| order.at(position))];
         let left = self.sites.len().saturating_sub(start).min(all);
         // What comes behind this batch, where that is less than one.
-        let behind = self.sites.len().saturating_sub(start + all);
+        let behind = self.sites.len().saturating_sub(start.saturating_add(all));
         let (first, mut n) = if left == all {
             (start + self.rank * self.batch, self.batch)
         } else {
@@ -228,6 +232,15 @@ mod tests {
         assert!(refused(9, OrderConfig { world_size: 0, ..config.clone() }).contains("a process or more"));
         assert!(refused(9, OrderConfig { batch: 0, ..config.clone() }).contains("batch size"));
         assert!(refused(9, OrderConfig { group_of: Some(vec![1; 8]), ..config }).contains("one for each of 9 sites"));
+    }
+
+    #[test]
+    fn a_batch_may_be_larger_than_any_number_of_sites() {
+        for rank in 0..4 {
+            let config = OrderConfig { batch: usize::MAX, rank, world_size: 4, ..OrderConfig::default() };
+            let order = EpochOrder::new(&(0..13).collect::<Vec<_>>(), config).unwrap();
+            assert_eq!(epoch(&order, 0)[0].len(), [4, 3, 3, 3][rank]);
+        }
     }
 
     #[test]

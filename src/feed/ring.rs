@@ -194,12 +194,16 @@ impl<B: AsMut<[u8]>> Ring<B> {
         self.work.notify_all();
     }
 
-    /// The next batch in order, as soon as it is whole, if that is before `until`.
+    /// The next batch in order, as soon as it is whole, if that is before `until`; without that, at once where it cannot
+    /// come.
     pub(super) fn next_batch(&self, until: Option<Instant>) -> Result<Next<B>> {
         let mut state = self.lock();
         loop {
             if state.panicked {
                 return Err(Error::refused("feed", "threads that go on", "one that panicked"));
+            }
+            if state.closed {
+                return Ok(Next::End);
             }
             match state.begun.front() {
                 Some(&slot) if state.fills[slot].n_done == state.fills[slot].sites.len() => {
@@ -215,19 +219,20 @@ impl<B: AsMut<[u8]>> Ring<B> {
                 }
                 None if state.is_over() => return Ok(Next::End),
                 // Whether there is another batch is known once it is planned.
-                None if state.free.is_empty() && !state.planned.is_empty() => {
-                    let found = "all of them with the caller";
-                    return Err(Error::refused("feed", "a buffer that was given back", found));
-                }
                 Some(_) | None => {}
             }
+            let is_all_lent = state.begun.is_empty() && state.free.is_empty() && !state.planned.is_empty();
             let Some(until) = until else {
+                if is_all_lent {
+                    return Ok(Next::AllLent);
+                }
                 state = Self::wait(&self.ready, state);
                 continue;
             };
+            // Another thread of the caller's may be about to give one back.
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Ok(Next::NotYet);
+                return Ok(if is_all_lent { Next::AllLent } else { Next::NotYet });
             }
             state = self.ready.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }

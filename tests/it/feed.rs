@@ -196,15 +196,18 @@ fn batches_of_the_feed_before_are_given_back_to_this_one() {
     let plan = |sites: &mut Vec<usize>| sites.push(3);
     let feed = Feed::start(&reader, vec![vec![0; reader.site_bytes()]; 2], 2, plan).unwrap();
     let kept = feed.next_batch().unwrap().unwrap();
-    let buffers = feed.into_buffers();
+    let mut buffers = feed.into_buffers();
     assert_eq!(buffers.len(), 1);
-    let feed = Feed::start_with_lent(&reader, buffers, 1, 2, plan).unwrap();
+    let feed = Feed::start_with_lent(&reader, &mut buffers, 1, 2, plan).unwrap();
     let _one = feed.next_batch().unwrap().unwrap();
     assert!(feed.next_batch().is_err(), "both buffers are with the caller");
+    assert!(matches!(feed.next_batch_within(Duration::from_millis(5)).unwrap(), Next::AllLent));
     feed.give_back(kept);
     assert_eq!(feed.next_batch().unwrap().unwrap().sites, [3]);
-    let none: Vec<Vec<u8>> = Vec::new();
-    assert!(Feed::start_with_lent(&reader, none, 0, 2, plan).is_err());
+    assert!(Feed::start_with_lent(&reader, &mut Vec::<Vec<u8>>::new(), 0, 2, plan).is_err());
+    let mut buffers = vec![vec![0; reader.site_bytes()]; 2];
+    assert!(Feed::start_with_lent(&reader, &mut buffers, 0, 0, plan).is_err());
+    assert_eq!(buffers.len(), 2, "they stay with the caller");
 }
 
 #[test]
