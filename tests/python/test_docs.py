@@ -5,7 +5,8 @@ Each page is one run of bash in a folder of its own, with the programs first on 
 - In a block ```console, a line that starts with `$ ` is a command (one that ends in a backslash goes on in the next
   line), and must end with exit code 0, or with N where it ends in `# exit code N`. The lines below it must come in what
   it prints, in this order, with other lines between them or not; numbers may be others.
-- A block ```python is run by this Python, by itself. A block ```rust must be a doc test of the library.
+- A block ```python is run by this Python, by itself; on a page that imports the package, python/tests/test_docs.py runs
+  them, one after the other. A block ```rust must be a doc test of the library.
 - <!-- run: COMMAND --> is a command that no reader sees, to prepare what the page needs.
 - <!-- save: FILE --> before a block makes that file of its content.
 - A block ```sh is not run, but bash must be able to read it. Each line of one stands in NOT_RUN below, with the reason.
@@ -62,6 +63,7 @@ NOT_RUN = {
     "pack rxrx3-core shards": CORE,
 }
 
+IMPORTS = re.compile(r"^import (torch, )?cellshard$", re.MULTILINE)
 # What a program gets here where the page does not say it, by the first words after `cellshard`.
 NETWORK = {"--model": "base-cnn", "--batch": "8", "--device": "cpu"}
 TIMES = {"--seconds": "0.01", "--rounds": "1"}
@@ -128,7 +130,7 @@ def steps_of(page, folder):
             save_as = None
             if kind == "console":
                 steps += console(body)
-            elif kind == "python":
+            elif kind == "python" and not IMPORTS.search(text):
                 script = folder / f"{len(steps)}.py"
                 script.write_text(body)
                 steps.append(Step(f"'{sys.executable}' '{script}'"))
