@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from . import _cellshard
-from ._errors import DamagedError, RefusedError
+from ._errors import BatchesHeldError, DamagedError, RefusedError
 from ._store import Split, Store, indices_of
 
 Batch = dict[str, Any]
@@ -337,7 +337,7 @@ class Loader:
     def _check_current(self, iteration):
         if self._current is not iteration or self._feed is None:
             raise RuntimeError(
-                "this iteration of the loader is over: another one has begun since, or the loader was set"
+                "this iteration of the loader is over: another one has begun since, the loader was set, or it failed"
             )
         return self._feed
 
@@ -374,7 +374,16 @@ class Epoch:
             self._next = loader._batches_of(self)
         if self._next is _over:
             raise StopIteration
-        batch = self._next()
+        try:
+            batch = self._next()
+        except BatchesHeldError:
+            # Whoever lets go of one may go on.
+            raise
+        except Exception:
+            # Nothing comes after an error, and a state stands before the batch that failed.
+            if loader._current is self:
+                loader._current = None
+            raise
         loader._check_current(self)
         if batch is None:
             self._next = _over

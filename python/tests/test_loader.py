@@ -339,6 +339,33 @@ def test_a_damaged_site_is_named(folder, tmp_path):
     assert caught.value.shard == "pixels.zarr/RPE-02/Plate2/c/0/0/0/0"
 
 
+def test_nothing_comes_after_an_error_and_the_state_stands_before_it(folder, tmp_path):
+    store, sites = damaged(folder, tmp_path, 1)
+    batches = loader(store, batch_size=16, seed=4)
+    at = next(i for i, batch in enumerate(batches.order(0)) if sites[0] in batch)
+    iterator = iter(batches)
+    for _ in range(at):
+        next(iterator)
+    with pytest.raises(cellshard.DamagedError):
+        next(iterator)
+    with pytest.raises(RuntimeError, match="or it failed"):
+        next(iterator)
+    assert (batches.state_dict()["epoch"], batches.state_dict()["batch"]) == (0, at)
+    # Mended, it goes on with what failed.
+    again = loader(cellshard.Store(folder / "raw"), batch_size=16, seed=4)
+    again.load_state_dict(batches.state_dict())
+    assert indices(again) == [batch.tolist() for batch in batches.order(0)[at:]]
+
+
+def test_who_lets_go_of_a_batch_goes_on(raw):
+    iterator = iter(loader(raw, batch_size=8, prefetch=2))
+    held = [next(iterator), next(iterator), next(iterator)]
+    with pytest.raises(cellshard.BatchesHeldError):
+        next(iterator)
+    del held[1:]
+    assert sum(1 for _ in iterator) == 47
+
+
 def test_damaged_sites_are_left_out_and_counted(folder, tmp_path):
     store, sites = damaged(folder, tmp_path, 3)
     batches = loader(store, batch_size=16, skip_damaged=True)
