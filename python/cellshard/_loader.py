@@ -153,6 +153,8 @@ class Loader:
         self._device, self._pin_memory = device, bool(pin_memory)
         self._feed: _cellshard.Feed | None = None
         self._current: Epoch | None = None
+        # Epoch and number of the batch that the feed hands out next.
+        self._comes: tuple[int, int] | None = None
         self._epoch, self._batch, self._has_begun = _whole("epoch", epoch, 0, _LAST_EPOCH), 0, False
         self._check_place()
 
@@ -234,7 +236,7 @@ class Loader:
 
     def close(self) -> None:
         """Ends its threads, and lets its memory go, but for what is still in use. It can be iterated again."""
-        self._current = None
+        self._current = self._comes = None
         feed, self._feed = self._feed, None
         if feed is not None:
             feed.stop()
@@ -277,23 +279,25 @@ class Loader:
             self._feed = _cellshard.Feed(
                 self.store._store, self._memory(largest), self._threads, self._io, self._verify
             )
-        self._feed.start(self._order, self._epoch, self._batch)
+        if self._comes != (self._epoch, self._batch):
+            self._comes = None
+            self._feed.start(self._order, self._epoch, self._batch)
+            self._comes = (self._epoch, self._batch)
+        iteration._n_read = self._batch
         self._current, self._has_begun = iteration, True
-
-    def _end(self, iteration):
-        """The epoch is over."""
-        assert self._feed is not None
-        self._feed.stop()
-        self._goes_on_at(self._epoch + 1, 0)
 
     def _read(self, iteration):
         """The next batch as it is handed out; nothing after the last."""
         while True:
             feed = self._check_current(iteration)
+            if iteration._n_read == len(self):
+                return None
             lent = feed.next_batch()
             self._check_current(iteration)
-            if lent is None:
-                return None
+            iteration._n_read += 1
+            # The feed goes on with the next epoch by itself.
+            is_last = iteration._n_read == len(self)
+            self._comes = (self._epoch + 1, 0) if is_last else (self._epoch, iteration._n_read)
             index = np.array(lent.sites, np.int64)
             whole, error = self._without(lent.take_faults(), index)
             if error is not None:
@@ -362,7 +366,8 @@ class Epoch:
     def __init__(self, loader: Loader):
         self._loader = loader
         self._next: Any = None
-        self._n = 0
+        # Batches of the epoch that are read, and how many were handed out here.
+        self._n_read = self._n = 0
 
     def __iter__(self) -> Epoch:
         return self
@@ -390,7 +395,7 @@ class Epoch:
             if not self._n and loader._batch == len(loader) and loader.skipped:
                 first = next(iter(loader.skipped.values()))
                 raise DamagedError(f"{loader.store.path}: expected whole sites, found none in what is read: {first}")
-            loader._end(self)
+            loader._goes_on_at(loader._epoch + 1, 0)
             raise StopIteration
         self._n += 1
         loader._batch += 1

@@ -58,13 +58,13 @@ impl Feed {
         Ok(Self { pool: Arc::new(Pool::new(buffers)), reader, n_threads })
     }
 
-    /// Begins an epoch, from one of its batches on; one that is under way ends.
+    /// Begins at a batch of an epoch, and goes on with the epochs after it; what is under way ends.
     fn start(&self, py: Python<'_>, order: &Order, epoch: u64, from_batch: usize) -> PyResult<()> {
         self.is_here()?;
         py.detach(|| self.pool.start(&self.reader, self.n_threads, order.0.clone(), epoch, from_batch)).or_raise()
     }
 
-    /// The next batch; nothing after the last.
+    /// The next batch; nothing where it was stopped meanwhile.
     fn next_batch(&self, py: Python<'_>) -> PyResult<Option<Lent>> {
         self.is_here()?;
         let mut n_held = 0;
@@ -111,5 +111,14 @@ impl Feed {
             ));
         }
         Ok(())
+    }
+}
+
+impl Drop for Feed {
+    /// Ends its threads, also where batches of it live on.
+    fn drop(&mut self) {
+        if !self.pool.is_forked() {
+            self.pool.stop();
+        }
     }
 }

@@ -45,7 +45,8 @@ impl Pool {
         self.process != process::id()
     }
 
-    /// Ends the feed that there is, and begins one of an epoch, from one of its batches on.
+    /// Ends the feed that there is, and begins one at a batch of an epoch. It goes on with the next epoch, and never ends,
+    /// so that one epoch's first batches are read while the last of the one before are used.
     pub(crate) fn start(
         &self,
         reader: &Arc<Reader>,
@@ -56,11 +57,13 @@ impl Pool {
     ) -> Result<()> {
         let _alone = self.change.lock().unwrap_or_else(PoisonError::into_inner);
         self.end();
-        let mut batches = from..order.n_batches();
+        let (mut epoch, mut i) = (epoch, from);
         let next = move |sites: &mut Vec<usize>| {
-            if let Some(i) = batches.next() {
-                order.put_batch(epoch, i, sites);
+            if i == order.n_batches() {
+                (epoch, i) = (epoch.wrapping_add(1), 0);
             }
+            order.put_batch(epoch, i, sites);
+            i += 1;
         };
         let mut buffers = take(&mut self.state().spare);
         let n_lent = self.n_buffers - buffers.len();

@@ -196,6 +196,23 @@ def test_a_loader_is_closed_and_used_again(raw):
     assert len(indices(batches)) == 40
 
 
+def test_the_next_epoch_is_read_ahead(raw):
+    """Its threads are those of the epoch before, and what is not the next epoch begins anew."""
+    batches = loader(raw, batch_size=50)
+
+    def threads():
+        return sorted(os.listdir("/proc/self/task"))
+
+    assert indices(batches) == [batch.tolist() for batch in batches.order(0)]
+    before = threads()
+    assert indices(batches) == [batch.tolist() for batch in batches.order(1)]
+    assert threads() == before
+    batches.set_epoch(7)
+    assert indices(batches) == [batch.tolist() for batch in batches.order(7)]
+    next(iter(batches))
+    assert indices(batches) == [batch.tolist() for batch in batches.order(9)]
+
+
 def test_batches_keep_to_a_plate(raw):
     batches = loader(raw, batch_size=16, batch_by="plate", seed=1)
     found = list(batches.order(0))
