@@ -70,11 +70,11 @@ uninstall:
 check-install: build
 	@tools/check_install.sh
 
-bundle: build
+bundle: build wheel
 	@rm -rf dist
 	@mkdir dist
 	@cp $(PROGRAMS:%=$(BIN)/%) $(TRAINER:%=$(BIN)/%) dist/
-	@cp tools/gpu.sh benches/peers/train_torch.py dist/
+	@cp tools/gpu.sh tools/loader_on_device.py benches/peers/train_torch.py $(WHEEL) dist/
 	@du -sh dist
 
 demo: build

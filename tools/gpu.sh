@@ -3,7 +3,8 @@
 # results and logs into one JSON file in OUT. Needs the folder that `make bundle` makes (this script lies in it beside the
 # programs) and Python's torch 2.11, from which libtorch is taken; no Rust. Each part is meant to end within ten minutes.
 #
-# Usage: gpu.sh check OUT    the first losses on CPU and GPU agree; bfloat16 learns as TF32 does
+# Usage: gpu.sh check OUT    the first losses on CPU and GPU agree; bfloat16 learns as TF32 does; Python's batches arrive
+#                            whole
 #        gpu.sh speed OUT    on 7 GB of pixels: the real run beside the device's ceiling, raw and zstd, all cores and four
 #        gpu.sh peers OUT    PyTorch on the same device: eager, compiled, with a profile, and from PNGs (needs cv2)
 #
@@ -126,6 +127,10 @@ check() {
         --noise 0.01 --rotate 10 --perspective 0.05 --clip-norm 1 --normalize site --robust true --early-stopping none \
         --device cuda:0 --run "$work/all" --max-steps 5 --json
     measure all-resumed "$bin/train" --shards "$work/shards" --resume --run "$work/all" --device cuda:0 --json
+    # Python's loader: what arrives on the device is the store's.
+    mkdir "$work/python"
+    measure wheel python3 -m zipfile --extract "$bin"/cellshard-*.whl "$work/python"
+    measure loader env PYTHONPATH="$work/python" python3 "$bin/loader_on_device.py" "$work/large" --device cuda:0
 }
 
 # shellcheck disable=SC2086

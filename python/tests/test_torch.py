@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import json
 import os
 import subprocess
 import sys
@@ -244,6 +245,14 @@ def test_batches_on_a_gpu_are_those_of_the_store(raw):
                 assert (pixels.numpy() == raw.site(index)).all()
                 met.append(index)
         assert sorted(met) == list(range(400))
+
+
+def test_the_check_for_a_gpu_passes_on_a_cpu(folder):
+    tool = Path(__file__).parents[2] / "tools" / "loader_on_device.py"
+    command = [sys.executable, tool, folder / "raw", "--device", "cpu", "--batch-size", "50"]
+    ended = subprocess.run(command, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads(ended.stdout)["sites_compared"] == 1200
 
 
 def trained(folder, *flags):
