@@ -1,16 +1,5 @@
 """What can go wrong. Every message names what was looked at, what was expected and what was found."""
 
-__all__ = [
-    "BatchesHeldError",
-    "CellshardError",
-    "DamagedError",
-    "FaultsError",
-    "ForkedError",
-    "NoSuchSiteError",
-    "RefusedError",
-    "UnfinishedError",
-]
-
 
 class CellshardError(Exception):
     """The base of all errors of this package but :class:`OSError`, which is what the system says."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import operator
 import os
-import sys
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -13,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from . import _cellshard
+from ._arguments import LAST_EPOCH, has_torch, one_of, this_process, threads_of_this_process, whole_number
 from ._errors import BatchesHeldError, DamagedError, RefusedError
 from ._store import Split, Store, indices_of
 
@@ -67,7 +66,7 @@ class Loader:
 
     def __new__(cls, *args, format: Literal["torch", "numpy"] | None = None, **kwargs):
         """A loader of tensors or of arrays."""
-        if cls is Loader and (format == "torch" or (format is None and _has_torch())):
+        if cls is Loader and (format == "torch" or (format is None and has_torch())):
             from .torch import TorchLoader
 
             cls = TorchLoader
@@ -99,23 +98,23 @@ class Loader:
     ):
         if format not in (None, self._format):
             raise RefusedError(f"format: expected {self._format}, as {type(self).__name__} has it, found {format!r}")
-        _one_of("part", part, ("train", "validation", None))
-        _one_of("batch_by", batch_by, ("plate", "experiment", None))
-        _one_of("verify", verify, ("first", "always", "never"))
-        _one_of("io", io, ("mmap", "pread"))
+        one_of("part", part, ("train", "validation", None))
+        one_of("batch_by", batch_by, ("plate", "experiment", None))
+        one_of("verify", verify, ("first", "always", "never"))
+        one_of("io", io, ("mmap", "pread"))
         if part is not None and split is None:
             raise RefusedError(f"part: expected split=, of which it is a part, found {part!r} alone")
         if (rank is None) != (world_size is None):
             raise RefusedError("rank, world_size: expected both or neither, found one")
         self.store = store if isinstance(store, Store) else Store(store)
         self._place_is_found = rank is None or world_size is None
-        found_rank, found_size = _process()
-        self._world_size = _whole("world_size", found_size if world_size is None else world_size, 1)
-        self._rank = _whole("rank", found_rank if rank is None else rank, 0, self._world_size - 1)
-        self._batch_size = _whole("batch_size", batch_size, 1)
-        self._seed = _whole("seed", seed, 0)
+        found_rank, found_size = this_process()
+        self._world_size = whole_number("world_size", found_size if world_size is None else world_size, 1)
+        self._rank = whole_number("rank", found_rank if rank is None else rank, 0, self._world_size - 1)
+        self._batch_size = whole_number("batch_size", batch_size, 1)
+        self._seed = whole_number("seed", seed, 0)
         self._shuffle = part != "validation" if shuffle is None else bool(shuffle)
-        self._threads = _threads() if threads is None else _whole("threads", threads, 1, 1024)
+        self._threads = threads_of_this_process() if threads is None else whole_number("threads", threads, 1, 1024)
         self._io, self._verify, self._skip_damaged = io, verify, bool(skip_damaged)
         if batch_by is not None and not self._shuffle:
             raise RefusedError("batch_by: expected shuffle=True, as whole batches of a plate come in random order")
@@ -149,13 +148,13 @@ class Loader:
             "drop_last": bool(drop_last),
             "sites": zlib.crc32("\n".join(self.store.sites["site_id"][self.sites]).encode()),
         }
-        self._n_buffers = min(_whole("prefetch", prefetch, 1), len(self)) + 1
+        self._n_buffers = min(whole_number("prefetch", prefetch, 1), len(self)) + 1
         self._device, self._pin_memory = device, bool(pin_memory)
         self._feed: _cellshard.Feed | None = None
         self._current: Epoch | None = None
         # Epoch and number of the batch that the feed hands out next.
         self._comes: tuple[int, int] | None = None
-        self._epoch, self._batch, self._has_begun = _whole("epoch", epoch, 0, _LAST_EPOCH), 0, False
+        self._epoch, self._batch, self._has_begun = whole_number("epoch", epoch, 0, LAST_EPOCH), 0, False
         self._check_place()
 
     @property
@@ -201,13 +200,13 @@ class Loader:
         """Has the next iteration be that of an epoch, from its first batch on; where a state of that very epoch was
         just loaded, from there on.
         """
-        epoch = _whole("epoch", epoch, 0, _LAST_EPOCH)
+        epoch = whole_number("epoch", epoch, 0, LAST_EPOCH)
         if epoch != self._epoch or self._has_begun:
             self._goes_on_at(epoch, 0)
 
     def order(self, epoch: int) -> list[np.ndarray]:
         """Which sites each batch of an epoch has: the same in every process, on every machine and in ``train``."""
-        epoch = _whole("epoch", epoch, 0, _LAST_EPOCH)
+        epoch = whole_number("epoch", epoch, 0, LAST_EPOCH)
         return [np.array(self._order.batch(epoch, i), np.int64) for i in range(len(self))]
 
     def state_dict(self) -> dict[str, Any]:
@@ -227,8 +226,8 @@ class Loader:
         for name, value in self._made_of.items():
             if state.get(name) != value:
                 raise RefusedError(f"load_state_dict: expected {name} {value}, found {state.get(name)}")
-        epoch = _whole("load_state_dict: epoch", state.get("epoch"), 0, _LAST_EPOCH)
-        self._goes_on_at(epoch, _whole("load_state_dict: batch", state.get("batch"), 0, len(self)))
+        epoch = whole_number("load_state_dict: epoch", state.get("epoch"), 0, LAST_EPOCH)
+        self._goes_on_at(epoch, whole_number("load_state_dict: batch", state.get("batch"), 0, len(self)))
 
     def __iter__(self) -> Iterator[Batch]:
         self._check_worker()
@@ -264,7 +263,7 @@ class Loader:
 
     def _begin(self, iteration):
         """Begins an epoch, or goes on in it where a state was loaded."""
-        if self._place_is_found and (found := _process()) != (self.rank, self.world_size):
+        if self._place_is_found and (found := this_process()) != (self.rank, self.world_size):
             raise RefusedError(
                 f"rank, world_size: expected those of torch.distributed, {found[0]} and {found[1]}, found {self.rank} "
                 f"and {self.world_size}: make the loader once torch.distributed is initialised, or give it both"
@@ -366,6 +365,7 @@ class Epoch:
     def __init__(self, loader: Loader):
         self._loader = loader
         self._next: Any = None
+        self._is_over = False
         # Batches of the epoch that are read, and how many were handed out here.
         self._n_read = self._n = 0
 
@@ -373,12 +373,12 @@ class Epoch:
         return self
 
     def __next__(self) -> Batch:
+        if self._is_over:
+            raise StopIteration
         loader = self._loader
         if self._next is None:
             loader._begin(self)
             self._next = loader._batches_of(self)
-        if self._next is _over:
-            raise StopIteration
         try:
             batch = self._next()
         except BatchesHeldError:
@@ -391,7 +391,7 @@ class Epoch:
             raise
         loader._check_current(self)
         if batch is None:
-            self._next = _over
+            self._is_over = True
             if not self._n and loader._batch == len(loader) and loader.skipped:
                 first = next(iter(loader.skipped.values()))
                 raise DamagedError(f"{loader.store.path}: expected whole sites, found none in what is read: {first}")
@@ -400,55 +400,6 @@ class Epoch:
         self._n += 1
         loader._batch += 1
         return batch
-
-
-#: As many as can be counted.
-_LAST_EPOCH = (1 << 63) - 1
-
-
-def _over():
-    """What an iteration that is over goes on with."""
-
-
-def _one_of(name, value, known):
-    if value not in known:
-        expected = " or ".join(str(one) for one in known if one is not None)
-        raise RefusedError(f"{name}: expected {expected}, found {value!r}")
-
-
-def _whole(name, value, least, most=(1 << 64) - 1):
-    """A whole number as one of Python's, whatever type it is of."""
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise RefusedError(f"{name}: expected a whole number, found {value!r}") from None
-    if not least <= number <= most:
-        expected = f"{least} or more" if most >= _LAST_EPOCH else f"{least} to {most}"
-        raise RefusedError(f"{name}: expected {expected}, found {value}")
-    return number
-
-
-def _threads():
-    """As many as there are cores for this process, of those that torchrun started on this machine."""
-    beside = os.environ.get("LOCAL_WORLD_SIZE", "1")
-    cores = len(os.sched_getaffinity(0))
-    return max(1, min(1024, cores // max(1, int(beside) if beside.isdecimal() else 1)))
-
-
-def _has_torch():
-    try:
-        import torch  # noqa: F401
-    except ImportError:
-        return False
-    return True
-
-
-def _process():
-    """Rank and number of the processes that train together."""
-    distributed = sys.modules.get("torch.distributed")
-    if distributed is not None and distributed.is_available() and distributed.is_initialized():
-        return distributed.get_rank(), distributed.get_world_size()
-    return 0, 1
 
 
 def _positions(values, among):

@@ -1,6 +1,5 @@
 """The programs as functions: each runs in a process of its own, so that Ctrl-C ends it as it does in a terminal, a
-fault of
-a disk or a want of memory ends it alone, and every flag is one of its own."""
+fault of a disk or a want of memory ends it alone, and every flag is one of its own."""
 
 from __future__ import annotations
 
@@ -14,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from ._arguments import without_commas
 from ._errors import CellshardError, FaultsError, RefusedError
 
 #: What runs a program: it ends when this process does, however that ends, as its standard input is over then.
@@ -119,14 +119,11 @@ def _arguments(flags: dict[str, Any]) -> list[str]:
 
 def _list(name, values):
     """A list as a flag takes it."""
-    texts = list(map(str, values))
-    if name in CELLS:
-        cells = io.StringIO()
-        csv.writer(cells, lineterminator="").writerow(texts)
-        return cells.getvalue()
-    if wrong := [text for text in texts if "," in text]:
-        raise RefusedError(f"{name}: expected texts without a comma, found {wrong[0]!r}")
-    return ",".join(texts)
+    if name not in CELLS:
+        return without_commas(name, values)
+    cells = io.StringIO()
+    csv.writer(cells, lineterminator="").writerow(map(str, values))
+    return cells.getvalue()
 
 
 def _run(program, places, flags, progress, check):

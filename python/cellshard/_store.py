@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from . import _cellshard
+from ._arguments import without_commas
 from ._errors import DamagedError, NoSuchSiteError, RefusedError
 from ._normalize import Normalization
 
@@ -21,8 +22,6 @@ from ._normalize import Normalization
 OF_NO_PLATE = ("global", "site", "none")
 #: What is listed of a group.
 PERCENTILES = ["p1", "p5", "p25", "p75", "p95", "p99"]
-
-
 #: The keys of a recipe that are about its split.
 OF_SPLIT = ("cell_type", "controls", "experiments", "fold", "split", "split_seed", "validation_share")
 
@@ -148,8 +147,8 @@ class Store:
     def sites(self) -> dict[str, np.ndarray]:
         """The table of sites as columns, which pandas and polars take as they are: ``pandas.DataFrame(store.sites)``.
 
-        A row a site, in the order of indices: ``site_id``, ``well_id``, ``cell_type``, ``dataset`` (``train``, ``test``
-        or empty), ``experiment``, ``plate``, ``well``, ``well_row`` and ``well_column`` (from 1), ``site``,
+        A row a site, in the order of indices: ``site_id``, ``well_id``, ``cell_type``, ``dataset`` (``train``, ``val``,
+        ``test`` or empty), ``experiment``, ``plate``, ``well``, ``well_row`` and ``well_column`` (from 1), ``site``,
         ``well_type``, ``sirna``, ``sirna_id`` (the class; -1 where it is unknown) and ``crc32c`` of its pixels.
         """
         columns = self._store.columns()
@@ -231,11 +230,12 @@ class Store:
     def statistics(self, by: Literal["plate", "experiment", "cell-type", "store"] = "plate") -> dict[str, np.ndarray]:
         """Statistics of grey levels as columns, a row a group, population and channel: ``group``, ``population``
         (``negative``, ``positive``, ``controls``, ``treatment``, ``all``), ``n_sites``, ``channel`` (from 1),
-        ``n_pixels``, ``mean``, ``std_pixels``, ``median``, ``mad``, ``p1`` to ``p99`` and others, in grey levels, as
-        ``stats --csv`` has them.
+        ``n_pixels``, ``mean``, ``std_pixels``, ``median``, ``mad``, ``p1`` to ``p99`` and others, in grey levels; by
+        plate also ``experiment`` and ``plate``, as :attr:`sites` has them.
         """
         rows = []
-        names = {f"{experiment}/{folder}": (experiment, name) for (experiment, name), folder in self._folders()}
+        plates = zip(self.plates, self._store.folders(), strict=True)
+        names = {f"{experiment}/{folder}": (experiment, plate) for (experiment, plate), folder in plates}
         for group in json.loads(self._store.statistics(by)):
             of_plate = dict(zip(("experiment", "plate"), names[group["group"]], strict=True)) if by == "plate" else {}
             for channel in group.pop("channels"):
@@ -252,8 +252,9 @@ class Store:
             by: ``plate-controls``, ``plate``, ``experiment-controls``, ``experiment``, ``global``, ``site`` or
                 ``none``.
             robust: by median and MAD instead of mean and standard deviation.
-            sites: what is trained on, whose plates ``global`` goes by; all where it is not given. Plates on which none
-                of them lies have no figures then.
+            sites: indices, names or a mask of what is trained on, by whose plates ``global`` goes; all where it is not
+                given. Of the modes by plate and experiment, plates on which none of them lies have no figures then:
+                leave it out where those validate.
 
         Raises:
             RefusedError: if controls are asked for and an experiment has none.
@@ -277,10 +278,7 @@ class Store:
 
         def text(value: Any) -> str:
             if not isinstance(value, str) and isinstance(value, Iterable):
-                names = list(map(str, value))
-                if wrong := [name for name in names if "," in name]:
-                    raise RefusedError(f"split: expected names without a comma, found {wrong[0]!r}")
-                return ",".join(names)
+                return without_commas("split", value)
             return str(value).lower() if isinstance(value, bool) else str(value)
 
         if wrong := [name for name in recipe if name not in OF_SPLIT]:
@@ -290,10 +288,6 @@ class Store:
         train, validation, classes, n_treatments, warnings = self._store.split(changes)
         of = [np.array(part, dtype=np.int64) for part in (train, validation, classes)]
         return Split(of[0], of[1], of[2], n_treatments, warnings)
-
-    def _folders(self):
-        """Each plate, and what its folder in the store is called."""
-        return zip(self.plates, self._store.folders(), strict=True)
 
     def _checked(self, index: int) -> int:
         index = operator.index(index)

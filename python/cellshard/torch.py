@@ -177,8 +177,7 @@ def load_model(run: str | os.PathLike[str], weights: str = "best-accuracy") -> t
 
     Returns:
         The model: images ``[N, C, H, W] float32``, normalised, and cropped and resized, as the run's
-        ``recipe.toml`` says, to logits ``[N, K]``, whose
-        classes ``run.json`` lists.
+        ``recipe.toml`` says, to logits ``[N, K]``, whose classes ``run.json`` lists.
 
     Raises:
         RefusedError: if torchvision has no such network (``base-cnn``).
@@ -225,21 +224,16 @@ def save_weights(model: torch.nn.Module, path: str | os.PathLike[str]) -> None:
 
 def _take_channels(model: Any, n_channels: int) -> None:
     """Has a network's first convolution take so many channels, with weights drawn as torchvision draws its own."""
+    import torchvision
+
     name, old = next((name, module) for name, module in model.named_modules() if isinstance(module, torch.nn.Conv2d))
     if old.in_channels == n_channels:
         return
     shape = (old.kernel_size, old.stride, old.padding)
     first = torch.nn.Conv2d(n_channels, old.out_channels, *shape, bias=old.bias is not None)
-    is_densenet = isinstance(model, torchvision_densenet())
+    is_densenet = isinstance(model, torchvision.models.DenseNet)
     torch.nn.init.kaiming_normal_(first.weight, mode="fan_in" if is_densenet else "fan_out", nonlinearity="relu")
     if first.bias is not None:
         torch.nn.init.zeros_(first.bias)
     parent, _, last = name.rpartition(".")
     setattr(model.get_submodule(parent), last, first)
-
-
-def torchvision_densenet() -> type:
-    """The class of DenseNets."""
-    import torchvision
-
-    return torchvision.models.DenseNet

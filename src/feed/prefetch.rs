@@ -104,16 +104,11 @@ impl<B: AsMut<[u8]> + Send + 'static> Feed<B> {
         self.ring.give_back(batch);
     }
 
-    /// Ends the feed, and hands out the buffers that it has: whoever asks for a batch is told that there are no more.
+    /// Ends the feed, and hands out the buffers that it has, for another one: whoever asks for a batch is told that there
+    /// are no more.
     pub fn stop(&self) -> Vec<B> {
         self.end();
         self.ring.take_buffers()
-    }
-
-    /// The same for the last who has it.
-    #[must_use]
-    pub fn into_buffers(self) -> Vec<B> {
-        self.stop()
     }
 }
 

@@ -218,9 +218,9 @@ impl<B: AsMut<[u8]>> Ring<B> {
                     return Ok(batch.map_or(Next::End, Next::Batch));
                 }
                 None if state.is_over() => return Ok(Next::End),
-                // Whether there is another batch is known once it is planned.
                 Some(_) | None => {}
             }
+            // Whether there is another batch is known once it is planned.
             let is_all_lent = state.begun.is_empty() && state.free.is_empty() && !state.planned.is_empty();
             let Some(until) = until else {
                 if is_all_lent {

@@ -184,7 +184,7 @@ fn buffers_come_back_for_another_feed() {
         let feed = Feed::start(&reader, buffers, 2, |sites: &mut Vec<usize>| sites.push(3)).unwrap();
         let batch = feed.next_batch().unwrap().unwrap();
         feed.give_back(batch);
-        buffers = feed.into_buffers();
+        buffers = feed.stop();
         assert_eq!(buffers.iter().map(Vec::as_ptr).collect::<BTreeSet<_>>(), before);
     }
 }
@@ -196,7 +196,7 @@ fn batches_of_the_feed_before_are_given_back_to_this_one() {
     let plan = |sites: &mut Vec<usize>| sites.push(3);
     let feed = Feed::start(&reader, vec![vec![0; reader.site_bytes()]; 2], 2, plan).unwrap();
     let kept = feed.next_batch().unwrap().unwrap();
-    let mut buffers = feed.into_buffers();
+    let mut buffers = feed.stop();
     assert_eq!(buffers.len(), 1);
     let feed = Feed::start_with_lent(&reader, &mut buffers, 1, 2, plan).unwrap();
     let _one = feed.next_batch().unwrap().unwrap();
