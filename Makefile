@@ -175,7 +175,7 @@ lint: libtorch
 
 # Each target by itself: what it finds lies in fuzz/artifacts/TARGET/.
 SECONDS := 1200
-TARGETS := png tiff raw_images shard_index chunk zarr_documents lists rows classes recipe submission foreign_zarr tree \
+TARGETS := png tiff raw_images shard_index chunk wave zarr_documents lists rows classes recipe submission foreign_zarr tree \
 	store
 fuzz:
 	@for target in $(TARGETS); do \

@@ -27,6 +27,7 @@ pub mod store;
 mod suggest;
 pub mod training;
 pub mod verify;
+pub mod wave;
 pub mod words;
 
 pub use error::{Error, Result};

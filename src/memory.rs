@@ -14,25 +14,26 @@ pub fn zeroed(bytes: usize, what: impl Display) -> Result<Vec<u8>> {
     Ok(buffer)
 }
 
-/// Makes room in a buffer for so many more bytes; `what` names in errors what it is for.
+/// Makes room in a buffer for so many more of what it holds; `what` names in errors what it is for.
 ///
 /// # Errors
 /// If there is no memory for it.
-pub fn reserve(buffer: &mut Vec<u8>, bytes: usize, what: impl Display) -> Result<()> {
-    let reserved = buffer.try_reserve(bytes);
-    reserved.map_err(|_| Error::refused(what, format!("memory of {bytes} bytes"), "less"))
+pub fn reserve<T>(buffer: &mut Vec<T>, more: usize, what: impl Display) -> Result<()> {
+    buffer.try_reserve(more).map_err(|_| lack::<T>(more, what))
 }
 
-/// Makes a buffer as long as asked, new bytes of it zero; `what` names in errors what it is for.
+/// Makes a buffer as long as asked, what is new of it zero; `what` names in errors what it is for.
 ///
 /// # Errors
 /// If there is no memory for it.
-pub fn resize(buffer: &mut Vec<u8>, bytes: usize, what: impl Display) -> Result<()> {
-    buffer
-        .try_reserve_exact(bytes.saturating_sub(buffer.len()))
-        .map_err(|_| Error::refused(what, format!("memory of {bytes} bytes"), "less"))?;
-    buffer.resize(bytes, 0);
+pub fn resize<T: Clone + Default>(buffer: &mut Vec<T>, length: usize, what: impl Display) -> Result<()> {
+    buffer.try_reserve_exact(length.saturating_sub(buffer.len())).map_err(|_| lack::<T>(length, what))?;
+    buffer.resize(length, T::default());
     Ok(())
+}
+
+fn lack<T>(n: usize, what: impl Display) -> Error {
+    Error::refused(what, format!("memory of {} bytes", n.saturating_mul(size_of::<T>())), "less")
 }
 
 /// What a program needs before its work: its threads, tables of nothing, what it says of an error.

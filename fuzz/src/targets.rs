@@ -17,6 +17,7 @@ use cellshard::store::read::decode::Decoder;
 use cellshard::store::{Codec, Format, StoreSpec};
 use cellshard::training::evaluate::submission::{Spelling, WellTable};
 use cellshard::training::recipe::Recipe;
+use cellshard::wave;
 
 pub use foreign::foreign_zarr;
 pub use used::{store, tree};
@@ -25,12 +26,13 @@ pub use used::{store, tree};
 pub type Target = fn(&[u8]);
 
 /// Every target and its name.
-pub const TARGETS: [(&str, Target); 14] = [
+pub const TARGETS: [(&str, Target); 15] = [
     ("png", png),
     ("tiff", tiff),
     ("raw_images", raw_images),
     ("shard_index", shard_index),
     ("chunk", chunk),
+    ("wave", wave_stream),
     ("zarr_documents", zarr_documents),
     ("lists", lists),
     ("rows", rows),
@@ -123,10 +125,22 @@ pub fn chunk(data: &[u8]) {
     let mut pixels = vec![0; 30];
     let sealed = [data, &crc32c::crc32c(data).to_le_bytes()].concat();
     for chunk in [data, &sealed] {
-        for codec in [Codec::Zstd(3), Codec::Raw] {
+        for codec in [Codec::Zstd(3), Codec::Raw, Codec::Wave] {
             let _ = Decoder::default().decode(&spec(codec), chunk, &mut pixels, &|| "x".to_owned());
         }
     }
+}
+
+/// A stream of wave, for shapes with and without edges: each decoder finds the same.
+pub fn wave_stream(data: &[u8]) {
+    let [shape, stream @ ..] = data else { return };
+    let (height, width) = [(1, 1), (5, 9), (34, 70), (32, 130)][usize::from(shape % 4)];
+    let shape = wave::Shape { channels: usize::from(shape >> 2) % 3 + 1, height, width };
+    let found = [wave::Decoder::reference(), wave::Decoder::default()].map(|mut decoder| {
+        let mut pixels = vec![0; shape.pixels()];
+        decoder.decode(shape, stream, &mut pixels, &|| "x".to_owned()).is_ok().then_some(pixels)
+    });
+    assert!(found[0] == found[1], "one stream, one site");
 }
 
 /// The root's document and that of a plate.

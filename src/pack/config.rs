@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use crate::error::{Error, Result};
 use crate::site::{Dtype, ParseError, parse_number};
 use crate::source::SourceConfig;
 use crate::store::{Changes, Codec};
@@ -93,12 +94,20 @@ impl PackConfig {
 
     /// The codec of a store of such pixels. Of 16 bits most are noise, of which level 3 makes little less than level 1 does
     /// (0.68 of the raw pixels beside 0.71, a real plate of an Opera Phenix), in three times as long.
-    pub(super) fn codec_of(&self, dtype: Dtype) -> Codec {
+    ///
+    /// # Errors
+    /// If it is told to be one that has no such pixels.
+    pub(super) fn codec_of(&self, dtype: Dtype) -> Result<Codec> {
         let default = match dtype {
             Dtype::Uint8 => Codec::Zstd(3),
             Dtype::Uint16 => Codec::Zstd(1),
         };
-        self.codec.unwrap_or(default)
+        let codec = self.codec.unwrap_or(default);
+        if !codec.takes(dtype) {
+            let expected = format!("raw or zstd:1 to zstd:22 for pixels of {dtype}, of which most bits are noise");
+            return Err(Error::refused("--codec", expected, codec));
+        }
+        Ok(codec)
     }
 
     /// What may be changed of what holds for the whole store.

@@ -192,7 +192,7 @@ impl Shared<'_> {
     /// Decodes, counts and encodes.
     fn work(&self, images: &Mutex<Receiver<Images>>, dones: &[Sender<Done>]) -> Result<()> {
         let mut decoder = self.source.decoder();
-        let mut encoder = Encoder::new(self.spec.codec)?;
+        let mut encoder = Encoder::new(self.spec)?;
         let mut pixels = Vec::new();
         loop {
             let next = images.lock().expect("no thread panics while it waits").recv_timeout(PATIENCE);

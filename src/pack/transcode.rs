@@ -91,7 +91,7 @@ fn prepare(config: &PackConfig) -> Result<Prepared> {
     if !(1..=MAX_SITES_PER_SHARD).contains(&sites_per_shard) {
         return Err(Error::refused("--sites-per-shard", format!("1 to {MAX_SITES_PER_SHARD}"), sites_per_shard));
     }
-    let spec = StoreSpec { codec: config.codec_of(origin.spec.dtype), sites_per_shard, ..origin.spec.clone() };
+    let spec = StoreSpec { codec: config.codec_of(origin.spec.dtype)?, sites_per_shard, ..origin.spec.clone() };
     let spec = in_its_format(&config.dst, &spec)?;
     check_destination(&config.dst, &spec, &origin.classes, config.changes())?;
     let ids: BTreeSet<&PlateId> = origin.plates.keys().collect();
@@ -219,7 +219,9 @@ fn estimate(from: &StoreSpec, to: &StoreSpec, n_sites: u64, source_bytes: u64) -
     let raw = n_sites * (to.site_bytes() as u64).next_multiple_of(ALIGNMENT);
     match (from.codec, to.codec) {
         (_, Codec::Raw) => raw,
-        (Codec::Raw, Codec::Zstd(_)) => raw / 2,
+        (Codec::Raw, Codec::Zstd(_) | Codec::Wave) => raw / 2,
         (Codec::Zstd(_), Codec::Zstd(_)) => raw.min(source_bytes * 5 / 4),
+        (Codec::Wave, Codec::Zstd(_)) => raw.min(source_bytes * 5 / 2),
+        (Codec::Zstd(_) | Codec::Wave, Codec::Wave) => raw.min(source_bytes),
     }
 }

@@ -34,7 +34,7 @@ fn assert_holds_every_pixel(spec: &TreeSpec, store: &Path) {
 #[test]
 fn every_pixel_arrives_with_every_codec_and_shard_size() {
     let fixture = Fixture::kaggle(small());
-    for codec in [Codec::Raw, Codec::Zstd(1), Codec::Zstd(19)] {
+    for codec in [Codec::Raw, Codec::Zstd(1), Codec::Zstd(19), Codec::Wave] {
         for sites_per_shard in [1, 5, 12, 77] {
             let dst = fixture.path().join(format!("{codec}-{sites_per_shard}"));
             let config = PackConfig {

@@ -145,7 +145,7 @@ impl Shared<'_> {
     fn work(&self) -> Result<()> {
         let mut buffers = Buffers {
             decoder: Decoder::default(),
-            encoder: Encoder::new(self.spec.codec)?,
+            encoder: Encoder::new(self.spec)?,
             scratch: Vec::new(),
             pixels: Vec::new(),
             chunk: Vec::new(),

@@ -2,15 +2,18 @@
 //! hostile until it has been checked.
 
 use std::fmt;
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::error::{Error, Result, is_unshowable};
-use crate::site::{Dtype, ImageSize, ParseError, PlateId, parse_number};
+use crate::site::{Dtype, ImageSize, PlateId};
+use crate::wave::Shape;
 
+pub use self::codec::Codec;
 use super::zarr::{self, ArraySpec, NoAttributes, array_document, group_document};
+
+mod codec;
 
 /// The versions of the store's format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,37 +49,6 @@ pub const DEFAULT_SITES_PER_SHARD: u32 = 77;
 pub const MAX_SITES_PER_SHARD: u32 = 65_536;
 /// The most bytes a site may have, so that no size computed from it overflows.
 const MAX_SITE_BYTES: u64 = 1 << 32;
-
-/// How the pixels of a site are stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Codec {
-    /// As they are, chunks at multiples of 4096 bytes: a mapped chunk is the tensor.
-    Raw,
-    /// Zstandard at this level, followed by a crc32c.
-    Zstd(i32),
-}
-
-impl FromStr for Codec {
-    type Err = ParseError;
-
-    fn from_str(text: &str) -> Result<Self, ParseError> {
-        let level = text.strip_prefix("zstd:").and_then(parse_number).filter(|level| (1..=22).contains(level));
-        match (text, level) {
-            ("raw", _) => Ok(Self::Raw),
-            (_, Some(level)) => Ok(Self::Zstd(level)),
-            _ => Err(ParseError { expected: "raw or zstd:1 to zstd:22", found: text.to_owned() }),
-        }
-    }
-}
-
-impl fmt::Display for Codec {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Raw => f.pad("raw"),
-            Self::Zstd(level) => f.pad(&format!("zstd:{level}")),
-        }
-    }
-}
 
 /// One channel: what it shows, and the colour it is usually shown in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -186,6 +158,13 @@ impl StoreSpec {
     #[must_use]
     pub fn site_bytes(&self) -> usize {
         self.channels.len() * self.plane_bytes()
+    }
+
+    /// The shape of a site's pixels.
+    #[must_use]
+    pub fn shape(&self) -> Shape {
+        let side = |side: u32| side as usize;
+        Shape { channels: self.channels.len(), height: side(self.size.height), width: side(self.size.width) }
     }
 
     /// Bytes of one channel of a site, `[H, W]`.
@@ -300,7 +279,10 @@ impl StoreSpec {
         if let Some(channel) = attributes.channels.iter().find(|channel| !is_known(channel)) {
             return fail("channels with a name of 1 to 256 bytes and a colour RRGGBB", &format!("{channel:?}"));
         }
-        let codec = attributes.codec.parse().map_err(|e| Error::malformed(place, "a codec", e))?;
+        let codec: Codec = attributes.codec.parse().map_err(|e| Error::malformed(place, "a codec", e))?;
+        if !codec.takes(dtype) {
+            return fail("pixels of uint8 in a store of wave", &dtype);
+        }
         Ok(Self {
             format,
             channels: attributes.channels,
@@ -333,7 +315,9 @@ impl StoreSpec {
         let n_sites: u32 = number("/shape/0")?.try_into().ok()?;
         let n_channels = number("/shape/1").filter(|n| (1..=64).contains(n))? as usize;
         let level = number("/codecs/0/configuration/codecs/1/configuration/level");
+        let first = value.pointer("/codecs/0/configuration/codecs/0/name").and_then(Value::as_str);
         let codec = match level {
+            None if first == Some(zarr::WAVE) => Codec::Wave,
             None => Codec::Raw,
             Some(level) => format!("zstd:{level}").parse().ok()?,
         };
@@ -358,6 +342,7 @@ impl StoreSpec {
         let codecs = match self.codec {
             Codec::Raw => vec![bytes],
             Codec::Zstd(level) => vec![bytes, zarr::Codec::zstd(level), zarr::Codec::crc32c()],
+            Codec::Wave => vec![zarr::Codec::wave(), zarr::Codec::crc32c()],
         };
         let array = ArraySpec {
             shape: shape(n_sites as u64),

@@ -6,6 +6,11 @@ use serde::Serialize;
 /// The version of Zarr.
 const ZARR_FORMAT: u32 = 3;
 
+/// The name of the codec that is ours: of an array's pixels to bytes.
+pub const WAVE: &str = "cellshard.wave";
+/// The version of its stream.
+const WAVE_VERSION: u32 = 1;
+
 /// A group's `zarr.json`.
 #[derive(Serialize)]
 struct GroupDocument<'a, A> {
@@ -78,6 +83,7 @@ pub struct Codec {
 enum Configuration {
     Bytes { endian: &'static str },
     Zstd { checksum: bool, level: i32 },
+    Wave { version: u32 },
     Sharding { chunk_shape: [u64; 4], codecs: Vec<Codec>, index_codecs: Vec<Codec>, index_location: &'static str },
 }
 
@@ -98,6 +104,12 @@ impl Codec {
     #[must_use]
     pub fn zstd(level: i32) -> Self {
         Self { configuration: Some(Configuration::Zstd { checksum: false, level }), name: "zstd" }
+    }
+
+    /// Ours, instead of `bytes`.
+    #[must_use]
+    pub fn wave() -> Self {
+        Self { configuration: Some(Configuration::Wave { version: WAVE_VERSION }), name: WAVE }
     }
 
     /// A crc32c of all before it, in the last four bytes.

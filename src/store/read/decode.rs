@@ -5,6 +5,7 @@ use zstd::zstd_safe::{self, DCtx};
 use crate::error::{Error, Result};
 use crate::store::format::checksum::crc32c;
 use crate::store::format::spec::{Codec, StoreSpec};
+use crate::wave;
 
 use super::copy;
 
@@ -12,6 +13,7 @@ use super::copy;
 #[derive(Default)]
 pub struct Decoder {
     zstd: Option<DCtx<'static>>,
+    wave: wave::Decoder,
 }
 
 impl Decoder {
@@ -35,13 +37,7 @@ impl Decoder {
                 copy::copy(chunk, pixels);
             }
             Codec::Zstd(_) => {
-                let Some((data, crc)) = chunk.split_last_chunk::<4>() else {
-                    return malformed("a chunk of zstd and crc32c", format!("{} bytes", chunk.len()));
-                };
-                let (expected, found) = (u32::from_le_bytes(*crc), crc32c(data));
-                if expected != found {
-                    return malformed(&format!("chunk crc32c {expected:08x}"), format!("{found:08x}"));
-                }
+                let data = checked(chunk, place)?;
                 let zstd = match &mut self.zstd {
                     Some(zstd) => zstd,
                     // Not by `zstd::bulk`, which panics where there is no memory for it.
@@ -61,7 +57,20 @@ impl Decoder {
                     }
                 }
             }
+            Codec::Wave => self.wave.decode(spec.shape(), checked(chunk, place)?, pixels, place)?,
         }
         Ok(())
     }
+}
+
+/// What stands before the crc32c of a compressed chunk, and has it.
+fn checked<'a>(chunk: &'a [u8], place: &dyn Fn() -> String) -> Result<&'a [u8]> {
+    let Some((data, crc)) = chunk.split_last_chunk::<4>() else {
+        return Err(Error::malformed(place(), "a compressed chunk and its crc32c", format!("{} bytes", chunk.len())));
+    };
+    let (expected, found) = (u32::from_le_bytes(*crc), crc32c(data));
+    if expected != found {
+        return Err(Error::malformed(place(), format!("chunk crc32c {expected:08x}"), format!("{found:08x}")));
+    }
+    Ok(data)
 }

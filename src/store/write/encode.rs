@@ -5,52 +5,76 @@ use zstd::zstd_safe::{CCtx, CParameter, compress_bound, get_error_name};
 use crate::error::{Error, Result};
 use crate::memory;
 use crate::store::format::checksum::crc32c;
-use crate::store::format::spec::Codec;
+use crate::store::format::spec::{Codec, StoreSpec};
+use crate::wave::{self, Shape};
 
 /// Encodes sites; keeps its state from one to the next.
-pub struct Encoder {
-    zstd: Option<CCtx<'static>>,
+pub struct Encoder(By);
+
+enum By {
+    Nothing,
+    Zstd(CCtx<'static>),
+    Wave(Box<wave::Encoder>, Shape),
 }
 
 impl Encoder {
-    /// An encoder of this codec.
+    /// An encoder of a store's sites.
+    ///
+    /// # Errors
+    /// If there is no memory for it.
+    pub fn new(spec: &StoreSpec) -> Result<Self> {
+        match spec.codec {
+            Codec::Raw => Ok(Self(By::Nothing)),
+            Codec::Zstd(level) => Self::of_zstd(level),
+            Codec::Wave => Ok(Self(By::Wave(Box::new(wave::Encoder::new()?), spec.shape()))),
+        }
+    }
+
+    /// An encoder of anything by zstd.
     ///
     /// # Errors
     /// If zstd cannot set itself up.
-    pub fn new(codec: Codec) -> Result<Self> {
-        let zstd = match codec {
-            Codec::Raw => None,
-            Codec::Zstd(level) => {
-                // Not by `zstd::bulk`, which panics where there is no memory for it.
-                let mut context = CCtx::try_create().ok_or_else(|| Error::refused("zstd", "memory", "none"))?;
-                let set = context.set_parameter(CParameter::CompressionLevel(level));
-                set.map_err(|code| Error::refused("--codec", "a zstd level that works", get_error_name(code)))?;
-                Some(context)
-            }
-        };
-        Ok(Self { zstd })
+    pub fn of_zstd(level: i32) -> Result<Self> {
+        // Not by `zstd::bulk`, which panics where there is no memory for it.
+        let mut context = CCtx::try_create().ok_or_else(|| Error::refused("zstd", "memory", "none"))?;
+        let set = context.set_parameter(CParameter::CompressionLevel(level));
+        set.map_err(|code| Error::refused("--codec", "a zstd level that works", get_error_name(code)))?;
+        Ok(Self(By::Zstd(context)))
     }
 
     /// Encodes `pixels` into `chunk`, which is replaced. Where nothing is to be done to them the two change places, so
     /// that nothing is copied: what `pixels` holds afterwards means nothing.
     ///
     /// # Errors
-    /// If zstd fails, which it does only when memory runs out.
+    /// If memory runs out.
+    ///
+    /// # Panics
+    /// If pixels for wave are not those of a site.
     pub fn encode(&mut self, pixels: &mut Vec<u8>, chunk: &mut Vec<u8>) -> Result<()> {
-        match &mut self.zstd {
-            None => std::mem::swap(pixels, chunk),
-            Some(zstd) => {
-                chunk.clear();
-                memory::reserve(chunk, compress_bound(pixels.len()) + 4, "a compressed site")?;
+        chunk.clear();
+        match &mut self.0 {
+            By::Nothing => {
+                std::mem::swap(pixels, chunk);
+                return Ok(());
+            }
+            By::Zstd(zstd) => {
+                memory::reserve(chunk, compress_bound(pixels.len()) + CRC_BYTES, "a compressed site")?;
                 let done = zstd.compress2(chunk, pixels);
                 done.map_err(|code| Error::refused("zstd", "a compressed site", get_error_name(code)))?;
-                let crc = crc32c(chunk);
-                chunk.extend(crc.to_le_bytes());
+            }
+            By::Wave(wave, shape) => {
+                wave.encode(*shape, pixels, chunk)?;
+                memory::reserve(chunk, CRC_BYTES, "a compressed site")?;
             }
         }
+        let crc = crc32c(chunk);
+        chunk.extend(crc.to_le_bytes());
         Ok(())
     }
 }
+
+/// Bytes of the crc32c behind what is compressed.
+const CRC_BYTES: usize = size_of::<u32>();
 
 #[cfg(test)]
 mod tests {
@@ -66,7 +90,7 @@ mod tests {
 
     fn encode(codec: Codec, pixels: &[u8]) -> Vec<u8> {
         let mut chunk = vec![1, 2, 3];
-        Encoder::new(codec).unwrap().encode(&mut pixels.to_vec(), &mut chunk).unwrap();
+        Encoder::new(&spec(codec)).unwrap().encode(&mut pixels.to_vec(), &mut chunk).unwrap();
         chunk
     }
 
@@ -77,23 +101,27 @@ mod tests {
                 assert!(decode(codec, &encode(codec, &vec![7; n])).is_err(), "{codec} {n}");
             }
         }
-        assert!(decode(Codec::Zstd(3), b"abc").is_err());
+        for codec in [Codec::Zstd(3), Codec::Wave] {
+            assert!(decode(codec, b"abc").is_err());
+        }
     }
 
     #[test]
     fn every_flipped_bit_of_a_compressed_chunk_is_seen() {
-        let good = encode(Codec::Zstd(3), &(0..30).collect::<Vec<u8>>());
-        for bit in 0..good.len() * 8 {
-            let mut bad = good.clone();
-            bad[bit / 8] ^= 1 << (bit % 8);
-            assert!(decode(Codec::Zstd(3), &bad).is_err(), "bit {bit}");
+        for codec in [Codec::Zstd(3), Codec::Wave] {
+            let good = encode(codec, &(0..30).collect::<Vec<u8>>());
+            for bit in 0..good.len() * 8 {
+                let mut bad = good.clone();
+                bad[bit / 8] ^= 1 << (bit % 8);
+                assert!(decode(codec, &bad).is_err(), "{codec}: bit {bit}");
+            }
         }
     }
 
     proptest! {
         #[test]
         fn pixels_survive_every_codec(pixels in proptest::collection::vec(any::<u8>(), 30), level in 1i32..=22) {
-            for codec in [Codec::Raw, Codec::Zstd(level)] {
+            for codec in [Codec::Raw, Codec::Zstd(level), Codec::Wave] {
                 prop_assert_eq!(&decode(codec, &encode(codec, &pixels)).unwrap(), &pixels);
             }
         }
@@ -104,6 +132,7 @@ mod tests {
             chunk.splice(0..0, [0x28, 0xb5, 0x2f, 0xfd]);
             chunk.extend(crc32c::crc32c(&chunk).to_le_bytes());
             let _ = decode(Codec::Zstd(3), &chunk);
+            let _ = decode(Codec::Wave, &chunk);
         }
     }
 }

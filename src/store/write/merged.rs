@@ -12,7 +12,7 @@ use crate::store::format::names::{
     statistics_path,
 };
 use crate::store::format::rows::{ComomentRow, HistogramRow, Rejected, SiteRow};
-use crate::store::format::spec::{Codec, StoreSpec};
+use crate::store::format::spec::StoreSpec;
 use crate::store::format::statistics::{Chunks, Counts, STATISTICS_LEVEL, StatisticsAttributes};
 use crate::store::read::listing::read_rows;
 
@@ -115,7 +115,7 @@ impl<'a> Merged<'a> {
             MergedFile::Array(counts) => write(&self.array_document(counts, Chunks::OnePlate)),
             MergedFile::Chunk(counts, plate) => {
                 let (mut bytes, mut chunk) = (self.counts(counts, plate)?, Vec::new());
-                Encoder::new(Codec::Zstd(STATISTICS_LEVEL))?.encode(&mut bytes, &mut chunk)?;
+                Encoder::of_zstd(STATISTICS_LEVEL)?.encode(&mut bytes, &mut chunk)?;
                 write(&chunk)
             }
         }

@@ -11,8 +11,10 @@ use crate::common::{Fixture, assert_same, small};
 #[test]
 fn a_transcoded_store_is_the_one_that_packing_the_pngs_would_make() {
     let fixture = Fixture::kaggle(small());
-    let (raw, zstd) = (Codec::Raw, Codec::Zstd);
-    for (i, (from, to)) in [(raw, zstd(3)), (zstd(3), raw), (zstd(1), zstd(9)), (raw, raw)].into_iter().enumerate() {
+    let (raw, zstd, wave) = (Codec::Raw, Codec::Zstd, Codec::Wave);
+    let ways =
+        [(raw, zstd(3)), (zstd(3), raw), (zstd(1), zstd(9)), (raw, raw), (wave, raw), (zstd(3), wave), (wave, wave)];
+    for (i, (from, to)) in ways.into_iter().enumerate() {
         for (shard_size, new_size) in [(5, None), (5, Some(4)), (5, Some(77)), (12, Some(1))] {
             let src = pack_pngs(&fixture, &format!("from-{i}-{shard_size}"), from, shard_size);
             let direct = pack_pngs(&fixture, &format!("{i}-{shard_size}-{new_size:?}"), to, new_size.unwrap_or(5));

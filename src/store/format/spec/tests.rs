@@ -22,7 +22,7 @@ fn codecs_are_written_as_they_are_parsed() {
 
 #[test]
 fn a_plate_document_tells_what_it_was_made_from() {
-    for spec in [spec(Codec::Raw), spec(Codec::Zstd(7)), wide(Codec::Raw), wide(Codec::Zstd(3))] {
+    for spec in [spec(Codec::Raw), spec(Codec::Zstd(7)), spec(Codec::Wave), wide(Codec::Raw), wide(Codec::Zstd(3))] {
         let document = spec.plate_document(9);
         let (found, n_sites) = StoreSpec::guess_from_plate(&document).unwrap();
         assert_eq!((&found, n_sites), (&spec, 9));

@@ -1,0 +1,168 @@
+//! From a stream that may be anything to pixels.
+
+use zstd::zstd_safe::{self, DCtx};
+
+use crate::error::{Error, Result};
+use crate::memory;
+
+use super::channel::Channel;
+use super::scalar;
+#[cfg(target_arch = "x86_64")]
+use super::skew::Memory;
+#[cfg(target_arch = "x86_64")]
+use super::{avx2, avx512};
+use crate::wave::geometry::{LANES, Shape};
+#[cfg(not(target_arch = "x86_64"))]
+type Memory = ();
+use crate::wave::stream::{CODED, Malformed, Parts, STATE_BYTES, STORED};
+use crate::wave::tables::{self, LEAST_STATE, SLOTS, Slot};
+
+/// Decodes; keeps its memory from one to the next.
+pub struct Decoder {
+    by: By,
+    zstd: Option<DCtx<'static>>,
+    tables: Vec<u8>,
+    slots: Vec<Slot>,
+    residuals: Vec<u8>,
+    lanes: Memory,
+}
+
+/// How residuals are decoded: the pixels are the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum By {
+    Pixel,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+}
+
+impl By {
+    /// Decodes a channel into its plane. Gives whether it ends as it must.
+    fn decode(self, channel: &Channel, plane: &mut [u8], residuals: &mut Vec<u8>, lanes: &mut Memory) -> Result<bool> {
+        match self {
+            Self::Pixel => scalar::decode(channel, plane, residuals),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => Ok(avx2::decode(channel, plane, lanes.begin(channel)?)),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => Ok(avx512::decode(channel, plane, lanes.begin(channel)?)),
+        }
+    }
+
+    /// The ways that this processor has, the fastest last.
+    pub(crate) fn all() -> Vec<Self> {
+        let mut all = vec![Self::Pixel];
+        #[cfg(target_arch = "x86_64")]
+        {
+            all.extend(avx2::is_there().then_some(Self::Avx2));
+            all.extend(avx512::is_there().then_some(Self::Avx512));
+        }
+        all
+    }
+}
+
+impl Default for Decoder {
+    fn default() -> Self {
+        Self::by(By::all().pop().expect("one at least"))
+    }
+}
+
+impl Decoder {
+    /// One that goes a pixel at a time on any processor: what the codec is, and what others are held to.
+    #[must_use]
+    pub fn reference() -> Self {
+        Self::by(By::Pixel)
+    }
+
+    /// One that goes this way.
+    pub(crate) fn by(by: By) -> Self {
+        Self { by, zstd: None, tables: Vec::new(), slots: Vec::new(), residuals: Vec::new(), lanes: Memory::default() }
+    }
+
+    /// Decodes `stream` into `pixels`, `[channel, y, x]`; `place` names it in errors.
+    ///
+    /// # Errors
+    /// If it is not a stream of exactly these pixels; or if memory runs out.
+    ///
+    /// # Panics
+    /// If there is not as much room as the shape has pixels.
+    pub fn decode(&mut self, shape: Shape, stream: &[u8], pixels: &mut [u8], place: &dyn Fn() -> String) -> Result<()> {
+        assert_eq!(pixels.len(), shape.pixels(), "room for the shape's pixels");
+        let malformed = |Malformed(expected, found)| Error::malformed(place(), expected, found);
+        let (kind, bytes) =
+            stream.split_first().ok_or_else(|| malformed(Malformed("a stream of the codec wave", "nothing".into())))?;
+        match *kind {
+            STORED if bytes.len() == pixels.len() => {
+                pixels.copy_from_slice(bytes);
+                Ok(())
+            }
+            STORED => {
+                let found = format!("{} pixels", bytes.len());
+                Err(Error::malformed(place(), format!("{} stored pixels", pixels.len()), found))
+            }
+            CODED => {
+                let parts = Parts::read(bytes, shape).map_err(malformed)?;
+                self.unpack(&parts, place)?;
+                self.channels(shape, &parts, pixels)?.map_err(malformed)
+            }
+            other => Err(malformed(Malformed("a stream of the codec wave, version 1", format!("kind {other}")))),
+        }
+    }
+
+    /// Unpacks the tables of all channels.
+    fn unpack(&mut self, parts: &Parts, place: &dyn Fn() -> String) -> Result<()> {
+        let zstd = match &mut self.zstd {
+            Some(zstd) => zstd,
+            None => self.zstd.insert(DCtx::try_create().ok_or_else(|| Error::refused("zstd", "memory", "none"))?),
+        };
+        memory::resize(&mut self.tables, parts.heads.len() * tables::MOST_BYTES, "tables")?;
+        match zstd.decompress(&mut self.tables[..], parts.tables) {
+            Ok(n) => {
+                self.tables.truncate(n);
+                Ok(())
+            }
+            Err(code) => {
+                let name = zstd_safe::get_error_name(code);
+                if name.contains("not enough memory") {
+                    return Err(Error::refused("zstd", "memory", name));
+                }
+                Err(Error::malformed(place(), "tables compressed by zstd", name))
+            }
+        }
+    }
+
+    fn channels(
+        &mut self,
+        shape: Shape,
+        parts: &Parts,
+        pixels: &mut [u8],
+    ) -> Result<std::result::Result<(), Malformed>> {
+        memory::resize(&mut self.slots, SLOTS, "tables")?;
+        let slots = self.slots.as_mut_array().expect("as many");
+        let mut tables = &self.tables[..];
+        let planes = pixels.chunks_exact_mut(shape.plane());
+        for (index, ((head, (states, words)), plane)) in
+            parts.heads.iter().zip(&parts.residuals).zip(planes).enumerate()
+        {
+            let fail = |expected, found: &str| Ok(Err(Malformed(expected, format!("{found} in channel {index}"))));
+            if tables::read(&mut tables, slots).is_err() {
+                return fail("whole tables", "others");
+            }
+            let Some(states) = self::states(states) else { return fail("states of 65536 and more", "less") };
+            let channel = Channel { shape, index, model: &head.model, slots, states, words };
+            if !self.by.decode(&channel, plane, &mut self.residuals, &mut self.lanes)? {
+                return fail("residuals that end where they should", "others");
+            }
+        }
+        Ok(if tables.is_empty() { Ok(()) } else { Err(Malformed("no more tables", format!("{} bytes", tables.len()))) })
+    }
+}
+
+/// The states that a channel begins with.
+fn states(bytes: &[u8; STATE_BYTES]) -> Option<[u32; LANES]> {
+    let mut states = [0; LANES];
+    for (state, bytes) in states.iter_mut().zip(bytes.as_chunks().0) {
+        *state = u32::from_le_bytes(*bytes);
+    }
+    states.iter().all(|&state| state >= LEAST_STATE).then_some(states)
+}

@@ -1,0 +1,92 @@
+//! How a pixel is predicted, and by which table its residual is coded: whatever decoder and encoder must do alike, said
+//! once for one pixel. What is done to many at a time (`rows`, `avx2`) is held to it.
+
+/// Pixels around one that it is predicted from: W, NW, N, NN, NE, WW, NNE, NWW.
+pub(super) const NEIGHBOURS: usize = 8;
+/// Channels before its own by whose residuals a pixel is predicted.
+pub(super) const REFERENCES: usize = 4;
+/// Said instead of a channel: none.
+pub(super) const NO_REFERENCE: u8 = 255;
+/// What weights are in: 1/128.
+pub(super) const WEIGHT_BITS: u32 = 7;
+
+/// Levels of activity, and parts of the prediction's fraction, that have tables of their own.
+pub(super) const LEVELS: usize = 4;
+pub(super) const FRACTIONS: usize = 4;
+/// Tables of a channel.
+pub(super) const CONTEXTS: usize = LEVELS * FRACTIONS;
+
+/// What an edge is told by: the values of the eight neighbours.
+pub(super) type Around = [u8; NEIGHBOURS];
+
+/// By what a channel is predicted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Model {
+    /// Weights of the neighbours.
+    pub(super) weights: [i8; NEIGHBOURS],
+    /// Weights of the residuals of other channels.
+    pub(super) reference_weights: [i8; REFERENCES],
+    /// Which channels, or [`NO_REFERENCE`].
+    pub(super) references: [u8; REFERENCES],
+    /// Added to all, in 1/128.
+    pub(super) bias: i16,
+    /// What the rows above the image are taken to hold.
+    pub(super) above: u8,
+    /// From which activity on, exclusive, the next level begins.
+    pub(super) thresholds: [u8; LEVELS - 1],
+}
+
+impl Model {
+    /// What a sum begins with: half of a level, so that its whole part is rounded, less 128 levels, so that it fits into
+    /// 16 bits, and less what references are too high by, as they are added to 128.
+    pub(super) fn start(&self) -> i16 {
+        let references: i16 = self.reference_weights.iter().map(|&w| i16::from(w)).sum();
+        self.bias.wrapping_add(64 - (128 << WEIGHT_BITS)).wrapping_sub(references.wrapping_mul(128))
+    }
+
+    /// A pixel's prediction, less 128 levels, in 1/128 of a level.
+    pub(super) fn sum(&self, around: Around, references: [i8; REFERENCES]) -> i16 {
+        let pairs = around.as_chunks().0.iter().zip(self.weights.as_chunks().0).map(|(&p, &w)| pair(p, w));
+        let raised = references.map(|r| r.cast_unsigned() ^ 0x80);
+        let others = raised.as_chunks().0.iter().zip(self.reference_weights.as_chunks().0).map(|(&r, &w)| pair(r, w));
+        pairs.chain(others).fold(self.start(), i16::wrapping_add)
+    }
+
+    /// How much residuals around a pixel, and those of other channels at it, vary: at most 255.
+    pub(super) fn activity(around: Around, references: [i8; REFERENCES]) -> u8 {
+        let [w, nw, n, nn, ne, ww, _, nww] = around.map(|r| u32::from(r.cast_signed().unsigned_abs()));
+        let others: u32 = references.iter().map(|r| u32::from(r.unsigned_abs())).sum();
+        (2 * w + nw + 2 * n + nn + ne + ww + nww + others).min(255) as u8
+    }
+
+    /// The table of a pixel's residual.
+    pub(super) fn context(&self, sum: i16, activity: u8) -> usize {
+        let level = self.thresholds.iter().filter(|&&threshold| activity > threshold).count();
+        level * FRACTIONS + (sum >> 5 & 3) as usize
+    }
+}
+
+/// Two products added, within 16 bits.
+fn pair([a, b]: [u8; 2], [wa, wb]: [i8; 2]) -> i16 {
+    (i16::from(a) * i16::from(wa)).saturating_add(i16::from(b) * i16::from(wb))
+}
+
+/// The whole part of a prediction, as a level.
+pub(super) fn predicted(sum: i16) -> u8 {
+    ((sum >> WEIGHT_BITS).clamp(-128, 127) + 128) as u8
+}
+
+/// The neighbours of a pixel of a plane of which those before it are known: `above` stands for the rows above it; at the
+/// left edge W, NW, WW and NWW are N, and what WW and NWW are one further is what W and NW were; at the right edge NE is
+/// N and NNE is NN.
+pub(super) fn around(plane: &[u8], width: usize, y: usize, x: usize, above: u8) -> Around {
+    let at = |up: usize, x: usize| y.checked_sub(up).map_or(above, |y| plane[y * width + x]);
+    let (n, nn) = (at(1, x), at(2, x));
+    let [w, nw, ww, nww] = match x {
+        0 => [n; 4],
+        1 => [at(0, 0), at(1, 0), at(1, 0), at(1, 0)],
+        _ => [at(0, x - 1), at(1, x - 1), at(0, x - 2), at(1, x - 2)],
+    };
+    let (ne, nne) = if x + 1 == width { (n, nn) } else { (at(1, x + 1), at(2, x + 1)) };
+    [w, nw, n, nn, ne, ww, nne, nww]
+}

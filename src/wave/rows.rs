@@ -1,0 +1,161 @@
+//! What the encoder does to a whole row at a time, as it knows all pixels: loops that compilers make vectors of.
+
+use super::model::{FRACTIONS, Model, NEIGHBOURS, REFERENCES, predicted};
+
+/// Pixels that a row is given on its left, and on its right.
+const LEFT: usize = 2;
+const RIGHT: usize = 1;
+
+/// A row and the two above it, each wide enough that what is beyond an edge need not be asked for.
+pub(super) struct Window {
+    now: Vec<u8>,
+    n: Vec<u8>,
+    nn: Vec<u8>,
+    is_entered: bool,
+}
+
+impl Window {
+    /// Above the first row, of which the rows above hold `above`.
+    pub(super) fn new(width: usize, above: u8) -> Self {
+        let row = vec![above; LEFT + width + RIGHT];
+        Self { now: row.clone(), n: row.clone(), nn: row, is_entered: false }
+    }
+
+    fn width(&self) -> usize {
+        self.now.len() - LEFT - RIGHT
+    }
+
+    /// Goes one row down, to this one.
+    pub(super) fn enter(&mut self, row: &[u8]) {
+        let width = self.width();
+        if self.is_entered {
+            std::mem::swap(&mut self.n, &mut self.nn);
+            std::mem::swap(&mut self.now, &mut self.n);
+            let (left, right) = (self.n[LEFT], self.n[LEFT + width - 1]);
+            self.n[..LEFT].fill(left);
+            self.n[LEFT + width] = right;
+        }
+        self.is_entered = true;
+        let n = self.n[LEFT];
+        self.now[..LEFT].fill(n);
+        self.now[LEFT..][..width].copy_from_slice(row);
+    }
+
+    /// The row as each of the neighbours sees it, in the order of [`super::model::around`].
+    pub(super) fn neighbours(&self) -> [&[u8]; NEIGHBOURS] {
+        let width = self.width();
+        let [w, n, nw, ne] = [&self.now[1..], &self.n[2..], &self.n[1..], &self.n[3..]];
+        let [nn, ww, nne, nww] = [&self.nn[2..], &self.now[..], &self.nn[3..], &self.n[..]];
+        [w, nw, n, nn, ne, ww, nne, nww].map(|row| &row[..width])
+    }
+}
+
+/// Predicts a plane, `[y, x]`, by a model that is whole but for its thresholds: `residuals` are filled, and of each pixel
+/// its activity and the part of its prediction's fraction. The planes of the references hold their residuals, or zeros.
+pub(super) fn predict(
+    model: &Model,
+    plane: &[u8],
+    width: usize,
+    references: [&[u8]; REFERENCES],
+    residuals: &mut [u8],
+    activities: &mut [u8],
+    fractions: &mut [u8],
+) {
+    let mut pixels = Window::new(width, model.above);
+    let mut magnitudes = Window::new(width, 0);
+    let mut sums = vec![0; width];
+    for (y, row) in plane.chunks_exact(width).enumerate() {
+        let here = y * width..(y + 1) * width;
+        let references = references.map(|reference| &reference[here.clone()]);
+        let residuals = &mut residuals[here.clone()];
+        pixels.enter(row);
+        row_sums(model, pixels.neighbours(), references, &mut sums);
+        let fractions = &mut fractions[here.clone()];
+        for (((residual, fraction), &pixel), &sum) in residuals.iter_mut().zip(&mut *fractions).zip(row).zip(&sums) {
+            *residual = pixel.wrapping_sub(predicted(sum));
+            *fraction = (sum >> 5 & 3) as u8;
+        }
+        magnitudes.enter(residuals);
+        row_activities(magnitudes.neighbours(), references, &mut activities[here]);
+    }
+}
+
+/// [`Model::sum`] of each pixel of a row.
+#[inline]
+fn row_sums(model: &Model, around: [&[u8]; NEIGHBOURS], references: [&[u8]; REFERENCES], sums: &mut [i16]) {
+    let n = sums.len();
+    let [w, nw, n_, nn, ne, ww, nne, nww] = around.map(|row| &row[..n]);
+    let [r0, r1, r2, r3] = references.map(|row| &row[..n]);
+    let weights = model.weights.map(i16::from);
+    let others = model.reference_weights.map(i16::from);
+    let start = model.start();
+    let pair = |a: u8, wa: i16, b: u8, wb: i16| (i16::from(a) * wa).saturating_add(i16::from(b) * wb);
+    for x in 0..n {
+        let mut sum = start;
+        sum = sum.wrapping_add(pair(w[x], weights[0], nw[x], weights[1]));
+        sum = sum.wrapping_add(pair(n_[x], weights[2], nn[x], weights[3]));
+        sum = sum.wrapping_add(pair(ne[x], weights[4], ww[x], weights[5]));
+        sum = sum.wrapping_add(pair(nne[x], weights[6], nww[x], weights[7]));
+        sum = sum.wrapping_add(pair(r0[x] ^ 0x80, others[0], r1[x] ^ 0x80, others[1]));
+        sum = sum.wrapping_add(pair(r2[x] ^ 0x80, others[2], r3[x] ^ 0x80, others[3]));
+        sums[x] = sum;
+    }
+}
+
+/// [`Model::activity`] of each pixel of a row.
+#[inline]
+fn row_activities(around: [&[u8]; NEIGHBOURS], references: [&[u8]; REFERENCES], activities: &mut [u8]) {
+    let n = activities.len();
+    let [w, nw, n_, nn, ne, ww, _, nww] = around.map(|row| &row[..n]);
+    let [r0, r1, r2, r3] = references.map(|row| &row[..n]);
+    let size = |byte: u8| byte.cast_signed().unsigned_abs();
+    let twice = |byte: u8| size(byte).saturating_add(size(byte));
+    for x in 0..n {
+        let mut activity = twice(w[x]).saturating_add(twice(n_[x]));
+        for byte in [nw[x], nn[x], ne[x], ww[x], nww[x], r0[x], r1[x], r2[x], r3[x]] {
+            activity = activity.saturating_add(size(byte));
+        }
+        activities[x] = activity;
+    }
+}
+
+/// The levels of activity begin where these shares of the pixels are below: tried on nine real sites.
+const SHARES: [f64; super::model::LEVELS - 1] = [0.35, 0.68, 0.9];
+
+/// The thresholds that put a share of the pixels into each level, by one row in four.
+pub(super) fn thresholds(activities: &[u8], width: usize) -> [u8; super::model::LEVELS - 1] {
+    let mut counts = [0usize; 256];
+    for row in activities.chunks_exact(width).step_by(4) {
+        for &activity in row {
+            counts[usize::from(activity)] += 1;
+        }
+    }
+    let total: usize = counts.iter().sum();
+    SHARES.map(|share| {
+        let mut below = 0;
+        let is_enough = |&count: &usize| {
+            below += count;
+            below as f64 >= share * total as f64
+        };
+        counts.iter().position(is_enough).unwrap_or(255) as u8
+    })
+}
+
+/// What is coded of each pixel: its residual in the low byte, its context in the high one. Rows are `stride` apart.
+pub(super) fn contexts(
+    model: &Model,
+    width: usize,
+    [residuals, activities, fractions]: [&[u8]; 3],
+    coded: &mut [u16],
+    stride: usize,
+) {
+    let rows = residuals.chunks_exact(width).zip(activities.chunks_exact(width)).zip(fractions.chunks_exact(width));
+    for (((residuals, activities), fractions), coded) in rows.zip(coded.chunks_exact_mut(stride)) {
+        for (((coded, &residual), &activity), &fraction) in
+            coded.iter_mut().zip(residuals).zip(activities).zip(fractions)
+        {
+            let level: u8 = model.thresholds.iter().map(|&threshold| u8::from(activity > threshold)).sum();
+            *coded = u16::from(level * FRACTIONS as u8 + fraction) << 8 | u16::from(residual);
+        }
+    }
+}

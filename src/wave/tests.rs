@@ -1,0 +1,169 @@
+use proptest::prelude::*;
+
+use super::decode::By;
+use super::{Decoder, Encoder, Shape};
+use crate::Result;
+
+fn encode(shape: Shape, pixels: &[u8]) -> Vec<u8> {
+    let mut stream = vec![7; 3];
+    Encoder::new().unwrap().encode(shape, pixels, &mut stream).unwrap();
+    stream.split_off(3)
+}
+
+fn decode(by: By, shape: Shape, stream: &[u8]) -> Result<Vec<u8>> {
+    let mut pixels = vec![0xaa; shape.pixels()];
+    Decoder::by(by).decode(shape, stream, &mut pixels, &|| "x".into()).map(|()| pixels)
+}
+
+/// Numbers that look random, the same at every call.
+fn noise(seed: u32) -> impl FnMut() -> u32 {
+    let mut state = seed.wrapping_mul(2_654_435_761) | 1;
+    move || {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        state
+    }
+}
+
+/// Pixels of a kind: like an image with blobs that channels share, or what images are not.
+fn pixels(kind: usize, shape: Shape, seed: u32) -> Vec<u8> {
+    let mut next = noise(seed);
+    let at = |i: usize| (i / shape.plane(), i % shape.plane() / shape.width, i % shape.width);
+    let mut pixel = |i: usize| {
+        let (c, y, x) = at(i);
+        match kind {
+            0 => seed as u8,
+            1 => next() as u8,
+            2 => (x + y) as u8 % 2 * 255,
+            3 => (next() % 2 * 255) as u8,
+            4 => (x / 2 + y / 4 + c * 8) as u8,
+            5 => [0, 0, 0, 0, 0, 0, 0, 255][next() as usize % 8],
+            _ => {
+                let blob = ((x / 7 * 31 + y / 9 * 17) % 64) as u32;
+                (10 + blob * (c as u32 % 3 + 1) / 2 + next() % 6 + next() % 5) as u8
+            }
+        }
+    };
+    (0..shape.pixels()).map(&mut pixel).collect()
+}
+
+fn check(shape: Shape, pixels: &[u8]) -> usize {
+    let stream = encode(shape, pixels);
+    assert!(stream.len() <= pixels.len() + 1, "{shape:?}: never more than a byte longer");
+    for by in By::all() {
+        let found = decode(by, shape, &stream).unwrap();
+        assert!(found == pixels, "{shape:?} by {by:?}");
+    }
+    stream.len()
+}
+
+#[test]
+fn every_kind_of_pixels_of_every_shape_comes_back_by_every_decoder() {
+    let shapes = [
+        (1, 1, 1),
+        (12, 1, 1),
+        (1, 1, 2049),
+        (2, 2049, 1),
+        (1, 3, 2049),
+        (3, 33, 63),
+        (2, 31, 64),
+        (6, 32, 65),
+        (1, 64, 66),
+        (2, 96, 67),
+        (4, 70, 100),
+        (12, 40, 130),
+        (9, 128, 96),
+        (1, 300, 257),
+    ];
+    for (channels, height, width) in shapes {
+        let shape = Shape { channels, height, width };
+        for kind in 0..7 {
+            check(shape, &pixels(kind, shape, (kind + height) as u32));
+        }
+    }
+}
+
+#[test]
+fn what_can_be_predicted_becomes_small() {
+    let shape = Shape { channels: 6, height: 256, width: 256 };
+    let share = |kind| check(shape, &pixels(kind, shape, 3)) as f64 / shape.pixels() as f64;
+    assert!(share(0) < 0.01 && share(4) < 0.1, "constant and ramps");
+    assert!(share(6) < 0.62, "blobs with 3 bits of noise: {}", share(6));
+    assert!((0.99..1.01).contains(&share(1)), "noise");
+}
+
+#[test]
+fn a_decoder_is_used_for_one_shape_after_the_other() {
+    let shapes = [(6, 64, 100), (2, 10, 10), (3, 200, 70), (1, 1, 1), (6, 64, 100)];
+    for by in By::all() {
+        let mut decoder = Decoder::by(by);
+        for (i, (channels, height, width)) in shapes.into_iter().enumerate() {
+            let shape = Shape { channels, height, width };
+            let made = pixels(6, shape, i as u32);
+            let mut found = vec![0; made.len()];
+            decoder.decode(shape, &encode(shape, &made), &mut found, &|| "x".into()).unwrap();
+            assert!(found == made, "{shape:?} by {by:?}");
+        }
+    }
+}
+
+/// All decoders find the same, be it pixels or a fault.
+fn check_damaged(shape: Shape, stream: &[u8]) -> bool {
+    let found = By::all().into_iter().map(|by| decode(by, shape, stream).ok());
+    let mut found: Vec<Option<Vec<u8>>> = found.collect();
+    found.dedup();
+    assert_eq!(found.len(), 1, "decoders agree");
+    found[0].is_some()
+}
+
+#[test]
+fn damage_is_an_error_or_other_pixels_and_the_same_for_every_decoder() {
+    let shape = Shape { channels: 3, height: 40, width: 70 };
+    let good = encode(shape, &pixels(6, shape, 5));
+    let mut believed = 0;
+    for bit in 0..good.len() * 8 {
+        let mut bad = good.clone();
+        bad[bit / 8] ^= 1 << (bit % 8);
+        believed += usize::from(check_damaged(shape, &bad));
+    }
+    // What ends as it must is rare: a flip in a model that changes no pixel, or one in a table.
+    assert!(believed * 50 < good.len() * 8, "{believed} of {}", good.len() * 8);
+    for n in 0..good.len() {
+        assert!(!check_damaged(shape, &good[..n]), "cut to {n}");
+    }
+    assert!(!check_damaged(shape, &[&good[..], &[0]].concat()), "a byte more");
+    for other in [Shape { channels: 2, ..shape }, Shape { height: 41, ..shape }, Shape { width: 71, ..shape }] {
+        assert!(!check_damaged(other, &good), "{other:?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn pixels_come_back(channels in 1usize..6, height in 1usize..100, width in 1usize..150, kind in 0usize..7, seed: u32) {
+        let shape = Shape { channels, height, width };
+        check(shape, &pixels(kind, shape, seed));
+    }
+
+    #[test]
+    fn any_bytes_are_an_error_or_pixels(mut stream in proptest::collection::vec(any::<u8>(), 0..400), coded: bool,
+        height in 1usize..40, width in 1usize..80) {
+        if coded && !stream.is_empty() {
+            stream[0] = 1;
+        }
+        check_damaged(Shape { channels: 2, height, width }, &stream);
+    }
+
+    #[test]
+    fn several_flips_are_the_same_to_every_decoder(flips in proptest::collection::vec((any::<prop::sample::Index>(), 0u8..8), 1..12), width in 60usize..140) {
+        let shape = Shape { channels: 3, height: 50, width };
+        let mut stream = encode(shape, &pixels(6, shape, 9));
+        for (at, bit) in flips {
+            let at = at.index(stream.len());
+            stream[at] ^= 1 << bit;
+        }
+        check_damaged(shape, &stream);
+    }
+}
