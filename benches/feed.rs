@@ -159,12 +159,12 @@ fn report(
         ">= 1.6",
     );
     ratio(
-        "zstd:3, verified at first read / zstd decoding alone".into(),
+        "zstd:3, verified at first read / decoding alone".into(),
         over(feed("zstd:3", Checked::First), limit("zstd:3", Limit::Decode)),
         ">= 0.92",
     );
     ratio(
-        "zstd:3, verified at every read / zstd decoding alone".into(),
+        "zstd:3, verified at every read / decoding alone".into(),
         over(feed("zstd:3", Checked::Always), limit("zstd:3", Limit::Decode)),
         "shown",
     );

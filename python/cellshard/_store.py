@@ -117,7 +117,7 @@ class Store:
 
     @property
     def codec(self) -> str:
-        """``raw``, or ``zstd:LEVEL``."""
+        """``raw``, ``wave``, or ``zstd:LEVEL``."""
         return self._store.codec
 
     @property

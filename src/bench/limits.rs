@@ -44,7 +44,7 @@ impl Limit {
             Self::Disk => "disk, direct I/O",
             Self::PageCache => "page cache, pread",
             Self::Checksum => "crc32c alone",
-            Self::Decode => "zstd decoding alone",
+            Self::Decode => "decoding alone",
             Self::Memcpy => "memcpy from the map alone",
             Self::Copy => "copying past the caches alone",
         }

@@ -167,3 +167,28 @@ proptest! {
         check_damaged(shape, &stream);
     }
 }
+
+/// A stream of `fixtures/wave.json`, which `tests/python/wave_decoder.py` reads, too.
+#[derive(serde::Deserialize)]
+struct Vector {
+    shape: [usize; 3],
+    pixels: String,
+    stream: String,
+}
+
+#[test]
+fn streams_of_this_version_stay_what_they_are() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/wave.json");
+    let vectors: Vec<Vector> = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let bytes = |hex: &str| -> Vec<u8> {
+        (0..hex.len()).step_by(2).map(|i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap()).collect()
+    };
+    assert!(vectors.len() >= 5);
+    for Vector { shape: [channels, height, width], pixels, stream } in vectors {
+        let shape = Shape { channels, height, width };
+        for by in By::all() {
+            assert!(decode(by, shape, &bytes(&stream)).unwrap() == bytes(&pixels), "{shape:?} by {by:?}");
+        }
+        assert!(encode(shape, &bytes(&pixels)) == bytes(&stream), "the same input gives the same bytes: {shape:?}");
+    }
+}
