@@ -51,6 +51,9 @@ impl fmt::Debug for Sha {
     }
 }
 
+/// Bytes of a crc32c, as it stands behind what is compressed.
+pub const CRC_BYTES: usize = size_of::<u32>();
+
 /// The crc32c (CRC-32/ISCSI) of `bytes`.
 #[must_use]
 pub fn crc32c(bytes: &[u8]) -> u32 {

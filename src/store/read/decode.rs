@@ -3,7 +3,7 @@
 use zstd::zstd_safe::{self, DCtx};
 
 use crate::error::{Error, Result};
-use crate::store::format::checksum::crc32c;
+use crate::store::format::checksum::{CRC_BYTES, crc32c};
 use crate::store::format::spec::{Codec, StoreSpec};
 use crate::wave;
 
@@ -28,16 +28,32 @@ impl Decoder {
         pixels: &mut [u8],
         place: &dyn Fn() -> String,
     ) -> Result<()> {
+        match spec.codec {
+            Codec::Raw => self.decode_unchecked(spec, chunk, pixels, place),
+            Codec::Zstd(_) | Codec::Wave => self.decode_unchecked(spec, checked(chunk, place)?, pixels, place),
+        }
+    }
+
+    /// The same of what stands before a chunk's crc32c, which is not looked at.
+    ///
+    /// # Errors
+    /// As [`Self::decode`].
+    pub fn decode_unchecked(
+        &mut self,
+        spec: &StoreSpec,
+        data: &[u8],
+        pixels: &mut [u8],
+        place: &dyn Fn() -> String,
+    ) -> Result<()> {
         let malformed = |expected: &str, found: String| Err(Error::malformed(place(), expected, found));
         match spec.codec {
             Codec::Raw => {
-                if chunk.len() != pixels.len() {
-                    return malformed(&format!("{} bytes", pixels.len()), chunk.len().to_string());
+                if data.len() != pixels.len() {
+                    return malformed(&format!("{} bytes", pixels.len()), data.len().to_string());
                 }
-                copy::copy(chunk, pixels);
+                copy::copy(data, pixels);
             }
             Codec::Zstd(_) => {
-                let data = checked(chunk, place)?;
                 let zstd = match &mut self.zstd {
                     Some(zstd) => zstd,
                     // Not by `zstd::bulk`, which panics where there is no memory for it.
@@ -57,7 +73,7 @@ impl Decoder {
                     }
                 }
             }
-            Codec::Wave => self.wave.decode(spec.shape(), checked(chunk, place)?, pixels, place)?,
+            Codec::Wave => self.wave.decode(spec.shape(), data, pixels, place)?,
         }
         Ok(())
     }
@@ -65,7 +81,7 @@ impl Decoder {
 
 /// What stands before the crc32c of a compressed chunk, and has it.
 fn checked<'a>(chunk: &'a [u8], place: &dyn Fn() -> String) -> Result<&'a [u8]> {
-    let Some((data, crc)) = chunk.split_last_chunk::<4>() else {
+    let Some((data, crc)) = chunk.split_last_chunk::<CRC_BYTES>() else {
         return Err(Error::malformed(place(), "a compressed chunk and its crc32c", format!("{} bytes", chunk.len())));
     };
     let (expected, found) = (u32::from_le_bytes(*crc), crc32c(data));

@@ -4,7 +4,7 @@ use zstd::zstd_safe::{CCtx, CParameter, compress_bound, get_error_name};
 
 use crate::error::{Error, Result};
 use crate::memory;
-use crate::store::format::checksum::crc32c;
+use crate::store::format::checksum::{CRC_BYTES, crc32c};
 use crate::store::format::spec::{Codec, StoreSpec};
 use crate::wave::{self, Shape};
 
@@ -72,9 +72,6 @@ impl Encoder {
         Ok(())
     }
 }
-
-/// Bytes of the crc32c behind what is compressed.
-const CRC_BYTES: usize = size_of::<u32>();
 
 #[cfg(test)]
 mod tests {
