@@ -97,16 +97,16 @@ impl States {
             let is_short = _mm256_cmpeq_epi32(_mm256_srli_epi32::<16>(next), _mm256_setzero_si256());
             let mask = _mm256_movemask_ps(_mm256_castsi256_ps(is_short)) as u8;
             let order = &WORD_OF_LANE[usize::from(mask)];
-            let eight: &[u8; 2 * GROUP] = words[at..at + 2 * GROUP].try_into().expect("as many");
+            let eight: &[u8; 2 * GROUP] = words[at..].first_chunk().expect("padding");
             // SAFETY: eight words, and eight bytes.
             let (eight, order) =
                 unsafe { (_mm_loadu_si128(eight.as_ptr().cast()), _mm_loadl_epi64(order.as_ptr().cast())) };
             let word = _mm256_permutevar8x32_epi32(_mm256_cvtepu16_epi32(eight), _mm256_cvtepu8_epi32(order));
             let renewed = _mm256_or_si256(_mm256_slli_epi32::<16>(next), word);
             *state = _mm256_blendv_epi8(next, renewed, is_short);
-            at += 2 * mask.count_ones() as usize;
+            at = at.wrapping_add(2 * mask.count_ones() as usize);
         }
-        self.word += at - taken_before;
+        self.word = self.word.wrapping_add(at.wrapping_sub(taken_before));
         let [a, b, c, d] = found.map(|slot| _mm256_and_si256(slot, _mm256_set1_epi32(255)));
         let packed = _mm256_packus_epi16(_mm256_packus_epi32(a, b), _mm256_packus_epi32(c, d));
         _mm256_permutevar8x32_epi32(packed, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7))

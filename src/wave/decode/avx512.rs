@@ -71,14 +71,14 @@ impl States {
             let high = _mm512_srli_epi32::<{ BITS }>(*state);
             let next = _mm512_add_epi32(_mm512_mullo_epi32(frequency, high), _mm512_srli_epi32::<20>(slot));
             let is_short = _mm512_cmplt_epu32_mask(next, _mm512_set1_epi32(LEAST_STATE.cast_signed()));
-            let sixteen: &[u8; 2 * GROUP] = words[at..at + 2 * GROUP].try_into().expect("as many");
+            let sixteen: &[u8; 2 * GROUP] = words[at..].first_chunk().expect("padding");
             // SAFETY: as many bytes as a vector.
             let sixteen = unsafe { _mm256_loadu_si256(sixteen.as_ptr().cast()) };
             let word = _mm512_maskz_expand_epi32(is_short, _mm512_cvtepu16_epi32(sixteen));
             *state = _mm512_mask_or_epi32(next, is_short, _mm512_slli_epi32::<16>(next), word);
-            at += 2 * is_short.count_ones() as usize;
+            at = at.wrapping_add(2 * is_short.count_ones() as usize);
         }
-        self.word += at - taken_before;
+        self.word = self.word.wrapping_add(at.wrapping_sub(taken_before));
         let [low, high] = found.map(|slot| _mm512_cvtepi32_epi8(slot));
         _mm256_set_m128i(high, low)
     }

@@ -1,6 +1,8 @@
 //! Planes as decoders that go by lanes have them: all lanes of a step beside each other, for each channel. A period of
 //! steps stands before the first, for the rows above the image.
 
+#![allow(clippy::inline_always, reason = "what is done for each step is a few additions, and must be no call")]
+
 use crate::error::Result;
 use crate::memory;
 
@@ -24,7 +26,8 @@ pub(super) struct Planes {
 pub(super) struct Plane {
     /// The first lane of the first step that stands before all.
     begin: usize,
-    period: usize,
+    /// The first lane of the first step.
+    steps: usize,
 }
 
 impl Plane {
@@ -32,11 +35,12 @@ impl Plane {
         let period = shape.period();
         // An odd number of lines of a cache, so that a step's lanes of several channels do not fall into the same ones.
         let length = (period + shape.steps()) * LANES + LANES;
-        Self { begin: index * length, period }
+        let begin = index * length;
+        Self { begin, steps: begin + period * LANES }
     }
 
     fn end(self, shape: Shape) -> usize {
-        self.begin + (self.period + shape.steps()) * LANES
+        self.steps + shape.steps() * LANES
     }
 }
 
@@ -48,31 +52,31 @@ impl Planes {
 
     /// Fills the rows above a plane.
     fn fill_above(&mut self, plane: Plane, above: u8) {
-        self.bytes[plane.begin..][..plane.period * LANES].fill(above);
+        self.bytes[plane.begin..plane.steps].fill(above);
     }
 
     /// The lanes of a step.
-    #[inline]
+    #[inline(always)]
     pub(super) fn step(&self, plane: Plane, step: usize) -> &[u8; LANES] {
-        self.at(plane.begin + (plane.period + step) * LANES)
+        self.at(plane.steps.wrapping_add(step.wrapping_mul(LANES)))
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn step_mut(&mut self, plane: Plane, step: usize) -> &mut [u8; LANES] {
-        let at = plane.begin + (plane.period + step) * LANES;
-        (&mut self.bytes[at..at + LANES]).try_into().expect("as many")
+        let at = plane.steps.wrapping_add(step.wrapping_mul(LANES));
+        self.bytes[at..].first_chunk_mut().expect("a step of the plane")
     }
 
-    #[inline]
+    #[inline(always)]
     fn at(&self, at: usize) -> &[u8; LANES] {
-        self.bytes[at..at + LANES].try_into().expect("as many")
+        self.bytes[at..].first_chunk().expect("a step of the plane")
     }
 
     /// Lanes of which the last is what the first lane has as NE, and those of which the last is what it has as NNE.
-    #[inline]
+    #[inline(always)]
     pub(super) fn above_first(&self, plane: Plane, step: usize) -> [&[u8; LANES]; 2] {
-        let ne = plane.begin + (step + ROW_ABOVE) * LANES;
-        [self.at(ne), self.at(ne - BEHIND * LANES - 1)]
+        let ne = plane.begin.wrapping_add(step.wrapping_add(ROW_ABOVE).wrapping_mul(LANES));
+        [self.at(ne), self.at(ne.wrapping_sub(BEHIND * LANES + 1))]
     }
 }
 
