@@ -71,7 +71,7 @@ fn write_ours(root: &Path, spec: &StoreSpec, plate: &PlateId, pixels: &[Vec<u8>]
     let writer = StoreWriter::open(root, spec.clone(), Classes::default(), cellshard::store::Changes::default())
         .expect("a new store");
     let builder = writer.plate_builder(plate).expect("a new plate");
-    let mut encoder = Encoder::new(&spec).expect("zstd");
+    let mut encoder = Encoder::new(spec).expect("zstd");
     let (mut site, mut chunk) = (Vec::new(), Vec::new());
     let start = Instant::now();
     let mut shard = builder.shard(0).expect("a shard");
