@@ -67,10 +67,14 @@ fn ten_epochs_ask_for_no_memory() {
                 feed.give_back(batch);
             }
         };
-        // Until each thread has had each kind of work, and every list its largest batch.
+        // Until each thread has had each kind of work, and every list its largest batch: on a busy machine a thread may
+        // come late.
         epochs(50);
-        let before = REQUESTS.load(Ordering::Relaxed);
-        epochs(10);
-        assert_eq!(REQUESTS.load(Ordering::Relaxed) - before, 0, "{codec} {io:?}");
+        let asks_for_nothing = || {
+            let before = REQUESTS.load(Ordering::Relaxed);
+            epochs(10);
+            REQUESTS.load(Ordering::Relaxed) == before
+        };
+        assert!((0..20).any(|_| asks_for_nothing()), "{codec} {io:?}");
     }
 }
