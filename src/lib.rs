@@ -29,5 +29,6 @@ pub mod training;
 pub mod verify;
 pub mod wave;
 pub mod words;
+pub mod zstandard;
 
 pub use error::{Error, Result};

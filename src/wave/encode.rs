@@ -1,9 +1,8 @@
 //! From pixels to a stream.
 
-use zstd::zstd_safe::{CCtx, CParameter, compress_bound, get_error_name};
-
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::memory;
+use crate::zstandard::Compressor;
 
 use super::fit::fit;
 use super::geometry::{BEHIND, LAG, LANES, Shape};
@@ -19,7 +18,7 @@ const APART: usize = 32;
 
 /// Encodes; keeps its memory from one to the next.
 pub struct Encoder {
-    zstd: CCtx<'static>,
+    zstd: Compressor,
     /// Of all channels.
     residuals: Vec<u8>,
     /// Instead of those of a channel that there is not.
@@ -40,11 +39,8 @@ impl Encoder {
     /// # Errors
     /// If there is no memory for it.
     pub fn new() -> Result<Self> {
-        let mut zstd = CCtx::try_create().ok_or_else(|| Error::refused("zstd", "memory", "none"))?;
-        let set = zstd.set_parameter(CParameter::CompressionLevel(TABLES_LEVEL));
-        set.map_err(|code| Error::refused("zstd", "a level that works", get_error_name(code)))?;
         Ok(Self {
-            zstd,
+            zstd: Compressor::new(TABLES_LEVEL)?,
             residuals: Vec::new(),
             zeros: Vec::new(),
             activities: Vec::new(),
@@ -91,9 +87,7 @@ impl Encoder {
             heads.push(self.channel(shape, pixels, channel, &mut written)?);
         }
         let mut packed = Vec::new();
-        memory::reserve(&mut packed, compress_bound(written.len()), "tables")?;
-        let done = self.zstd.compress2(&mut packed, &written);
-        done.map_err(|code| Error::refused("zstd", "compressed tables", get_error_name(code)))?;
+        self.zstd.compress(&written, &mut packed, "compressed tables")?;
         stream.push(CODED);
         stream.extend((packed.len() as u32).to_le_bytes());
         for head in &heads {

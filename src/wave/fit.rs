@@ -61,7 +61,6 @@ pub(super) fn fit(plane: &[u8], width: usize, before: &[&[u8]]) -> Model {
 impl Products {
     fn of(plane: &[u8], width: usize, before: &[&[u8]], above: u8) -> Self {
         let height = plane.len() / width;
-        let row = |plane: &[u8], y: usize| plane[y * width..][..width].to_vec();
         let unknowns = NEIGHBOURS + before.len() + 1;
         let mut sums = [[0.0; MOST + 1]; MOST + 1];
         let every = (height / ROWS).max(1);
@@ -69,7 +68,7 @@ impl Products {
         for y in (every / 2..height).step_by(every) {
             let mut window = Window::new(width, above);
             for y in y.saturating_sub(2)..=y {
-                window.enter(&row(plane, y));
+                window.enter(&plane[y * width..][..width]);
             }
             let pixels = window.neighbours();
             for (wide, row) in wide.iter_mut().zip(pixels) {

@@ -16,7 +16,7 @@ pub(super) const FRACTIONS: usize = 4;
 /// Tables of a channel.
 pub(super) const CONTEXTS: usize = LEVELS * FRACTIONS;
 
-/// What an edge is told by: the values of the eight neighbours.
+/// The values of a pixel's neighbours.
 pub(super) type Around = [u8; NEIGHBOURS];
 
 /// By what a channel is predicted.

@@ -1,18 +1,17 @@
 //! One site's pixels as a chunk: encoding, and decoding of bytes that may be anything.
 
-use zstd::zstd_safe::{self, DCtx};
-
 use crate::error::{Error, Result};
 use crate::store::format::checksum::{CRC_BYTES, crc32c};
 use crate::store::format::spec::{Codec, StoreSpec};
 use crate::wave;
+use crate::zstandard::Decompressor;
 
 use super::copy;
 
 /// Decodes chunks; keeps its state from one to the next.
 #[derive(Default)]
 pub struct Decoder {
-    zstd: Option<DCtx<'static>>,
+    zstd: Decompressor,
     wave: wave::Decoder,
 }
 
@@ -54,23 +53,11 @@ impl Decoder {
                 copy::copy(data, pixels);
             }
             Codec::Zstd(_) => {
-                let zstd = match &mut self.zstd {
-                    Some(zstd) => zstd,
-                    // Not by `zstd::bulk`, which panics where there is no memory for it.
-                    None => {
-                        self.zstd.insert(DCtx::try_create().ok_or_else(|| Error::refused("zstd", "memory", "none"))?)
-                    }
-                };
-                match zstd.decompress(&mut *pixels, data) {
-                    Ok(n) if n == pixels.len() => {}
-                    Ok(n) => return malformed(&format!("{} bytes of pixels", pixels.len()), n.to_string()),
-                    Err(code) => {
-                        let name = zstd_safe::get_error_name(code);
-                        if name.contains("not enough memory") {
-                            return Err(Error::refused("zstd", "memory", name));
-                        }
-                        return malformed(&format!("{} bytes of zstd pixels", pixels.len()), name.to_owned());
-                    }
+                let n_pixels = pixels.len();
+                let expected = || format!("{n_pixels} bytes of zstd pixels");
+                let n = self.zstd.decompress(data, &mut *pixels, place, &expected)?;
+                if n != pixels.len() {
+                    return malformed(&format!("{} bytes of pixels", pixels.len()), n.to_string());
                 }
             }
             Codec::Wave => self.wave.decode(spec.shape(), data, pixels, place)?,

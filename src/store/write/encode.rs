@@ -1,19 +1,18 @@
 //! One site's pixels as a chunk.
 
-use zstd::zstd_safe::{CCtx, CParameter, compress_bound, get_error_name};
-
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::memory;
 use crate::store::format::checksum::{CRC_BYTES, crc32c};
 use crate::store::format::spec::{Codec, StoreSpec};
 use crate::wave::{self, Shape};
+use crate::zstandard::Compressor;
 
 /// Encodes sites; keeps its state from one to the next.
 pub struct Encoder(By);
 
 enum By {
     Nothing,
-    Zstd(CCtx<'static>),
+    Zstd(Compressor),
     Wave(Box<wave::Encoder>, Shape),
 }
 
@@ -35,11 +34,7 @@ impl Encoder {
     /// # Errors
     /// If zstd cannot set itself up.
     pub fn of_zstd(level: i32) -> Result<Self> {
-        // Not by `zstd::bulk`, which panics where there is no memory for it.
-        let mut context = CCtx::try_create().ok_or_else(|| Error::refused("zstd", "memory", "none"))?;
-        let set = context.set_parameter(CParameter::CompressionLevel(level));
-        set.map_err(|code| Error::refused("--codec", "a zstd level that works", get_error_name(code)))?;
-        Ok(Self(By::Zstd(context)))
+        Ok(Self(By::Zstd(Compressor::new(level)?)))
     }
 
     /// Encodes `pixels` into `chunk`, which is replaced. Where nothing is to be done to them the two change places, so
@@ -57,16 +52,10 @@ impl Encoder {
                 std::mem::swap(pixels, chunk);
                 return Ok(());
             }
-            By::Zstd(zstd) => {
-                memory::reserve(chunk, compress_bound(pixels.len()) + CRC_BYTES, "a compressed site")?;
-                let done = zstd.compress2(chunk, pixels);
-                done.map_err(|code| Error::refused("zstd", "a compressed site", get_error_name(code)))?;
-            }
-            By::Wave(wave, shape) => {
-                wave.encode(*shape, pixels, chunk)?;
-                memory::reserve(chunk, CRC_BYTES, "a compressed site")?;
-            }
+            By::Zstd(zstd) => zstd.compress(pixels, chunk, "a compressed site")?,
+            By::Wave(wave, shape) => wave.encode(*shape, pixels, chunk)?,
         }
+        memory::reserve(chunk, CRC_BYTES, "a compressed site")?;
         let crc = crc32c(chunk);
         chunk.extend(crc.to_le_bytes());
         Ok(())

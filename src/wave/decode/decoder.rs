@@ -1,9 +1,8 @@
 //! From a stream that may be anything to pixels.
 
-use zstd::zstd_safe::{self, DCtx};
-
 use crate::error::{Error, Result};
 use crate::memory;
+use crate::zstandard::Decompressor;
 
 use super::channel::Channel;
 use super::scalar;
@@ -20,7 +19,7 @@ use crate::wave::tables::{self, LEAST_STATE, SLOTS, Slot};
 /// Decodes; keeps its memory from one to the next.
 pub struct Decoder {
     by: By,
-    zstd: Option<DCtx<'static>>,
+    zstd: Decompressor,
     tables: Vec<u8>,
     slots: Vec<Slot>,
     residuals: Vec<u8>,
@@ -76,7 +75,14 @@ impl Decoder {
 
     /// One that goes this way.
     pub(crate) fn by(by: By) -> Self {
-        Self { by, zstd: None, tables: Vec::new(), slots: Vec::new(), residuals: Vec::new(), lanes: Memory::default() }
+        Self {
+            by,
+            zstd: Decompressor::default(),
+            tables: Vec::new(),
+            slots: Vec::new(),
+            residuals: Vec::new(),
+            lanes: Memory::default(),
+        }
     }
 
     /// Decodes `stream` into `pixels`, `[channel, y, x]`; `place` names it in errors.
@@ -111,24 +117,11 @@ impl Decoder {
 
     /// Unpacks the tables of all channels.
     fn unpack(&mut self, parts: &Parts, place: &dyn Fn() -> String) -> Result<()> {
-        let zstd = match &mut self.zstd {
-            Some(zstd) => zstd,
-            None => self.zstd.insert(DCtx::try_create().ok_or_else(|| Error::refused("zstd", "memory", "none"))?),
-        };
         memory::resize(&mut self.tables, parts.heads.len() * tables::MOST_BYTES, "tables")?;
-        match zstd.decompress(&mut self.tables[..], parts.tables) {
-            Ok(n) => {
-                self.tables.truncate(n);
-                Ok(())
-            }
-            Err(code) => {
-                let name = zstd_safe::get_error_name(code);
-                if name.contains("not enough memory") {
-                    return Err(Error::refused("zstd", "memory", name));
-                }
-                Err(Error::malformed(place(), "tables compressed by zstd", name))
-            }
-        }
+        let expected = || "tables compressed by zstd".to_owned();
+        let n = self.zstd.decompress(parts.tables, &mut self.tables, place, &expected)?;
+        self.tables.truncate(n);
+        Ok(())
     }
 
     fn channels(

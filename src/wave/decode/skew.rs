@@ -45,7 +45,7 @@ impl Plane {
 }
 
 impl Planes {
-    /// Room for so many, of which the first are to be decoded.
+    /// Room for so many.
     fn begin(&mut self, shape: Shape, n: usize) -> Result<()> {
         memory::resize(&mut self.bytes, Plane::new(shape, n - 1).end(shape), "the channels of a site")
     }
