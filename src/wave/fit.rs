@@ -1,6 +1,6 @@
 //! Finding the weights that predict a channel best: least squares, over some of its rows.
 
-use super::model::{Model, NEIGHBOURS, NO_REFERENCE, REFERENCES, WEIGHT_BITS};
+use super::model::{Model, NEIGHBOURS, NO_REFERENCE, REFERENCES, WEIGHT_BITS, WEIGHTS_OF_PAIR};
 use super::rows::Window;
 
 /// Rows that are looked at: enough, as each of 512 pixels moves few weights by more than they are rounded by.
@@ -141,12 +141,15 @@ impl Products {
             let solved = self.solve(&free, &known);
             let sizes = solved[..free.len() - 1].iter().map(|weight| weight.abs());
             let largest = sizes.enumerate().max_by(|a, b| a.1.total_cmp(&b.1)).map_or(0, |(i, _)| i);
-            let weight = (solved[largest] * one).round().clamp(-128.0, 127.0) as i8;
             let unknown = free.remove(largest);
+            let at = used.iter().position(|&k| k == unknown).expect("what is free is used");
+            // What the other neighbour of a pair leaves; see `Model::is_sound`.
+            let other = if at < NEIGHBOURS { i16::from(weights[at ^ 1]) } else { 0 };
+            let least = (WEIGHTS_OF_PAIR.start() - other.min(0)).max(-127);
+            let most = (WEIGHTS_OF_PAIR.end() - other.max(0)).min(127);
+            let weight = (solved[largest] * one).round().clamp(f64::from(least), f64::from(most)) as i8;
             known.push((unknown, f64::from(weight) / one));
-            if let Some(at) = used.iter().position(|&k| k == unknown) {
-                weights[at] = weight;
-            }
+            weights[at] = weight;
         }
         let bias = self.solve(&free, &known)[0] * one;
         (weights, bias.round() as i16)

@@ -1,6 +1,8 @@
 //! How a pixel is predicted, and by which table its residual is coded: whatever decoder and encoder must do alike, said
 //! once for one pixel. What is done to many at a time (`rows`, `avx2`) is held to it.
 
+use std::ops::RangeInclusive;
+
 /// Pixels around one that it is predicted from: W, NW, N, NN, NE, WW, NNE, NWW.
 pub(super) const NEIGHBOURS: usize = 8;
 /// Channels before its own by whose residuals a pixel is predicted.
@@ -9,6 +11,8 @@ pub(super) const REFERENCES: usize = 4;
 pub(super) const NO_REFERENCE: u8 = 255;
 /// What weights are in: 1/128.
 pub(super) const WEIGHT_BITS: u32 = 7;
+/// What the positive weights of two neighbours may add up to, and the negative ones: 255 times as much fits into 16 bits.
+pub(super) const WEIGHTS_OF_PAIR: RangeInclusive<i16> = -128..=128;
 
 /// Levels of activity, and parts of the prediction's fraction, that have tables of their own.
 pub(super) const LEVELS: usize = 4;
@@ -22,9 +26,9 @@ pub(super) type Around = [u8; NEIGHBOURS];
 /// By what a channel is predicted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Model {
-    /// Weights of the neighbours.
+    /// Weights of the neighbours; see [`Model::is_sound`].
     pub(super) weights: [i8; NEIGHBOURS],
-    /// Weights of the residuals of other channels.
+    /// Weights of the residuals of other channels, none of them -128.
     pub(super) reference_weights: [i8; REFERENCES],
     /// Which channels, or [`NO_REFERENCE`].
     pub(super) references: [u8; REFERENCES],
@@ -37,19 +41,27 @@ pub(super) struct Model {
 }
 
 impl Model {
+    /// Whether the products of two neighbours fit into 16 bits when they are added, W and NW, N and NN, and so on, and
+    /// a reference's weight has its negative: so that those who add in 16 bits need not look.
+    pub(super) fn is_sound(&self) -> bool {
+        let fits = |pair: &[i8; 2]| {
+            let sum = |is_of: fn(&i8) -> bool| pair.iter().filter(|&w| is_of(w)).map(|&w| i16::from(w)).sum();
+            WEIGHTS_OF_PAIR.contains(&sum(|&w| w > 0)) && WEIGHTS_OF_PAIR.contains(&sum(|&w| w < 0))
+        };
+        self.weights.as_chunks().0.iter().all(fits) && !self.reference_weights.contains(&i8::MIN)
+    }
+
     /// What a sum begins with: half of a level, so that its whole part is rounded, less 128 levels, so that it fits into
-    /// 16 bits, and less what references are too high by, as they are added to 128.
+    /// 16 bits.
     pub(super) fn start(&self) -> i16 {
-        let references: i16 = self.reference_weights.iter().map(|&w| i16::from(w)).sum();
-        self.bias.wrapping_add(64 - (128 << WEIGHT_BITS)).wrapping_sub(references.wrapping_mul(128))
+        self.bias.wrapping_add(64 - (128 << WEIGHT_BITS))
     }
 
     /// A pixel's prediction, less 128 levels, in 1/128 of a level.
     pub(super) fn sum(&self, around: Around, references: [i8; REFERENCES]) -> i16 {
-        let pairs = around.as_chunks().0.iter().zip(self.weights.as_chunks().0).map(|(&p, &w)| pair(p, w));
-        let raised = references.map(|r| r.cast_unsigned() ^ 0x80);
-        let others = raised.as_chunks().0.iter().zip(self.reference_weights.as_chunks().0).map(|(&r, &w)| pair(r, w));
-        pairs.chain(others).fold(self.start(), i16::wrapping_add)
+        let own = around.into_iter().zip(self.weights).map(|(p, w)| i16::from(p) * i16::from(w));
+        let others = references.into_iter().zip(self.reference_weights).map(|(r, w)| i16::from(r) * i16::from(w));
+        own.chain(others).fold(self.start(), i16::wrapping_add)
     }
 
     /// How much residuals around a pixel, and those of other channels at it, vary: at most 255.
@@ -64,11 +76,6 @@ impl Model {
         let level = self.thresholds.iter().filter(|&&threshold| activity > threshold).count();
         level * FRACTIONS + (sum >> 5 & 3) as usize
     }
-}
-
-/// Two products added, within 16 bits.
-fn pair([a, b]: [u8; 2], [wa, wb]: [i8; 2]) -> i16 {
-    (i16::from(a) * i16::from(wa)).saturating_add(i16::from(b) * i16::from(wb))
 }
 
 /// The whole part of a prediction, as a level.

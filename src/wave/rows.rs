@@ -89,15 +89,14 @@ fn row_sums(model: &Model, around: [&[u8]; NEIGHBOURS], references: [&[u8]; REFE
     let weights = model.weights.map(i16::from);
     let others = model.reference_weights.map(i16::from);
     let start = model.start();
-    let pair = |a: u8, wa: i16, b: u8, wb: i16| (i16::from(a) * wa).saturating_add(i16::from(b) * wb);
     for x in 0..n {
         let mut sum = start;
-        sum = sum.wrapping_add(pair(w[x], weights[0], nw[x], weights[1]));
-        sum = sum.wrapping_add(pair(n_[x], weights[2], nn[x], weights[3]));
-        sum = sum.wrapping_add(pair(ne[x], weights[4], ww[x], weights[5]));
-        sum = sum.wrapping_add(pair(nne[x], weights[6], nww[x], weights[7]));
-        sum = sum.wrapping_add(pair(r0[x] ^ 0x80, others[0], r1[x] ^ 0x80, others[1]));
-        sum = sum.wrapping_add(pair(r2[x] ^ 0x80, others[2], r3[x] ^ 0x80, others[3]));
+        for (pixel, weight) in [w[x], nw[x], n_[x], nn[x], ne[x], ww[x], nne[x], nww[x]].into_iter().zip(weights) {
+            sum = sum.wrapping_add(i16::from(pixel) * weight);
+        }
+        for (residual, weight) in [r0[x], r1[x], r2[x], r3[x]].into_iter().zip(others) {
+            sum = sum.wrapping_add(i16::from(residual.cast_signed()) * weight);
+        }
         sums[x] = sum;
     }
 }

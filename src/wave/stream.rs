@@ -30,8 +30,8 @@ impl Head {
         bytes.extend(self.words.to_le_bytes());
     }
 
-    /// That of the channel `channel`; `None` if it refers to itself or to one after it.
-    fn read(bytes: &[u8; MODEL_BYTES], channel: usize) -> Option<Self> {
+    /// That of the channel `channel`.
+    fn read(bytes: &[u8; MODEL_BYTES], channel: usize) -> Result<Self, Malformed> {
         let mut at = 0;
         let mut next = || {
             at += 1;
@@ -46,7 +46,14 @@ impl Head {
         let words = u32::from_le_bytes(std::array::from_fn(|_| next()));
         let is_before = |&reference: &u8| reference == NO_REFERENCE || usize::from(reference) < channel;
         let model = Model { weights, reference_weights, references, bias, above, thresholds };
-        model.references.iter().all(is_before).then_some(Self { model, words })
+        let fail = |expected| Err(Malformed(expected, format!("others, of channel {channel}")));
+        if !model.references.iter().all(is_before) {
+            return fail("references to channels before");
+        }
+        if !model.is_sound() {
+            return fail("weights of which two fit into 16 bits");
+        }
+        Ok(Self { model, words })
     }
 }
 
@@ -76,9 +83,7 @@ impl<'a> Parts<'a> {
         let mut heads = Vec::new();
         for channel in 0..shape.channels {
             let bytes = take(MODEL_BYTES)?.as_array().expect("as many");
-            let head = Head::read(bytes, channel)
-                .ok_or_else(|| Malformed("references to channels before", format!("another, of channel {channel}")))?;
-            heads.push(head);
+            heads.push(Head::read(bytes, channel)?);
         }
         let tables = take(n_tables)?;
         let mut residuals = Vec::with_capacity(heads.len());

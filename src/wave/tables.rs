@@ -71,9 +71,11 @@ pub(super) fn write(frequencies: &Frequencies, bytes: &mut Vec<u8>) {
 /// The most bytes that the tables of a channel have.
 pub(super) const MOST_BYTES: usize = CONTEXTS * (2 + 256 * 3);
 
-/// A slot of a table: the residual's byte, its frequency in the bits from 8, and the slot's number among those of the
-/// residual in the bits from 20.
+/// A slot of a table: the residual's byte, the slot's number among those of the residual, and the residual's frequency.
 pub(super) type Slot = u32;
+pub(super) const RANK_AT: u32 = 8;
+pub(super) const RANK_BITS: u32 = 12;
+pub(super) const FREQUENCY_AT: u32 = RANK_AT + RANK_BITS;
 
 /// The table of lanes that are idle, after those of the contexts: it leaves every state as it is.
 pub(super) const IDLE: usize = CONTEXTS;
@@ -97,7 +99,7 @@ pub(super) fn read(bytes: &mut &[u8], slots: &mut [Slot; SLOTS]) -> Result<(), M
             };
             let (these, others) = rest.split_at_mut_checked(frequency.into()).ok_or(Malformed)?;
             for (i, slot) in (0..).zip(these) {
-                *slot = u32::from(symbol) | u32::from(frequency) << 8 | i << 20;
+                *slot = u32::from(symbol) | i << RANK_AT | u32::from(frequency) << FREQUENCY_AT;
             }
             rest = others;
         }
@@ -106,7 +108,7 @@ pub(super) fn read(bytes: &mut &[u8], slots: &mut [Slot; SLOTS]) -> Result<(), M
         }
     }
     for (i, slot) in (0..).zip(idle) {
-        *slot = (SUM as u32) << 8 | i << 20;
+        *slot = i << RANK_AT | (SUM as u32) << FREQUENCY_AT;
     }
     Ok(())
 }
@@ -161,7 +163,7 @@ impl Step {
 #[inline]
 pub(super) fn pop(slots: &[Slot; SLOTS], context: usize, state: u32) -> (u8, u32) {
     let slot = slots[context << BITS | (state as usize & (SUM - 1))];
-    let (frequency, rank) = (slot >> 8 & 0xfff, slot >> 20);
+    let (frequency, rank) = (slot >> FREQUENCY_AT, slot >> RANK_AT & ((1 << RANK_BITS) - 1));
     (slot as u8, frequency.wrapping_mul(state >> BITS).wrapping_add(rank))
 }
 

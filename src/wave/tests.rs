@@ -1,6 +1,8 @@
 use proptest::prelude::*;
 
 use super::decode::By;
+use super::model::NEIGHBOURS;
+use super::stream::MODEL_BYTES;
 use super::{Decoder, Encoder, Shape};
 use crate::Result;
 
@@ -135,6 +137,37 @@ fn damage_is_an_error_or_other_pixels_and_the_same_for_every_decoder() {
     assert!(!check_damaged(shape, &[&good[..], &[0]].concat()), "a byte more");
     for other in [Shape { channels: 2, ..shape }, Shape { height: 41, ..shape }, Shape { width: 71, ..shape }] {
         assert!(!check_damaged(other, &good), "{other:?}");
+    }
+}
+
+#[test]
+fn weights_that_do_not_fit_into_16_bits_are_damage() {
+    let shape = Shape { channels: 2, height: 40, width: 70 };
+    let good = encode(shape, &pixels(6, shape, 5));
+    // The second channel's model, after the kind and the length of the tables.
+    let model = 1 + 4 + MODEL_BYTES;
+    let with = |pairs: [(usize, i8); 2]| {
+        let mut stream = good.clone();
+        pairs.iter().for_each(|&(at, weight)| stream[model + at] = weight.cast_unsigned());
+        By::all()
+            .into_iter()
+            .map(|by| decode(by, shape, &stream).map_err(|error| error.to_string()))
+            .collect::<Vec<_>>()
+    };
+    for (first, weights) in [(0, [127, 2]), (2, [-128, -1]), (4, [65, 64]), (6, [-1, -128])] {
+        for found in with([(first, weights[0]), (first + 1, weights[1])]) {
+            let error = found.unwrap_err();
+            assert!(error.contains("weights of which two fit into 16 bits"), "{weights:?}: {error}");
+        }
+    }
+    for found in with([(NEIGHBOURS, -128), (NEIGHBOURS + 3, 0)]) {
+        assert!(found.unwrap_err().contains("weights"));
+    }
+    // These are weights, only not those by which it was coded.
+    for weights in [[127, 1], [-128, 127], [1, -128], [-64, -64]] {
+        for found in with([(0, weights[0]), (1, weights[1])]) {
+            assert!(found.is_ok() || found.is_err_and(|error| !error.contains("weights")), "{weights:?}");
+        }
     }
 }
 

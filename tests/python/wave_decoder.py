@@ -85,10 +85,8 @@ def decode(stream: bytes, channels: int, height: int, width: int) -> bytes:
                     continue
                 f = neighbours(plane, y, x, above)
                 r = [0 if ref == 255 else signed(residuals[ref][y][x]) for ref in refs]
-                s = bias + 64 - 16384 - 128 * sum(v)
-                pairs = [(f[i] * w[i] + f[i + 1] * w[i + 1]) for i in (0, 2, 4, 6)]
-                pairs += [((r[i] + 128) * v[i] + (r[i + 1] + 128) * v[i + 1]) for i in (0, 2)]
-                s = wrapped(s + sum(clamp(pair, -32768, 32767) for pair in pairs))
+                s = bias + 64 - 16384
+                s = wrapped(s + sum(a * b for a, b in zip([*f, *r], [*w, *v], strict=True)))
                 a = [abs(signed(value)) for value in neighbours(missed, y, x, 0)]
                 activity = 2 * a[0] + a[1] + 2 * a[2] + a[3] + a[4] + a[5] + a[7] + sum(map(abs, r))
                 level = sum(threshold < min(255, activity) for threshold in thresholds)

@@ -6,10 +6,10 @@
 use std::arch::x86_64::*;
 
 use super::channel::Channel;
-use super::lanes::{Lanes, decode_by, unskew};
+use super::lanes::{Lanes, unskew};
 use super::skew::{Place, Room, Run, runs};
 use crate::wave::geometry::LANES;
-use crate::wave::tables::{BITS, LEAST_STATE, SLOTS, Slot};
+use crate::wave::tables::{BITS, FREQUENCY_AT, LEAST_STATE, RANK_AT, RANK_BITS, SLOTS, Slot};
 
 /// Lanes that a vector of states has.
 const GROUP: usize = 8;
@@ -20,7 +20,42 @@ pub(super) fn is_there() -> bool {
     std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("popcnt")
 }
 
-decode_by!("avx2,popcnt");
+/// Decodes a channel into its plane, `[y, x]`. Gives whether states and words end as they must.
+///
+/// # Panics
+/// If the processor cannot.
+pub(super) fn decode(channel: &Channel, plane: &mut [u8], (mut room, place): (Room, Place)) -> bool {
+    assert!(is_there(), "a processor that can");
+    // SAFETY: it can.
+    unsafe { by_lanes(channel, plane, &mut room, &place) }
+}
+
+#[target_feature(enable = "avx2,popcnt")]
+fn by_lanes(channel: &Channel, plane: &mut [u8], room: &mut Room, place: &Place) -> bool {
+    let &Channel { shape, slots, .. } = channel;
+    let mut lanes = Lanes::new(channel.model);
+    let mut states = States::new(&channel.states, place.words);
+    for Run { steps, is_edge } in runs(shape) {
+        if is_edge {
+            for step in steps {
+                let seen = lanes.look::<true>(shape, place, step, room);
+                let residual = states.pop(slots, room.words, seen.context);
+                lanes.put(&seen, residual, place, step, room);
+            }
+        } else {
+            // Copied, so that they can be in registers.
+            let mut inside = (lanes, states);
+            for step in steps {
+                let seen = inside.0.look::<false>(shape, place, step, room);
+                let residual = inside.1.pop(slots, room.words, seen.context);
+                inside.0.put(&seen, residual, place, step, room);
+            }
+            (lanes, states) = inside;
+        }
+    }
+    unskew(shape, room.pixels, place.pixels, plane);
+    states.are_at_end()
+}
 
 /// A slot of each index.
 #[target_feature(enable = "avx2")]
@@ -91,9 +126,11 @@ impl States {
         let mut at = self.word.min(self.end);
         let taken_before = at;
         for (state, slot) in self.of_lanes.iter_mut().zip(found) {
-            let frequency = _mm256_and_si256(_mm256_srli_epi32::<8>(slot), _mm256_set1_epi32(0xfff));
+            let frequency = _mm256_srli_epi32::<{ FREQUENCY_AT as i32 }>(slot);
+            let rank = _mm256_srli_epi32::<{ RANK_AT as i32 }>(slot);
+            let rank = _mm256_and_si256(rank, _mm256_set1_epi32((1 << RANK_BITS) - 1));
             let high = _mm256_srli_epi32::<{ BITS as i32 }>(*state);
-            let next = _mm256_add_epi32(_mm256_mullo_epi32(frequency, high), _mm256_srli_epi32::<20>(slot));
+            let next = _mm256_add_epi32(_mm256_mullo_epi32(frequency, high), rank);
             let is_short = _mm256_cmpeq_epi32(_mm256_srli_epi32::<16>(next), _mm256_setzero_si256());
             let mask = _mm256_movemask_ps(_mm256_castsi256_ps(is_short)) as u8;
             let order = &WORD_OF_LANE[usize::from(mask)];

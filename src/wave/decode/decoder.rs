@@ -7,23 +7,17 @@ use crate::zstandard::Decompressor;
 use super::channel::Channel;
 use super::scalar;
 #[cfg(target_arch = "x86_64")]
-use super::skew::Memory;
-#[cfg(target_arch = "x86_64")]
-use super::{avx2, avx512};
+use super::{avx2, avx512, groups, skew};
 use crate::wave::geometry::{LANES, Shape};
-#[cfg(not(target_arch = "x86_64"))]
-type Memory = ();
 use crate::wave::stream::{CODED, Malformed, Parts, STATE_BYTES, STORED};
 use crate::wave::tables::{self, LEAST_STATE, SLOTS, Slot};
 
 /// Decodes; keeps its memory from one to the next.
 pub struct Decoder {
-    by: By,
+    memory: Memory,
     zstd: Decompressor,
     tables: Vec<u8>,
     slots: Vec<Slot>,
-    residuals: Vec<u8>,
-    lanes: Memory,
 }
 
 /// How residuals are decoded: the pixels are the same.
@@ -37,17 +31,6 @@ pub(crate) enum By {
 }
 
 impl By {
-    /// Decodes a channel into its plane. Gives whether it ends as it must.
-    fn decode(self, channel: &Channel, plane: &mut [u8], residuals: &mut Vec<u8>, lanes: &mut Memory) -> Result<bool> {
-        match self {
-            Self::Pixel => scalar::decode(channel, plane, residuals),
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => Ok(avx2::decode(channel, plane, lanes.begin(channel)?)),
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => Ok(avx512::decode(channel, plane, lanes.begin(channel)?)),
-        }
-    }
-
     /// The ways that this processor has, the fastest last.
     pub(crate) fn all() -> Vec<Self> {
         let mut all = vec![Self::Pixel];
@@ -57,6 +40,38 @@ impl By {
             all.extend(avx512::is_there().then_some(Self::Avx512));
         }
         all
+    }
+}
+
+/// What a way keeps from channel to channel, and from site to site.
+enum Memory {
+    Pixel(Vec<u8>),
+    #[cfg(target_arch = "x86_64")]
+    Avx2(skew::Memory),
+    #[cfg(target_arch = "x86_64")]
+    Avx512(groups::Memory),
+}
+
+impl Memory {
+    fn new(by: By) -> Self {
+        match by {
+            By::Pixel => Self::Pixel(Vec::new()),
+            #[cfg(target_arch = "x86_64")]
+            By::Avx2 => Self::Avx2(skew::Memory::default()),
+            #[cfg(target_arch = "x86_64")]
+            By::Avx512 => Self::Avx512(groups::Memory::default()),
+        }
+    }
+
+    /// Decodes a channel into its plane. Gives whether it ends as it must.
+    fn decode(&mut self, channel: &Channel, plane: &mut [u8]) -> Result<bool> {
+        match self {
+            Self::Pixel(residuals) => scalar::decode(channel, plane, residuals),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(memory) => Ok(avx2::decode(channel, plane, memory.begin(channel)?)),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(memory) => Ok(avx512::decode(channel, plane, memory.begin(channel)?)),
+        }
     }
 }
 
@@ -75,14 +90,7 @@ impl Decoder {
 
     /// One that goes this way.
     pub(crate) fn by(by: By) -> Self {
-        Self {
-            by,
-            zstd: Decompressor::default(),
-            tables: Vec::new(),
-            slots: Vec::new(),
-            residuals: Vec::new(),
-            lanes: Memory::default(),
-        }
+        Self { memory: Memory::new(by), zstd: Decompressor::default(), tables: Vec::new(), slots: Vec::new() }
     }
 
     /// Decodes `stream` into `pixels`, `[channel, y, x]`; `place` names it in errors.
@@ -143,7 +151,7 @@ impl Decoder {
             }
             let Some(states) = self::states(states) else { return fail("states of 65536 and more", "less") };
             let channel = Channel { shape, index, model: &head.model, slots, states, words };
-            if !self.by.decode(&channel, plane, &mut self.residuals, &mut self.lanes)? {
+            if !self.memory.decode(&channel, plane)? {
                 return fail("residuals that end where they should", "others");
             }
         }

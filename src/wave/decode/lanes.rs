@@ -1,4 +1,4 @@
-//! What decoders do to the pixels of 32 lanes at once, by AVX2: all but taking residuals from states, which is by the
+//! What is done to the pixels of 32 lanes at once, by AVX2: all but taking residuals from states (`avx2`). Each lane is a
 //! widest vectors that there are (`avx2`, `avx512`). Each lane is a row; what is above it comes from the lane before, moved
 //! by one. One of the places with `unsafe`: loads and stores, each of as many bytes as their types say.
 #![allow(unsafe_code)]
@@ -10,49 +10,6 @@ use super::skew::{Place, Plane, Planes, Room, put};
 use crate::wave::geometry::{BEHIND, LAG, LANES, Shape};
 use crate::wave::model::{FRACTIONS, LEVELS, Model, NEIGHBOURS, REFERENCES};
 use crate::wave::tables::IDLE;
-
-/// Defines `decode`, by a module's `States`, for a processor of which its `is_there` is true.
-macro_rules! decode_by {
-    ($features:literal) => {
-        /// Decodes a channel into its plane, `[y, x]`. Gives whether states and words end as they must.
-        ///
-        /// # Panics
-        /// If the processor cannot.
-        pub(super) fn decode(channel: &Channel, plane: &mut [u8], (mut room, place): (Room, Place)) -> bool {
-            assert!(is_there(), "a processor that can");
-            // SAFETY: it can.
-            unsafe { by_lanes(channel, plane, &mut room, &place) }
-        }
-
-        #[target_feature(enable = $features)]
-        fn by_lanes(channel: &Channel, plane: &mut [u8], room: &mut Room, place: &Place) -> bool {
-            let &Channel { shape, slots, .. } = channel;
-            let mut lanes = Lanes::new(channel.model);
-            let mut states = States::new(&channel.states, place.words);
-            for Run { steps, is_edge } in runs(shape) {
-                if is_edge {
-                    for step in steps {
-                        let seen = lanes.look::<true>(shape, place, step, room);
-                        let residual = states.pop(slots, room.words, seen.context);
-                        lanes.put(&seen, residual, place, step, room);
-                    }
-                } else {
-                    // Copied, so that they can be in registers.
-                    let mut inside = (lanes, states);
-                    for step in steps {
-                        let seen = inside.0.look::<false>(shape, place, step, room);
-                        let residual = inside.1.pop(slots, room.words, seen.context);
-                        inside.0.put(&seen, residual, place, step, room);
-                    }
-                    (lanes, states) = inside;
-                }
-            }
-            unskew(shape, room.pixels, place.pixels, plane);
-            states.are_at_end()
-        }
-    };
-}
-pub(super) use decode_by;
 
 #[target_feature(enable = "avx2")]
 #[inline]
@@ -75,14 +32,14 @@ fn from_lane_before(lanes: __m256i, first: __m256i) -> __m256i {
     _mm256_alignr_epi8::<15>(lanes, _mm256_permute2x128_si256::<0x21>(first, lanes))
 }
 
-/// The first half's lanes, and the second's, each with two bytes side by side: what `_mm256_maddubs_epi16` multiplies.
+/// Adds products of bytes and their weights, of the first lanes of each half and of its last.
 #[target_feature(enable = "avx2")]
 #[inline]
-fn add_pair(sums: [__m256i; 2], a: __m256i, b: __m256i, weights: __m256i) -> [__m256i; 2] {
+fn add_pair(sums: [__m256i; 2], [a, b]: [__m256i; 2], of_low: __m256i, of_high: __m256i) -> [__m256i; 2] {
     let [low, high] = sums;
     [
-        _mm256_add_epi16(low, _mm256_maddubs_epi16(_mm256_unpacklo_epi8(a, b), weights)),
-        _mm256_add_epi16(high, _mm256_maddubs_epi16(_mm256_unpackhi_epi8(a, b), weights)),
+        _mm256_add_epi16(low, _mm256_maddubs_epi16(_mm256_unpacklo_epi8(a, b), of_low)),
+        _mm256_add_epi16(high, _mm256_maddubs_epi16(_mm256_unpackhi_epi8(a, b), of_high)),
     ]
 }
 
@@ -145,7 +102,9 @@ pub(super) struct Lanes {
     pixels: Trail,
     /// Of residuals, without their sign.
     magnitudes: Trail,
-    weights: [__m256i; NEIGHBOURS / 2 + REFERENCES / 2],
+    /// Of two neighbours each.
+    weights: [__m256i; NEIGHBOURS / 2],
+    reference_weights: [__m256i; REFERENCES],
     start: __m256i,
     thresholds: [__m256i; LEVELS - 1],
     above: __m256i,
@@ -157,13 +116,12 @@ impl Lanes {
     #[target_feature(enable = "avx2")]
     pub(super) fn new(model: &Model) -> Self {
         let Model { weights, reference_weights, above, thresholds, .. } = model;
-        let pairs = weights.iter().chain(reference_weights);
-        let mut pairs = pairs.map(|weight| weight.cast_unsigned());
-        let mut next = || pairs.next().expect("two a pair");
+        let pair = |i: usize| i16::from_le_bytes([weights[2 * i], weights[2 * i + 1]].map(i8::cast_unsigned));
         Self {
             pixels: Trail::new(*above),
             magnitudes: Trail::new(0),
-            weights: std::array::from_fn(|_| _mm256_set1_epi16(i16::from_le_bytes([next(), next()]))),
+            weights: std::array::from_fn(|i| _mm256_set1_epi16(pair(i))),
+            reference_weights: reference_weights.map(|weight| _mm256_set1_epi8(weight)),
             start: _mm256_set1_epi16(model.start()),
             thresholds: thresholds.map(|threshold| _mm256_set1_epi8((threshold ^ 0x80).cast_signed())),
             above: _mm256_set1_epi8(above.cast_signed()),
@@ -208,22 +166,25 @@ impl Lanes {
         let Around([mw, mnw, mn, mnn, mne, mww, _, mnww]) = self.magnitudes.step(mne, mnne, edge.as_ref());
         let [r0, r1, r2, r3] = place.references.map(|plane| load(room.residuals.step(plane, step)));
 
-        let raised = |r| _mm256_xor_si256(r, _mm256_set1_epi8(-128));
         let mut sums = [self.start; 2];
         // Those that are known last come last.
-        sums = add_pair(sums, raised(r0), raised(r1), self.weights[4]);
-        sums = add_pair(sums, raised(r2), raised(r3), self.weights[5]);
-        sums = add_pair(sums, n, nn, self.weights[1]);
-        sums = add_pair(sums, nne, nww, self.weights[3]);
-        sums = add_pair(sums, ne, ww, self.weights[2]);
-        sums = add_pair(sums, w, nw, self.weights[0]);
+        let [v0, v1, v2, v3] = self.reference_weights;
+        let [s0, s1, s2, s3] = [(v0, r0), (v1, r1), (v2, r2), (v3, r3)].map(|(v, r)| _mm256_sign_epi8(v, r));
+        let [r0, r1, r2, r3] = [r0, r1, r2, r3].map(|r| _mm256_abs_epi8(r));
+        sums = add_pair(sums, [r0, r1], _mm256_unpacklo_epi8(s0, s1), _mm256_unpackhi_epi8(s0, s1));
+        sums = add_pair(sums, [r2, r3], _mm256_unpacklo_epi8(s2, s3), _mm256_unpackhi_epi8(s2, s3));
+        let [w0, w1, w2, w3] = self.weights;
+        sums = add_pair(sums, [n, nn], w1, w1);
+        sums = add_pair(sums, [nne, nww], w3, w3);
+        sums = add_pair(sums, [ne, ww], w2, w2);
+        sums = add_pair(sums, [w, nw], w0, w0);
+        let raised = |r| _mm256_xor_si256(r, _mm256_set1_epi8(-128));
         let [low, high] = sums.map(|sum| _mm256_srai_epi16::<7>(sum));
         let predicted = raised(_mm256_packs_epi16(low, high));
         let fractions = sums.map(|sum| _mm256_and_si256(_mm256_srli_epi16::<5>(sum), _mm256_set1_epi16(3)));
         let fraction = _mm256_packus_epi16(fractions[0], fractions[1]);
 
         let add = |a, b| _mm256_adds_epu8(a, b);
-        let [r0, r1, r2, r3] = [r0, r1, r2, r3].map(|r| _mm256_abs_epi8(r));
         let known = add(add(add(r0, r1), add(r2, r3)), add(add(add(mn, mn), add(mnn, mnw)), add(mnww, mww)));
         let activity = raised(add(add(known, mne), add(mw, mw)));
         let mut level = _mm256_setzero_si256();

@@ -7,6 +7,8 @@ mod avx512;
 mod channel;
 mod decoder;
 #[cfg(target_arch = "x86_64")]
+mod groups;
+#[cfg(target_arch = "x86_64")]
 mod lanes;
 mod scalar;
 #[cfg(target_arch = "x86_64")]

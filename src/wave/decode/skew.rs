@@ -12,8 +12,6 @@ use crate::wave::model::{NO_REFERENCE, REFERENCES};
 
 /// Where the row above a band is: so many steps after the one that is a period before.
 const ROW_ABOVE: usize = BEHIND * LANES - 1;
-/// Bytes behind the last word of a channel that may be read.
-pub(super) const PADDING: usize = 4 * LANES;
 
 /// Planes, one after the other.
 #[derive(Default)]
@@ -93,7 +91,7 @@ pub(super) struct Memory {
 pub(super) struct Room<'a> {
     pub(super) pixels: &'a mut Planes,
     pub(super) residuals: &'a mut Planes,
-    /// The channel's words, and [`PADDING`] behind.
+    /// The channel's words, padded.
     pub(super) words: &'a [u8],
 }
 
@@ -121,10 +119,7 @@ impl Memory {
         }
         self.pixels.fill_above(pixels_plane, model.above);
         self.residuals.fill_above(residuals_plane, 0);
-        self.words.clear();
-        memory::reserve(&mut self.words, words.len() + PADDING, "a channel")?;
-        self.words.extend(words);
-        self.words.resize(words.len() + PADDING, 0);
+        channel.pad_words(&mut self.words)?;
         let references = model.references.map(|reference| match reference {
             NO_REFERENCE => none,
             channel => Plane::new(shape, channel.into()),
