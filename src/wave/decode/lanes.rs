@@ -1,6 +1,6 @@
 //! What is done to the pixels of 32 lanes at once, by AVX2: all but taking residuals from states (`avx2`). Each lane is a
-//! widest vectors that there are (`avx2`, `avx512`). Each lane is a row; what is above it comes from the lane before, moved
-//! by one. One of the places with `unsafe`: loads and stores, each of as many bytes as their types say.
+//! row; what is above it comes from the lane before, moved by one. One of the places with `unsafe`: loads and stores, each
+//! of as many bytes as their types say.
 #![allow(unsafe_code)]
 #![allow(clippy::wildcard_imports, reason = "thirty intrinsics")]
 
