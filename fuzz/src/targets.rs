@@ -18,6 +18,7 @@ use cellshard::store::{Codec, Format, StoreSpec};
 use cellshard::training::evaluate::submission::{Spelling, WellTable};
 use cellshard::training::recipe::Recipe;
 use cellshard::wave;
+use cellshard::wave::Mode;
 
 pub use foreign::foreign_zarr;
 pub use used::{store, tree};
@@ -125,7 +126,7 @@ pub fn chunk(data: &[u8]) {
     let mut pixels = vec![0; 30];
     let sealed = [data, &crc32c::crc32c(data).to_le_bytes()].concat();
     for chunk in [data, &sealed] {
-        for codec in [Codec::Zstd(3), Codec::Raw, Codec::Wave] {
+        for codec in [Codec::Zstd(3), Codec::Raw, Codec::Wave(Mode::Small), Codec::Wave(Mode::Fast)] {
             let _ = Decoder::default().decode(&spec(codec), chunk, &mut pixels, &|| "x".to_owned());
         }
     }
@@ -135,7 +136,7 @@ pub fn chunk(data: &[u8]) {
 pub fn wave_stream(data: &[u8]) {
     let [shape, stream @ ..] = data else { return };
     let (height, width) = [(1, 1), (5, 9), (34, 70), (32, 130)][usize::from(shape % 4)];
-    let shape = wave::Shape { channels: usize::from(shape >> 2) % 3 + 1, height, width };
+    let shape = wave::Shape { channels: usize::from(shape >> 2) % 5 + 1, height, width };
     let found = [wave::Decoder::reference(), wave::Decoder::default()].map(|mut decoder| {
         let mut pixels = vec![0; shape.pixels()];
         decoder.decode(shape, stream, &mut pixels, &|| "x".to_owned()).is_ok().then_some(pixels)

@@ -24,6 +24,7 @@ use crate::store::read::listing::read_list;
 use crate::store::read::proof::{Depth, are_whole};
 use crate::store::write::held::{Lost, lost_by};
 use crate::store::{Codec, StoreSpec, StoreWriter, check_destination, in_its_format, shard_path};
+use crate::wave::Mode;
 
 use super::cell_types::Changing;
 use super::config::{OnError, PackConfig};
@@ -219,9 +220,9 @@ fn estimate(from: &StoreSpec, to: &StoreSpec, n_sites: u64, source_bytes: u64) -
     let raw = n_sites * (to.site_bytes() as u64).next_multiple_of(ALIGNMENT);
     match (from.codec, to.codec) {
         (_, Codec::Raw) => raw,
-        (Codec::Raw, Codec::Zstd(_) | Codec::Wave) => raw / 2,
-        (Codec::Zstd(_), Codec::Zstd(_)) => raw.min(source_bytes * 5 / 4),
-        (Codec::Wave, Codec::Zstd(_)) => raw.min(source_bytes * 5 / 2),
-        (Codec::Zstd(_) | Codec::Wave, Codec::Wave) => raw.min(source_bytes),
+        (Codec::Raw, Codec::Zstd(_) | Codec::Wave(_)) => raw / 2,
+        (Codec::Zstd(_), Codec::Zstd(_)) | (Codec::Wave(Mode::Small), Codec::Wave(_)) => raw.min(source_bytes * 5 / 4),
+        (Codec::Wave(_), Codec::Zstd(_)) => raw.min(source_bytes * 5 / 2),
+        (Codec::Zstd(_) | Codec::Wave(Mode::Fast), Codec::Wave(_)) => raw.min(source_bytes),
     }
 }

@@ -220,7 +220,7 @@ fn estimate(spec: &StoreSpec, n_sites: u64, source_bytes: u64) -> u64 {
     match spec.codec {
         Codec::Raw => raw,
         Codec::Zstd(_) => raw.min(source_bytes * 31 / 20),
-        Codec::Wave => raw.min(source_bytes),
+        Codec::Wave(_) => raw.min(source_bytes),
     }
 }
 

@@ -6,9 +6,10 @@ use crate::zstandard::Compressor;
 
 use super::fit::fit;
 use super::geometry::{BEHIND, LAG, LANES, Shape};
+use super::mode::Mode;
 use super::model::{CONTEXTS, NO_REFERENCE};
-use super::rows::{contexts, predict, thresholds};
-use super::stream::{CODED, Head, STORED};
+use super::rows::{contexts, predict, thresholds, vary};
+use super::stream::{FAST, Head, SMALL, STORED};
 use super::tables::{self, LEAST_STATE, Step};
 
 /// How well tables are compressed: they are a hundredth of a stream.
@@ -18,6 +19,7 @@ const APART: usize = 32;
 
 /// Encodes; keeps its memory from one to the next.
 pub struct Encoder {
+    mode: Mode,
     zstd: Compressor,
     /// Of all channels.
     residuals: Vec<u8>,
@@ -38,8 +40,9 @@ impl Encoder {
     ///
     /// # Errors
     /// If there is no memory for it.
-    pub fn new() -> Result<Self> {
+    pub fn new(mode: Mode) -> Result<Self> {
         Ok(Self {
+            mode,
             zstd: Compressor::new(TABLES_LEVEL)?,
             residuals: Vec::new(),
             zeros: Vec::new(),
@@ -88,7 +91,10 @@ impl Encoder {
         }
         let mut packed = Vec::new();
         self.zstd.compress(&written, &mut packed, "compressed tables")?;
-        stream.push(CODED);
+        stream.push(match self.mode {
+            Mode::Small => SMALL,
+            Mode::Fast => FAST,
+        });
         stream.extend((packed.len() as u32).to_le_bytes());
         for head in &heads {
             head.write(stream);
@@ -111,18 +117,29 @@ impl Encoder {
         });
         let residuals = &mut after[..plane];
         let (activities, fractions) = (&mut self.activities[..plane], &mut self.fractions[..plane]);
-        predict(&model, pixels, width, references, residuals, activities, fractions);
-        model.thresholds = thresholds(activities, width);
+        predict(&model, pixels, width, references, residuals, fractions);
         let stride = width + APART;
         let coded = &mut self.coded[..shape.height * stride];
-        contexts(&model, width, [residuals, activities, fractions], coded, stride);
+        match self.mode {
+            Mode::Small => {
+                vary(residuals, width, references, activities);
+                model.thresholds = thresholds(activities, width);
+                contexts(&model, width, [residuals, activities, fractions], coded, stride);
+            }
+            Mode::Fast => {
+                for (coded, residuals) in coded.chunks_exact_mut(stride).zip(residuals.chunks_exact(width)) {
+                    coded.iter_mut().zip(residuals).for_each(|(coded, &residual)| *coded = residual.into());
+                }
+            }
+        }
 
-        let mut steps = Vec::with_capacity(CONTEXTS);
-        for counts in count(coded, width, stride).as_chunks::<256>().0 {
+        let mut steps = Vec::with_capacity(CODES);
+        for counts in &count(coded, width, stride).as_chunks::<256>().0[..self.mode.contexts()] {
             let frequencies = tables::normalised(counts);
             tables::write(&frequencies, written);
             steps.extend(Step::of(&frequencies));
         }
+        steps.resize(CODES, Step::default());
         let (states, words) = code(shape, coded, stride, steps.as_array().expect("all contexts"), &mut self.words);
         let n_words = words.len();
         memory::reserve(&mut self.streams, size_of_val(&states) + 2 * n_words, "a compressed site")?;
@@ -143,8 +160,10 @@ fn count(coded: &[u16], width: usize, stride: usize) -> Vec<u32> {
     for row in coded.chunks_exact(stride) {
         let (pairs, last) = row[..width].as_chunks::<2>();
         for pair in pairs {
-            counts[usize::from(pair[0]) % CODES][0] += 1;
-            counts[usize::from(pair[1]) % CODES][1] += 1;
+            for (i, &code) in pair.iter().enumerate() {
+                let count = &mut counts[usize::from(code) % CODES][i];
+                *count = count.wrapping_add(1);
+            }
         }
         for &code in last {
             counts[usize::from(code) % CODES][0] += 1;
@@ -167,8 +186,8 @@ fn code<'a>(
     let mut push = |state: &mut u32, code: u16| {
         let step = steps[usize::from(code) % CODES];
         let is_full = step.is_full(*state);
-        words[free - 1] = *state as u16;
-        free -= usize::from(is_full);
+        words[free.wrapping_sub(1)] = *state as u16;
+        free = free.wrapping_sub(usize::from(is_full));
         *state = step.push(if is_full { *state >> 16 } else { *state });
     };
     for (band, phase) in shape.walk().rev() {
@@ -176,7 +195,7 @@ fn code<'a>(
         if are_all_here {
             let first = band * LANES * stride + phase;
             for (lane, state) in states.iter_mut().enumerate().rev() {
-                push(state, coded[first + lane * (stride - BEHIND)]);
+                push(state, coded[first.wrapping_add(lane.wrapping_mul(stride.wrapping_sub(BEHIND)))]);
             }
         } else {
             for (lane, state) in states.iter_mut().enumerate().rev() {

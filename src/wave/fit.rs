@@ -1,6 +1,6 @@
 //! Finding the weights that predict a channel best: least squares, over some of its rows.
 
-use super::model::{Model, NEIGHBOURS, NO_REFERENCE, REFERENCES, WEIGHT_BITS, WEIGHTS_OF_PAIR};
+use super::model::{Model, NEIGHBOURS, NO_REFERENCE, PAIRS, REFERENCES, WEIGHT_BITS, WEIGHTS_OF_PAIR};
 use super::rows::Window;
 
 /// Rows that are looked at: enough, as each of 512 pixels moves few weights by more than they are rounded by.
@@ -144,7 +144,8 @@ impl Products {
             let unknown = free.remove(largest);
             let at = used.iter().position(|&k| k == unknown).expect("what is free is used");
             // What the other neighbour of a pair leaves; see `Model::is_sound`.
-            let other = if at < NEIGHBOURS { i16::from(weights[at ^ 1]) } else { 0 };
+            let pair = PAIRS.into_iter().find(|pair| pair.contains(&at));
+            let other = pair.map_or(0, |pair| i16::from(weights[if pair[0] == at { pair[1] } else { pair[0] }]));
             let least = (WEIGHTS_OF_PAIR.start() - other.min(0)).max(-127);
             let most = (WEIGHTS_OF_PAIR.end() - other.max(0)).min(127);
             let weight = (solved[largest] * one).round().clamp(f64::from(least), f64::from(most)) as i8;
@@ -158,7 +159,11 @@ impl Products {
 
 /// The sum of the products of two rows.
 fn dot(a: &[i16], b: &[i16]) -> f64 {
-    // As long as 32 bits hold the sums of 255 times 255.
+    // As long as 32 bits hold the sums of 255 times 255; said to wrap around, so that vectors are made of it.
     let parts = a.chunks(1 << 14).zip(b.chunks(1 << 14));
-    parts.map(|(a, b)| f64::from(a.iter().zip(b).map(|(&a, &b)| i32::from(a) * i32::from(b)).sum::<i32>())).sum()
+    let sum = |(a, b): (&[i16], &[i16])| {
+        let products = a.iter().zip(b).map(|(&a, &b)| i32::from(a).wrapping_mul(i32::from(b)));
+        f64::from(products.fold(0, i32::wrapping_add))
+    };
+    parts.map(sum).sum()
 }

@@ -11,6 +11,9 @@ pub(super) const REFERENCES: usize = 4;
 pub(super) const NO_REFERENCE: u8 = 255;
 /// What weights are in: 1/128.
 pub(super) const WEIGHT_BITS: u32 = 7;
+/// Neighbours of which two are multiplied by their weights and added in 16 bits: W and WW, N and NE, NW and NWW, NN and
+/// NNE.
+pub(super) const PAIRS: [[usize; 2]; NEIGHBOURS / 2] = [[0, 5], [2, 4], [1, 7], [3, 6]];
 /// What the positive weights of two neighbours may add up to, and the negative ones: 255 times as much fits into 16 bits.
 pub(super) const WEIGHTS_OF_PAIR: RangeInclusive<i16> = -128..=128;
 
@@ -41,14 +44,15 @@ pub(super) struct Model {
 }
 
 impl Model {
-    /// Whether the products of two neighbours fit into 16 bits when they are added, W and NW, N and NN, and so on, and
-    /// a reference's weight has its negative: so that those who add in 16 bits need not look.
+    /// Whether the products of [`PAIRS`] fit into 16 bits when they are added, and a reference's weight has its negative:
+    /// so that those who add in 16 bits need not look.
     pub(super) fn is_sound(&self) -> bool {
-        let fits = |pair: &[i8; 2]| {
-            let sum = |is_of: fn(&i8) -> bool| pair.iter().filter(|&w| is_of(w)).map(|&w| i16::from(w)).sum();
-            WEIGHTS_OF_PAIR.contains(&sum(|&w| w > 0)) && WEIGHTS_OF_PAIR.contains(&sum(|&w| w < 0))
+        let fits = |pair: [usize; 2]| {
+            let weights = pair.map(|i| i16::from(self.weights[i]));
+            let [above, below] = [weights.map(|w| w.max(0)), weights.map(|w| w.min(0))];
+            WEIGHTS_OF_PAIR.contains(&above.iter().sum()) && WEIGHTS_OF_PAIR.contains(&below.iter().sum())
         };
-        self.weights.as_chunks().0.iter().all(fits) && !self.reference_weights.contains(&i8::MIN)
+        PAIRS.into_iter().all(fits) && !self.reference_weights.contains(&i8::MIN)
     }
 
     /// What a sum begins with: half of a level, so that its whole part is rounded, less 128 levels, so that it fits into

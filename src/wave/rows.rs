@@ -1,4 +1,5 @@
-//! What the encoder does to a whole row at a time, as it knows all pixels: loops that compilers make vectors of.
+//! What the encoder does to a whole row at a time, as it knows all pixels: loops that compilers make vectors of, where sums
+//! are such that wrap around. None of them can, or they should.
 
 use super::model::{FRACTIONS, Model, NEIGHBOURS, REFERENCES, predicted};
 
@@ -51,18 +52,16 @@ impl Window {
 }
 
 /// Predicts a plane, `[y, x]`, by a model that is whole but for its thresholds: `residuals` are filled, and of each pixel
-/// its activity and the part of its prediction's fraction. The planes of the references hold their residuals, or zeros.
+/// the part of its prediction's fraction. The planes of the references hold their residuals, or zeros.
 pub(super) fn predict(
     model: &Model,
     plane: &[u8],
     width: usize,
     references: [&[u8]; REFERENCES],
     residuals: &mut [u8],
-    activities: &mut [u8],
     fractions: &mut [u8],
 ) {
     let mut pixels = Window::new(width, model.above);
-    let mut magnitudes = Window::new(width, 0);
     let mut sums = vec![0; width];
     for (y, row) in plane.chunks_exact(width).enumerate() {
         let here = y * width..(y + 1) * width;
@@ -70,12 +69,21 @@ pub(super) fn predict(
         let residuals = &mut residuals[here.clone()];
         pixels.enter(row);
         row_sums(model, pixels.neighbours(), references, &mut sums);
-        let fractions = &mut fractions[here.clone()];
-        for (((residual, fraction), &pixel), &sum) in residuals.iter_mut().zip(&mut *fractions).zip(row).zip(&sums) {
+        let fractions = &mut fractions[here];
+        for (((residual, fraction), &pixel), &sum) in residuals.iter_mut().zip(fractions).zip(row).zip(&sums) {
             *residual = pixel.wrapping_sub(predicted(sum));
             *fraction = (sum >> 5 & 3) as u8;
         }
-        magnitudes.enter(residuals);
+    }
+}
+
+/// The activity at each pixel of a plane of residuals.
+pub(super) fn vary(residuals: &[u8], width: usize, references: [&[u8]; REFERENCES], activities: &mut [u8]) {
+    let mut magnitudes = Window::new(width, 0);
+    for (y, row) in residuals.chunks_exact(width).enumerate() {
+        let here = y * width..(y + 1) * width;
+        magnitudes.enter(row);
+        let references = references.map(|reference| &reference[here.clone()]);
         row_activities(magnitudes.neighbours(), references, &mut activities[here]);
     }
 }
@@ -92,10 +100,10 @@ fn row_sums(model: &Model, around: [&[u8]; NEIGHBOURS], references: [&[u8]; REFE
     for x in 0..n {
         let mut sum = start;
         for (pixel, weight) in [w[x], nw[x], n_[x], nn[x], ne[x], ww[x], nne[x], nww[x]].into_iter().zip(weights) {
-            sum = sum.wrapping_add(i16::from(pixel) * weight);
+            sum = sum.wrapping_add(i16::from(pixel).wrapping_mul(weight));
         }
         for (residual, weight) in [r0[x], r1[x], r2[x], r3[x]].into_iter().zip(others) {
-            sum = sum.wrapping_add(i16::from(residual.cast_signed()) * weight);
+            sum = sum.wrapping_add(i16::from(residual.cast_signed()).wrapping_mul(weight));
         }
         sums[x] = sum;
     }
@@ -153,8 +161,9 @@ pub(super) fn contexts(
         for (((coded, &residual), &activity), &fraction) in
             coded.iter_mut().zip(residuals).zip(activities).zip(fractions)
         {
-            let level: u8 = model.thresholds.iter().map(|&threshold| u8::from(activity > threshold)).sum();
-            *coded = u16::from(level * FRACTIONS as u8 + fraction) << 8 | u16::from(residual);
+            let level = model.thresholds.iter().fold(0u8, |level, &t| level.wrapping_add(u8::from(activity > t)));
+            let context = level.wrapping_mul(FRACTIONS as u8).wrapping_add(fraction);
+            *coded = u16::from(context) << 8 | u16::from(residual);
         }
     }
 }

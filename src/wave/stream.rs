@@ -6,7 +6,9 @@ use super::model::{LEVELS, Model, NEIGHBOURS, NO_REFERENCE, REFERENCES};
 /// The first byte: pixels as they are follow.
 pub(super) const STORED: u8 = 0;
 /// The first byte: models, tables and residuals follow.
-pub(super) const CODED: u8 = 1;
+pub(super) const SMALL: u8 = 1;
+/// The same, with one table a channel.
+pub(super) const FAST: u8 = 2;
 
 /// Bytes of a channel's model and of how many words its residuals have.
 pub(super) const MODEL_BYTES: usize = NEIGHBOURS + 2 * REFERENCES + 2 + 1 + (LEVELS - 1) + 4;

@@ -85,10 +85,10 @@ pub(super) const SLOTS: usize = (CONTEXTS + 1) << BITS;
 /// What is wrong with tables.
 pub(super) struct Malformed;
 
-/// Reads the tables of a channel from the front of `bytes` into `slots`.
-pub(super) fn read(bytes: &mut &[u8], slots: &mut [Slot; SLOTS]) -> Result<(), Malformed> {
+/// Reads the tables of a channel, of so many contexts, from the front of `bytes` into `slots`.
+pub(super) fn read(bytes: &mut &[u8], slots: &mut [Slot; SLOTS], contexts: usize) -> Result<(), Malformed> {
     let (tables, idle) = slots.split_at_mut(IDLE << BITS);
-    for table in tables.as_chunks_mut::<SUM>().0 {
+    for table in &mut tables.as_chunks_mut::<SUM>().0[..contexts] {
         let [first, more] = *take(bytes)?;
         let mut rest = &mut table[..];
         for value in usize::from(first)..=usize::from(first) + usize::from(more) {
@@ -186,7 +186,7 @@ mod tests {
             prop_assert!(bytes.len() <= MOST_BYTES);
             let mut slots = vec![0; SLOTS];
             let mut left = &bytes[..];
-            prop_assert!(read(&mut left, slots.as_mut_array().unwrap()).is_ok() && left.is_empty());
+            prop_assert!(read(&mut left, slots.as_mut_array().unwrap(), CONTEXTS).is_ok() && left.is_empty());
             for (symbol, step) in Step::of(&frequencies).into_iter().enumerate().filter(|(s, _)| frequencies[*s] > 0) {
                 let state = if step.is_full(state) { state >> 16 } else { state };
                 prop_assert!(!step.is_full(state));
@@ -197,7 +197,7 @@ mod tests {
 
         #[test]
         fn no_bytes_make_reading_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-            let _ = read(&mut &bytes[..], vec![0; SLOTS].as_mut_array().unwrap());
+            let _ = read(&mut &bytes[..], vec![0; SLOTS].as_mut_array().unwrap(), CONTEXTS);
         }
     }
 }

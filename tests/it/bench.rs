@@ -6,6 +6,7 @@ use cellshard::bench::{Bench, BenchConfig};
 use cellshard::feed::Io;
 use cellshard::pack::{PackConfig, pack};
 use cellshard::store::Codec;
+use cellshard::wave::Mode;
 use serde_json::Value;
 
 use crate::common::{Fixture, small, tool};
@@ -25,7 +26,12 @@ fn bench(fixture: &Fixture, flags: &[&str]) -> Output {
 #[test]
 fn every_part_of_the_way_has_a_rate_or_a_reason() {
     let [copying, decoding] = ["copying past the caches alone", "decoding alone"];
-    for (codec, unpacking) in [(Codec::Raw, copying), (Codec::Zstd(3), decoding), (Codec::Wave, decoding)] {
+    for (codec, unpacking) in [
+        (Codec::Raw, copying),
+        (Codec::Zstd(3), decoding),
+        (Codec::Wave(Mode::Small), decoding),
+        (Codec::Wave(Mode::Fast), decoding),
+    ] {
         for io in ["mmap", "pread"] {
             let out = bench(&packed(codec), &["--json", "--batch", "5", "--io", io]);
             assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));

@@ -10,6 +10,7 @@ use std::time::Duration;
 use cellshard::feed::{Feed, Io, Next, Permutation, Reader, Verify};
 use cellshard::pack::{PackConfig, pack};
 use cellshard::store::{Codec, Store};
+use cellshard::wave::Mode;
 use proptest::prelude::*;
 
 use crate::common::{Fixture, site_pixels, small};
@@ -45,7 +46,7 @@ fn open(root: &Path, io: Io, verify: Verify) -> Reader {
 
 #[test]
 fn every_site_comes_once_with_its_own_pixels() {
-    for codec in [Codec::Raw, Codec::Zstd(3), Codec::Wave] {
+    for codec in [Codec::Raw, Codec::Zstd(3), Codec::Wave(Mode::Small), Codec::Wave(Mode::Fast)] {
         // A disk's files may or may not be in memory, which reading ahead asks for.
         let fixture = Fixture::kaggle_on_disk(small());
         pack(&PackConfig { codec: Some(codec), ..fixture.config() }, &|_| {}).unwrap();
@@ -71,7 +72,7 @@ fn every_site_comes_once_with_its_own_pixels() {
 
 #[test]
 fn a_damaged_site_is_named_and_the_others_of_its_batch_are_whole() {
-    for codec in [Codec::Raw, Codec::Zstd(3), Codec::Wave] {
+    for codec in [Codec::Raw, Codec::Zstd(3), Codec::Wave(Mode::Small), Codec::Wave(Mode::Fast)] {
         for io in [Io::Mmap, Io::Pread] {
             let fixture = packed(codec);
             let shard = "pixels.zarr/HEPG2-01/Plate2/c/0/0/0/0";

@@ -7,6 +7,7 @@ use cellshard::pack::{PackConfig, pack};
 use cellshard::site::Population;
 use cellshard::source::Layout;
 use cellshard::store::{Codec, Store};
+use cellshard::wave::Mode;
 
 use crate::common::{Fixture, TreeSpec, label, site_pixels, small};
 
@@ -34,7 +35,7 @@ fn assert_holds_every_pixel(spec: &TreeSpec, store: &Path) {
 #[test]
 fn every_pixel_arrives_with_every_codec_and_shard_size() {
     let fixture = Fixture::kaggle(small());
-    for codec in [Codec::Raw, Codec::Zstd(1), Codec::Zstd(19), Codec::Wave] {
+    for codec in [Codec::Raw, Codec::Zstd(1), Codec::Zstd(19), Codec::Wave(Mode::Small), Codec::Wave(Mode::Fast)] {
         for sites_per_shard in [1, 5, 12, 77] {
             let dst = fixture.path().join(format!("{codec}-{sites_per_shard}"));
             let config = PackConfig {

@@ -39,10 +39,10 @@ def neighbours(plane: list[list[int]], y: int, x: int, above: int) -> list[int]:
     return [w, nw, n, nn, ne, ww, nne, nww]
 
 
-def read_tables(stream) -> list[list[tuple[int, int, int]]]:
+def read_tables(stream, n: int) -> list[list[tuple[int, int, int]]]:
     """The slots of each context: residual, how often it comes, the slot's number among its own."""
     contexts = []
-    for _ in range(16):
+    for _ in range(n):
         first, more = next(stream), next(stream)
         slots: list[tuple[int, int, int]] = []
         for residual in range(first - 128, first + more - 127):
@@ -69,7 +69,8 @@ def decode(stream: bytes, channels: int, height: int, width: int) -> bytes:
     for fields in heads:
         w, v, refs = fields[:8], fields[8:12], fields[12:16]
         (bias, above), thresholds, n_words = fields[16:18], fields[18:21], fields[21]
-        slots = read_tables(tables)
+        is_fast = stream[0] == 2
+        slots = read_tables(tables, 1 if is_fast else 16)
         states = list(struct.unpack_from("<32I", stream, at))
         words = iter(struct.unpack_from(f"<{n_words}H", stream, at + 128))
         at += 128 + 2 * n_words
@@ -90,7 +91,8 @@ def decode(stream: bytes, channels: int, height: int, width: int) -> bytes:
                 a = [abs(signed(value)) for value in neighbours(missed, y, x, 0)]
                 activity = 2 * a[0] + a[1] + 2 * a[2] + a[3] + a[4] + a[5] + a[7] + sum(map(abs, r))
                 level = sum(threshold < min(255, activity) for threshold in thresholds)
-                residual, often, i = slots[4 * level + (s >> 5 & 3)][states[lane] & 511]
+                context = 0 if is_fast else 4 * level + (s >> 5 & 3)
+                residual, often, i = slots[context][states[lane] & 511]
                 states[lane] = often * (states[lane] >> 9) + i
                 if states[lane] < 65536:
                     states[lane] = states[lane] << 16 | next(words)

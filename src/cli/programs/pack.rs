@@ -22,7 +22,7 @@ struct Args {
     src: At<Src>,
     #[command(flatten)]
     dst: At<Dst>,
-    /// raw, wave, or zstd:1 to zstd:22 [default: zstd:3]
+    /// raw, wave, wave:fast or zstd:1 to zstd:22 [zstd:3]
     ///
     /// Chunks of raw are the tensors, page-aligned; wave makes half of what zstd does, of 8 bits only, and is read by
     /// cellshard alone; images of 16 bits are zstd:1 by default

@@ -317,7 +317,10 @@ impl StoreSpec {
         let level = number("/codecs/0/configuration/codecs/1/configuration/level");
         let first = value.pointer("/codecs/0/configuration/codecs/0/name").and_then(Value::as_str);
         let codec = match level {
-            None if first == Some(zarr::WAVE) => Codec::Wave,
+            None if first == Some(zarr::WAVE) => {
+                let mode = value.pointer("/codecs/0/configuration/codecs/0/configuration/mode")?.as_str()?;
+                Codec::Wave(mode.parse().ok()?)
+            }
             None => Codec::Raw,
             Some(level) => format!("zstd:{level}").parse().ok()?,
         };
@@ -342,7 +345,7 @@ impl StoreSpec {
         let codecs = match self.codec {
             Codec::Raw => vec![bytes],
             Codec::Zstd(level) => vec![bytes, zarr::Codec::zstd(level), zarr::Codec::crc32c()],
-            Codec::Wave => vec![zarr::Codec::wave(), zarr::Codec::crc32c()],
+            Codec::Wave(mode) => vec![zarr::Codec::wave(mode), zarr::Codec::crc32c()],
         };
         let array = ArraySpec {
             shape: shape(n_sites as u64),

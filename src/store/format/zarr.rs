@@ -1,6 +1,7 @@
 //! Zarr v3 documents as types. Fields stand in the order of their bytes, which is alphabetical, so that no setting of
 //! `serde_json` (its maps may keep another order) shows in a store. Knows what Zarr says, not what a store means by it.
 
+use crate::wave::Mode;
 use serde::Serialize;
 
 /// The version of Zarr.
@@ -83,7 +84,7 @@ pub struct Codec {
 enum Configuration {
     Bytes { endian: &'static str },
     Zstd { checksum: bool, level: i32 },
-    Wave { version: u32 },
+    Wave { mode: &'static str, version: u32 },
     Sharding { chunk_shape: [u64; 4], codecs: Vec<Codec>, index_codecs: Vec<Codec>, index_location: &'static str },
 }
 
@@ -108,8 +109,8 @@ impl Codec {
 
     /// Ours, instead of `bytes`.
     #[must_use]
-    pub fn wave() -> Self {
-        Self { configuration: Some(Configuration::Wave { version: WAVE_VERSION }), name: WAVE }
+    pub fn wave(mode: Mode) -> Self {
+        Self { configuration: Some(Configuration::Wave { mode: mode.name(), version: WAVE_VERSION }), name: WAVE }
     }
 
     /// A crc32c of all before it, in the last four bytes.

@@ -29,7 +29,7 @@ impl Decoder {
     ) -> Result<()> {
         match spec.codec {
             Codec::Raw => self.decode_unchecked(spec, chunk, pixels, place),
-            Codec::Zstd(_) | Codec::Wave => self.decode_unchecked(spec, checked(chunk, place)?, pixels, place),
+            Codec::Zstd(_) | Codec::Wave(_) => self.decode_unchecked(spec, checked(chunk, place)?, pixels, place),
         }
     }
 
@@ -60,7 +60,7 @@ impl Decoder {
                     return malformed(&format!("{} bytes of pixels", pixels.len()), n.to_string());
                 }
             }
-            Codec::Wave => self.wave.decode(spec.shape(), data, pixels, place)?,
+            Codec::Wave(_) => self.wave.decode(spec.shape(), data, pixels, place)?,
         }
         Ok(())
     }

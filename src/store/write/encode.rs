@@ -25,7 +25,7 @@ impl Encoder {
         match spec.codec {
             Codec::Raw => Ok(Self(By::Nothing)),
             Codec::Zstd(level) => Self::of_zstd(level),
-            Codec::Wave => Ok(Self(By::Wave(Box::new(wave::Encoder::new()?), spec.shape()))),
+            Codec::Wave(mode) => Ok(Self(By::Wave(Box::new(wave::Encoder::new(mode)?), spec.shape()))),
         }
     }
 
@@ -67,6 +67,7 @@ mod tests {
     use super::*;
     use crate::store::format::spec::tests::spec;
     use crate::store::read::decode::Decoder;
+    use crate::wave::Mode;
     use proptest::prelude::*;
 
     fn decode(codec: Codec, chunk: &[u8]) -> Result<Vec<u8>> {
@@ -87,14 +88,14 @@ mod tests {
                 assert!(decode(codec, &encode(codec, &vec![7; n])).is_err(), "{codec} {n}");
             }
         }
-        for codec in [Codec::Zstd(3), Codec::Wave] {
+        for codec in [Codec::Zstd(3), Codec::Wave(Mode::Small), Codec::Wave(Mode::Fast)] {
             assert!(decode(codec, b"abc").is_err());
         }
     }
 
     #[test]
     fn every_flipped_bit_of_a_compressed_chunk_is_seen() {
-        for codec in [Codec::Zstd(3), Codec::Wave] {
+        for codec in [Codec::Zstd(3), Codec::Wave(Mode::Small), Codec::Wave(Mode::Fast)] {
             let good = encode(codec, &(0..30).collect::<Vec<u8>>());
             for bit in 0..good.len() * 8 {
                 let mut bad = good.clone();
@@ -107,7 +108,7 @@ mod tests {
     proptest! {
         #[test]
         fn pixels_survive_every_codec(pixels in proptest::collection::vec(any::<u8>(), 30), level in 1i32..=22) {
-            for codec in [Codec::Raw, Codec::Zstd(level), Codec::Wave] {
+            for codec in [Codec::Raw, Codec::Zstd(level), Codec::Wave(Mode::Small), Codec::Wave(Mode::Fast)] {
                 prop_assert_eq!(&decode(codec, &encode(codec, &pixels)).unwrap(), &pixels);
             }
         }
@@ -118,7 +119,7 @@ mod tests {
             chunk.splice(0..0, [0x28, 0xb5, 0x2f, 0xfd]);
             chunk.extend(crc32c::crc32c(&chunk).to_le_bytes());
             let _ = decode(Codec::Zstd(3), &chunk);
-            let _ = decode(Codec::Wave, &chunk);
+            let _ = decode(Codec::Wave(Mode::Small), &chunk);
         }
     }
 }

@@ -164,7 +164,7 @@ impl ShardWriter {
         let end = self.file.size();
         let offset = match self.spec.codec {
             Codec::Raw => end.next_multiple_of(ALIGNMENT),
-            Codec::Zstd(_) | Codec::Wave => end,
+            Codec::Zstd(_) | Codec::Wave(_) => end,
         };
         let padding = [0; ALIGNMENT as usize];
         self.write(&padding[..(offset - end) as usize])?;

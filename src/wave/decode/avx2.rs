@@ -33,7 +33,7 @@ pub(super) fn decode(channel: &Channel, plane: &mut [u8], (mut room, place): (Ro
 #[target_feature(enable = "avx2,popcnt")]
 fn by_lanes(channel: &Channel, plane: &mut [u8], room: &mut Room, place: &Place) -> bool {
     let &Channel { shape, slots, .. } = channel;
-    let mut lanes = Lanes::new(channel.model);
+    let mut lanes = Lanes::new(channel.model, channel.mode);
     let mut states = States::new(&channel.states, place.words);
     for Run { steps, is_edge } in runs(shape) {
         if is_edge {

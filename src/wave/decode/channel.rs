@@ -4,6 +4,7 @@ use crate::error::Result;
 use crate::memory;
 
 use crate::wave::geometry::{LANES, Shape};
+use crate::wave::mode::Mode;
 use crate::wave::model::Model;
 use crate::wave::tables::{SLOTS, Slot};
 
@@ -16,6 +17,7 @@ pub(super) struct Channel<'a> {
     pub(super) index: usize,
     /// Its references are channels before it.
     pub(super) model: &'a Model,
+    pub(super) mode: Mode,
     pub(super) slots: &'a [Slot; SLOTS],
     pub(super) states: [u32; LANES],
     /// Words of 16 bits, the lower byte first.

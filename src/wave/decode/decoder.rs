@@ -9,7 +9,8 @@ use super::scalar;
 #[cfg(target_arch = "x86_64")]
 use super::{avx2, avx512, groups, skew};
 use crate::wave::geometry::{LANES, Shape};
-use crate::wave::stream::{CODED, Malformed, Parts, STATE_BYTES, STORED};
+use crate::wave::mode::Mode;
+use crate::wave::stream::{FAST, Malformed, Parts, SMALL, STATE_BYTES, STORED};
 use crate::wave::tables::{self, LEAST_STATE, SLOTS, Slot};
 
 /// Decodes; keeps its memory from one to the next.
@@ -63,15 +64,26 @@ impl Memory {
         }
     }
 
-    /// Decodes a channel into its plane. Gives whether it ends as it must.
-    fn decode(&mut self, channel: &Channel, plane: &mut [u8]) -> Result<bool> {
-        match self {
-            Self::Pixel(residuals) => scalar::decode(channel, plane, residuals),
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx2(memory) => Ok(avx2::decode(channel, plane, memory.begin(channel)?)),
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512(memory) => Ok(avx512::decode(channel, plane, memory.begin(channel)?)),
+    /// Decodes channels into their planes. Gives of which, the first such, residuals do not end as they must.
+    fn decode(&mut self, channels: &[Channel], pixels: &mut [u8]) -> Result<Option<usize>> {
+        #[cfg(target_arch = "x86_64")]
+        if let (Self::Avx512(memory), Some(Channel { mode: Mode::Fast, .. })) = (&mut *self, channels.first()) {
+            return avx512::decode_fast(channels, pixels, memory);
         }
+        for channel in channels {
+            let plane = &mut pixels[channel.index * channel.shape.plane()..][..channel.shape.plane()];
+            let is_whole = match self {
+                Self::Pixel(residuals) => scalar::decode(channel, plane, residuals)?,
+                #[cfg(target_arch = "x86_64")]
+                Self::Avx2(memory) => avx2::decode(channel, plane, memory.begin(channel)?),
+                #[cfg(target_arch = "x86_64")]
+                Self::Avx512(memory) => avx512::decode(channel, plane, memory.channel(channel)?),
+            };
+            if !is_whole {
+                return Ok(Some(channel.index));
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -114,13 +126,24 @@ impl Decoder {
                 let found = format!("{} pixels", bytes.len());
                 Err(Error::malformed(place(), format!("{} stored pixels", pixels.len()), found))
             }
-            CODED => {
-                let parts = Parts::read(bytes, shape).map_err(malformed)?;
-                self.unpack(&parts, place)?;
-                self.channels(shape, &parts, pixels)?.map_err(malformed)
-            }
+            SMALL => self.coded(shape, Mode::Small, bytes, pixels, place),
+            FAST => self.coded(shape, Mode::Fast, bytes, pixels, place),
             other => Err(malformed(Malformed("a stream of the codec wave, version 1", format!("kind {other}")))),
         }
+    }
+
+    fn coded(
+        &mut self,
+        shape: Shape,
+        mode: Mode,
+        bytes: &[u8],
+        pixels: &mut [u8],
+        place: &dyn Fn() -> String,
+    ) -> Result<()> {
+        let malformed = |Malformed(expected, found)| Error::malformed(place(), expected, found);
+        let parts = Parts::read(bytes, shape).map_err(malformed)?;
+        self.unpack(&parts, place)?;
+        self.channels(shape, mode, &parts, pixels)?.map_err(malformed)
     }
 
     /// Unpacks the tables of all channels.
@@ -135,27 +158,30 @@ impl Decoder {
     fn channels(
         &mut self,
         shape: Shape,
+        mode: Mode,
         parts: &Parts,
         pixels: &mut [u8],
     ) -> Result<std::result::Result<(), Malformed>> {
-        memory::resize(&mut self.slots, SLOTS, "tables")?;
-        let slots = self.slots.as_mut_array().expect("as many");
+        let fail = |expected, found: &str, index| Ok(Err(Malformed(expected, format!("{found} in channel {index}"))));
+        memory::resize(&mut self.slots, SLOTS * parts.heads.len(), "tables")?;
         let mut tables = &self.tables[..];
-        let planes = pixels.chunks_exact_mut(shape.plane());
-        for (index, ((head, (states, words)), plane)) in
-            parts.heads.iter().zip(&parts.residuals).zip(planes).enumerate()
+        let mut channels = Vec::with_capacity(parts.heads.len());
+        let slots = self.slots.as_chunks_mut::<SLOTS>().0;
+        for (index, ((head, (states, words)), slots)) in parts.heads.iter().zip(&parts.residuals).zip(slots).enumerate()
         {
-            let fail = |expected, found: &str| Ok(Err(Malformed(expected, format!("{found} in channel {index}"))));
-            if tables::read(&mut tables, slots).is_err() {
-                return fail("whole tables", "others");
+            if tables::read(&mut tables, slots, mode.contexts()).is_err() {
+                return fail("whole tables", "others", index);
             }
-            let Some(states) = self::states(states) else { return fail("states of 65536 and more", "less") };
-            let channel = Channel { shape, index, model: &head.model, slots, states, words };
-            if !self.memory.decode(&channel, plane)? {
-                return fail("residuals that end where they should", "others");
-            }
+            let Some(states) = self::states(states) else { return fail("states of 65536 and more", "less", index) };
+            channels.push(Channel { shape, index, model: &head.model, mode, slots, states, words });
         }
-        Ok(if tables.is_empty() { Ok(()) } else { Err(Malformed("no more tables", format!("{} bytes", tables.len()))) })
+        if !tables.is_empty() {
+            return Ok(Err(Malformed("no more tables", format!("{} bytes", tables.len()))));
+        }
+        match self.memory.decode(&channels, pixels)? {
+            Some(index) => fail("residuals that end where they should", "others", index),
+            None => Ok(Ok(())),
+        }
     }
 }
 

@@ -1,5 +1,4 @@
-//! Planes as the decoder has them whose lanes keep their last pixels: by groups of as many steps. A lane's pixels of a
-//! group stand beside each other, its residuals with those of all lanes at the same step.
+//! Planes as decoders have them whose lanes keep their last pixels: by groups of as many steps.
 
 use crate::error::Result;
 use crate::memory;
@@ -12,97 +11,157 @@ use crate::wave::model::{NO_REFERENCE, REFERENCES};
 pub(super) const HALF: usize = LANES / 2;
 /// Steps of a group, whose pixels a lane keeps.
 pub(super) const KEPT: usize = 4;
+/// Groups whose pixels are put into their rows together.
+pub(super) const BLOCK: usize = HALF;
 /// Where what is above the first lane is: so many steps after the one that is a period before.
 const ABOVE: usize = BEHIND * LANES - 1;
 
-/// The pixels of a half in a group, or their residuals.
+/// Residuals of a group: of each step those of all lanes.
 #[derive(Clone, Copy, Default)]
 #[repr(align(64))]
-pub(super) struct Half(pub(super) [[u8; HALF]; KEPT]);
-
-pub(super) type Group = [Half; 2];
-
-/// What the last two lanes keep, of pixels and of residuals: what is above the first two in the next band.
-pub(super) type Last = [u64; 2];
+pub(super) struct Group(pub(super) [[u8; LANES]; KEPT]);
 
 /// What is kept from site to site.
 #[derive(Default)]
 pub(super) struct Memory {
-    pixels: Vec<Group>,
     /// Of all channels, after zeros for one that there is not.
     residuals: Vec<Group>,
-    /// Of each step, after those of a period that stand before the first.
-    lasts: Vec<Last>,
-    words: Vec<u8>,
+    words: Vec<Vec<u8>>,
+    lasts: Vec<[u64; 2]>,
+    narrow_lasts: Vec<[u16; 2]>,
+}
+
+/// What the last lanes keep after each step, as the way of decoding needs it: it is above the first ones in the next band.
+pub(super) struct Lasts<'a, T> {
+    /// After those of a period that stand before the first step.
+    lasts: &'a mut [T],
+    period: usize,
 }
 
 /// Where a channel is decoded.
 pub(super) struct Room<'a> {
-    pub(super) pixels: &'a mut [Group],
     pub(super) residuals: &'a mut [Group],
     pub(super) references: [&'a [Group]; REFERENCES],
-    lasts: &'a mut [Last],
-    period: usize,
+    pub(super) lasts: Lasts<'a, [u64; 2]>,
     /// The channel's words, padded.
     pub(super) words: &'a [u8],
 }
 
+/// Where all channels of a site are decoded: first their residuals, then their pixels.
+pub(super) struct Rooms<'a> {
+    residuals: &'a mut [Group],
+    words: &'a [Vec<u8>],
+    lasts: &'a mut Vec<[u16; 2]>,
+    shape: Shape,
+}
+
+/// Groups of a plane of residuals, and how far planes are apart.
+fn groups(shape: Shape) -> (usize, usize) {
+    let groups = shape.steps().div_ceil(KEPT);
+    // An odd number, so that those of several channels do not fall into the same lines of a cache.
+    (groups, groups | 1)
+}
+
+/// The planes that a channel refers to; `before` are that of zeros and those of the channels before it.
+fn references<'a>(channel: &Channel, before: &'a [Group]) -> [&'a [Group]; REFERENCES] {
+    let (groups, apart) = groups(channel.shape);
+    channel.model.references.map(|reference| match reference {
+        NO_REFERENCE => &before[..groups],
+        channel => &before[(1 + usize::from(channel)) * apart..][..groups],
+    })
+}
+
 impl Memory {
+    fn begin(&mut self, shape: Shape, words: usize) -> Result<()> {
+        let (_, apart) = groups(shape);
+        memory::resize(&mut self.residuals, (1 + shape.channels) * apart, "the channels of a site")?;
+        let words = words.max(self.words.len());
+        memory::resize(&mut self.words, words, "channels")?;
+        // What another shape left there.
+        self.residuals[..apart].fill(Group::default());
+        Ok(())
+    }
+
     /// Makes room for a channel.
-    pub(super) fn begin(&mut self, channel: &Channel) -> Result<Room<'_>> {
+    pub(super) fn channel(&mut self, channel: &Channel) -> Result<Room<'_>> {
         let &Channel { shape, index, model, .. } = channel;
-        let (period, groups) = (shape.period(), shape.steps().div_ceil(KEPT));
-        // An odd number of lines of a cache, so that groups of several channels do not fall into the same ones.
-        let plane = groups | 1;
         if index == 0 {
-            memory::resize(&mut self.pixels, groups, "a channel")?;
-            memory::resize(&mut self.residuals, (1 + shape.channels) * plane, "the channels of a site")?;
-            memory::resize(&mut self.lasts, period + groups * KEPT, "a channel")?;
-            // What another shape left there.
-            self.residuals[..plane].fill(Group::default());
+            self.begin(shape, 1)?;
         }
-        self.lasts[..period].fill([u64::from_ne_bytes([model.above; 8]), 0]);
-        channel.pad_words(&mut self.words)?;
-        let (before, residuals) = self.residuals.split_at_mut((1 + index) * plane);
-        let references = model.references.map(|reference| match reference {
-            NO_REFERENCE => &before[..groups],
-            channel => &before[(1 + usize::from(channel)) * plane..][..groups],
-        });
+        channel.pad_words(&mut self.words[0])?;
+        let (groups, apart) = groups(shape);
+        let (before, residuals) = self.residuals.split_at_mut((1 + index) * apart);
         Ok(Room {
-            pixels: &mut self.pixels[..groups],
             residuals: &mut residuals[..groups],
-            references,
-            lasts: &mut self.lasts,
-            period,
-            words: &self.words,
+            references: references(channel, before),
+            lasts: Lasts::new(&mut self.lasts, shape, [u64::from_ne_bytes([model.above; 8]), 0])?,
+            words: &self.words[0],
         })
+    }
+
+    /// Makes room for all channels of a site.
+    pub(super) fn channels(&mut self, shape: Shape, channels: &[Channel]) -> Result<Rooms<'_>> {
+        self.begin(shape, channels.len())?;
+        for (channel, words) in channels.iter().zip(&mut self.words) {
+            channel.pad_words(words)?;
+        }
+        let Self { residuals, words, narrow_lasts, .. } = self;
+        Ok(Rooms { residuals, words, lasts: narrow_lasts, shape })
     }
 }
 
-impl Room<'_> {
-    /// What is above the first two lanes at a step.
+impl Rooms<'_> {
+    /// Of each channel its plane of residuals, and its words, padded.
+    pub(super) fn residuals(&mut self) -> impl Iterator<Item = (&mut [Group], &[u8])> {
+        let (groups, apart) = groups(self.shape);
+        let planes = self.residuals.chunks_exact_mut(apart).skip(1);
+        planes.zip(self.words).map(move |(plane, words)| (&mut plane[..groups], &words[..]))
+    }
+
+    /// A channel's residuals, those that it refers to, and what its last lanes keep.
+    #[allow(clippy::type_complexity, reason = "three things, said once")]
+    pub(super) fn pixels(
+        &mut self,
+        channel: &Channel,
+    ) -> Result<(&[Group], [&[Group]; REFERENCES], Lasts<'_, [u16; 2]>)> {
+        let (groups, apart) = groups(self.shape);
+        let (before, residuals) = self.residuals.split_at((1 + channel.index) * apart);
+        let lasts = Lasts::new(self.lasts, self.shape, [u16::from_ne_bytes([channel.model.above; 2]); 2])?;
+        Ok((&residuals[..groups], references(channel, before), lasts))
+    }
+}
+
+impl<'a, T: Copy + Default> Lasts<'a, T> {
+    fn new(lasts: &'a mut Vec<T>, shape: Shape, above: T) -> Result<Self> {
+        let period = shape.period();
+        memory::resize(lasts, period + groups(shape).0 * KEPT, "a channel")?;
+        lasts[..period].fill(above);
+        Ok(Self { lasts, period })
+    }
+
+    /// What is above the first lanes at a step.
     #[inline]
-    pub(super) fn above_first(&self, step: usize) -> Last {
+    pub(super) fn above_first(&self, step: usize) -> T {
         self.lasts[step.wrapping_add(ABOVE)]
     }
 
-    /// Where what the last two lanes keep after a step is put.
+    /// Where that of a step is put.
     #[inline]
-    pub(super) fn last(&mut self, step: usize) -> &mut Last {
+    pub(super) fn put(&mut self, step: usize) -> &mut T {
         &mut self.lasts[step.wrapping_add(self.period)]
     }
 }
 
 /// Copies the pixels that a lane has from a step on, `(band, phase)` of the first lane, to where they belong in `plane`,
-/// `[y, x]`.
+/// `[y, x]`. Gives where the next ones belong, if they are in the same row.
 #[inline]
-pub(super) fn put<const N: usize>(
+pub(super) fn put<'a, const N: usize>(
     shape: Shape,
     (mut band, mut phase): (usize, usize),
     lane: usize,
     pixels: &[u8; N],
-    plane: &mut [u8],
-) {
+    plane: &'a mut [u8],
+) -> Option<&'a [u8; N]> {
     let Shape { width, height, .. } = shape;
     let behind = BEHIND * lane;
     if phase < behind {
@@ -110,21 +169,23 @@ pub(super) fn put<const N: usize>(
         (band, phase) = (band.wrapping_sub(1), phase + shape.period());
     }
     let (mut x, mut pixels) = (phase - behind, &pixels[..]);
+    let y = band.wrapping_mul(LANES).wrapping_add(lane);
+    if y < height && x + 2 * N <= width {
+        let (here, next) = plane[y * width + x..].split_first_chunk_mut::<N>().expect("a part of a row");
+        *here = *pixels.first_chunk().expect("all");
+        return next.first_chunk();
+    }
     while !pixels.is_empty() {
         let y = band.wrapping_mul(LANES).wrapping_add(lane);
         let (here, rest) = pixels.split_at(pixels.len().min(shape.period() - x));
         if y < height && x < width {
             let row = &mut plane[y * width..][..width][x..];
-            match (row.first_chunk_mut::<N>(), here.first_chunk()) {
-                (Some(row), Some(here)) => *row = *here,
-                _ => {
-                    let n = row.len().min(here.len());
-                    row[..n].copy_from_slice(&here[..n]);
-                }
-            }
+            let n = row.len().min(here.len());
+            row[..n].copy_from_slice(&here[..n]);
         }
         (band, x, pixels) = (band.wrapping_add(1), 0, rest);
     }
+    None
 }
 
 #[cfg(test)]
@@ -135,18 +196,17 @@ mod tests {
     fn every_pixel_is_put_where_it_belongs_once_and_nothing_else() {
         for (height, width) in [(1, 1), (40, 63), (32, 64), (33, 66), (64, 67), (65, 100), (40, 300), (300, 129)] {
             let shape = Shape { channels: 1, height, width };
+            let value = |y: usize, x: usize| ((y * 7 + x) % 251 + 1) as u8;
             let mut found = vec![0; shape.plane()];
             for first in (0..shape.steps()).step_by(64) {
+                let at = |step: usize| (step / shape.period(), step % shape.period());
                 for lane in 0..LANES {
-                    let value = |y: usize, x: usize| ((y * 7 + x) % 251 + 1) as u8;
-                    let pixels: [u8; 64] = std::array::from_fn(|i| {
-                        let at = ((first + i) / shape.period(), (first + i) % shape.period());
-                        shape.at(at, lane).map_or(0, |(y, x)| value(y, x))
-                    });
-                    put(shape, (first / shape.period(), first % shape.period()), lane, &pixels, &mut found);
+                    let pixels: [u8; 64] =
+                        std::array::from_fn(|i| shape.at(at(first + i), lane).map_or(0, |(y, x)| value(y, x)));
+                    put(shape, at(first), lane, &pixels, &mut found);
                 }
             }
-            let expected: Vec<u8> = (0..shape.plane()).map(|i| ((i / width * 7 + i % width) % 251 + 1) as u8).collect();
+            let expected: Vec<u8> = (0..shape.plane()).map(|i| value(i / width, i % width)).collect();
             assert!(found == expected, "{height} x {width}");
         }
     }

@@ -8,7 +8,8 @@ use std::arch::x86_64::*;
 
 use super::skew::{Place, Plane, Planes, Room, put};
 use crate::wave::geometry::{BEHIND, LAG, LANES, Shape};
-use crate::wave::model::{FRACTIONS, LEVELS, Model, NEIGHBOURS, REFERENCES};
+use crate::wave::mode::Mode;
+use crate::wave::model::{FRACTIONS, LEVELS, Model, NEIGHBOURS, PAIRS, REFERENCES};
 use crate::wave::tables::IDLE;
 
 #[target_feature(enable = "avx2")]
@@ -102,11 +103,12 @@ pub(super) struct Lanes {
     pixels: Trail,
     /// Of residuals, without their sign.
     magnitudes: Trail,
-    /// Of two neighbours each.
-    weights: [__m256i; NEIGHBOURS / 2],
+    /// Of [`PAIRS`].
+    weights: [__m256i; PAIRS.len()],
     reference_weights: [__m256i; REFERENCES],
     start: __m256i,
     thresholds: [__m256i; LEVELS - 1],
+    mode: Mode,
     above: __m256i,
     /// How far each lane is behind.
     behind: __m256i,
@@ -114,16 +116,17 @@ pub(super) struct Lanes {
 
 impl Lanes {
     #[target_feature(enable = "avx2")]
-    pub(super) fn new(model: &Model) -> Self {
+    pub(super) fn new(model: &Model, mode: Mode) -> Self {
         let Model { weights, reference_weights, above, thresholds, .. } = model;
-        let pair = |i: usize| i16::from_le_bytes([weights[2 * i], weights[2 * i + 1]].map(i8::cast_unsigned));
+        let pair = |pair: [usize; 2]| i16::from_le_bytes(pair.map(|i| weights[i].cast_unsigned()));
         Self {
             pixels: Trail::new(*above),
             magnitudes: Trail::new(0),
-            weights: std::array::from_fn(|i| _mm256_set1_epi16(pair(i))),
+            weights: PAIRS.map(|both| _mm256_set1_epi16(pair(both))),
             reference_weights: reference_weights.map(|weight| _mm256_set1_epi8(weight)),
             start: _mm256_set1_epi16(model.start()),
             thresholds: thresholds.map(|threshold| _mm256_set1_epi8((threshold ^ 0x80).cast_signed())),
+            mode,
             above: _mm256_set1_epi8(above.cast_signed()),
             behind: load(&std::array::from_fn(|lane| (BEHIND * lane) as u8)),
         }
@@ -173,11 +176,11 @@ impl Lanes {
         let [r0, r1, r2, r3] = [r0, r1, r2, r3].map(|r| _mm256_abs_epi8(r));
         sums = add_pair(sums, [r0, r1], _mm256_unpacklo_epi8(s0, s1), _mm256_unpackhi_epi8(s0, s1));
         sums = add_pair(sums, [r2, r3], _mm256_unpacklo_epi8(s2, s3), _mm256_unpackhi_epi8(s2, s3));
-        let [w0, w1, w2, w3] = self.weights;
-        sums = add_pair(sums, [n, nn], w1, w1);
-        sums = add_pair(sums, [nne, nww], w3, w3);
-        sums = add_pair(sums, [ne, ww], w2, w2);
-        sums = add_pair(sums, [w, nw], w0, w0);
+        let [of_w, of_n, of_nw, of_nn] = self.weights;
+        sums = add_pair(sums, [nn, nne], of_nn, of_nn);
+        sums = add_pair(sums, [nw, nww], of_nw, of_nw);
+        sums = add_pair(sums, [n, ne], of_n, of_n);
+        sums = add_pair(sums, [w, ww], of_w, of_w);
         let raised = |r| _mm256_xor_si256(r, _mm256_set1_epi8(-128));
         let [low, high] = sums.map(|sum| _mm256_srai_epi16::<7>(sum));
         let predicted = raised(_mm256_packs_epi16(low, high));
@@ -193,6 +196,9 @@ impl Lanes {
         }
         const { assert!(FRACTIONS == 4) };
         let mut context = _mm256_or_si256(_mm256_slli_epi16::<2>(level), fraction);
+        if self.mode == Mode::Fast {
+            context = _mm256_setzero_si256();
+        }
         if let Some(edge) = &edge {
             context = _mm256_blendv_epi8(context, _mm256_set1_epi8(IDLE as i8), edge.idle);
         }

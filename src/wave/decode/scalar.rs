@@ -4,13 +4,14 @@ use crate::error::Result;
 use crate::memory;
 
 use super::channel::Channel;
+use crate::wave::mode::Mode;
 use crate::wave::model::{Model, NO_REFERENCE, around, predicted};
 use crate::wave::tables::{LEAST_STATE, pop};
 
 /// Decodes a channel into its plane, `[y, x]`; `residuals` is kept from channel to channel. Gives whether states and words
 /// end as they must.
 pub(super) fn decode(channel: &Channel, pixels: &mut [u8], residuals: &mut Vec<u8>) -> Result<bool> {
-    let &Channel { shape, index, model, slots, mut states, words } = channel;
+    let &Channel { shape, index, model, mode, slots, mut states, words } = channel;
     memory::resize(residuals, shape.pixels(), "residuals")?;
     let (plane, width) = (shape.plane(), shape.width);
     let (before, residuals) = residuals.split_at_mut(index * plane);
@@ -25,8 +26,11 @@ pub(super) fn decode(channel: &Channel, pixels: &mut [u8], residuals: &mut Vec<u
                 channel => before[usize::from(channel) * plane + here].cast_signed(),
             });
             let sum = model.sum(around(pixels, width, y, x, model.above), references);
-            let activity = Model::activity(around(residuals, width, y, x, 0), references);
-            let (residual, next) = pop(slots, model.context(sum, activity), *state);
+            let context = match mode {
+                Mode::Small => model.context(sum, Model::activity(around(residuals, width, y, x, 0), references)),
+                Mode::Fast => 0,
+            };
+            let (residual, next) = pop(slots, context, *state);
             *state = next;
             if next < LEAST_STATE {
                 let Some(word) = words.next() else { return Ok(false) };

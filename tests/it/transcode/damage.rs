@@ -7,6 +7,7 @@ use cellshard::Error;
 use cellshard::fault::FaultKind;
 use cellshard::pack::PackConfig;
 use cellshard::store::{Codec, Store};
+use cellshard::wave::Mode;
 
 use super::{PLATE, SHARD, config, flip, pack_pngs, run, times};
 use crate::common::{Fixture, assert_same, contents, small};
@@ -62,7 +63,7 @@ const OF_SHARD: [&str; 5] = ["B04_s2", "C03_s1", "C03_s2", "C07_s1", "C07_s2"];
 fn a_flipped_bit_is_traced_to_its_site() {
     let site = |says| [(FaultKind::DamagedSite, Some("B04_s2"), says)];
     check_damage(Codec::Zstd(3), SHARD, flip(9), &site("site RPE-02/1/B04/2: expected chunk crc32c "));
-    check_damage(Codec::Wave, SHARD, flip(9), &site("site RPE-02/1/B04/2: expected chunk crc32c "));
+    check_damage(Codec::Wave(Mode::Small), SHARD, flip(9), &site("site RPE-02/1/B04/2: expected chunk crc32c "));
     check_damage(Codec::Raw, SHARD, flip(9), &site("site RPE-02/1/B04/2: expected crc32c "));
     let two = |path: &Path| {
         flip(9)(path);
@@ -76,7 +77,7 @@ fn a_flipped_bit_is_traced_to_its_site() {
 #[test]
 fn a_shard_cut_short_lost_or_without_its_index_names_all_of_its_sites() {
     let all = |says| OF_SHARD.map(|site| (FaultKind::DamagedSite, Some(site), says));
-    for codec in [Codec::Raw, Codec::Zstd(3), Codec::Wave] {
+    for codec in [Codec::Raw, Codec::Zstd(3), Codec::Wave(Mode::Small), Codec::Wave(Mode::Fast)] {
         let cut = |path: &Path| fs::File::options().write(true).open(path).unwrap().set_len(100).unwrap();
         check_damage(codec, SHARD, cut, &all("bytes, found 100"));
         check_damage(codec, SHARD, |path| fs::remove_file(path).unwrap(), &all("found none"));

@@ -4,6 +4,7 @@ use std::fs;
 
 use cellshard::pack::{PackConfig, pack};
 use cellshard::store::Codec;
+use cellshard::wave::Mode;
 
 use super::{config, pack_pngs, run};
 use crate::common::{Fixture, assert_same, small};
@@ -11,9 +12,18 @@ use crate::common::{Fixture, assert_same, small};
 #[test]
 fn a_transcoded_store_is_the_one_that_packing_the_pngs_would_make() {
     let fixture = Fixture::kaggle(small());
-    let (raw, zstd, wave) = (Codec::Raw, Codec::Zstd, Codec::Wave);
-    let ways =
-        [(raw, zstd(3)), (zstd(3), raw), (zstd(1), zstd(9)), (raw, raw), (wave, raw), (zstd(3), wave), (wave, wave)];
+    let (raw, zstd, wave, fast) = (Codec::Raw, Codec::Zstd, Codec::Wave(Mode::Small), Codec::Wave(Mode::Fast));
+    let ways = [
+        (raw, zstd(3)),
+        (zstd(3), raw),
+        (zstd(1), zstd(9)),
+        (raw, raw),
+        (wave, raw),
+        (zstd(3), wave),
+        (wave, wave),
+        (wave, fast),
+        (fast, wave),
+    ];
     for (i, (from, to)) in ways.into_iter().enumerate() {
         for (shard_size, new_size) in [(5, None), (5, Some(4)), (5, Some(77)), (12, Some(1))] {
             let src = pack_pngs(&fixture, &format!("from-{i}-{shard_size}"), from, shard_size);

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::site::{Dtype, ParseError, parse_number};
+use crate::wave::Mode;
 
 /// How the pixels of a site are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,14 +14,14 @@ pub enum Codec {
     /// Zstandard at this level, followed by a crc32c.
     Zstd(i32),
     /// [`wave`](crate::wave), followed by a crc32c: about half of what zstd makes. Of pixels of 8 bits only.
-    Wave,
+    Wave(Mode),
 }
 
 impl Codec {
     /// Whether chunks are of pixels of this type.
     #[must_use]
     pub fn takes(self, dtype: Dtype) -> bool {
-        self != Self::Wave || dtype == Dtype::Uint8
+        !matches!(self, Self::Wave(_)) || dtype == Dtype::Uint8
     }
 }
 
@@ -31,9 +32,10 @@ impl FromStr for Codec {
         let level = text.strip_prefix("zstd:").and_then(parse_number).filter(|level| (1..=22).contains(level));
         match (text, level) {
             ("raw", _) => Ok(Self::Raw),
-            ("wave", _) => Ok(Self::Wave),
+            ("wave", _) => Ok(Self::Wave(Mode::Small)),
+            ("wave:fast", _) => Ok(Self::Wave(Mode::Fast)),
             (_, Some(level)) => Ok(Self::Zstd(level)),
-            _ => Err(ParseError { expected: "raw, wave or zstd:1 to zstd:22", found: text.to_owned() }),
+            _ => Err(ParseError { expected: "raw, wave, wave:fast or zstd:1 to zstd:22", found: text.to_owned() }),
         }
     }
 }
@@ -43,7 +45,8 @@ impl fmt::Display for Codec {
         match self {
             Self::Raw => f.pad("raw"),
             Self::Zstd(level) => f.pad(&format!("zstd:{level}")),
-            Self::Wave => f.pad("wave"),
+            Self::Wave(Mode::Small) => f.pad("wave"),
+            Self::Wave(Mode::Fast) => f.pad("wave:fast"),
         }
     }
 }

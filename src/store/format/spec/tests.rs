@@ -1,4 +1,5 @@
 use super::*;
+use crate::wave::Mode;
 
 pub(crate) fn spec(codec: Codec) -> StoreSpec {
     let size = ImageSize { height: 3, width: 5 };
@@ -12,17 +13,24 @@ fn wide(codec: Codec) -> StoreSpec {
 
 #[test]
 fn codecs_are_written_as_they_are_parsed() {
-    for text in ["raw", "zstd:1", "zstd:22"] {
+    for text in ["raw", "zstd:1", "zstd:22", "wave", "wave:fast"] {
         assert_eq!(text.parse::<Codec>().unwrap().to_string(), text);
     }
-    for text in ["", "zstd", "zstd:0", "zstd:23", "zstd:-1", "lz4", "RAW"] {
+    for text in ["", "zstd", "zstd:0", "zstd:23", "zstd:-1", "lz4", "RAW", "wave:", "wave:small"] {
         assert!(text.parse::<Codec>().is_err(), "{text}");
     }
 }
 
 #[test]
 fn a_plate_document_tells_what_it_was_made_from() {
-    for spec in [spec(Codec::Raw), spec(Codec::Zstd(7)), spec(Codec::Wave), wide(Codec::Raw), wide(Codec::Zstd(3))] {
+    for spec in [
+        spec(Codec::Raw),
+        spec(Codec::Zstd(7)),
+        spec(Codec::Wave(Mode::Small)),
+        spec(Codec::Wave(Mode::Fast)),
+        wide(Codec::Raw),
+        wide(Codec::Zstd(3)),
+    ] {
         let document = spec.plate_document(9);
         let (found, n_sites) = StoreSpec::guess_from_plate(&document).unwrap();
         assert_eq!((&found, n_sites), (&spec, 9));
