@@ -29,7 +29,9 @@ def test_every_block_runs(work, page):
     names = {}
     text = (ROOT / page).read_text()
     blocks = re.findall(
-        r"<!-- run: (cellshard (?:train|pack data small) .*) -->|^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL
+        r"<!-- run: (cellshard (?:train|pack data small) [^\n]*) -->|^```python\n(.*?)^```",
+        text,
+        re.MULTILINE | re.DOTALL,
     )
     assert any(block for _, block in blocks)
     for command, block in blocks:
