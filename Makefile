@@ -114,7 +114,7 @@ check-no-torch:
 	@if cargo tree --no-default-features --edges normal,build --prefix none | grep -E '^(clap|indicatif|anyhow|zarrs) '; then \
 		echo 'the library depends on what only programs need'; exit 1; fi
 
-# The wheel, first with NumPy alone, then what other readers make of stores.
+# The wheel, with NumPy and zarr, then what other readers make of stores.
 test-python: build test-wheel .venv/tests
 	CELLSHARD_BIN=$(BIN) CELLSHARD_REAL=$(REAL) CELLSHARD_PLATES=$(PLATES) tests/in_memory.sh \
 		.venv/bin/pytest --quiet tests/python --ignore tests/python/test_torch.py

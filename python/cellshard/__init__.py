@@ -7,11 +7,13 @@
 >>> for batch in loader:  # {"pixels": [64, 6, 512, 512] uint8, "label", "plate", "index"}
 ...     images = cellshard.normalize(batch, normalization)
 
-With PyTorch, :mod:`cellshard.torch` has the networks of ``train``.
+With PyTorch, :mod:`cellshard.torch` has the networks of ``train``; with zarr, :mod:`cellshard.zarr` has the codec of
+:mod:`cellshard.wave`, and zarr finds it there.
 """
 
 from typing import TYPE_CHECKING
 
+from . import wave
 from ._cellshard import __version__
 from ._errors import (
     BatchesHeldError,
@@ -30,6 +32,7 @@ from ._store import Split, Store
 
 if TYPE_CHECKING:
     from . import torch as torch
+    from . import zarr as zarr
 
 __all__ = [
     "BatchesHeldError",
@@ -49,17 +52,20 @@ __all__ = [
     "pack",
     "stats",
     "verify",
+    "wave",
 ]
+
+#: Modules that are imported when they are first asked for: what they stand on takes seconds, and need not be there.
+_WHEN_ASKED_FOR = ("torch", "zarr")
 
 
 def __getattr__(name):
-    """``cellshard.torch`` is imported when it is first asked for: torch takes seconds, and need not be there."""
-    if name == "torch":
+    if name in _WHEN_ASKED_FOR:
         import importlib
 
-        return importlib.import_module(".torch", __name__)
+        return importlib.import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__():
-    return [*globals(), "torch"]
+    return [*globals(), *_WHEN_ASKED_FOR]

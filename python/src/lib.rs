@@ -1,5 +1,5 @@
-//! What Python's package `cellshard` is built on: a store's tables and sites, the feed with memory of Python's, and the
-//! programs by name. Texts, arrays and everything that a user sees are made in Python.
+//! What Python's package `cellshard` is built on: a store's tables and sites, the feed with memory of Python's, the codec
+//! `wave`, and the programs by name. Texts, arrays and everything that a user sees are made in Python.
 #![expect(clippy::needless_pass_by_value, reason = "what Python hands over is made for the call")]
 
 mod errors;
@@ -9,6 +9,7 @@ mod memory;
 mod order;
 mod pool;
 mod store;
+mod wave;
 
 use std::ffi::OsString;
 
@@ -28,5 +29,7 @@ fn _cellshard(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<order::Order>()?;
     module.add_class::<feed::Feed>()?;
     module.add_class::<lent::Lent>()?;
+    module.add_function(wrap_pyfunction!(wave::wave_encode, module)?)?;
+    module.add_function(wrap_pyfunction!(wave::wave_decode, module)?)?;
     module.add_function(wrap_pyfunction!(main, module)?)
 }

@@ -1,4 +1,4 @@
-//! Memory of Python's that the feed fills: a NumPy array, or one over a pinned tensor of torch's. One of two places with
+//! Memory of Python's that is filled: a NumPy array, or one over a pinned tensor of torch's. One of two places with
 //! `unsafe`.
 #![allow(unsafe_code)]
 
@@ -30,7 +30,9 @@ impl AsMut<[u8]> for Memory {
         let (start, length) = self.place();
         // SAFETY: the buffer keeps the array alive and where it is. Its bytes lie in C order and without gaps (checked
         // above). `cellshard/_loader.py` and `_store.py` make the array for this, of zeros, and hand it to nobody but here
-        // before it is filled; what is lent of it (`lent.rs`) has the `Memory` itself, which is then in no feed.
+        // before it is filled; what is lent of it (`lent.rs`) has the `Memory` itself, which is then in no feed. An array
+        // that `cellshard/wave.py` was given (`out`) is its caller's, who is told that no other thread may use it until it
+        // is filled; every byte of it is a pixel, and nothing else is read from there.
         unsafe { std::slice::from_raw_parts_mut(start, length) }
     }
 }

@@ -13,12 +13,13 @@ def run(folder, *arguments):
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory):
-    """``data``, and of it the stores ``raw`` and ``zstd``; ``deep`` has pixels of 16 bits."""
+    """``data``, and of it the stores ``raw``, ``zstd`` and ``wave``; ``deep`` has pixels of 16 bits."""
     folder = tmp_path_factory.mktemp("stores")
     shape = ["--experiments", "HUVEC:3,RPE:2", "--plates", "2", "--wells", "20", "--sirnas", "6"]
     run(folder, "simulate", "data", *shape, "--size", "32")
     run(folder, "pack", "data", "raw", "--codec", "raw", "--sites-per-shard", "7")
     run(folder, "pack", "data", "zstd")
+    run(folder, "pack", "data", "wave", "--codec", "wave")
     run(
         folder,
         "simulate",
@@ -39,7 +40,7 @@ def folder(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(params=["raw", "zstd"])
+@pytest.fixture(params=["raw", "zstd", "wave"])
 def store(request, folder):
     import cellshard
 

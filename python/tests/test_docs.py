@@ -28,7 +28,11 @@ def work(tmp_path, monkeypatch):
 def test_every_block_runs(work, page):
     names = {}
     text = (ROOT / page).read_text()
-    blocks = re.findall(r"<!-- run: (cellshard train .*) -->|^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    blocks = re.findall(
+        r"<!-- run: (cellshard (?:train|pack data small) [^\n]*) -->|^```python\n(.*?)^```",
+        text,
+        re.MULTILINE | re.DOTALL,
+    )
     assert any(block for _, block in blocks)
     for command, block in blocks:
         if command:
