@@ -4,7 +4,7 @@
 Sites are real ones of RxRx1 and 616 simulated ones of four cell types. At every site each codec has its turn, round by
 round, so that noise meets all of them alike; every stream is decoded and compared with the pixels. A speed is in raw
 pixels: of all timed sites, each in the best of its rounds. PNG, JPEG-LS and JPEG XL take a site as six images; zstd and
-wave take it whole, as a store does. Then how long an upload of all of RxRx1 is, if its plates are as the real sites are.
+wave take it whole, as a store does. Then how long an upload of all of RxRx1 is, if its plates are as the real ones.
 
 Usage: codec.py BIN REAL DIR [--wells N] [--size N] [--rounds N] [--json FILE]
 DIR is a new folder in memory, which is removed; REAL is a tree of Kaggle's layout with its tables.
@@ -29,9 +29,10 @@ from pathlib import Path
 import imagecodecs
 import numpy as np
 import zstandard
-from cellshard import wave
 from compressibility import sites_of
 from PIL import Image
+
+from cellshard import wave
 
 CELL_TYPES = ["HEPG2", "HUVEC", "RPE", "U2OS"]
 EXPERIMENTS, SITES_PER_WELL = 7, 2
@@ -199,7 +200,8 @@ def upload(real: Path, rows: dict) -> dict:
         with (real / table).open(newline="") as file:
             n_sites.update(row["experiment"].rsplit("-", 1)[0] for row in csv.DictReader(file))
     n_sites = Counter({cell_type: SITES_PER_WELL * n for cell_type, n in n_sites.items()})
-    raw_gb = n_sites.total() * SITE_BYTES / 1e9
+    n_all = n_sites.total()
+    raw_gb = n_all * SITE_BYTES / 1e9
     lengths = {}
     for name, row in rows.items():
         shares = row["of_raw_by_cell_type"]
@@ -212,7 +214,7 @@ def upload(real: Path, rows: dict) -> dict:
             "gb_as_most": {most: raw_gb * shares[most]},
             "gb_by_mean_of_sites": raw_gb * row["of_raw"],
         }
-    return {"sites": n_sites.total(), "sites_by_cell_type": n_sites, "line_bits_per_s": LINE_BITS_PER_S, "codecs": lengths}
+    return {"sites": n_all, "sites_by_cell_type": n_sites, "line_bits_per_s": LINE_BITS_PER_S, "codecs": lengths}
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:
@@ -220,8 +222,8 @@ def table(head: list[str], rows: list[list[str]]) -> str:
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
 
     def line(cells: list[str]) -> str:
-        padded = [cells[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(cells[1:], widths[1:], strict=True))]
-        return f"| {' | '.join(padded)} |"
+        figures = [cell.rjust(width) for cell, width in zip(cells[1:], widths[1:], strict=True)]
+        return f"| {' | '.join([cells[0].ljust(widths[0]), *figures])} |"
 
     rule = [":" + "-" * (widths[0] - 1), *("-" * (width - 1) + ":" for width in widths[1:])]
     return "\n".join([line(head), line(rule), *map(line, rows)])
@@ -239,10 +241,10 @@ def codec_table(measured: dict) -> str:
         speeds = [figure(row["encode_mb_per_s"]), figure(row["decode_mb_per_s"])]
         rows.append([name + star, *shares, *speeds, f"{row['decode_of_zstd_3']:.2f}"])
     text = table(["codec", "of raw", "of the PNGs", "encode MB/s", "decode MB/s", "decode, zstd 3 = 1"], rows)
-    for name, row in measured["codecs"].items():
+    for row in measured["codecs"].values():
         if row["sites"] < measured["sites"]:
             other = measured["codecs"]["wave"]["of_raw_where_slow"]
-            text += f"\n* its size is of every {SLOW_EVERY}th site, {row['sites']} of them, of which wave makes {other:.3f}"
+            text += f"\n* of every {SLOW_EVERY}th site, {row['sites']} of them, of which wave makes {other:.3f}"
     return text
 
 
@@ -265,7 +267,8 @@ def machine() -> dict:
 def versions() -> dict[str, str]:
     packages = {name: version(name) for name in ("cellshard", "imagecodecs", "numpy", "zstandard")}
     libraries = {name: imagecodecs.version(dict)[name] for name in ("libpng", "charls", "libjxl")}
-    return {"python": platform.python_version(), **packages, **libraries, "zstd": ".".join(map(str, zstandard.ZSTD_VERSION))}
+    libraries["zstd"] = ".".join(map(str, zstandard.ZSTD_VERSION))
+    return {"python": platform.python_version(), **packages, **libraries}
 
 
 def simulate(programs: Path, tree: Path, wells: int, size: int) -> list[str]:
@@ -293,18 +296,26 @@ def main() -> None:
         # One core for all threads that a codec might start.
         os.sched_setaffinity(0, [max(os.sched_getaffinity(0))])
         real = measure(args.real, args.rounds, 1, 1)
-        print(f"{real['sites']} real sites of RxRx1, one core of {machine()['processor']}\n\n{codec_table(real)}\n", flush=True)
+        print(f"{real['sites']} real sites of RxRx1, one core of {machine()['processor']}\n")
+        print(f"{codec_table(real)}\n", flush=True)
         simulated = measure(args.dir, args.rounds, TIMED_EVERY, SLOW_EVERY)
     finally:
         shutil.rmtree(args.dir, ignore_errors=True)
-    print(f"{simulated['sites']} simulated sites, speeds of {simulated['timed_sites']} of them\n\n{codec_table(simulated)}\n")
+    print(f"{simulated['sites']} simulated sites, speeds of {simulated['timed_sites']} of them\n")
+    print(f"{codec_table(simulated)}\n")
     lengths = upload(args.real, real["codecs"])
     print(f"All {lengths['sites']:,} sites of RxRx1, if each cell type's are as its real ones here\n")
     print(upload_table(lengths["codecs"]))
     if args.json:
         written = {
-            "command": " ".join(sys.argv), "machine": machine(), "versions": versions(), "rounds": args.rounds,
-            "seconds": round(time.time() - start), "real": real, "simulate": " ".join(flags), "simulated": simulated,
+            "command": " ".join(sys.argv),
+            "machine": machine(),
+            "versions": versions(),
+            "rounds": args.rounds,
+            "seconds": round(time.time() - start),
+            "real": real,
+            "simulate": " ".join(flags),
+            "simulated": simulated,
             "upload": lengths,
         }
         args.json.write_text(json.dumps(written, indent=1) + "\n")
