@@ -15,6 +15,7 @@
 # make learning    what normalisation, two steps and an honest split are worth on simulated plates (half an hour)
 # make bench-pack  packing and verifying beside their limits and a Python packer, in one run
 # make bench-feed  reading beside its limits and other readers, in one run; installs 6 GB of them into .venv-peers/
+# make bench-codec what plates become by each lossless codec, and how fast, on one core in one process (ten minutes)
 # make bench-page  how long the page of a store with all of RxRx1's plates takes, real tables and small images; on /dev/shm
 # make bench-sites what the programs keep in memory of each of a million sites; on /dev/shm
 # make bench-by-hand   what is made by hand beside the crate that would do it: shards beside zarrs, orders beside rand
@@ -39,7 +40,7 @@ TRAINER := train predict
 .PHONY: real demo build man completions pages pages-without-train libtorch install install-without-train uninstall \
 	check-install bundle wheel test test-rust test-wheel valgrind-wheel \
 	test-zarrs test-python test-faults test-torch-python check-no-torch lint learning bench-pack bench-feed \
-	bench-by-hand bench-page bench-sites compressibility contact-sheet readme-picture clean faults fuzz
+	bench-codec bench-by-hand bench-page bench-sites compressibility contact-sheet readme-picture clean faults fuzz
 
 # All programs. Without the trainer, which is all that needs libtorch: cargo build --release
 build: libtorch
@@ -202,6 +203,16 @@ bench-feed: .venv-peers/feed wheel
 	@.venv-peers/bin/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps $(WHEEL)
 	cargo bench --quiet --bench feed -- --python .venv-peers/bin/python --json $(RUNS)/feed.json
 
+.venv-codec/codecs: benches/peers/requirements-codec.txt
+	$(PYTHON) -m venv .venv-codec
+	.venv-codec/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
+bench-codec: .venv-codec/codecs wheel
+	@cargo build --quiet --release
+	@.venv-codec/bin/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps $(WHEEL)
+	.venv-codec/bin/python benches/codec.py $(BIN) $(REAL) /dev/shm/cellshard-codec --json $(RUNS)/codec.json
+
 bench-by-hand:
 	@mkdir -p $(RUNS)
 	cargo bench --quiet --package zarrs-check --bench by_hand -- --json $(CURDIR)/$(RUNS)/by-hand.json
@@ -242,4 +253,4 @@ real: build
 		$(BIN)/pack --src $(REAL) --metadata $(REAL)/../metadata-2023 --dst target/real-2023 --dry-run; test $$? -eq 1; fi
 
 clean:
-	rm -rf target dist .venv .venv-peers .venv-torch .venv-wheel .libtorch
+	rm -rf target dist .venv .venv-codec .venv-peers .venv-torch .venv-wheel .libtorch

@@ -37,6 +37,8 @@ HEAD = np.dtype(
 )
 #: Of each neighbour how many steps before, and how many lanes above: W, NW, N, NN, NE, WW, NNE, NWW.
 W, NW, N, NN, NE, WW, NNE, NWW = NEIGHBOURS = [(1, 0), (3, 1), (2, 1), (4, 2), (1, 1), (2, 0), (3, 2), (4, 1)]
+#: Of which two are multiplied and added in 16 bits, by their places among the neighbours.
+PAIRS = [[0, 5], [2, 4], [1, 7], [3, 6]]
 #: Those whose residuals add up to the activity.
 ACTIVE = [W, W, N, N, NW, NN, NE, WW, NWW]
 #: Those that are others at the left edge, and at the right one.
@@ -76,11 +78,12 @@ def decode(stream, shape):
         if len(stream) - 1 != n_pixels:
             raise Malformed(f"{n_pixels} stored pixels", f"{len(stream) - 1} pixels")
         return stream[1:].reshape(channels, height, width).copy()
-    if stream[0] != 1:
+    if stream[0] not in (1, 2):
         raise Malformed("a stream of the codec wave, version 1", f"kind {stream[0]}")
     heads, frame, states, words = _parts(stream, channels)
-    slots = _slots(_unpacked(frame, channels * MOST_OF_TABLES), channels)
-    return _Lanes(heads, slots, states, words, height, width).decode()
+    contexts = CONTEXTS if stream[0] == 1 else 1
+    slots = _slots(_unpacked(frame, channels * MOST_OF_TABLES), channels, contexts)
+    return _Lanes(heads, contexts, slots, states, words, height, width).decode()
 
 
 def _parts(stream, channels):
@@ -104,7 +107,7 @@ def _parts(stream, channels):
     if at != len(stream):
         raise Malformed("the end of a stream of the codec wave", f"{len(stream) - at} bytes more")
     before = (heads["references"] == 255) | (heads["references"] < np.arange(channels)[:, None])
-    pairs = heads["w"].reshape(channels, 4, 2).astype(int)
+    pairs = heads["w"][:, PAIRS].astype(int)
     positive, negative = np.maximum(pairs, 0).sum(-1), np.minimum(pairs, 0).sum(-1)
     fit = ((positive <= 128) & (negative >= -128)).all(-1) & (heads["v"] != -128).all(-1)
     for channel in range(channels):
@@ -167,12 +170,12 @@ def _decompress(frame, size):
     return ZstdDecompressor().decompress(frame, size + 1)
 
 
-def _slots(tables, channels):
+def _slots(tables, channels, contexts):
     """Of each slot its residual, how often that comes, and the slot's number among its own: each
     ``[channel * context * slot]``."""
     at, residuals, often = 0, [], []
-    for table in range(channels * CONTEXTS):
-        wrong = Malformed("whole tables", f"others in channel {table // CONTEXTS}")
+    for table in range(channels * contexts):
+        wrong = Malformed("whole tables", f"others in channel {table // contexts}")
         if at + 2 > len(tables):
             raise wrong
         first, more = tables[at], tables[at + 1]
@@ -197,7 +200,7 @@ def _slots(tables, channels):
         raise Malformed("no more tables", f"{len(tables) - at} bytes")
     counts = np.array(often, np.int64)
     begins = np.cumsum(counts) - counts
-    ranks = np.arange(channels * CONTEXTS * SUM) - np.repeat(begins, counts)
+    ranks = np.arange(channels * contexts * SUM) - np.repeat(begins, counts)
     return np.repeat(np.array(residuals, np.int16), counts), np.repeat(counts, counts), ranks
 
 
@@ -210,7 +213,7 @@ class _Lanes:
     residuals but 0, for a reference that there is not.
     """
 
-    def __init__(self, heads, slots, states, words, height, width):
+    def __init__(self, heads, contexts, slots, states, words, height, width):
         self.shape = self.channels, self.height, self.width = len(heads), height, width
         self.period, self.bands = max(width, BEHIND * LANES), -(-height // LANES)
         self.lag = BEHIND * (LANES - 1) + self.channels - 1
@@ -223,7 +226,7 @@ class _Lanes:
         # Activities end at 255, and need not be cut off for this.
         self.thresholds = np.repeat(np.where(thresholds == 255, np.int16(32767), thresholds), LANES, 1)
         self.residual_of_slot, self.often_of_slot, self.rank_of_slot = slots
-        self.table = channel * (CONTEXTS * SUM)
+        self.table, self.has_contexts = channel * (contexts * SUM), contexts > 1
         self.states = states.reshape(-1)
         self.words = np.concatenate([*words, [0]])
         ends = np.cumsum([len(of_channel) for of_channel in words])
@@ -298,11 +301,12 @@ class _Lanes:
         """Decodes a pixel of each lane that is not idle."""
         sums = np.add.reduce(seen[:12] * self.weights, 0, dtype=np.int16)
         sums += self.start
-        activity = np.add.reduce(np.abs(seen[8:]), 0, dtype=np.int16)
-        level = np.add.reduce(activity > self.thresholds, 0, dtype=np.int16)
-        # A context is 4 level + ((s >> 5) & 3), and has 512 slots.
-        slot = (level << 11) + ((sums & 96) << 4) + self.table
-        slot += self.states & (SUM - 1)
+        slot = self.table + (self.states & (SUM - 1))
+        if self.has_contexts:
+            activity = np.add.reduce(np.abs(seen[8:]), 0, dtype=np.int16)
+            level = np.add.reduce(activity > self.thresholds, 0, dtype=np.int16)
+            # A context is 4 level + ((s >> 5) & 3), and has 512 slots.
+            slot += (level << 11) + ((sums & 96) << 4)
         residual = self.residual_of_slot.take(slot)
         state = self.states >> 9
         state *= self.often_of_slot.take(slot)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Wave"]
 
 NAME = "cellshard.wave"
+MODES = ("small", "fast")
 #: Of a chunk: ``[channel, y, x]``.
 DIMENSIONS = 3
 
@@ -39,18 +40,22 @@ class Wave(ArrayBytesCodec):
     chunks of stores. It has no checksum: put ``crc32c`` behind it. Chunks are decoded and encoded in threads.
 
     Args:
+        mode: ``"small"`` or ``"fast"``, as :func:`cellshard.wave.encode` has it.
         version: of the streams; there is none but 1.
 
     Raises:
-        RefusedError: (a ``ValueError``) if it is another version; and from zarr, if an array is another.
+        RefusedError: (a ``ValueError``) if it is another mode or version; and from zarr, if an array is another.
         DamagedError: from zarr, if a chunk is no stream of its pixels.
     """
 
     is_fixed_size = False
 
+    mode: str = "small"
     version: int = 1
 
     def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            raise RefusedError(f"{NAME}: expected mode small or fast, found {self.mode!r}")
         if type(self.version) is not int or self.version != 1:
             raise RefusedError(f"{NAME}: expected version 1, found {self.version!r} (a newer cellshard may know it)")
 
@@ -59,15 +64,16 @@ class Wave(ArrayBytesCodec):
         """The codec of an array's document.
 
         Raises:
-            RefusedError: if its configuration is another than ``{"version": 1}``.
+            RefusedError: if its configuration is another than ``{"mode": "small", "version": 1}``, or ``"fast"``.
         """
         configuration = data.get("configuration")
-        if data.get("name") != NAME or not isinstance(configuration, dict) or list(configuration) != ["version"]:
-            raise RefusedError(f"{NAME}: expected a configuration of nothing but its version, found {data!r}")
-        return cls(configuration["version"])
+        is_one = isinstance(configuration, dict) and sorted(configuration) == ["mode", "version"]
+        if data.get("name") != NAME or not is_one:
+            raise RefusedError(f"{NAME}: expected a configuration of nothing but mode and version, found {data!r}")
+        return cls(configuration["mode"], configuration["version"])
 
     def to_dict(self) -> dict[str, Any]:
-        return {"name": NAME, "configuration": {"version": self.version}}
+        return {"name": NAME, "configuration": {"mode": self.mode, "version": self.version}}
 
     def evolve_from_array_spec(self, array_spec: ArraySpec) -> Self:
         _check_array(array_spec.shape, array_spec.dtype)
@@ -87,7 +93,7 @@ class Wave(ArrayBytesCodec):
 
     def _encode_sync(self, chunk_array: NDBuffer, chunk_spec: ArraySpec) -> Buffer:
         pixels = chunk_array.as_numpy_array().reshape(_shape(chunk_spec.shape))
-        return chunk_spec.prototype.buffer.from_bytes(wave.encode(pixels))
+        return chunk_spec.prototype.buffer.from_bytes(wave.encode(pixels, mode=self.mode))
 
     async def _decode_single(self, chunk_bytes: Buffer, chunk_spec: ArraySpec) -> NDBuffer:
         return await asyncio.to_thread(self._decode_sync, chunk_bytes, chunk_spec)

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use cellshard::wave::{Decoder, Encoder, Shape};
+use cellshard::wave::{Decoder, Encoder, Mode, Shape};
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::PyBufferError;
 use pyo3::prelude::*;
@@ -17,7 +17,8 @@ const KEPT: usize = 64 << 20;
 /// What a thread keeps from call to call, so that nothing is asked for in the steady state.
 #[derive(Default)]
 struct Coder {
-    encoder: Option<Encoder>,
+    small: Option<Encoder>,
+    fast: Option<Encoder>,
     decoder: Decoder,
     /// Copied, as Python may write into its own while the lock is let go.
     input: Vec<u8>,
@@ -66,15 +67,21 @@ pub(crate) fn wave_encode(
     py: Python<'_>,
     pixels: PyBuffer<u8>,
     channels_height_width: (usize, usize, usize),
+    mode: &str,
 ) -> PyResult<Bound<'_, PyBytes>> {
+    let mode: Mode = mode.parse().map_err(|error| RefusedError::new_err(format!("mode: {error}")))?;
     let shape = shape(channels_height_width, pixels.len_bytes())?;
     with_coder(shape, |coder| {
         coder.take(py, &pixels)?;
         py.detach(|| {
-            let Coder { encoder, input, stream, .. } = coder;
+            let Coder { small, fast, input, stream, .. } = coder;
+            let encoder = match mode {
+                Mode::Small => small,
+                Mode::Fast => fast,
+            };
             let encoder = match encoder {
                 Some(encoder) => encoder,
-                None => encoder.insert(Encoder::new()?),
+                None => encoder.insert(Encoder::new(mode)?),
             };
             stream.clear();
             encoder.encode(shape, input, stream)
