@@ -101,6 +101,14 @@ def jpeg_xl(effort: int) -> Codec:
     )
 
 
+def of_wave(name: str, mode: str) -> Codec:
+    return Codec(
+        name,
+        lambda site: [wave.encode(site.pixels, mode=mode)],
+        lambda streams, out: wave.decode(streams[0], out.shape, out=out),
+    )
+
+
 def copy(streams: list, out: np.ndarray) -> None:
     np.copyto(out, streams[0])
 
@@ -117,11 +125,8 @@ def codecs() -> list[Codec]:
         jpeg_xl(1),
         jpeg_xl(3),
         jpeg_xl(7),
-        Codec(
-            "wave",
-            lambda site: [wave.encode(site.pixels)],
-            lambda streams, out: wave.decode(streams[0], out.shape, out=out),
-        ),
+        of_wave("wave", "small"),
+        of_wave("wave:fast", "fast"),
     ]
 
 

@@ -31,7 +31,8 @@ const OTHERS: [&str; 3] = ["ffcv-one-pass", "zarrs-raw", "numpy-memmap"];
 fn main() {
     let args = Args::parse();
     let plate = plate(&args.data);
-    let stores = [("raw", "raw"), ("zstd", "zstd:3")].map(|(name, codec)| {
+    let codecs = [("raw", "raw"), ("zstd", "zstd:3"), ("wave", "wave"), ("fast", "wave:fast")];
+    let stores = codecs.map(|(name, codec)| {
         let store = args.work.join(name);
         let threads = args.threads.to_string();
         let paths = [Path::new("--src"), &args.data, Path::new("--dst"), &store];
@@ -41,7 +42,10 @@ fn main() {
             .stdout(Stdio::null()));
         store
     });
-    let peers = args.python.as_ref().map(|python| Peers::prepare(python, &plate, &stores, &args.work, args.threads));
+    let peers = args
+        .python
+        .as_ref()
+        .map(|python| Peers::prepare(python, &plate, [&stores[0], &stores[1]], &args.work, args.threads));
     let open = |store: &Path, io| {
         let shards = store.to_owned();
         let config =
@@ -50,12 +54,14 @@ fn main() {
         assert_eq!(bench.n_sample(), bench.store().sites().len(), "ours reads the whole plate, as the others do");
         bench
     };
-    let [raw, zstd] = &stores;
+    let [raw, zstd, wave, fast] = &stores;
     let benches = [
         ("raw", raw, Io::Mmap),
         ("raw, pread", raw, Io::Pread),
         ("zstd:3", zstd, Io::Mmap),
         ("zstd:3, pread", zstd, Io::Pread),
+        ("wave", wave, Io::Mmap),
+        ("wave:fast", fast, Io::Mmap),
     ];
     let benches = benches.map(|(name, store, io)| (name, open(store, io)));
 
@@ -86,7 +92,7 @@ fn main() {
 fn parts(name: &str) -> Vec<Part> {
     let limits: &[Limit] = match name {
         "raw" => &[Limit::Memcpy, Limit::Copy],
-        "zstd:3" => &[Limit::Decode],
+        "zstd:3" | "wave" | "wave:fast" => &[Limit::Decode],
         _ => &[],
     };
     limits
@@ -168,6 +174,12 @@ fn report(
         over(feed("zstd:3", Checked::Always), limit("zstd:3", Limit::Decode)),
         "shown",
     );
+    for codec in ["wave", "wave:fast"] {
+        let ours = feed(codec, Checked::First);
+        let decoding = over(ours, limit(codec, Limit::Decode));
+        ratio(format!("{codec}, verified at first read / decoding alone"), decoding, ">= 0.92");
+        ratio(format!("{codec}, verified at first read / zstd:3"), over(ours, feed("zstd:3", Checked::First)), "shown");
+    }
     ratio(
         "raw, verified at first read / PNG by cv2 and DataLoader".into(),
         over(feed("raw", Checked::First), at("png-cv2")),
@@ -229,7 +241,7 @@ struct Peers {
 }
 
 impl Peers {
-    fn prepare(python: &Path, plate: &Path, [raw, zstd]: &[PathBuf; 2], work: &Path, threads: usize) -> Self {
+    fn prepare(python: &Path, plate: &Path, [raw, zstd]: [&PathBuf; 2], work: &Path, threads: usize) -> Self {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/peers/feed_peers.py");
         let (peers, threads) = (work.join("peers"), PathBuf::from(threads.to_string()));
         let flags = [("--plate", plate), ("--raw", raw), ("--zstd", zstd), ("--work", &peers)];

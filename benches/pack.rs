@@ -16,9 +16,14 @@ use std::time::{Duration, Instant};
 use std::{fs, thread};
 
 use cellshard::bench::machine;
+use cellshard::store::Codec;
+use cellshard::wave::{Encoder, Mode, Shape};
 use common::{Args, ROUNDS, SITE_BYTES, middle, plate, write_json};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+
+const CODECS: [Codec; 5] =
+    [Codec::Raw, Codec::Zstd(1), Codec::Zstd(3), Codec::Wave(Mode::Small), Codec::Wave(Mode::Fast)];
 
 fn main() {
     let args = Args::parse();
@@ -40,11 +45,11 @@ fn main() {
     for _ in 0..ROUNDS {
         let mut note = |name: &str, value: f64| seconds.entry(name.to_owned()).or_default().push(value);
         note("decode alone", decode_and_encode(&sites, None, args.threads));
-        for codec in ["raw", "zstd:1", "zstd:3"] {
-            if let Some(level) = codec.strip_prefix("zstd:") {
-                note(&format!("decode + {codec} alone"), decode_and_encode(&sites, level.parse().ok(), args.threads));
+        for codec in CODECS {
+            if codec != Codec::Raw {
+                note(&format!("decode + {codec} alone"), decode_and_encode(&sites, Some(codec), args.threads));
             }
-            let (took, kib) = pack(&args.data, codec, args.threads);
+            let (took, kib) = pack(&args.data, &codec.to_string(), args.threads);
             note(&format!("pack {codec}"), took);
             peak_kib = peak_kib.max(kib);
         }
@@ -64,11 +69,12 @@ fn main() {
         ratios.push(json!({ "name": name, "ratio": value, "goal": goal }));
     };
     ratio("pack raw / decode alone (image crate)", median["pack raw"] / median["decode alone"], "<= 1.25");
-    for codec in ["zstd:1", "zstd:3"] {
+    for codec in &CODECS[1..] {
         let alone = median[format!("decode + {codec} alone").as_str()];
         let name = format!("pack {codec} / decode + encode alone");
         ratio(&name, median[format!("pack {codec}").as_str()] / alone, "<= 1.20");
     }
+    ratio("pack wave / pack raw", median["pack wave"] / median["pack raw"], "<= 2");
     if args.python.is_some() {
         ratio(
             "python, 2 processes / pack zstd:3",
@@ -114,25 +120,44 @@ fn list_sites(plate: &Path) -> Vec<Vec<PathBuf>> {
         .collect()
 }
 
-/// Decodes every PNG with the `image` crate, and encodes each site if a level is given. Seconds.
-fn decode_and_encode(sites: &[Vec<PathBuf>], level: Option<i32>, threads: usize) -> f64 {
+type Encode = Box<dyn FnMut(&[u8], &mut Vec<u8>)>;
+
+/// What encodes a site's pixels, appending to the chunk, with nothing of ours around it.
+fn encoder(codec: Codec) -> Encode {
+    let shape = Shape { channels: 6, height: 512, width: 512 };
+    match codec {
+        Codec::Raw => Box::new(|_, _| ()),
+        Codec::Zstd(level) => {
+            let mut compressor = zstd::bulk::Compressor::new(level).unwrap();
+            Box::new(move |pixels, chunk| {
+                chunk.reserve(zstd::zstd_safe::compress_bound(pixels.len()));
+                compressor.compress_to_buffer(pixels, chunk).unwrap();
+            })
+        }
+        Codec::Wave(mode) => {
+            let mut encoder = Encoder::new(mode).unwrap();
+            Box::new(move |pixels, chunk| encoder.encode(shape, pixels, chunk).unwrap())
+        }
+    }
+}
+
+/// Decodes every PNG with the `image` crate, and encodes each site if a codec is given. Seconds.
+fn decode_and_encode(sites: &[Vec<PathBuf>], codec: Option<Codec>, threads: usize) -> f64 {
     let start = Instant::now();
     let next = AtomicUsize::new(0);
     thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                let mut compressor = zstd::bulk::Compressor::new(level.unwrap_or(1)).unwrap();
-                let mut chunk = Vec::with_capacity(zstd::zstd_safe::compress_bound(SITE_BYTES as usize));
+                let mut encode = encoder(codec.unwrap_or(Codec::Raw));
+                let mut chunk = Vec::new();
                 while let Some(site) = sites.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let mut pixels = Vec::with_capacity(SITE_BYTES as usize);
                     for path in site {
                         let image = image::load_from_memory(&fs::read(path).unwrap()).unwrap();
                         pixels.extend_from_slice(image.as_luma8().unwrap().as_raw());
                     }
-                    if level.is_some() {
-                        chunk.clear();
-                        compressor.compress_to_buffer(&pixels, &mut chunk).unwrap();
-                    }
+                    chunk.clear();
+                    encode(&pixels, &mut chunk);
                     std::hint::black_box((&pixels, &chunk));
                 }
             });

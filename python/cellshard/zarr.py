@@ -67,8 +67,7 @@ class Wave(ArrayBytesCodec):
             RefusedError: if its configuration is another than ``{"mode": "small", "version": 1}``, or ``"fast"``.
         """
         configuration = data.get("configuration")
-        is_one = isinstance(configuration, dict) and sorted(configuration) == ["mode", "version"]
-        if data.get("name") != NAME or not is_one:
+        if data.get("name") != NAME or not isinstance(configuration, dict) or set(configuration) != {"mode", "version"}:
             raise RefusedError(f"{NAME}: expected a configuration of nothing but mode and version, found {data!r}")
         return cls(configuration["mode"], configuration["version"])
 

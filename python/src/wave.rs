@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 
+use cellshard::site::ParseError;
 use cellshard::wave::{Decoder, Encoder, Mode, Shape};
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::PyBufferError;
@@ -63,13 +64,13 @@ fn shape((channels, height, width): (usize, usize, usize), found: usize) -> PyRe
 
 /// The stream of pixels, `[channel, y, x]`.
 #[pyfunction]
-pub(crate) fn wave_encode(
-    py: Python<'_>,
+pub(crate) fn wave_encode<'py>(
+    py: Python<'py>,
     pixels: PyBuffer<u8>,
     channels_height_width: (usize, usize, usize),
     mode: &str,
-) -> PyResult<Bound<'_, PyBytes>> {
-    let mode: Mode = mode.parse().map_err(|error| RefusedError::new_err(format!("mode: {error}")))?;
+) -> PyResult<Bound<'py, PyBytes>> {
+    let mode: Mode = mode.parse().map_err(|error: ParseError| RefusedError::new_err(format!("mode: {error}")))?;
     let shape = shape(channels_height_width, pixels.len_bytes())?;
     with_coder(shape, |coder| {
         coder.take(py, &pixels)?;

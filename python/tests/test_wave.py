@@ -176,8 +176,14 @@ DAMAGE = {
         lambda s: changed(s, 5 + HEAD + REFERENCES, 1),
         "references to channels before, .* channel 1",
     ),
-    "heavy weights": (lambda s: changed(changed(s, 5, 127), 10, 2), "weights of which two fit into 16 bits, .* channel 0"),
-    "negative weights": (lambda s: changed(changed(s, 5 + HEAD + 3, 128), 5 + HEAD + 6, 255), "weights of which two .* channel 1"),
+    "heavy weights": (
+        lambda s: changed(changed(s, 5, 127), 10, 2),
+        "weights of which two fit into 16 bits, .* channel 0",
+    ),
+    "negative weights": (
+        lambda s: changed(changed(s, 5 + HEAD + 3, 128), 5 + HEAD + 6, 255),
+        "weights of which two .* channel 1",
+    ),
     "no negative": (lambda s: changed(s, 5 + REFERENCE_WEIGHTS, 128), "weights of which two fit .* channel 0"),
     "a low state": (lambda s: changed(s, parts(s, 2)[2][1] + 4, 255, 255, 0, 0), "states of 65536 .* in channel 1"),
     "another state": (
@@ -243,7 +249,8 @@ def test_flipped_bits_of_fast_streams_are_the_same_to_both():
     pixels = smooth((4, 70, 90), step=3)
     stream = wave.encode(pixels, mode="fast")
     assert stream[0] == 2
-    bits = np.random.default_rng(5).choice(len(stream) * 8, 150, replace=False).tolist() + list(range(40, 41 + HEAD * 8))
+    anywhere = np.random.default_rng(5).choice(len(stream) * 8, 150, replace=False)
+    bits = [*anywhere.tolist(), *range(40, 41 + HEAD * 8)]
     n_errors = 0
     for bit in bits:
         flipped = changed(stream, bit // 8, stream[bit // 8] ^ 1 << bit % 8)

@@ -1,5 +1,7 @@
 //! A stream as bytes: what stands before the residuals.
 
+use std::ops::Range;
+
 use super::geometry::{LANES, Shape};
 use super::model::{LEVELS, Model, NEIGHBOURS, NO_REFERENCE, REFERENCES};
 
@@ -64,8 +66,9 @@ pub(super) struct Parts<'a> {
     pub(super) heads: Vec<Head>,
     /// The tables, compressed.
     pub(super) tables: &'a [u8],
-    /// Of each channel its states and its words.
-    pub(super) residuals: Vec<(&'a [u8; STATE_BYTES], &'a [u8])>,
+    /// Of each channel its states, and where its words are in `bytes`.
+    pub(super) residuals: Vec<(&'a [u8; STATE_BYTES], Range<usize>)>,
+    pub(super) bytes: &'a [u8],
 }
 
 /// A stream that is not one: what was expected, and what is there.
@@ -74,28 +77,30 @@ pub(super) struct Malformed(pub(super) &'static str, pub(super) String);
 
 impl<'a> Parts<'a> {
     /// The parts of what follows the first byte of a coded stream.
-    pub(super) fn read(mut bytes: &'a [u8], shape: Shape) -> Result<Self, Malformed> {
+    pub(super) fn read(bytes: &'a [u8], shape: Shape) -> Result<Self, Malformed> {
         let cut = |n: usize| Malformed("a whole stream of the codec wave", format!("one that lacks {n} bytes"));
+        let mut at = 0;
         let mut take = |n: usize| {
-            let (taken, rest) = bytes.split_at_checked(n).ok_or_else(|| cut(n - bytes.len()))?;
-            bytes = rest;
-            Ok(taken)
+            let taken = bytes[at..].get(..n).ok_or_else(|| cut(n - (bytes.len() - at)))?;
+            at += n;
+            Ok((taken, at - n..at))
         };
-        let n_tables = u32::from_le_bytes(*take(4)?.as_array().expect("as many")) as usize;
+        let n_tables = u32::from_le_bytes(*take(4)?.0.as_array().expect("as many")) as usize;
         let mut heads = Vec::new();
         for channel in 0..shape.channels {
-            let bytes = take(MODEL_BYTES)?.as_array().expect("as many");
+            let bytes = take(MODEL_BYTES)?.0.as_array().expect("as many");
             heads.push(Head::read(bytes, channel)?);
         }
-        let tables = take(n_tables)?;
+        let tables = take(n_tables)?.0;
         let mut residuals = Vec::with_capacity(heads.len());
         for head in &heads {
-            let states = take(STATE_BYTES)?.as_array().expect("as many");
-            residuals.push((states, take(head.words as usize * 2)?));
+            let states = take(STATE_BYTES)?.0.as_array().expect("as many");
+            residuals.push((states, take(head.words as usize * 2)?.1));
         }
-        if !bytes.is_empty() {
-            return Err(Malformed("the end of a stream of the codec wave", format!("{} bytes more", bytes.len())));
+        if at < bytes.len() {
+            let found = format!("{} bytes more", bytes.len() - at);
+            return Err(Malformed("the end of a stream of the codec wave", found));
         }
-        Ok(Self { heads, tables, residuals })
+        Ok(Self { heads, tables, residuals, bytes })
     }
 }

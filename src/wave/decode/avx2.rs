@@ -32,14 +32,14 @@ pub(super) fn decode(channel: &Channel, plane: &mut [u8], (mut room, place): (Ro
 
 #[target_feature(enable = "avx2,popcnt")]
 fn by_lanes(channel: &Channel, plane: &mut [u8], room: &mut Room, place: &Place) -> bool {
-    let &Channel { shape, slots, .. } = channel;
+    let &Channel { shape, slots, words, .. } = channel;
     let mut lanes = Lanes::new(channel.model, channel.mode);
-    let mut states = States::new(&channel.states, place.words);
+    let mut states = States::new(&channel.states, channel.end);
     for Run { steps, is_edge } in runs(shape) {
         if is_edge {
             for step in steps {
                 let seen = lanes.look::<true>(shape, place, step, room);
-                let residual = states.pop(slots, room.words, seen.context);
+                let residual = states.pop(slots, words, seen.context);
                 lanes.put(&seen, residual, place, step, room);
             }
         } else {
@@ -47,7 +47,7 @@ fn by_lanes(channel: &Channel, plane: &mut [u8], room: &mut Room, place: &Place)
             let mut inside = (lanes, states);
             for step in steps {
                 let seen = inside.0.look::<false>(shape, place, step, room);
-                let residual = inside.1.pop(slots, room.words, seen.context);
+                let residual = inside.1.pop(slots, words, seen.context);
                 inside.0.put(&seen, residual, place, step, room);
             }
             (lanes, states) = inside;

@@ -1,10 +1,12 @@
 //! From a stream that may be anything to pixels.
 
+use std::ops::Range;
+
 use crate::error::{Error, Result};
 use crate::memory;
 use crate::zstandard::Decompressor;
 
-use super::channel::Channel;
+use super::channel::{Channel, PADDING};
 use super::scalar;
 #[cfg(target_arch = "x86_64")]
 use super::{avx2, avx512, groups, skew};
@@ -19,6 +21,8 @@ pub struct Decoder {
     zstd: Decompressor,
     tables: Vec<u8>,
     slots: Vec<Slot>,
+    /// The last words, and padding.
+    last: Vec<u8>,
 }
 
 /// How residuals are decoded: the pixels are the same.
@@ -102,7 +106,13 @@ impl Decoder {
 
     /// One that goes this way.
     pub(crate) fn by(by: By) -> Self {
-        Self { memory: Memory::new(by), zstd: Decompressor::default(), tables: Vec::new(), slots: Vec::new() }
+        Self {
+            memory: Memory::new(by),
+            zstd: Decompressor::default(),
+            tables: Vec::new(),
+            slots: Vec::new(),
+            last: Vec::new(),
+        }
     }
 
     /// Decodes `stream` into `pixels`, `[channel, y, x]`; `place` names it in errors.
@@ -164,6 +174,15 @@ impl Decoder {
     ) -> Result<std::result::Result<(), Malformed>> {
         let fail = |expected, found: &str, index| Ok(Err(Malformed(expected, format!("{found} in channel {index}"))));
         memory::resize(&mut self.slots, SLOTS * parts.heads.len(), "tables")?;
+        // Behind most words there are those of the next channel; the others are copied.
+        let stream = parts.bytes;
+        let is_short = |words: &Range<usize>| words.end + PADDING > stream.len();
+        let last = parts.residuals.iter().map(|(_, words)| words).find(|words| is_short(words));
+        let last = last.map_or(stream.len(), |words| words.start);
+        memory::resize(&mut self.last, stream.len() - last + PADDING, "a channel")?;
+        let (copy, padding) = self.last.split_at_mut(stream.len() - last);
+        copy.copy_from_slice(&stream[last..]);
+        padding.fill(0);
         let mut tables = &self.tables[..];
         let mut channels = Vec::with_capacity(parts.heads.len());
         let slots = self.slots.as_chunks_mut::<SLOTS>().0;
@@ -173,7 +192,12 @@ impl Decoder {
                 return fail("whole tables", "others", index);
             }
             let Some(states) = self::states(states) else { return fail("states of 65536 and more", "less", index) };
-            channels.push(Channel { shape, index, model: &head.model, mode, slots, states, words });
+            let (end, padded) = (words.len(), words.len() + PADDING);
+            let words = match words.start.checked_sub(last) {
+                None => &stream[words.start..][..padded],
+                Some(at) => &self.last[at..][..padded],
+            };
+            channels.push(Channel { shape, index, model: &head.model, mode, slots, states, words, end });
         }
         if !tables.is_empty() {
             return Ok(Err(Malformed("no more tables", format!("{} bytes", tables.len()))));

@@ -26,7 +26,6 @@ pub(super) struct Group(pub(super) [[u8; LANES]; KEPT]);
 pub(super) struct Memory {
     /// Of all channels, after zeros for one that there is not.
     residuals: Vec<Group>,
-    words: Vec<Vec<u8>>,
     lasts: Vec<[u64; 2]>,
     narrow_lasts: Vec<[u16; 2]>,
 }
@@ -43,14 +42,11 @@ pub(super) struct Room<'a> {
     pub(super) residuals: &'a mut [Group],
     pub(super) references: [&'a [Group]; REFERENCES],
     pub(super) lasts: Lasts<'a, [u64; 2]>,
-    /// The channel's words, padded.
-    pub(super) words: &'a [u8],
 }
 
 /// Where all channels of a site are decoded: first their residuals, then their pixels.
 pub(super) struct Rooms<'a> {
     residuals: &'a mut [Group],
-    words: &'a [Vec<u8>],
     lasts: &'a mut Vec<[u16; 2]>,
     shape: Shape,
 }
@@ -72,11 +68,9 @@ fn references<'a>(channel: &Channel, before: &'a [Group]) -> [&'a [Group]; REFER
 }
 
 impl Memory {
-    fn begin(&mut self, shape: Shape, words: usize) -> Result<()> {
+    fn begin(&mut self, shape: Shape) -> Result<()> {
         let (_, apart) = groups(shape);
         memory::resize(&mut self.residuals, (1 + shape.channels) * apart, "the channels of a site")?;
-        let words = words.max(self.words.len());
-        memory::resize(&mut self.words, words, "channels")?;
         // What another shape left there.
         self.residuals[..apart].fill(Group::default());
         Ok(())
@@ -86,36 +80,29 @@ impl Memory {
     pub(super) fn channel(&mut self, channel: &Channel) -> Result<Room<'_>> {
         let &Channel { shape, index, model, .. } = channel;
         if index == 0 {
-            self.begin(shape, 1)?;
+            self.begin(shape)?;
         }
-        channel.pad_words(&mut self.words[0])?;
         let (groups, apart) = groups(shape);
         let (before, residuals) = self.residuals.split_at_mut((1 + index) * apart);
         Ok(Room {
             residuals: &mut residuals[..groups],
             references: references(channel, before),
             lasts: Lasts::new(&mut self.lasts, shape, [u64::from_ne_bytes([model.above; 8]), 0])?,
-            words: &self.words[0],
         })
     }
 
     /// Makes room for all channels of a site.
-    pub(super) fn channels(&mut self, shape: Shape, channels: &[Channel]) -> Result<Rooms<'_>> {
-        self.begin(shape, channels.len())?;
-        for (channel, words) in channels.iter().zip(&mut self.words) {
-            channel.pad_words(words)?;
-        }
-        let Self { residuals, words, narrow_lasts, .. } = self;
-        Ok(Rooms { residuals, words, lasts: narrow_lasts, shape })
+    pub(super) fn channels(&mut self, shape: Shape) -> Result<Rooms<'_>> {
+        self.begin(shape)?;
+        Ok(Rooms { residuals: &mut self.residuals, lasts: &mut self.narrow_lasts, shape })
     }
 }
 
 impl Rooms<'_> {
-    /// Of each channel its plane of residuals, and its words, padded.
-    pub(super) fn residuals(&mut self) -> impl Iterator<Item = (&mut [Group], &[u8])> {
+    /// Of each channel its plane of residuals.
+    pub(super) fn residuals(&mut self) -> impl Iterator<Item = &mut [Group]> {
         let (groups, apart) = groups(self.shape);
-        let planes = self.residuals.chunks_exact_mut(apart).skip(1);
-        planes.zip(self.words).map(move |(plane, words)| (&mut plane[..groups], &words[..]))
+        self.residuals.chunks_exact_mut(apart).skip(1).map(move |plane| &mut plane[..groups])
     }
 
     /// A channel's residuals, those that it refers to, and what its last lanes keep.

@@ -11,12 +11,12 @@ use crate::wave::tables::{LEAST_STATE, pop};
 /// Decodes a channel into its plane, `[y, x]`; `residuals` is kept from channel to channel. Gives whether states and words
 /// end as they must.
 pub(super) fn decode(channel: &Channel, pixels: &mut [u8], residuals: &mut Vec<u8>) -> Result<bool> {
-    let &Channel { shape, index, model, mode, slots, mut states, words } = channel;
+    let &Channel { shape, index, model, mode, slots, mut states, words, end } = channel;
     memory::resize(residuals, shape.pixels(), "residuals")?;
     let (plane, width) = (shape.plane(), shape.width);
     let (before, residuals) = residuals.split_at_mut(index * plane);
     let residuals = &mut residuals[..plane];
-    let mut words = words.as_chunks::<2>().0.iter();
+    let mut words = words[..end].as_chunks::<2>().0.iter();
     for at in shape.walk() {
         for (lane, state) in states.iter_mut().enumerate() {
             let Some((y, x)) = shape.at(at, lane) else { continue };

@@ -84,15 +84,12 @@ pub(super) struct Memory {
     pixels: Planes,
     /// Of all channels, and zeros for one that there is not.
     residuals: Planes,
-    words: Vec<u8>,
 }
 
 /// Where a channel is decoded.
 pub(super) struct Room<'a> {
     pub(super) pixels: &'a mut Planes,
     pub(super) residuals: &'a mut Planes,
-    /// The channel's words, padded.
-    pub(super) words: &'a [u8],
 }
 
 /// What is where in the room.
@@ -101,14 +98,12 @@ pub(super) struct Place {
     pub(super) pixels: Plane,
     pub(super) residuals: Plane,
     pub(super) references: [Plane; REFERENCES],
-    /// Where the words end, in bytes.
-    pub(super) words: usize,
 }
 
 impl Memory {
     /// Makes room for a channel.
     pub(super) fn begin(&mut self, channel: &Channel) -> Result<(Room<'_>, Place)> {
-        let &Channel { shape, index, model, words, .. } = channel;
+        let &Channel { shape, index, model, .. } = channel;
         let none = Plane::new(shape, shape.channels);
         let (pixels_plane, residuals_plane) = (Plane::new(shape, 0), Plane::new(shape, index));
         if index == 0 {
@@ -119,14 +114,13 @@ impl Memory {
         }
         self.pixels.fill_above(pixels_plane, model.above);
         self.residuals.fill_above(residuals_plane, 0);
-        channel.pad_words(&mut self.words)?;
         let references = model.references.map(|reference| match reference {
             NO_REFERENCE => none,
             channel => Plane::new(shape, channel.into()),
         });
-        let place = Place { pixels: pixels_plane, residuals: residuals_plane, references, words: words.len() };
-        let Self { pixels, residuals, words } = self;
-        Ok((Room { pixels, residuals, words }, place))
+        let place = Place { pixels: pixels_plane, residuals: residuals_plane, references };
+        let Self { pixels, residuals } = self;
+        Ok((Room { pixels, residuals }, place))
     }
 }
 

@@ -12,13 +12,10 @@ use crate::wave::tables::{BITS, IDLE};
 /// As many as have room in registers.
 pub(super) const MOST: usize = 3;
 
-/// Decodes the residuals of channels, at most [`MOST`], into as many planes, each with the channel's words, padded. Gives of
-/// which channel, the first such, states and words do not end as they must.
+/// Decodes the residuals of channels, at most [`MOST`], into as many planes. Gives of which channel, the first such, states
+/// and words do not end as they must.
 #[target_feature(enable = "avx512f,avx512dq,avx512vbmi,avx512vbmi2,popcnt")]
-pub(super) fn decode<'a>(
-    channels: &[Channel],
-    planes: &mut impl Iterator<Item = (&'a mut [Group], &'a [u8])>,
-) -> Option<usize> {
+pub(super) fn decode<'a>(channels: &[Channel], planes: &mut impl Iterator<Item = &'a mut [Group]>) -> Option<usize> {
     match channels {
         [a, b, c] => all([a, b, c], planes),
         [a, b] => all([a, b], planes),
@@ -29,13 +26,13 @@ pub(super) fn decode<'a>(
 #[target_feature(enable = "avx512f,avx512dq,avx512vbmi,avx512vbmi2,popcnt")]
 fn all<'a, const N: usize>(
     channels: [&Channel; N],
-    planes: &mut impl Iterator<Item = (&'a mut [Group], &'a [u8])>,
+    planes: &mut impl Iterator<Item = &'a mut [Group]>,
 ) -> Option<usize> {
     let shape = channels[0].shape;
-    let planes: [(&mut [Group], &[u8]); N] = std::array::from_fn(|_| planes.next().expect("one a channel"));
+    let planes: [&mut [Group]; N] = std::array::from_fn(|_| planes.next().expect("one a channel"));
     let mut states = channels.map(|channel| States::new(channel));
     let mut kept = [[_mm512_setzero_si512(); 2]; N];
-    for group in 0..planes[0].0.len() {
+    for group in 0..planes[0].len() {
         let (band, phase) = (group * KEPT / shape.period(), group * KEPT % shape.period());
         let is_inside = (band + 1) * LANES <= shape.height && phase >= LAG && phase + KEPT <= shape.width;
         for k in 0..KEPT {
@@ -46,14 +43,14 @@ fn all<'a, const N: usize>(
                 contexts = edge.idle.map(|lanes| _mm512_mask_mov_epi32(_mm512_setzero_si512(), lanes, idle));
             }
             for i in 0..N {
-                let found = states[i].pop(contexts, channels[i].slots, planes[i].1);
+                let found = states[i].pop(contexts, channels[i].slots, channels[i].words);
                 for half in 0..2 {
                     kept[i][half] = _mm512_shrdi_epi32::<8>(kept[i][half], found[half]);
                 }
             }
         }
         for i in 0..N {
-            put_residuals(&mut planes[i].0[group], kept[i]);
+            put_residuals(&mut planes[i][group], kept[i]);
         }
     }
     channels.iter().zip(&states).find(|(_, states)| !states.are_at_end()).map(|(channel, _)| channel.index)

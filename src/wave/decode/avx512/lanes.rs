@@ -17,7 +17,7 @@ use crate::wave::tables::{BITS, IDLE};
 /// Decodes a channel into its plane, `[y, x]`. Gives whether states and words end as they must.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,avx512vnni,popcnt")]
 pub(super) fn decode(channel: &Channel, plane: &mut [u8], mut room: Room) -> bool {
-    let &Channel { shape, model, slots, .. } = channel;
+    let &Channel { shape, model, slots, words, .. } = channel;
     let weights = Weights::new(model);
     let mut lanes = Lanes::new(channel);
     let at = |group: usize| (group * KEPT / shape.period(), group * KEPT % shape.period());
@@ -34,12 +34,12 @@ pub(super) fn decode(channel: &Channel, plane: &mut [u8], mut room: Room) -> boo
             let above = room.lasts.above_first(step);
             if is_inside {
                 let seen = lanes.look(&weights, above, references, k, None);
-                let found = lanes.states.pop(seen.contexts, slots, room.words);
+                let found = lanes.states.pop(seen.contexts, slots, words);
                 lanes.keep(&seen, found, None);
             } else {
                 let edge = Edge::new(shape, step);
                 let seen = lanes.look(&weights, above, references, k, Some(&edge));
-                let found = lanes.states.pop(seen.contexts, slots, room.words);
+                let found = lanes.states.pop(seen.contexts, slots, words);
                 lanes.keep(&seen, found, Some(&edge));
             }
             lanes.put_last(room.lasts.put(step));

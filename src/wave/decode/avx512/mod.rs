@@ -37,7 +37,7 @@ pub(super) fn decode(channel: &Channel, plane: &mut [u8], room: Room) -> bool {
 pub(super) fn decode_fast(channels: &[Channel], pixels: &mut [u8], memory: &mut Memory) -> Result<Option<usize>> {
     assert!(is_there(), "a processor that can");
     let Some(&Channel { shape, .. }) = channels.first() else { return Ok(None) };
-    let mut rooms = memory.channels(shape, channels)?;
+    let mut rooms = memory.channels(shape)?;
     let mut planes = rooms.residuals();
     for some in channels.chunks(abreast::MOST) {
         // SAFETY: it can.

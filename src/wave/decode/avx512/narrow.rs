@@ -9,7 +9,7 @@ use super::super::channel::Channel;
 use super::super::groups::{BLOCK, Group, HALF, KEPT, Lasts};
 use super::vectors::{Block, Edge, load as load_all, put_pixels};
 use crate::wave::geometry::{LAG, LANES};
-use crate::wave::model::{REFERENCES, WEIGHT_BITS};
+use crate::wave::model::{NO_REFERENCE, REFERENCES, WEIGHT_BITS};
 
 /// Lanes whose pixels are in each half of a group when two vectors have been interleaved.
 const INTERLEAVED: [[usize; HALF]; 2] = {
@@ -63,7 +63,7 @@ fn first(lanes: __m512i) -> u16 {
 #[target_feature(enable = "avx512f,avx512bw")]
 #[inline]
 fn with_first(lanes: __m512i, first: u16) -> __m512i {
-    _mm512_mask_mov_epi16(lanes, 1, _mm512_set1_epi16(first.cast_signed()))
+    _mm512_mask_set1_epi16(lanes, 1, first.cast_signed())
 }
 
 /// What is around the pixels of all lanes, two of each in a vector, the right one in the higher byte.
@@ -118,6 +118,8 @@ pub(super) fn decode(
     let [w, nw, n, nn, ne, ww, nne, nww] = model.weights;
     let [of_own, of_above, of_left, of_two_above] = [[ww, w], [n, ne], [nww, nw], [nn, nne]].map(|pair| of_each(pair));
     let reference_weights = model.reference_weights.map(|weight| _mm512_set1_epi16(weight.into()));
+    let n_references =
+        model.references.iter().rposition(|&reference| reference != NO_REFERENCE).map_or(0, |last| last + 1);
     let start = _mm512_set1_epi16(model.start());
     let rows_above = _mm512_set1_epi8(model.above.cast_signed());
     // What lanes keep; what they had of the one above at the last step, and at the one before.
@@ -145,7 +147,7 @@ pub(super) fn decode(
                 around.mend(edge);
             }
             let mut sum = start;
-            for (group, weight) in references.iter().zip(reference_weights) {
+            for (group, weight) in references[..n_references].iter().zip(reference_weights) {
                 let residuals = _mm512_cvtepi8_epi16(load(&group.0[k]));
                 sum = _mm512_add_epi16(sum, _mm512_mullo_epi16(residuals, weight));
             }

@@ -80,7 +80,7 @@ impl States {
     #[target_feature(enable = "avx512f")]
     pub(super) fn new(channel: &Channel) -> Self {
         let states: [&[u32; HALF]; 2] = std::array::from_fn(|half| &channel.states.as_chunks().0[half]);
-        Self { of_lanes: states.map(|states| load(states)), word: 0, end: channel.words.len() }
+        Self { of_lanes: states.map(|states| load(states)), word: 0, end: channel.end }
     }
 
     /// Takes a residual from each lane's state: its low byte counts. A context is where it stands in an index of slots.
