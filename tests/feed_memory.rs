@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use cellshard::feed::{Feed, Io, Permutation, Reader, Verify};
 use cellshard::pack::{PackConfig, pack};
 use cellshard::store::{Codec, Store};
-use common::{Fixture, small};
+use cellshard::wave::Mode;
+use common::Fixture;
 
 mod common;
 
@@ -43,10 +44,10 @@ static ALLOCATOR: Counting = Counting;
 /// One test alone in this file: others beside it would be counted, too.
 #[test]
 fn ten_epochs_ask_for_no_memory() {
-    for (codec, io) in
-        [(Codec::Raw, Io::Mmap), (Codec::Raw, Io::Pread), (Codec::Zstd(3), Io::Mmap), (Codec::Zstd(3), Io::Pread)]
-    {
-        let fixture = Fixture::kaggle(small());
+    let (small, fast) = (Codec::Wave(Mode::Small), Codec::Wave(Mode::Fast));
+    let codecs = [Codec::Raw, Codec::Zstd(3), small, fast];
+    for (codec, io) in codecs.into_iter().flat_map(|codec| [(codec, Io::Mmap), (codec, Io::Pread)]) {
+        let fixture = Fixture::kaggle(common::small());
         pack(&PackConfig { codec: Some(codec), ..fixture.config() }, &|_| {}).unwrap();
         let reader = Arc::new(Reader::new(Store::open(&fixture.store()).unwrap(), io, Verify::Always));
         let (n, batch) = (reader.store().sites().len(), 5);

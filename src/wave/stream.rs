@@ -61,46 +61,51 @@ impl Head {
     }
 }
 
-/// What a coded stream consists of.
-pub(super) struct Parts<'a> {
+/// What a coded stream consists of, by where it is in what follows the first byte. Is filled anew for each, so that no
+/// memory is asked for.
+#[derive(Default)]
+pub(super) struct Parts {
     pub(super) heads: Vec<Head>,
     /// The tables, compressed.
-    pub(super) tables: &'a [u8],
-    /// Of each channel its states, and where its words are in `bytes`.
-    pub(super) residuals: Vec<(&'a [u8; STATE_BYTES], Range<usize>)>,
-    pub(super) bytes: &'a [u8],
+    pub(super) tables: Range<usize>,
+    /// Of each channel its states.
+    pub(super) states: Vec<usize>,
+    /// Of each channel its words.
+    pub(super) words: Vec<Range<usize>>,
 }
 
 /// A stream that is not one: what was expected, and what is there.
 #[derive(Debug)]
 pub(super) struct Malformed(pub(super) &'static str, pub(super) String);
 
-impl<'a> Parts<'a> {
-    /// The parts of what follows the first byte of a coded stream.
-    pub(super) fn read(bytes: &'a [u8], shape: Shape) -> Result<Self, Malformed> {
-        let cut = |n: usize| Malformed("a whole stream of the codec wave", format!("one that lacks {n} bytes"));
+impl Parts {
+    /// Finds the parts of what follows the first byte of a coded stream.
+    pub(super) fn read(&mut self, bytes: &[u8], shape: Shape) -> Result<(), Malformed> {
         let mut at = 0;
         let mut take = |n: usize| {
-            let taken = bytes[at..].get(..n).ok_or_else(|| cut(n - (bytes.len() - at)))?;
-            at += n;
-            Ok((taken, at - n..at))
+            let left = bytes.len() - at;
+            let cut = || Malformed("a whole stream of the codec wave", format!("one that lacks {} bytes", n - left));
+            at += if n <= left { n } else { return Err(cut()) };
+            Ok(at - n..at)
         };
-        let n_tables = u32::from_le_bytes(*take(4)?.0.as_array().expect("as many")) as usize;
-        let mut heads = Vec::new();
+        let length = bytes.get(take(4)?).and_then(|length| length.as_array()).expect("as many");
+        let n_tables = u32::from_le_bytes(*length) as usize;
+        self.heads.clear();
         for channel in 0..shape.channels {
-            let bytes = take(MODEL_BYTES)?.0.as_array().expect("as many");
-            heads.push(Head::read(bytes, channel)?);
+            let bytes = bytes[take(MODEL_BYTES)?].as_array().expect("as many");
+            self.heads.push(Head::read(bytes, channel)?);
         }
-        let tables = take(n_tables)?.0;
-        let mut residuals = Vec::with_capacity(heads.len());
-        for head in &heads {
-            let states = take(STATE_BYTES)?.0.as_array().expect("as many");
-            residuals.push((states, take(head.words as usize * 2)?.1));
+        self.tables = take(n_tables)?;
+        self.states.clear();
+        self.words.clear();
+        for head in &self.heads {
+            self.states.push(take(STATE_BYTES)?.start);
+            self.words.push(take(head.words as usize * 2)?);
         }
         if at < bytes.len() {
             let found = format!("{} bytes more", bytes.len() - at);
             return Err(Malformed("the end of a stream of the codec wave", found));
         }
-        Ok(Self { heads, tables, residuals, bytes })
+        Ok(())
     }
 }

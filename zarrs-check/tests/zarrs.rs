@@ -13,6 +13,7 @@ use std::sync::Arc;
 use cellshard::pack::{PackConfig, pack};
 use cellshard::site::{SiteId, WellId};
 use cellshard::store::{Codec, Store};
+use cellshard::wave::Mode;
 use tree::{Fixture, TreeSpec, label, site_pixels, small};
 use zarrs::array::{Array, ArrayShardedExt, ArrayShardedReadableExt, ArrayShardedReadableExtCache, ArraySubset};
 use zarrs::filesystem::FilesystemStore;
@@ -206,6 +207,19 @@ fn the_hierarchy_lists_every_plate_and_the_root_says_how_it_was_packed() {
         arrays.sort();
         let plates = ["/HEPG2-01/Plate1", "/HEPG2-01/Plate2", "/RPE-02/Plate1", "/RPE-02/Plate2"];
         assert_eq!(arrays, [&plates[..], &["/statistics/comoments", "/statistics/histogram"]].concat());
+    }
+}
+
+#[test]
+fn a_plate_of_wave_is_refused_by_the_codecs_name() {
+    for mode in [Mode::Small, Mode::Fast] {
+        let packed = Packed::new(Codec::Wave(mode));
+        let refused = match Array::open(packed.zarr.clone(), "/RPE-02/Plate2") {
+            Err(error) => error.to_string(),
+            // The codecs of a shard are looked at when its chunks are.
+            Ok(array) => site(&array, 0).unwrap_err(),
+        };
+        assert!(refused.contains("cellshard.wave"), "{refused}");
     }
 }
 

@@ -12,7 +12,7 @@ use super::scalar;
 use super::{avx2, avx512, groups, skew};
 use crate::wave::geometry::{LANES, Shape};
 use crate::wave::mode::Mode;
-use crate::wave::stream::{FAST, Malformed, Parts, SMALL, STATE_BYTES, STORED};
+use crate::wave::stream::{FAST, Malformed, Parts, SMALL, STORED};
 use crate::wave::tables::{self, LEAST_STATE, SLOTS, Slot};
 
 /// Decodes; keeps its memory from one to the next.
@@ -21,8 +21,11 @@ pub struct Decoder {
     zstd: Decompressor,
     tables: Vec<u8>,
     slots: Vec<Slot>,
+    parts: Parts,
     /// The last words, and padding.
     last: Vec<u8>,
+    /// None, but memory for some.
+    channels: Vec<Channel<'static>>,
 }
 
 /// How residuals are decoded: the pixels are the same.
@@ -111,7 +114,9 @@ impl Decoder {
             zstd: Decompressor::default(),
             tables: Vec::new(),
             slots: Vec::new(),
+            parts: Parts::default(),
             last: Vec::new(),
+            channels: Vec::new(),
         }
     }
 
@@ -151,66 +156,67 @@ impl Decoder {
         place: &dyn Fn() -> String,
     ) -> Result<()> {
         let malformed = |Malformed(expected, found)| Error::malformed(place(), expected, found);
-        let parts = Parts::read(bytes, shape).map_err(malformed)?;
-        self.unpack(&parts, place)?;
-        self.channels(shape, mode, &parts, pixels)?.map_err(malformed)
-    }
-
-    /// Unpacks the tables of all channels.
-    fn unpack(&mut self, parts: &Parts, place: &dyn Fn() -> String) -> Result<()> {
-        memory::resize(&mut self.tables, parts.heads.len() * tables::MOST_BYTES, "tables")?;
+        let Self { memory, zstd, parts, tables, slots, last, channels } = self;
+        parts.read(bytes, shape).map_err(malformed)?;
+        memory::resize(tables, shape.channels * tables::MOST_BYTES, "tables")?;
         let expected = || "tables compressed by zstd".to_owned();
-        let n = self.zstd.decompress(parts.tables, &mut self.tables, place, &expected)?;
-        self.tables.truncate(n);
-        Ok(())
-    }
+        let n = zstd.decompress(&bytes[parts.tables.clone()], tables, place, &expected)?;
+        memory::resize(slots, SLOTS * shape.channels, "tables")?;
+        let begin = copy_last(parts, bytes, last)?;
+        let words = |Range { start, end }: Range<usize>| match start.checked_sub(begin) {
+            None => &bytes[start..end + PADDING],
+            Some(start) => &last[start..][..end - begin - start + PADDING],
+        };
 
-    fn channels(
-        &mut self,
-        shape: Shape,
-        mode: Mode,
-        parts: &Parts,
-        pixels: &mut [u8],
-    ) -> Result<std::result::Result<(), Malformed>> {
-        let fail = |expected, found: &str, index| Ok(Err(Malformed(expected, format!("{found} in channel {index}"))));
-        memory::resize(&mut self.slots, SLOTS * parts.heads.len(), "tables")?;
-        // Behind most words there are those of the next channel; the others are copied.
-        let stream = parts.bytes;
-        let is_short = |words: &Range<usize>| words.end + PADDING > stream.len();
-        let last = parts.residuals.iter().map(|(_, words)| words).find(|words| is_short(words));
-        let last = last.map_or(stream.len(), |words| words.start);
-        memory::resize(&mut self.last, stream.len() - last + PADDING, "a channel")?;
-        let (copy, padding) = self.last.split_at_mut(stream.len() - last);
-        copy.copy_from_slice(&stream[last..]);
-        padding.fill(0);
-        let mut tables = &self.tables[..];
-        let mut channels = Vec::with_capacity(parts.heads.len());
-        let slots = self.slots.as_chunks_mut::<SLOTS>().0;
-        for (index, ((head, (states, words)), slots)) in parts.heads.iter().zip(&parts.residuals).zip(slots).enumerate()
-        {
+        let mut tables = &tables[..n];
+        let mut filled = emptied(std::mem::take(channels));
+        for (index, slots) in slots.as_chunks_mut::<SLOTS>().0.iter_mut().enumerate() {
+            let fail =
+                |expected, found: &str| Err(malformed(Malformed(expected, format!("{found} in channel {index}"))));
             if tables::read(&mut tables, slots, mode.contexts()).is_err() {
-                return fail("whole tables", "others", index);
+                return fail("whole tables", "others");
             }
-            let Some(states) = self::states(states) else { return fail("states of 65536 and more", "less", index) };
-            let (end, padded) = (words.len(), words.len() + PADDING);
-            let words = match words.start.checked_sub(last) {
-                None => &stream[words.start..][..padded],
-                Some(at) => &self.last[at..][..padded],
+            let Some(states) = states(&bytes[parts.states[index]..]) else {
+                return fail("states of 65536 and more", "less");
             };
-            channels.push(Channel { shape, index, model: &head.model, mode, slots, states, words, end });
+            let (model, place) = (&parts.heads[index].model, parts.words[index].clone());
+            let end = place.len();
+            filled.push(Channel { shape, index, model, mode, slots, states, words: words(place), end });
         }
         if !tables.is_empty() {
-            return Ok(Err(Malformed("no more tables", format!("{} bytes", tables.len()))));
+            return Err(malformed(Malformed("no more tables", format!("{} bytes", tables.len()))));
         }
-        match self.memory.decode(&channels, pixels)? {
-            Some(index) => fail("residuals that end where they should", "others", index),
-            None => Ok(Ok(())),
+        let failed = memory.decode(&filled, pixels)?;
+        *channels = emptied(filled);
+        match failed {
+            None => Ok(()),
+            Some(index) => {
+                let found = format!("others in channel {index}");
+                Err(malformed(Malformed("residuals that end where they should", found)))
+            }
         }
     }
 }
 
+/// A vector's memory for channels of another stream.
+fn emptied<'a>(mut channels: Vec<Channel>) -> Vec<Channel<'a>> {
+    channels.clear();
+    channels.into_iter().map(|_| unreachable!("none is left")).collect()
+}
+
+/// Copies the last words, behind which the stream ends too soon, and puts padding behind. Gives where they begin.
+fn copy_last(parts: &Parts, bytes: &[u8], last: &mut Vec<u8>) -> Result<usize> {
+    let first = parts.words.iter().find(|words| words.end + PADDING > bytes.len());
+    let begin = first.map_or(bytes.len(), |words| words.start);
+    let n = bytes.len() - begin;
+    memory::resize(last, n + PADDING, "a channel")?;
+    last[..n].copy_from_slice(&bytes[begin..]);
+    last[n..].fill(0);
+    Ok(begin)
+}
+
 /// The states that a channel begins with.
-fn states(bytes: &[u8; STATE_BYTES]) -> Option<[u32; LANES]> {
+fn states(bytes: &[u8]) -> Option<[u32; LANES]> {
     let mut states = [0; LANES];
     for (state, bytes) in states.iter_mut().zip(bytes.as_chunks().0) {
         *state = u32::from_le_bytes(*bytes);

@@ -24,6 +24,8 @@ pub(super) struct Group(pub(super) [[u8; LANES]; KEPT]);
 /// What is kept from site to site.
 #[derive(Default)]
 pub(super) struct Memory {
+    /// Of the last site.
+    shape: Option<Shape>,
     /// Of all channels, after zeros for one that there is not.
     residuals: Vec<Group>,
     lasts: Vec<[u64; 2]>,
@@ -71,8 +73,10 @@ impl Memory {
     fn begin(&mut self, shape: Shape) -> Result<()> {
         let (_, apart) = groups(shape);
         memory::resize(&mut self.residuals, (1 + shape.channels) * apart, "the channels of a site")?;
-        // What another shape left there.
-        self.residuals[..apart].fill(Group::default());
+        if self.shape.replace(shape) != Some(shape) {
+            // What another shape left there.
+            self.residuals[..apart].fill(Group::default());
+        }
         Ok(())
     }
 

@@ -81,6 +81,8 @@ impl Planes {
 /// What is kept from site to site.
 #[derive(Default)]
 pub(super) struct Memory {
+    /// Of the last site.
+    shape: Option<Shape>,
     pixels: Planes,
     /// Of all channels, and zeros for one that there is not.
     residuals: Planes,
@@ -109,8 +111,10 @@ impl Memory {
         if index == 0 {
             self.pixels.begin(shape, 1)?;
             self.residuals.begin(shape, shape.channels + 1)?;
-            // What another shape left there.
-            self.residuals.bytes[none.begin..none.end(shape)].fill(0);
+            if self.shape.replace(shape) != Some(shape) {
+                // What another shape left there.
+                self.residuals.bytes[none.begin..none.end(shape)].fill(0);
+            }
         }
         self.pixels.fill_above(pixels_plane, model.above);
         self.residuals.fill_above(residuals_plane, 0);
@@ -119,7 +123,7 @@ impl Memory {
             channel => Plane::new(shape, channel.into()),
         });
         let place = Place { pixels: pixels_plane, residuals: residuals_plane, references };
-        let Self { pixels, residuals } = self;
+        let Self { pixels, residuals, .. } = self;
         Ok((Room { pixels, residuals }, place))
     }
 }
