@@ -30,7 +30,7 @@ def encode(pixels: Any, *, mode: str = "small") -> bytes:
 
     Args:
         pixels: grey levels, ``[channel, y, x] uint8``, one of each at least. They are copied first.
-        mode: ``"small"``, or ``"fast"``: a seventh larger, and decoded faster. Decoders take both.
+        mode: ``"small"``, or ``"fast"``: an eighth larger, and decoded half as fast again. Decoders take both.
 
     Raises:
         RefusedError: (a ``ValueError``) if they are of another type or have other dimensions, or it is another mode.
