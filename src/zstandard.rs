@@ -1,6 +1,8 @@
 //! Frames of zstd, made and read without a panic where memory is short, as `zstd::bulk` would.
 
-use zstd::zstd_safe::{CCtx, CParameter, DCtx, compress_bound, get_error_name};
+use zstd::zstd_safe::{
+    CCtx, CParameter, DCtx, compress_bound, find_frame_compressed_size, get_error_name, get_frame_content_size,
+};
 
 use crate::error::{Error, Result};
 use crate::memory;
@@ -62,4 +64,10 @@ impl Decompressor {
             Error::malformed(place(), expected(), name)
         })
     }
+}
+
+/// Whether these bytes are one frame that says its size, and nothing behind it.
+#[must_use]
+pub fn is_one_frame(bytes: &[u8]) -> bool {
+    find_frame_compressed_size(bytes) == Ok(bytes.len()) && matches!(get_frame_content_size(bytes), Ok(Some(_)))
 }

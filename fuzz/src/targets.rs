@@ -153,6 +153,7 @@ pub fn zarr_documents(data: &[u8]) {
     }
     if let Some((spec, n_sites)) = StoreSpec::guess_from_plate(data) {
         assert_eq!(spec.plate_document(n_sites), data);
+        assert!(spec.codec.takes(spec.dtype), "pixels that the codec takes");
     }
 }
 

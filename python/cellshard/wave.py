@@ -30,10 +30,12 @@ def encode(pixels: Any, *, mode: str = "small") -> bytes:
 
     Args:
         pixels: grey levels, ``[channel, y, x] uint8``, one of each at least. They are copied first.
-        mode: ``"small"``, or ``"fast"``: an eighth larger, and decoded half as fast again. Decoders take both.
+        mode: ``"small"``, or ``"fast"``: an eighth larger for images of some hundred
+            pixels a side, and decoded half as fast again. Decoders take both.
 
     Raises:
         RefusedError: (a ``ValueError``) if they are of another type or have other dimensions, or it is another mode.
+        TypeError: if the mode is no text.
     """
     pixels = np.asarray(pixels)
     if pixels.dtype != np.uint8 or pixels.ndim != 3:
@@ -60,7 +62,8 @@ def decode(stream: Buffer, shape: Sequence[int], *, out: np.ndarray | None = Non
     Raises:
         DamagedError: if it is not a stream of exactly such pixels.
         RefusedError: (a ``ValueError``) if the shape is not one, or ``out`` is not of it.
-        TypeError: if the stream is not bytes; BufferError, if they are not in a row.
+        TypeError: if the stream is not bytes; BufferError or ValueError, if they are not in a row.
+        MemoryError: if there is none for so many pixels; or ValueError, where NumPy cannot count them.
     """
     shape = _checked(shape)
     if out is not None:

@@ -223,6 +223,8 @@ fn estimate(from: &StoreSpec, to: &StoreSpec, n_sites: u64, source_bytes: u64) -
         (Codec::Raw, Codec::Zstd(_) | Codec::Wave(_)) => raw / 2,
         (Codec::Zstd(_), Codec::Zstd(_)) | (Codec::Wave(Mode::Small), Codec::Wave(_)) => raw.min(source_bytes * 5 / 4),
         (Codec::Wave(_), Codec::Zstd(_)) => raw.min(source_bytes * 5 / 2),
-        (Codec::Zstd(_) | Codec::Wave(Mode::Fast), Codec::Wave(_)) => raw.min(source_bytes),
+        (Codec::Zstd(_) | Codec::Wave(Mode::Fast), Codec::Wave(_)) => {
+            raw.min(source_bytes + n_sites * to.least_site_bytes())
+        }
     }
 }

@@ -329,9 +329,16 @@ impl StoreSpec {
         let dtype = value["data_type"].as_str()?.parse().ok()?;
         let channels = channels(n_channels);
         let spec = Self { format: Format::LATEST, channels, size, dtype, codec, sites_per_shard, present_only: false };
-        let is_ours =
-            (1..=MAX_SITES_PER_SHARD).contains(&sites_per_shard) && spec.site_bytes() as u64 <= MAX_SITE_BYTES;
+        let is_ours = (1..=MAX_SITES_PER_SHARD).contains(&sites_per_shard)
+            && spec.site_bytes() as u64 <= MAX_SITE_BYTES
+            && codec.takes(dtype);
         (is_ours && spec.plate_document(n_sites as usize) == document).then_some((spec, n_sites as usize))
+    }
+
+    /// Bytes of a chunk whatever its pixels.
+    #[must_use]
+    pub fn least_site_bytes(&self) -> u64 {
+        self.channels.len() as u64 * self.codec.least_bytes_of_channel()
     }
 
     /// A plate's `zarr.json`: an array `[site, channel, y, x]`, one shard of `sites_per_shard` chunks a file.

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::error::{Error, Result};
 use crate::memory;
-use crate::zstandard::Decompressor;
+use crate::zstandard::{Decompressor, is_one_frame};
 
 use super::channel::{Channel, PADDING};
 use super::scalar;
@@ -126,9 +126,9 @@ impl Decoder {
     /// If it is not a stream of exactly these pixels; or if memory runs out.
     ///
     /// # Panics
-    /// If there is not as much room as the shape has pixels.
+    /// If there is not as much room as the shape has pixels, or it has none.
     pub fn decode(&mut self, shape: Shape, stream: &[u8], pixels: &mut [u8], place: &dyn Fn() -> String) -> Result<()> {
-        assert_eq!(pixels.len(), shape.pixels(), "room for the shape's pixels");
+        assert!(pixels.len() == shape.pixels() && !pixels.is_empty(), "room for the shape's pixels");
         let malformed = |Malformed(expected, found)| Error::malformed(place(), expected, found);
         let (kind, bytes) =
             stream.split_first().ok_or_else(|| malformed(Malformed("a stream of the codec wave", "nothing".into())))?;
@@ -159,8 +159,12 @@ impl Decoder {
         let Self { memory, zstd, parts, tables, slots, last, channels } = self;
         parts.read(bytes, shape).map_err(malformed)?;
         memory::resize(tables, shape.channels * tables::MOST_BYTES, "tables")?;
+        let packed = &bytes[parts.tables.clone()];
         let expected = || "tables compressed by zstd".to_owned();
-        let n = zstd.decompress(&bytes[parts.tables.clone()], tables, place, &expected)?;
+        if !is_one_frame(packed) {
+            return Err(Error::malformed(place(), expected(), "no frame, or more, or one that does not say its size"));
+        }
+        let n = zstd.decompress(packed, tables, place, &expected)?;
         memory::resize(slots, SLOTS * shape.channels, "tables")?;
         let begin = copy_last(parts, bytes, last)?;
         let words = |Range { start, end }: Range<usize>| match start.checked_sub(begin) {

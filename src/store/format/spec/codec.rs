@@ -23,6 +23,15 @@ impl Codec {
     pub fn takes(self, dtype: Dtype) -> bool {
         !matches!(self, Self::Wave(_)) || dtype == Dtype::Uint8
     }
+
+    /// Bytes that a chunk has for each channel whatever its pixels: models, states and tables.
+    #[must_use]
+    pub fn least_bytes_of_channel(self) -> u64 {
+        match self {
+            Self::Raw | Self::Zstd(_) => 0,
+            Self::Wave(_) => 512,
+        }
+    }
 }
 
 impl FromStr for Codec {

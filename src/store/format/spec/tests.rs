@@ -39,6 +39,10 @@ fn a_plate_document_tells_what_it_was_made_from() {
         assert!(StoreSpec::guess_from_plate(text.replacen("\"uint", "\"int", 1).as_bytes()).is_none());
         assert!(StoreSpec::guess_from_plate(b"{}").is_none());
     }
+    for mode in [Mode::Small, Mode::Fast] {
+        let of_16_bits = wide(Codec::Wave(mode)).plate_document(9);
+        assert!(StoreSpec::guess_from_plate(&of_16_bits).is_none(), "a codec that takes no such pixels");
+    }
 }
 
 #[test]
