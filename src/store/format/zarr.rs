@@ -1,8 +1,9 @@
 //! Zarr v3 documents as types. Fields stand in the order of their bytes, which is alphabetical, so that no setting of
 //! `serde_json` (its maps may keep another order) shows in a store. Knows what Zarr says, not what a store means by it.
 
-use crate::wave::Mode;
 use serde::Serialize;
+
+use crate::wave::Mode;
 
 /// The version of Zarr.
 const ZARR_FORMAT: u32 = 3;

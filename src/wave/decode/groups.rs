@@ -4,7 +4,7 @@ use crate::error::Result;
 use crate::memory;
 
 use super::channel::Channel;
-use crate::wave::geometry::{BEHIND, LANES, Shape};
+use crate::wave::geometry::{BEHIND, LAG, LANES, Shape};
 use crate::wave::model::{NO_REFERENCE, REFERENCES};
 
 /// Lanes of a half, which have a vector.
@@ -51,6 +51,17 @@ pub(super) struct Rooms<'a> {
     residuals: &'a mut [Group],
     lasts: &'a mut Vec<[u16; 2]>,
     shape: Shape,
+}
+
+/// Where the first lane stands at the first step of a group, `(band, phase)`.
+pub(super) fn at(shape: Shape, group: usize) -> (usize, usize) {
+    (group * KEPT / shape.period(), group * KEPT % shape.period())
+}
+
+/// Whether all lanes, in all steps of a group, are past the first two pixels of a row of one band, and before its last.
+pub(super) fn is_inside(shape: Shape, group: usize) -> bool {
+    let (band, phase) = at(shape, group);
+    (band + 1) * LANES <= shape.height && phase >= LAG + 2 && phase + KEPT < shape.width
 }
 
 /// Groups of a plane of residuals, and how far planes are apart.

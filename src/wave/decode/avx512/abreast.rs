@@ -4,9 +4,8 @@
 use std::arch::x86_64::{__m512i, _mm512_mask_mov_epi32, _mm512_set1_epi32, _mm512_setzero_si512, _mm512_shrdi_epi32};
 
 use super::super::channel::Channel;
-use super::super::groups::{Group, KEPT};
+use super::super::groups::{Group, KEPT, is_inside};
 use super::vectors::{Edge, States, put_residuals};
-use crate::wave::geometry::{LAG, LANES};
 use crate::wave::tables::{BITS, IDLE};
 
 /// As many as have room in registers.
@@ -33,8 +32,7 @@ fn all<'a, const N: usize>(
     let mut states = channels.map(|channel| States::new(channel));
     let mut kept = [[_mm512_setzero_si512(); 2]; N];
     for group in 0..planes[0].len() {
-        let (band, phase) = (group * KEPT / shape.period(), group * KEPT % shape.period());
-        let is_inside = (band + 1) * LANES <= shape.height && phase >= LAG && phase + KEPT <= shape.width;
+        let is_inside = is_inside(shape, group);
         for k in 0..KEPT {
             let mut contexts: [__m512i; 2] = [_mm512_setzero_si512(); 2];
             if !is_inside {

@@ -8,9 +8,9 @@
 use std::arch::x86_64::*;
 
 use super::super::channel::Channel;
-use super::super::groups::{BLOCK, Group, HALF, KEPT, Room};
+use super::super::groups::{BLOCK, Group, HALF, KEPT, Room, at, is_inside};
 use super::vectors::{Block, Edge, States, load, put_pixels, put_residuals, select};
-use crate::wave::geometry::{LAG, LANES};
+use crate::wave::geometry::LANES;
 use crate::wave::model::{FRACTIONS, LEVELS, Model, REFERENCES, WEIGHT_BITS};
 use crate::wave::tables::{BITS, IDLE};
 
@@ -20,15 +20,11 @@ pub(super) fn decode(channel: &Channel, plane: &mut [u8], mut room: Room) -> boo
     let &Channel { shape, model, slots, words, .. } = channel;
     let weights = Weights::new(model);
     let mut lanes = Lanes::new(channel);
-    let at = |group: usize| (group * KEPT / shape.period(), group * KEPT % shape.period());
     let mut block: Block = [[_mm512_setzero_si512(); 2]; BLOCK];
     let groups = room.residuals.len();
     for group in 0..groups {
         let references = room.references.map(|plane| &plane[group]);
-        let (band, phase) = at(group);
-        let is_full = (band + 1) * LANES <= shape.height;
-        // All lanes are past the first two pixels of a row of one band, and before its last.
-        let is_inside = is_full && phase >= LAG + 2 && phase + KEPT < shape.width;
+        let is_inside = is_inside(shape, group);
         for k in 0..KEPT {
             let step = group * KEPT + k;
             let above = room.lasts.above_first(step);
@@ -47,7 +43,7 @@ pub(super) fn decode(channel: &Channel, plane: &mut [u8], mut room: Room) -> boo
         put_residuals(&mut room.residuals[group], lanes.residuals);
         block[group % BLOCK] = lanes.pixels;
         if group % BLOCK == BLOCK - 1 || group + 1 == groups {
-            put_pixels(shape, at(group / BLOCK * BLOCK), &block, &LANES_OF_HALVES, plane);
+            put_pixels(shape, at(shape, group / BLOCK * BLOCK), &block, &LANES_OF_HALVES, plane);
         }
     }
     lanes.states.are_at_end()

@@ -6,9 +6,9 @@
 use std::arch::x86_64::*;
 
 use super::super::channel::Channel;
-use super::super::groups::{BLOCK, Group, HALF, KEPT, Lasts};
+use super::super::groups::{BLOCK, Group, HALF, KEPT, Lasts, at, is_inside};
 use super::vectors::{Block, Edge, load as load_all, put_pixels};
-use crate::wave::geometry::{LAG, LANES};
+use crate::wave::geometry::LANES;
 use crate::wave::model::{NO_REFERENCE, REFERENCES, WEIGHT_BITS};
 
 /// Lanes whose pixels are in each half of a group when two vectors have been interleaved.
@@ -124,15 +124,11 @@ pub(super) fn decode(
     let rows_above = _mm512_set1_epi8(model.above.cast_signed());
     // What lanes keep; what they had of the one above at the last step, and at the one before.
     let (mut own, mut above_before, mut left) = (rows_above, rows_above, rows_above);
-    let at = |group: usize| (group * KEPT / shape.period(), group * KEPT % shape.period());
     let mut block: Block = [[rows_above; 2]; BLOCK];
     let groups = residuals.len();
     for (group, residuals) in residuals.iter().enumerate() {
         let references = references.map(|plane| &plane[group]);
-        let (band, phase) = at(group);
-        let is_full = (band + 1) * LANES <= shape.height;
-        // All lanes are past the first two pixels of a row of one band, and before its last.
-        let is_inside = is_full && phase >= LAG + 2 && phase + KEPT < shape.width;
+        let is_inside = is_inside(shape, group);
         let mut half_way = own;
         for k in 0..KEPT {
             let step = group * KEPT + k;
@@ -173,7 +169,7 @@ pub(super) fn decode(
         }
         block[group % BLOCK] = [_mm512_unpacklo_epi16(half_way, own), _mm512_unpackhi_epi16(half_way, own)];
         if group % BLOCK == BLOCK - 1 || group + 1 == groups {
-            put_pixels(shape, at(group / BLOCK * BLOCK), &block, &INTERLEAVED, plane);
+            put_pixels(shape, at(shape, group / BLOCK * BLOCK), &block, &INTERLEAVED, plane);
         }
     }
 }

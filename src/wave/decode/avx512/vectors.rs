@@ -70,7 +70,7 @@ impl Edge {
 /// The states of all lanes of a channel.
 #[derive(Clone, Copy)]
 pub(super) struct States {
-    pub(super) of_lanes: [__m512i; 2],
+    of_lanes: [__m512i; 2],
     /// Where the next word is, in bytes, behind all of them if there are too few; and where they end.
     word: usize,
     end: usize,
